@@ -1,0 +1,275 @@
+"""The protocols between the core and its substrates.
+
+`VolumeBackend` is obligatory and small; everything else is a sibling that a
+backend implements or does not (`derive` looks). The contract of all of them:
+
+* Objects are addressed by the id that the core minted and handed in. The
+  backend keeps that id, and the `Note`, with the object, so that a lost
+  catalog can be rebuilt from `scan`.
+* Making and deleting are idempotent by id: a second create with the same id
+  returns the existing object, deleting nothing succeeds. Recovery relies on it.
+* When a call returns, its effect survives a power cut (unless the substrate
+  says `volatile`). When it raises or the process dies in it, the object is
+  either whole or is not reported by `inspect`; leftovers are the backend's to
+  find and remove at the next `open`.
+* Only errors of `gateway.core.errors` are raised. Backends never check
+  capabilities; `gateway.core.change` has done that.
+* Blocking work runs in the backend's own bounded executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol, runtime_checkable
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import capability as capabilities
+from gateway.core.capability import Capability, Facts
+from gateway.core.model import AccessHandle, RootDirectory, VolumeKind
+
+FaultHook = Callable[[str], None]
+"""Called with the name of each point between two steps; the crash tests end the process there."""
+
+
+def no_fault(_point: str) -> None:
+    """Pass every fault point."""
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What the core wants kept with an object. `document` is opaque to the backend (at most 64 KiB)."""
+
+    name: str
+    tenant: str
+    document: bytes
+
+
+class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume to make. `size` in bytes is the quota (filesystem) or the length (block)."""
+
+    id: UUID
+    kind: VolumeKind
+    size: int
+    thick: bool = False
+    root: RootDirectory | None = None
+    note: Note
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume as the substrate has it. `id` None: not one of ours; `place` then says where it was seen.
+
+    `origin` and `origin_snapshot` are our ids where the substrate knows them.
+    """
+
+    id: UUID | None
+    kind: VolumeKind
+    size: int | None = None
+    used: int = 0
+    note: Note | None = None
+    origin: UUID | None = None
+    origin_snapshot: UUID | None = None
+    place: str = ""
+
+
+class ObservedSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot as the substrate has it; see `Observed`."""
+
+    id: UUID | None
+    volume_id: UUID | None
+    size: int = 0
+    note: Note | None = None
+    place: str = ""
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Space of a pool in bytes."""
+
+    size: int
+    used: int
+    available: int
+
+
+class Substrate(msgspec.Struct, frozen=True, kw_only=True):
+    """What an opened backend is.
+
+    id: stable identity that travels with the substrate.
+    kinds: facts per kind of volume that it holds.
+    lacks: operations that the class implements but this instance cannot do, with the reason.
+    volatile: content is gone when the process ends.
+    """
+
+    id: UUID
+    driver: str
+    kinds: Mapping[VolumeKind, Facts]
+    lacks: Mapping[str, str] = {}
+    handles: tuple[str, ...] = ()
+    volatile: bool = False
+
+
+@runtime_checkable
+class VolumeBackend(Protocol):
+    """The obligatory part. `open` probes, settles leftovers of a crash, and must precede everything else."""
+
+    async def open(self) -> None:
+        """Probe the substrate; raise Unavailable when it cannot be used."""
+
+    def describe(self) -> Substrate:
+        """Give what the probe found."""
+
+    async def create(self, spec: VolumeSpec) -> Observed:
+        """Make an empty volume, or return the existing one with this id."""
+
+    async def delete(self, volume: UUID) -> None:
+        """Remove the volume (not its snapshots: the core removes those first). Nothing there: succeeds."""
+
+    async def annotate(self, volume: UUID, note: Note) -> None:
+        """Replace the volume's note atomically. NotFound when there is no such volume."""
+
+    async def inspect(self, volume: UUID) -> Observed | None:
+        """Give the volume as it is, or None."""
+
+    def scan(self) -> AsyncIterator[Observed]:
+        """Yield every volume, and everything in their place that is not ours."""
+
+    async def capacity(self) -> Capacity:
+        """Give the pool's space."""
+
+    async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:
+        """Give the way to the bytes of a volume, or of one of its snapshots (read only)."""
+
+    async def put_manifest(self, document: bytes) -> None:
+        """Keep one opaque document for the whole pool, atomically replaced."""
+
+    async def manifest(self) -> bytes | None:
+        """Give what `put_manifest` kept."""
+
+    async def close(self) -> None:
+        """Release threads and descriptors. Idempotent."""
+
+
+@runtime_checkable
+class ResizeBackend(Protocol):
+    async def resize(self, volume: UUID, size: int) -> None:
+        """Set the size in bytes. Idempotent."""
+
+
+@runtime_checkable
+class PermissionsBackend(Protocol):
+    async def set_root(self, volume: UUID, root: RootDirectory) -> None:
+        """Set owner and mode of the top directory. Idempotent."""
+
+
+@runtime_checkable
+class SnapshotBackend(Protocol):
+    async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
+        """Take a snapshot, or return the existing one with this id."""
+
+    async def delete_snapshot(self, volume: UUID, snapshot: UUID) -> None:
+        """Remove a snapshot. Nothing there: succeeds."""
+
+    async def annotate_snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> None:
+        """Replace the snapshot's note atomically."""
+
+    async def inspect_snapshot(self, volume: UUID, snapshot: UUID) -> ObservedSnapshot | None:
+        """Give the snapshot as it is, or None."""
+
+    def scan_snapshots(self) -> AsyncIterator[ObservedSnapshot]:
+        """Yield every snapshot of every volume."""
+
+
+@runtime_checkable
+class RestoreBackend(Protocol):
+    async def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
+        """Bring the snapshot's content back, in place. A second call with the same token changes nothing."""
+
+    async def settle_restore(self, volume: UUID, token: UUID) -> bool:
+        """After a crash: tell whether the restore with this token took effect, and remove its leftovers."""
+
+
+@runtime_checkable
+class CloneBackend(Protocol):
+    async def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
+        """Make a writable copy of a snapshot (None: of the volume as it is), or return the existing one."""
+
+    async def split(self, volume: UUID) -> None:
+        """Make a clone independent of its source. Idempotent. Called only where the fact `split` holds."""
+
+
+@runtime_checkable
+class ReplicationBackend(Protocol):
+    def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
+        """Yield the stream of a snapshot, whole or as the difference from `base`."""
+
+    async def receive(self, spec: VolumeSpec, snapshot: UUID, note: Note, stream: AsyncIterator[bytes]) -> None:
+        """Take a stream as snapshot `snapshot` of volume `spec.id` (made by the first, full stream). All or nothing."""
+
+
+PROTOCOLS: Mapping[str, type] = {
+    "resize": ResizeBackend,
+    "permissions": PermissionsBackend,
+    "snapshot": SnapshotBackend,
+    "restore": RestoreBackend,
+    "clone": CloneBackend,
+    "replicate": ReplicationBackend,
+}
+
+
+def derive(pool: str, backend: VolumeBackend) -> dict[VolumeKind, Capability]:
+    """Give the capability record per kind of an opened backend; CapabilityMismatch when it contradicts itself."""
+    substrate = backend.describe()
+    implemented = [name for name, protocol in PROTOCOLS.items() if isinstance(backend, protocol)]
+    return {
+        kind: capabilities.assemble(pool=pool, kind=kind, facts=facts, implemented=implemented, lacks=substrate.lacks)
+        for kind, facts in substrate.kinds.items()
+    }
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """One publication that should exist: desired state, computed from the catalog.
+
+    `id` is the volume's; `path` what clients ask for; `source` where the bytes
+    are on this host; `rules` are ordered, first match decides.
+    """
+
+    id: UUID
+    path: str
+    source: AccessHandle
+    rules: tuple[ExportAccess, ...]
+    generation: int = 0
+
+
+class ExportAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """One client pattern's right. `squash_root`: root becomes `anonymous_uid`."""
+
+    clients: tuple[str, ...]
+    write: bool
+    squash_root: bool = False
+    anonymous_uid: int = 65534
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Publishes volumes. The outside server forgets, so everything here is idempotent by export id.
+
+    `generation` changes when the same volume's content was replaced (restore):
+    a publication of another generation must be withdrawn and made anew.
+    """
+
+    async def open(self) -> None:
+        """Start or find the export server."""
+
+    async def publish(self, export: Export) -> None:
+        """Make or change the publication so that it is as described."""
+
+    async def withdraw(self, export_id: UUID) -> None:
+        """End the publication and let go of its source. Nothing there: succeeds."""
+
+    async def published(self) -> Mapping[UUID, Export | None]:
+        """Give what is published now; None for one whose description is not known any more."""
+
+    def handle(self, export: Export) -> AccessHandle:
+        """Give what a client needs to reach the publication."""
+
+    async def close(self) -> None:
+        """Stop what `open` started. Idempotent."""

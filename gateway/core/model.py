@@ -1,0 +1,280 @@
+"""The records of the core: frozen, typed, without behaviour.
+
+Ids are UUIDs, sizes are bytes as int, times are aware UTC datetimes, durations
+end in `_s`. `revision` is catalog-wide and monotonic; the catalog sets it at
+every write. Relations are held by id, so a rename is seen everywhere at once.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from gateway.core.errors import ErrorRecord
+
+
+class VolumeKind(enum.StrEnum):
+    """What a volume's consumer sees: a tree of files or a range of blocks."""
+
+    FILESYSTEM = "filesystem"
+    BLOCK = "block"
+
+
+class VolumeState(enum.StrEnum):
+    CREATING = "creating"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    DELETING = "deleting"
+    ERROR = "error"
+
+
+class SnapshotState(enum.StrEnum):
+    CREATING = "creating"
+    VALID = "valid"
+    DELETING = "deleting"
+    ERROR = "error"
+
+
+class TenantState(enum.StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class PoolState(enum.StrEnum):
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class JobState(enum.StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a clone came from. Cleared by a split."""
+
+    volume_id: UUID
+    snapshot_id: UUID | None = None
+
+
+class RootDirectory(msgspec.Struct, frozen=True, kw_only=True):
+    """Owner and permission bits of a filesystem volume's top directory. `mode` is the plain number (0o755)."""
+
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """A name space of volumes and policies (an SVM to ONTAP)."""
+
+    id: UUID
+    name: str
+    created: datetime
+    comment: str = ""
+    state: TenantState = TenantState.RUNNING
+    revision: int = 0
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """One configured backend. `size`, `used`, `available` are bytes as last observed."""
+
+    id: UUID
+    name: str
+    driver: str
+    created: datetime
+    state: PoolState = PoolState.ONLINE
+    reason: str = ""
+    volatile: bool = False
+    size: int = 0
+    used: int = 0
+    available: int = 0
+    volume_count: int = 0
+    revision: int = 0
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """One volume, the same one through every front door.
+
+    `used` is bytes as last observed. `snapshot_count` and `clone_count` are
+    kept in the same commit as the objects they count. `reason` says why the
+    state is `error`.
+    """
+
+    id: UUID
+    name: str
+    tenant_id: UUID
+    pool_id: UUID
+    created: datetime
+    size: int
+    kind: VolumeKind = VolumeKind.FILESYSTEM
+    state: VolumeState = VolumeState.ONLINE
+    reason: str = ""
+    used: int = 0
+    thick: bool = False
+    comment: str = ""
+    labels: dict[str, str] = {}
+    junction_path: str | None = None
+    export_policy_id: UUID | None = None
+    snapshot_policy_id: UUID | None = None
+    root: RootDirectory = RootDirectory()
+    origin: Origin | None = None
+    snapshot_count: int = 0
+    clone_count: int = 0
+    revision: int = 0
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A read-only image of a volume at one instant. `label` is the replication label, `expires` forbids deletion."""
+
+    id: UUID
+    name: str
+    volume_id: UUID
+    tenant_id: UUID
+    pool_id: UUID
+    created: datetime
+    state: SnapshotState = SnapshotState.VALID
+    reason: str = ""
+    comment: str = ""
+    label: str = ""
+    labels: dict[str, str] = {}
+    expires: datetime | None = None
+    size: int = 0
+    clone_count: int = 0
+    revision: int = 0
+
+
+class ExportRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may reach an export and how. `read`, `write`, `superuser` list the security flavours that may."""
+
+    index: int
+    clients: tuple[str, ...]
+    read: tuple[str, ...] = ("any",)
+    write: tuple[str, ...] = ("any",)
+    superuser: tuple[str, ...] = ("any",)
+    protocols: tuple[str, ...] = ("any",)
+    anonymous_user: str = "65534"
+    allow_suid: bool = True
+    allow_device_creation: bool = True
+
+
+class ExportPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Named, ordered access rules of a tenant. `number` is its integer key in dialects that need one."""
+
+    id: UUID
+    number: int
+    name: str
+    tenant_id: UUID
+    created: datetime
+    rules: tuple[ExportRule, ...] = ()
+    builtin: bool = False
+    revision: int = 0
+
+
+class SnapshotSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a snapshot policy: keep `count` snapshots taken on the named schedule."""
+
+    schedule: str
+    count: int
+    prefix: str = ""
+    label: str = ""
+
+
+class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When snapshots are taken and how many stay. `tenant_id` None: usable by every tenant."""
+
+    id: UUID
+    name: str
+    created: datetime
+    tenant_id: UUID | None = None
+    comment: str = ""
+    enabled: bool = True
+    copies: tuple[SnapshotSchedule, ...] = ()
+    builtin: bool = False
+    revision: int = 0
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that was accepted. Kept after its end so that clients can still ask.
+
+    `target_id` is the object it changes; `owner` the process that carries it.
+    """
+
+    id: UUID
+    operation: str
+    description: str
+    state: JobState
+    created: datetime
+    target_id: UUID | None = None
+    tenant_id: UUID | None = None
+    owner: str = ""
+    ended: datetime | None = None
+    error: ErrorRecord | None = None
+    revision: int = 0
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """The journal's row: what is about to happen, written before the substrate is touched.
+
+    `before` and `after` are the changed object (None: does not exist). `also`
+    holds further snapshots that the operation makes (`clone` without a
+    snapshot) or removes (`restore`). `keys` are locked against other changes
+    until the intent is gone.
+    """
+
+    id: UUID
+    operation: str
+    owner: str
+    job_id: UUID
+    pool_id: UUID
+    keys: tuple[UUID, ...]
+    created: datetime
+    before: Volume | None = None
+    after: Volume | None = None
+    snapshot_before: Snapshot | None = None
+    snapshot_after: Snapshot | None = None
+    also: tuple[Snapshot, ...] = ()
+    revision: int = 0
+
+
+# --- access handles: how a client reaches the bytes; the gateway never carries them ---
+
+
+class LocalPath(msgspec.Struct, frozen=True, kw_only=True, tag="local_path"):
+    """A directory (filesystem) or file or device (block) on the gateway's host."""
+
+    path: str
+    read_only: bool = False
+
+
+class InProcess(msgspec.Struct, frozen=True, kw_only=True, tag="in_process"):
+    """Content that lives in the gateway's own memory; only tests can reach it."""
+
+    key: str
+    read_only: bool = False
+
+
+class NfsExport(msgspec.Struct, frozen=True, kw_only=True, tag="nfs"):
+    """An NFS export. `version` is the protocol's, such as "4.1"."""
+
+    address: str
+    port: int
+    path: str
+    version: str = "4.1"
+    read_only: bool = False
+
+
+AccessHandle = LocalPath | InProcess | NfsExport
+
+Record = Tenant | Pool | Volume | Snapshot | ExportPolicy | SnapshotPolicy | Job | Intent
+
+
+def utc_now() -> datetime:
+    """Give the current time as every record stores it."""
+    return datetime.now(UTC)
