@@ -1,0 +1,69 @@
+"""What is kept with an object on its substrate, so that a lost catalog can be rebuilt.
+
+A note's document is the record itself without what is observed or counted.
+Equal documents mean equal records: recovery compares them.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from gateway.core.backend import Note
+from gateway.core.model import ExportPolicy, Snapshot, SnapshotPolicy, SnapshotState, Tenant, Volume
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_T = TypeVar("_T", Volume, Snapshot)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to no single volume; a copy is kept in every pool."""
+
+    cluster_id: str
+    tenants: tuple[Tenant, ...] = ()
+    export_policies: tuple[ExportPolicy, ...] = ()
+    snapshot_policies: tuple[SnapshotPolicy, ...] = ()
+
+
+def bare(record: _T) -> _T:
+    """Give the record without counters, observations and revision."""
+    if isinstance(record, Volume):
+        return msgspec.structs.replace(record, revision=0, used=0, reason="", snapshot_count=0, clone_count=0)
+    return msgspec.structs.replace(
+        record, revision=0, size=0, reason="", clone_count=0, state=SnapshotState.VALID
+    )
+
+
+def note(record: Volume | Snapshot, tenant: str) -> Note:
+    """Give the note of a volume or snapshot of the named tenant."""
+    return Note(name=record.name, tenant=tenant, document=_encoder.encode(bare(record)))
+
+
+def read_volume(found: Note) -> Volume | None:
+    """Give the volume that a note describes; None when it cannot be read."""
+    try:
+        return msgspec.json.decode(found.document, type=Volume)
+    except msgspec.MsgspecError:
+        return None
+
+
+def read_snapshot(found: Note) -> Snapshot | None:
+    """Give the snapshot that a note describes; None when it cannot be read."""
+    try:
+        return msgspec.json.decode(found.document, type=Snapshot)
+    except msgspec.MsgspecError:
+        return None
+
+
+def manifest_document(manifest: Manifest) -> bytes:
+    """Give the manifest's stored form."""
+    return _encoder.encode(manifest)
+
+
+def read_manifest(document: bytes) -> Manifest | None:
+    """Give a stored manifest; None when it cannot be read."""
+    try:
+        return msgspec.json.decode(document, type=Manifest)
+    except msgspec.MsgspecError:
+        return None

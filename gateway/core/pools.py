@@ -1,0 +1,127 @@
+"""The configured pools and their backends while the process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import capability as capabilities
+from gateway.core import errors
+from gateway.core.backend import Substrate, VolumeBackend, derive
+from gateway.core.capability import Capability
+from gateway.core.catalog import Catalog, put
+from gateway.core.model import Pool, PoolState, VolumeKind, utc_now
+from gateway.core.query import Compare, Op, Query
+
+
+class OpenPool:
+    """One pool whose substrate answered: the backend and what it can do."""
+
+    def __init__(self, name: str, backend: VolumeBackend, disabled: Sequence[str]) -> None:
+        self.name = name
+        self.backend = backend
+        self.substrate: Substrate = backend.describe()
+        self.id: UUID = self.substrate.id
+        self.capabilities: Mapping[VolumeKind, Capability] = {
+            kind: capabilities.mask(found, disabled) for kind, found in derive(name, backend).items()
+        }
+
+    def capability(self, kind: VolumeKind) -> Capability:
+        """Give the record for a kind; Unsupported when the pool holds no such volumes."""
+        try:
+            return self.capabilities[kind]
+        except KeyError:
+            raise errors.Unsupported(capability=kind.value, backend=self.name, reason="wrong kind of volume") from None
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """A pool as the configuration names it."""
+
+    name: str
+    backend: VolumeBackend
+    disabled: tuple[str, ...] = ()
+
+
+class Pools:
+    """All configured pools; those whose substrate does not answer stay closed until `open` succeeds."""
+
+    def __init__(self, catalog: Catalog, configured: Sequence[Configured]) -> None:
+        self._catalog = catalog
+        self.configured = {item.name: item for item in configured}
+        self._open: dict[UUID, OpenPool] = {}
+
+    def __iter__(self) -> Iterator[OpenPool]:
+        return iter(tuple(self._open.values()))
+
+    def closed(self) -> tuple[str, ...]:
+        """Give the names of pools that are configured but not open."""
+        return tuple(self.configured.keys() - {pool.name for pool in self._open.values()})
+
+    async def open(self, name: str) -> OpenPool:
+        """Open one pool and write what was found into the catalog.
+
+        Unavailable when the substrate does not answer; the catalog then says
+        offline. CapabilityMismatch when its backend contradicts itself.
+        """
+        item = self.configured[name]
+        try:
+            await item.backend.open()
+        except errors.GatewayError as error:
+            await self._mark_offline(name, str(error))
+            raise
+        pool = OpenPool(name, item.backend, item.disabled)
+        await self._register(pool)
+        self._open[pool.id] = pool
+        return pool
+
+    def get(self, pool_id: UUID) -> OpenPool:
+        """Give an open pool; Unavailable when it is not."""
+        try:
+            return self._open[pool_id]
+        except KeyError:
+            raise errors.Unavailable(what="pool", reason="its substrate does not answer") from None
+
+    async def observe(self, pool: OpenPool) -> None:
+        """Write the pool's present space into the catalog when it changed."""
+        capacity = await pool.backend.capacity()
+        record = await self._catalog.get(Pool, pool.id)
+        if record is None:
+            return
+        seen = msgspec.structs.replace(
+            record, size=capacity.size, used=capacity.used, available=capacity.available
+        )
+        if seen != record:
+            await self._catalog.commit(put(seen))
+
+    async def close(self) -> None:
+        """Close every backend."""
+        for item in self.configured.values():
+            await item.backend.close()
+        self._open.clear()
+
+    async def _register(self, pool: OpenPool) -> None:
+        capacity = await pool.backend.capacity()
+        known = await self._catalog.get(Pool, pool.id)
+        record = Pool(
+            id=pool.id,
+            name=pool.name,
+            driver=pool.substrate.driver,
+            created=known.created if known else utc_now(),
+            volatile=pool.substrate.volatile,
+            size=capacity.size,
+            used=capacity.used,
+            available=capacity.available,
+            revision=known.revision if known else 0,
+        )
+        if record != known:
+            await self._catalog.commit(put(record))
+
+    async def _mark_offline(self, name: str, reason: str) -> None:
+        found = await self._catalog.page(Pool, Query(where=Compare("name", Op.EQ, name), limit=1))
+        for record in found.records:
+            if (record.state, record.reason) != (PoolState.OFFLINE, reason):
+                offline = msgspec.structs.replace(record, state=PoolState.OFFLINE, reason=reason)
+                await self._catalog.commit(put(offline))
+
