@@ -1,0 +1,160 @@
+"""Publications are desired state: the catalog says what should be reachable, this makes it so.
+
+A volume is published when it is online and has a junction path and an export
+policy, its tenant runs, and an exporter is configured. Export servers forget
+and get restarted, so the same step serves a change, the start and a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from gateway.core import errors
+from gateway.core.backend import Export, ExportAccess, Exporter
+from gateway.core.catalog import Catalog
+from gateway.core.locks import KeyLocks
+from gateway.core.model import (
+    AccessHandle,
+    ExportPolicy,
+    ExportRule,
+    Intent,
+    LocalPath,
+    Tenant,
+    TenantState,
+    Volume,
+    VolumeState,
+)
+from gateway.core.pools import Pools
+from gateway.core.query import Compare, Filter, IsNull, Not, Op, Order, Query
+
+_NFS = frozenset({"any", "nfs", "nfs4"})
+_MAY = frozenset({"any", "sys"})
+
+
+def access_of(rule: ExportRule) -> ExportAccess | None:
+    """Give what a rule means to an exporter of NFSv4 with system authentication; None when it grants nothing."""
+    if not _NFS & set(rule.protocols) or not _MAY & set(rule.read):
+        return None
+    return ExportAccess(
+        clients=rule.clients,
+        write=bool(_MAY & set(rule.write)),
+        squash_root=not _MAY & set(rule.superuser),
+        anonymous_uid=int(rule.anonymous_user) if rule.anonymous_user.isdigit() else 65534,
+    )
+
+
+class Publisher:
+    """Makes publications follow the catalog. Without an exporter it publishes nothing and says so in `handles`."""
+
+    def __init__(self, catalog: Catalog, pools: Pools, exporter: Exporter | None, *, patience_s: float = 30) -> None:
+        self._catalog = catalog
+        self._pools = pools
+        self._exporter = exporter
+        self._patience_s = patience_s
+        self._locks = KeyLocks()
+
+    def concerns(self, intent: Intent) -> bool:
+        """Tell whether what is published may differ after the intent."""
+        if self._exporter is None:
+            return False
+        if intent.operation == "volume.restore":
+            return intent.before is not None and intent.before.junction_path is not None
+        return _wish(intent.before) != _wish(intent.after) and _wish(intent.after) is not None
+
+    async def desired(self, volume: Volume) -> Export | None:
+        """Give the publication that a volume should have, or None."""
+        if volume.state is not VolumeState.ONLINE or not volume.junction_path or volume.export_policy_id is None:
+            return None
+        policy = await self._catalog.get(ExportPolicy, volume.export_policy_id)
+        tenant = await self._catalog.get(Tenant, volume.tenant_id)
+        if policy is None or tenant is None or tenant.state is not TenantState.RUNNING:
+            return None
+        source = await self._pools.get(volume.pool_id).backend.access(volume.id)
+        if not isinstance(source, LocalPath):
+            return None
+        rules = [access_of(rule) for rule in policy.rules]
+        return Export(
+            id=volume.id,
+            path=volume.junction_path,
+            source=source,
+            rules=tuple(rule for rule in rules if rule is not None),
+        )
+
+    async def converge(self, volume_id: UUID) -> None:
+        """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be."""
+        if self._exporter is None:
+            return
+        async with self._locks.holding(volume_id):
+            volume = await self._catalog.get(Volume, volume_id)
+            wanted = await self.desired(volume) if volume is not None else None
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    if wanted is None:
+                        await self._exporter.withdraw(volume_id)
+                    else:
+                        await self._exporter.publish(wanted)
+            except TimeoutError:
+                raise errors.Timeout(what="export", after=int(self._patience_s)) from None
+
+    async def withdraw(self, volume_id: UUID) -> None:
+        """End a volume's publication, whatever the catalog wants."""
+        if self._exporter is None:
+            return
+        async with self._locks.holding(volume_id):
+            await self._exporter.withdraw(volume_id)
+
+    async def converge_policy(self, policy_id: UUID) -> None:
+        """Make the publications of every volume that uses an export policy as the catalog wants them."""
+        if self._exporter is None:
+            return
+        async for volume in self._volumes(Compare("export_policy.id", Op.EQ, policy_id)):
+            await self.converge(volume.id)
+
+    async def converge_tenant(self, tenant_id: UUID) -> None:
+        """The same for a tenant."""
+        if self._exporter is None:
+            return
+        async for volume in self._volumes(Compare("tenant.id", Op.EQ, tenant_id)):
+            await self.converge(volume.id)
+
+    async def stale(self) -> frozenset[UUID]:
+        """Give ids that are published although the catalog has no wish for them."""
+        if self._exporter is None:
+            return frozenset()
+        stale = set()
+        for volume_id in await self._exporter.published():
+            volume = await self._catalog.get(Volume, volume_id)
+            if volume is None or _wish(volume) is None:
+                stale.add(volume_id)
+        return frozenset(stale)
+
+    async def wished(self) -> AsyncIterator[UUID]:
+        """Yield every volume that has a junction path."""
+        async for volume in self._volumes(Not(IsNull("junction_path"))):
+            yield volume.id
+
+    async def handles(self, volume: Volume) -> tuple[AccessHandle, ...]:
+        """Give every way to the bytes of a volume: on this host, and as published."""
+        local = await self._pools.get(volume.pool_id).backend.access(volume.id)
+        if self._exporter is None:
+            return (local,)
+        wanted = await self.desired(volume)
+        return (local,) if wanted is None else (local, self._exporter.handle(wanted))
+
+    async def _volumes(self, where: Filter) -> AsyncIterator[Volume]:
+        query = Query(where=where, order=(Order("id"),), limit=500)
+        while True:
+            page = await self._catalog.page(Volume, query)
+            for volume in page.records:
+                yield volume
+            if page.cursor is None:
+                return
+            query = Query(where=where, order=query.order, limit=query.limit, after=page.cursor)
+
+
+def _wish(volume: Volume | None) -> tuple[object, ...] | None:
+    if volume is None or volume.state is not VolumeState.ONLINE or volume.junction_path is None:
+        return None
+    return (volume.junction_path, volume.export_policy_id)

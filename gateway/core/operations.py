@@ -1,0 +1,427 @@
+"""Every operation that touches a substrate, and what becomes of it after a crash.
+
+An operation is described completely by its `Intent`, so that a later process
+can finish or take back what an earlier one began. Its parts, in the order in
+which `gateway.core.change` calls them:
+
+* `shown(intent)`    the records that readers see while it runs (journalled with the intent),
+* `apply(intent)`    the substrate's part; idempotent,
+* `finish(intent)`   the records that make it true, one commit with the end of the intent,
+* `revert(intent)`   after a failure: undo on the substrate, and the records as they were,
+* `happened(intent)` after a crash: did the substrate's part take effect? True leads to
+                     `apply` and `finish` (roll forward), False to `revert` (roll back).
+
+`OPERATIONS` is the table. `finish` and the records of `revert` are computed
+from the catalog's present rows and may be computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.backend import (
+    CloneBackend,
+    FaultHook,
+    Note,
+    PermissionsBackend,
+    ResizeBackend,
+    RestoreBackend,
+    SnapshotBackend,
+    VolumeBackend,
+    VolumeSpec,
+)
+from gateway.core.catalog import Batch, Catalog, drop, put
+from gateway.core.exports import Publisher
+from gateway.core.model import Intent, Snapshot, SnapshotState, Tenant, Volume, VolumeState
+from gateway.core.notes import note
+from gateway.core.pools import Pools
+
+P = TypeVar("P")
+S = TypeVar("S", Volume, Snapshot)
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What operations work with."""
+
+    catalog: Catalog
+    pools: Pools
+    publisher: Publisher
+    fault: FaultHook
+
+    def backend(self, intent: Intent) -> VolumeBackend:
+        """Give the backend that the intent speaks of; Unavailable when its pool is closed."""
+        return self.pools.get(intent.pool_id).backend
+
+    def part(self, intent: Intent, protocol: type[P]) -> P:
+        """Give the backend as one of the optional protocols. The capability was required before."""
+        backend = self.backend(intent)
+        if not isinstance(backend, protocol):
+            raise errors.Unsupported(capability=protocol.__name__, backend=self.pools.get(intent.pool_id).name)
+        return backend
+
+    async def note(self, record: Volume | Snapshot) -> Note:
+        """Give the note to keep with a volume or snapshot."""
+        tenant = await self.catalog.get(Tenant, record.tenant_id)
+        return note(record, tenant.name if tenant else "")
+
+    async def present(self, record: S) -> S:
+        """Give the catalog's row of the record as it is now; NotFound when it is gone."""
+        found = await self.catalog.get(type(record), record.id)
+        if found is None:
+            raise errors.NotFound(kind=type(record).__name__.lower(), ref=str(record.id))
+        return found
+
+    async def counted(self, volume_id: UUID, *, snapshots: int = 0, clones: int = 0) -> Batch:
+        """Give the write that moves a volume's counters; nothing when the volume is gone."""
+        volume = await self.catalog.get(Volume, volume_id)
+        if volume is None:
+            return Batch()
+        return put(
+            msgspec.structs.replace(
+                volume,
+                snapshot_count=volume.snapshot_count + snapshots,
+                clone_count=volume.clone_count + clones,
+            )
+        )
+
+    async def unborn(self, *records: Volume | Snapshot) -> Batch:
+        """Give the removal of rows that were shown for objects which did not come to be."""
+        rows = [await self.catalog.get(type(record), record.id) for record in records]
+        return drop(*(row for row in rows if row is not None))
+
+
+class Operation(Protocol):
+    async def shown(self, context: Context, intent: Intent) -> Batch: ...
+    async def apply(self, context: Context, intent: Intent) -> None: ...
+    async def finish(self, context: Context, intent: Intent) -> Batch: ...
+    async def revert(self, context: Context, intent: Intent) -> Batch: ...
+    async def happened(self, context: Context, intent: Intent) -> bool: ...
+
+
+def _needed(record: S | None) -> S:
+    if record is None:
+        raise errors.Internal(incident="an intent lacks the record its operation is about")
+    return record
+
+
+async def _spec(context: Context, volume: Volume, *, root: bool) -> VolumeSpec:
+    return VolumeSpec(
+        id=volume.id,
+        kind=volume.kind,
+        size=volume.size,
+        thick=volume.thick,
+        root=volume.root if root else None,
+        note=await context.note(volume),
+    )
+
+
+class CreateVolume:
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return put(msgspec.structs.replace(_needed(intent.after), state=VolumeState.CREATING))
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        await context.backend(intent).create(await _spec(context, _needed(intent.after), root=True))
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        after = _needed(intent.after)
+        present = await context.present(after)
+        return put(msgspec.structs.replace(after, revision=present.revision))
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        after = _needed(intent.after)
+        await context.backend(intent).delete(after.id)
+        return await context.unborn(after)
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        return await context.backend(intent).inspect(_needed(intent.after).id) is not None
+
+
+class CloneVolume:
+    """`also` holds the base snapshot when the caller named none; `snapshot_before` the one named."""
+
+    def _base(self, intent: Intent) -> Snapshot:
+        return intent.also[0] if intent.also else _needed(intent.snapshot_before)
+
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        after = msgspec.structs.replace(_needed(intent.after), state=VolumeState.CREATING)
+        return put(after, *(msgspec.structs.replace(made, state=SnapshotState.CREATING) for made in intent.also))
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        after, base = _needed(intent.after), self._base(intent)
+        for made in intent.also:
+            await context.part(intent, SnapshotBackend).snapshot(made.volume_id, made.id, await context.note(made))
+            context.fault("volume.clone.based")
+        spec = await _spec(context, after, root=False)
+        await context.part(intent, CloneBackend).clone(base.volume_id, base.id, spec)
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        after, base = _needed(intent.after), self._base(intent)
+        clone = msgspec.structs.replace(after, revision=(await context.present(after)).revision)
+        snapshot = await context.present(base)
+        based = msgspec.structs.replace(snapshot, state=SnapshotState.VALID, clone_count=snapshot.clone_count + 1)
+        parent = await context.counted(base.volume_id, snapshots=len(intent.also), clones=1)
+        return put(clone, based) + parent
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        after = _needed(intent.after)
+        await context.backend(intent).delete(after.id)
+        for made in intent.also:
+            await context.part(intent, SnapshotBackend).delete_snapshot(made.volume_id, made.id)
+        return await context.unborn(after, *intent.also)
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        return await context.backend(intent).inspect(_needed(intent.after).id) is not None
+
+
+class DeleteVolume:
+    """`also` holds the volume's snapshots, which go with it."""
+
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return put(msgspec.structs.replace(_needed(intent.before), state=VolumeState.DELETING))
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        before = _needed(intent.before)
+        await context.publisher.withdraw(before.id)
+        context.fault("volume.delete.withdrawn")
+        for snapshot in intent.also:
+            await context.part(intent, SnapshotBackend).delete_snapshot(before.id, snapshot.id)
+            context.fault("volume.delete.snapshot")
+        await context.backend(intent).delete(before.id)
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        before = _needed(intent.before)
+        batch = await context.unborn(*intent.also, before)
+        return batch + await _leave_origin(context, before)
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        before = _needed(intent.before)
+        present = await context.present(before)
+        gone = [
+            snapshot
+            for snapshot in intent.also
+            if await context.part(intent, SnapshotBackend).inspect_snapshot(before.id, snapshot.id) is None
+        ]
+        kept = msgspec.structs.replace(
+            before, revision=present.revision, snapshot_count=before.snapshot_count - len(gone)
+        )
+        return await context.unborn(*gone) + put(kept)
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        return True
+
+
+async def _leave_origin(context: Context, clone: Volume) -> Batch:
+    """Give the writes by which a clone stops counting at its parent and base snapshot."""
+    if clone.origin is None:
+        return Batch()
+    batch = await context.counted(clone.origin.volume_id, clones=-1)
+    if clone.origin.snapshot_id is not None:
+        snapshot = await context.catalog.get(Snapshot, clone.origin.snapshot_id)
+        if snapshot is not None:
+            batch += put(msgspec.structs.replace(snapshot, clone_count=snapshot.clone_count - 1))
+    return batch
+
+
+class UpdateVolume:
+    """Size, root directory and everything that the note carries. The note is written last: it tells what is true."""
+
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return Batch()
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        before, after = _needed(intent.before), _needed(intent.after)
+        if after.state is not VolumeState.ONLINE or after.junction_path != before.junction_path:
+            await context.publisher.withdraw(after.id)
+            context.fault("volume.update.withdrawn")
+        await self._shape(context, intent, before, after)
+        await context.backend(intent).annotate(after.id, await context.note(after))
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        after = _needed(intent.after)
+        present = await context.present(after)
+        return put(
+            msgspec.structs.replace(
+                after,
+                revision=present.revision,
+                used=present.used,
+                snapshot_count=present.snapshot_count,
+                clone_count=present.clone_count,
+            )
+        )
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        before, after = _needed(intent.before), _needed(intent.after)
+        if await context.backend(intent).inspect(before.id) is not None:
+            await self._shape(context, intent, after, before)
+            await context.backend(intent).annotate(before.id, await context.note(before))
+        return Batch()
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        after = _needed(intent.after)
+        observed = await context.backend(intent).inspect(after.id)
+        wanted = await context.note(after)
+        return observed is not None and observed.note is not None and observed.note.document == wanted.document
+
+    async def _shape(self, context: Context, intent: Intent, old: Volume, new: Volume) -> None:
+        if new.size != old.size:
+            await context.part(intent, ResizeBackend).resize(new.id, new.size)
+            context.fault("volume.update.resized")
+        if new.root != old.root:
+            await context.part(intent, PermissionsBackend).set_root(new.id, new.root)
+            context.fault("volume.update.permitted")
+
+
+class SplitVolume:
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return Batch()
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        after = _needed(intent.after)
+        await context.part(intent, CloneBackend).split(after.id)
+        context.fault("volume.split.split")
+        await context.backend(intent).annotate(after.id, await context.note(after))
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        present = await context.present(_needed(intent.after))
+        return put(msgspec.structs.replace(present, origin=None)) + await _leave_origin(context, present)
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        before = _needed(intent.before)
+        await context.backend(intent).annotate(before.id, await context.note(before))
+        return Batch()
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        return await context.backend(intent).inspect(_needed(intent.after).id) is not None
+
+
+class RestoreVolume:
+    """`snapshot_before` is restored; `also` holds newer snapshots that go. The intent's id is the restore's token."""
+
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return Batch()
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        volume, snapshot = _needed(intent.before), _needed(intent.snapshot_before)
+        await context.publisher.withdraw(volume.id)
+        context.fault("volume.restore.withdrawn")
+        await context.part(intent, RestoreBackend).restore(volume.id, snapshot.id, intent.id)
+        context.fault("volume.restore.restored")
+        for newer in intent.also:
+            await context.part(intent, SnapshotBackend).delete_snapshot(volume.id, newer.id)
+            context.fault("volume.restore.snapshot")
+        await context.part(intent, RestoreBackend).settle_restore(volume.id, intent.id)
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        volume = _needed(intent.before)
+        observed = await context.backend(intent).inspect(volume.id)
+        present = await context.present(volume)
+        restored = msgspec.structs.replace(
+            present,
+            used=observed.used if observed else present.used,
+            snapshot_count=present.snapshot_count - len(intent.also),
+        )
+        return await context.unborn(*intent.also) + put(restored)
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        return Batch()
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        return await context.part(intent, RestoreBackend).settle_restore(_needed(intent.before).id, intent.id)
+
+
+class CreateSnapshot:
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return put(msgspec.structs.replace(_needed(intent.snapshot_after), state=SnapshotState.CREATING))
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        snapshot = _needed(intent.snapshot_after)
+        backend = context.part(intent, SnapshotBackend)
+        await backend.snapshot(snapshot.volume_id, snapshot.id, await context.note(snapshot))
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        snapshot = _needed(intent.snapshot_after)
+        observed = await context.part(intent, SnapshotBackend).inspect_snapshot(snapshot.volume_id, snapshot.id)
+        present = await context.present(snapshot)
+        taken = msgspec.structs.replace(
+            snapshot, revision=present.revision, size=observed.size if observed else snapshot.size
+        )
+        return put(taken) + await context.counted(snapshot.volume_id, snapshots=1)
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        snapshot = _needed(intent.snapshot_after)
+        await context.part(intent, SnapshotBackend).delete_snapshot(snapshot.volume_id, snapshot.id)
+        return await context.unborn(snapshot)
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        snapshot = _needed(intent.snapshot_after)
+        backend = context.part(intent, SnapshotBackend)
+        return await backend.inspect_snapshot(snapshot.volume_id, snapshot.id) is not None
+
+
+class DeleteSnapshot:
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return put(msgspec.structs.replace(_needed(intent.snapshot_before), state=SnapshotState.DELETING))
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        snapshot = _needed(intent.snapshot_before)
+        await context.part(intent, SnapshotBackend).delete_snapshot(snapshot.volume_id, snapshot.id)
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        snapshot = _needed(intent.snapshot_before)
+        return await context.unborn(snapshot) + await context.counted(snapshot.volume_id, snapshots=-1)
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        snapshot = _needed(intent.snapshot_before)
+        present = await context.present(snapshot)
+        return put(msgspec.structs.replace(snapshot, revision=present.revision))
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        return True
+
+
+class UpdateSnapshot:
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return Batch()
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        await self._annotate(context, intent, _needed(intent.snapshot_after))
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        after = _needed(intent.snapshot_after)
+        present = await context.present(after)
+        return put(msgspec.structs.replace(after, revision=present.revision, clone_count=present.clone_count))
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        before = _needed(intent.snapshot_before)
+        backend = context.part(intent, SnapshotBackend)
+        if await backend.inspect_snapshot(before.volume_id, before.id) is not None:
+            await self._annotate(context, intent, before)
+        return Batch()
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        after = _needed(intent.snapshot_after)
+        observed = await context.part(intent, SnapshotBackend).inspect_snapshot(after.volume_id, after.id)
+        wanted = await context.note(after)
+        return observed is not None and observed.note is not None and observed.note.document == wanted.document
+
+    async def _annotate(self, context: Context, intent: Intent, snapshot: Snapshot) -> None:
+        backend = context.part(intent, SnapshotBackend)
+        await backend.annotate_snapshot(snapshot.volume_id, snapshot.id, await context.note(snapshot))
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "volume.create": CreateVolume(),
+    "volume.clone": CloneVolume(),
+    "volume.delete": DeleteVolume(),
+    "volume.update": UpdateVolume(),
+    "volume.split": SplitVolume(),
+    "volume.restore": RestoreVolume(),
+    "snapshot.create": CreateSnapshot(),
+    "snapshot.delete": DeleteSnapshot(),
+    "snapshot.update": UpdateSnapshot(),
+}
