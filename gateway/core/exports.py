@@ -59,8 +59,6 @@ class Publisher:
         """Tell whether what is published may differ after the intent."""
         if self._exporter is None:
             return False
-        if intent.operation == "volume.restore":
-            return intent.before is not None and intent.before.junction_path is not None
         return _wish(intent.before) != _wish(intent.after) and _wish(intent.after) is not None
 
     async def desired(self, volume: Volume) -> Export | None:
@@ -80,6 +78,7 @@ class Publisher:
             path=volume.junction_path,
             source=source,
             rules=tuple(rule for rule in rules if rule is not None),
+            generation=volume.generation,
         )
 
     async def converge(self, volume_id: UUID) -> None:
@@ -157,4 +156,4 @@ class Publisher:
 def _wish(volume: Volume | None) -> tuple[object, ...] | None:
     if volume is None or volume.state is not VolumeState.ONLINE or volume.junction_path is None:
         return None
-    return (volume.junction_path, volume.export_policy_id)
+    return (volume.junction_path, volume.export_policy_id, volume.generation)

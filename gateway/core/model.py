@@ -103,8 +103,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """One volume, the same one through every front door.
 
     `used` is bytes as last observed. `snapshot_count` and `clone_count` are
-    kept in the same commit as the objects they count. `reason` says why the
-    state is `error`.
+    kept in the same commit as the objects they count. `generation` counts how
+    often the content was replaced in place. `reason` says why the state is
+    `error`.
     """
 
     id: UUID
@@ -127,6 +128,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin | None = None
     snapshot_count: int = 0
     clone_count: int = 0
+    generation: int = 0
     revision: int = 0
 
 

@@ -314,14 +314,18 @@ class RestoreVolume:
         for newer in intent.also:
             await context.part(intent, SnapshotBackend).delete_snapshot(volume.id, newer.id)
             context.fault("volume.restore.snapshot")
+        after = _needed(intent.after)
+        await context.backend(intent).annotate(after.id, await context.note(after))
+        context.fault("volume.restore.annotated")
         await context.part(intent, RestoreBackend).settle_restore(volume.id, intent.id)
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        volume = _needed(intent.before)
+        volume = _needed(intent.after)
         observed = await context.backend(intent).inspect(volume.id)
         present = await context.present(volume)
         restored = msgspec.structs.replace(
             present,
+            generation=volume.generation,
             used=observed.used if observed else present.used,
             snapshot_count=present.snapshot_count - len(intent.also),
         )

@@ -1,0 +1,259 @@
+"""The one path of every change: lock, plan, journal, substrate, commit.
+
+`start` returns as soon as the change is durable as an intent; from then on it
+runs to its end whoever waits for it, also across a restart of the process.
+Everything a caller can be told at once (bad value, missing object, missing
+capability) is raised by the plan, before anything was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.backend import FaultHook
+from gateway.core.catalog import Batch, Catalog, drop, put
+from gateway.core.locks import KeyLocks
+from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
+from gateway.core.observer import Observer
+from gateway.core.operations import OPERATIONS, Context
+
+_FOREIGN_RETRIES = 20
+_FOREIGN_PAUSE_S = 0.25
+_STALE_RETRIES = 10
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change is going to do: an intent without the parts that `Changes` fills in."""
+
+    operation: str
+    description: str
+    pool_id: UUID
+    before: Volume | None = None
+    after: Volume | None = None
+    snapshot_before: Snapshot | None = None
+    snapshot_after: Snapshot | None = None
+    also: tuple[Snapshot, ...] = ()
+
+    @property
+    def target(self) -> Volume | Snapshot:
+        """Give the object that the change is about."""
+        snapshot_first = self.operation.startswith("snapshot.")
+        volume, snapshot = self.after or self.before, self.snapshot_after or self.snapshot_before
+        found = snapshot if snapshot_first else volume
+        if found is None:
+            raise errors.Internal(incident=f"{self.operation} was planned without its object")
+        return found
+
+
+class Started:
+    """A change that is under way or done."""
+
+    def __init__(self, job: Job, task: asyncio.Task[Job] | None) -> None:
+        self.job = job
+        self._task = task
+
+    async def wait(self, timeout_s: float | None = None) -> Job:
+        """Give the job as it is when the change ends, or after `timeout_s` seconds. Cancelling this cancels nothing."""
+        if self._task is not None:
+            done, _ = await asyncio.wait({self._task}, timeout=timeout_s)
+            if done:
+                self.job = self._task.result()
+        return self.job
+
+    async def result(self) -> Job:
+        """Wait for the end; raise what the change failed with."""
+        job = await self.wait()
+        if job.error is not None:
+            raise errors.from_record(job.error)
+        return job
+
+
+class Changes:
+    """Runs changes. One per process."""
+
+    def __init__(self, catalog: Catalog, context: Context, observer: Observer, fault: FaultHook) -> None:
+        self._catalog = catalog
+        self._context = context
+        self._observer = observer
+        self._fault = fault
+        self._tasks: set[asyncio.Task[Job]] = set()
+        self._closing = False
+        self.locks = KeyLocks()
+
+    async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]]) -> Started:
+        """Lock the keys, let `plan` validate against the catalog as it is now, journal, and run in the background.
+
+        Raises what `plan` raises; Conflict when another process changes one of
+        the keys for longer than a few seconds; Unavailable while closing.
+        """
+        if self._closing:
+            raise errors.Unavailable(what="gateway", reason="it is stopping")
+        held = await self.locks.acquire(keys)
+        try:
+            intent, job = await self._journal(held, plan)
+        except BaseException:
+            self.locks.release(held)
+            raise
+        return Started(job, self._spawn(self._run(intent, job, held)))
+
+    async def recover(self, intent: Intent, job: Job) -> Started:
+        """Finish or take back what a process that died had begun."""
+        held = await self.locks.acquire(intent.keys)
+        self._observer.intent_opened(intent)
+        return Started(job, self._spawn(self._run(intent, job, held, recovering=True)))
+
+    async def end_job(self, job: Job, error: errors.GatewayError | None) -> Job:
+        """Put a job into its final state."""
+        present = await self._catalog.get(Job, job.id) or job
+        ended = _ended(present, error)
+        stored = await self._catalog.commit(put(ended))
+        return stored[job.id]  # type: ignore[return-value]
+
+    async def close(self) -> None:
+        """Refuse new changes and wait for those under way."""
+        self._closing = True
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # --- the steps ---
+
+    async def _journal(self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]]) -> tuple[Intent, Job]:
+        for attempt in range(_FOREIGN_RETRIES + 1):
+            planned = await plan()
+            intent, job = self._draw_up(keys, planned)
+            shown = await OPERATIONS[intent.operation].shown(self._context, intent)
+            try:
+                stored = await self._catalog.commit(put(job, intent) + shown)
+            except (errors.Conflict, errors.StaleRevision):
+                # Another process holds a key, or a sampler touched a row after the plan read it.
+                if attempt == _FOREIGN_RETRIES:
+                    raise
+                await asyncio.sleep(_FOREIGN_PAUSE_S if attempt else 0)
+                continue
+            self._observer.intent_opened(intent)
+            self._fault(f"{intent.operation}.journalled")
+            return stored[intent.id], stored[job.id]  # type: ignore[return-value]
+        raise AssertionError
+
+    def _draw_up(self, keys: tuple[UUID, ...], planned: Plan) -> tuple[Intent, Job]:
+        now, target = utc_now(), planned.target
+        job = Job(
+            id=uuid4(),
+            operation=planned.operation,
+            description=planned.description,
+            state=JobState.RUNNING,
+            created=now,
+            target_id=target.id,
+            tenant_id=target.tenant_id,
+            owner=self._catalog.owner,
+        )
+        intent = Intent(
+            id=uuid4(),
+            operation=planned.operation,
+            owner=self._catalog.owner,
+            job_id=job.id,
+            pool_id=planned.pool_id,
+            keys=keys,
+            created=now,
+            before=planned.before,
+            after=planned.after,
+            snapshot_before=planned.snapshot_before,
+            snapshot_after=planned.snapshot_after,
+            also=planned.also,
+        )
+        return intent, job
+
+    async def _run(self, intent: Intent, job: Job, held: tuple[UUID, ...], *, recovering: bool = False) -> Job:
+        try:
+            ended = await self._settle(intent, job, recovering=recovering)
+            self._observer.intent_closed(intent, ended)
+            return ended
+        except Exception as error:  # noqa: BLE001 - the last resort: the intent stays and a restart settles it
+            incident = self._defect(error)
+            return msgspec.structs.replace(job, error=errors.Internal(incident=incident).to_record())
+        finally:
+            self.locks.release(held)
+
+    async def _settle(self, intent: Intent, job: Job, *, recovering: bool) -> Job:
+        operation, failure = OPERATIONS[intent.operation], None
+        try:
+            if recovering and not await operation.happened(self._context, intent):
+                failure = errors.Unavailable(what="gateway", reason="it was restarted before the change took effect")
+            else:
+                with self._observer.substrate(self._context.pools.get(intent.pool_id).name, intent.operation):
+                    await operation.apply(self._context, intent)
+                self._fault(f"{intent.operation}.applied")
+        except errors.GatewayError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - a defect of a backend must not leave the change half made
+            failure = errors.Internal(incident=self._defect(error))
+        publish = failure is None and self._context.publisher.concerns(intent)
+        ended = await self._close(intent, job, failure, last=not publish)
+        self._fault(f"{intent.operation}.committed")
+        if publish:
+            return await self._publish(intent, ended)
+        if failure is not None and intent.before is not None:
+            await self._republish(intent)
+        return ended
+
+    async def _close(self, intent: Intent, job: Job, failure: errors.GatewayError | None, *, last: bool) -> Job:
+        """Write the outcome, the end of the intent and (when nothing follows) of the job in one commit."""
+        operation = OPERATIONS[intent.operation]
+        for attempt in range(_STALE_RETRIES + 1):
+            step = operation.finish if failure is None else operation.revert
+            batch = await step(self._context, intent)
+            ended = _ended(job, failure) if last else job
+            try:
+                stored = await self._catalog.commit(batch + put(ended) + drop(intent))
+            except errors.StaleRevision:
+                if attempt == _STALE_RETRIES:
+                    raise
+                continue
+            return stored[job.id]  # type: ignore[return-value]
+        raise AssertionError
+
+    async def _publish(self, intent: Intent, job: Job) -> Job:
+        """Publish what the commit wished for; a failure is reported by the job and leaves the wish standing."""
+        failure: errors.GatewayError | None = None
+        volume = intent.after or intent.before
+        try:
+            if volume is not None:
+                await self._context.publisher.converge(volume.id)
+        except errors.GatewayError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - see _settle
+            failure = errors.Internal(incident=self._defect(error))
+        return await self.end_job(job, failure)
+
+    async def _republish(self, intent: Intent) -> None:
+        """Bring back a publication that a failed change had withdrawn."""
+        try:
+            if intent.before is not None:
+                await self._context.publisher.converge(intent.before.id)
+        except errors.GatewayError as error:
+            self._observer.event("export_not_restored", volume=str(intent.before.id), error=str(error))
+
+    def _defect(self, error: Exception) -> str:
+        incident = uuid4().hex
+        self._observer.defect(incident, error)
+        return incident
+
+    def _spawn(self, work: Awaitable[Job]) -> asyncio.Task[Job]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _ended(job: Job, error: errors.GatewayError | None) -> Job:
+    return msgspec.structs.replace(
+        job,
+        state=JobState.SUCCESS if error is None else JobState.FAILURE,
+        ended=utc_now(),
+        error=error.to_record() if error else None,
+    )
