@@ -82,6 +82,7 @@ class Changes:
         self._observer = observer
         self._fault = fault
         self._tasks: set[asyncio.Task[Job]] = set()
+        self._unsettled: dict[UUID, tuple[Intent, Job]] = {}
         self._closing = False
         self.locks = KeyLocks()
 
@@ -106,6 +107,11 @@ class Changes:
         held = await self.locks.acquire(intent.keys)
         self._observer.intent_opened(intent)
         return Started(job, self._spawn(self._run(intent, job, held, recovering=True)))
+
+    async def resettle(self) -> None:
+        """Try again to settle changes whose substrate or catalog did not answer when they ended."""
+        for intent, job in tuple(self._unsettled.values()):
+            await (await self.recover(intent, job)).wait()
 
     async def end_job(self, job: Job, error: errors.GatewayError | None) -> Job:
         """Put a job into its final state."""
@@ -171,11 +177,13 @@ class Changes:
     async def _run(self, intent: Intent, job: Job, held: tuple[UUID, ...], *, recovering: bool = False) -> Job:
         try:
             ended = await self._settle(intent, job, recovering=recovering)
+            self._unsettled.pop(intent.id, None)
             self._observer.intent_closed(intent, ended)
             return ended
-        except Exception as error:  # noqa: BLE001 - the last resort: the intent stays and a restart settles it
-            incident = self._defect(error)
-            return msgspec.structs.replace(job, error=errors.Internal(incident=incident).to_record())
+        except Exception as error:  # noqa: BLE001 - neither done nor undone: the intent stays until `resettle`
+            self._unsettled[intent.id] = (intent, job)
+            failure = error if isinstance(error, errors.GatewayError) else errors.Internal(incident=self._defect(error))
+            return msgspec.structs.replace(job, error=failure.to_record())
         finally:
             self.locks.release(held)
 

@@ -1,0 +1,117 @@
+"""Use cases of clones: make one from a snapshot or from a volume as it is, and split it off."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.capability import require
+from gateway.core.change import Plan, Started
+from gateway.core.context import Core
+from gateway.core.model import Origin, Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.volumes import check, settled
+
+
+class NewClone(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller says about a clone. `snapshot_id` None: a snapshot of the source is taken for it and stays."""
+
+    name: str
+    tenant_id: UUID
+    source_id: UUID
+    snapshot_id: UUID | None = None
+    comment: str = ""
+    labels: dict[str, str] = {}
+    junction_path: str | None = None
+    export_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
+    snapshot_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
+
+
+async def create(core: Core, new: NewClone, *, description: str) -> Started:
+    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies."""
+    clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
+
+    async def plan() -> Plan:
+        source = await settled(core, new.source_id)
+        if source.tenant_id != new.tenant_id:
+            raise errors.NotFound(kind="volume", ref=str(new.source_id))
+        capability = core.pools.get(source.pool_id).capability(source.kind)
+        require(capability, "clone")
+        base, made = await _base(core, new, source, snapshot_id)
+        clone = msgspec.structs.replace(
+            source,
+            id=clone_id,
+            name=new.name,
+            created=now,
+            state=VolumeState.ONLINE,
+            comment=new.comment,
+            labels=new.labels,
+            junction_path=new.junction_path,
+            origin=Origin(volume_id=source.id, snapshot_id=base.id),
+            snapshot_count=0,
+            clone_count=0,
+            generation=0,
+            thick=False,
+            revision=0,
+            **{
+                name: value
+                for name in ("export_policy_id", "snapshot_policy_id")
+                if (value := getattr(new, name)) is not msgspec.UNSET
+            },
+        )
+        await check(core, clone)
+        return Plan(
+            operation="volume.clone",
+            description=description,
+            pool_id=source.pool_id,
+            after=clone,
+            snapshot_before=None if made else base,
+            also=(base,) if made else (),
+        )
+
+    return await core.changes.start({clone_id, new.source_id}, plan)
+
+
+async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
+    """Start making a clone independent of its source. InvalidState when it is no clone."""
+    volume = await core.get(Volume, volume_id)
+    keys = {volume_id} | ({volume.origin.volume_id} if volume.origin else set())
+
+    async def plan() -> Plan:
+        before = await settled(core, volume_id)
+        if before.origin is None:
+            raise errors.InvalidState(kind="volume", ref=before.name, state="not a clone", action="split")
+        require(core.pools.get(before.pool_id).capability(before.kind), "split")
+        return Plan(
+            operation="volume.split",
+            description=description,
+            pool_id=before.pool_id,
+            before=before,
+            after=msgspec.structs.replace(before, origin=None),
+        )
+
+    return await core.changes.start(keys, plan)
+
+
+async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) -> tuple[Snapshot, bool]:
+    if new.snapshot_id is None:
+        if source.state is not VolumeState.ONLINE:
+            raise errors.InvalidState(kind="volume", ref=source.name, state=source.state, action="clone")
+        require(core.pools.get(source.pool_id).capability(source.kind), "snapshot")
+        now = utc_now()
+        made = Snapshot(
+            id=snapshot_id,
+            name=f"clone_{new.name[:200]}.{now:%Y-%m-%d_%H%M%S}.0",
+            volume_id=source.id,
+            tenant_id=source.tenant_id,
+            pool_id=source.pool_id,
+            created=now,
+        )
+        return made, True
+    base = await core.get(Snapshot, new.snapshot_id)
+    if base.volume_id != source.id:
+        raise errors.NotFound(kind="snapshot", ref=str(new.snapshot_id))
+    if base.state is not SnapshotState.VALID:
+        raise errors.InvalidState(kind="snapshot", ref=base.name, state=base.state, action="clone")
+    return base, False

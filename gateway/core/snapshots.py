@@ -1,0 +1,134 @@
+"""Use cases of snapshots: create, update, delete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.capability import require
+from gateway.core.change import Plan, Started
+from gateway.core.context import Core
+from gateway.core.model import Snapshot, SnapshotState, VolumeState, utc_now
+from gateway.core.query import And, Compare, Op, Query
+from gateway.core.volumes import check_name, settled
+
+
+class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller says about a snapshot to take."""
+
+    name: str
+    volume_id: UUID
+    comment: str = ""
+    label: str = ""
+    labels: dict[str, str] = {}
+    expires: datetime | None = None
+
+
+class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True):
+    """New values; UNSET leaves a thing as it is."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    comment: str | msgspec.UnsetType = msgspec.UNSET
+    label: str | msgspec.UnsetType = msgspec.UNSET
+    labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    expires: datetime | None | msgspec.UnsetType = msgspec.UNSET
+
+
+async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
+    """Start taking a snapshot. AlreadyExists for its name; LimitExceeded when the volume has as many as it may."""
+    snapshot_id = uuid4()
+
+    async def plan() -> Plan:
+        volume = await settled(core, new.volume_id)
+        if volume.state is not VolumeState.ONLINE:
+            raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="snapshot")
+        capability = core.pools.get(volume.pool_id).capability(volume.kind)
+        require(capability, "snapshot")
+        most = capability.facts.snapshot_max
+        if most is not None and volume.snapshot_count >= most:
+            raise errors.LimitExceeded(limit="snapshots", value=volume.snapshot_count + 1, minimum=0, maximum=most)
+        snapshot = Snapshot(
+            id=snapshot_id,
+            name=new.name,
+            volume_id=volume.id,
+            tenant_id=volume.tenant_id,
+            pool_id=volume.pool_id,
+            created=utc_now(),
+            comment=new.comment,
+            label=new.label,
+            labels=new.labels,
+            expires=new.expires,
+        )
+        await _check(core, snapshot)
+        return Plan(
+            operation="snapshot.create",
+            description=description,
+            pool_id=volume.pool_id,
+            before=volume,
+            after=volume,
+            snapshot_after=snapshot,
+        )
+
+    return await core.changes.start({new.volume_id}, plan)
+
+
+async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, description: str) -> Started:
+    """Start changing a snapshot's name, texts or expiry."""
+    found = await core.get(Snapshot, snapshot_id)
+
+    async def plan() -> Plan:
+        before = await _settled(core, snapshot_id)
+        given = {
+            name: value
+            for name in change.__struct_fields__
+            if (value := getattr(change, name)) is not msgspec.UNSET
+        }
+        after = msgspec.structs.replace(before, **given)
+        await _check(core, after)
+        return Plan(
+            operation="snapshot.update",
+            description=description,
+            pool_id=before.pool_id,
+            snapshot_before=before,
+            snapshot_after=after,
+        )
+
+    return await core.changes.start({found.volume_id}, plan)
+
+
+async def delete(core: Core, snapshot_id: UUID, *, description: str) -> Started:
+    """Start deleting a snapshot. InUse when a clone hangs on it or its expiry is not reached."""
+    found = await core.get(Snapshot, snapshot_id)
+
+    async def plan() -> Plan:
+        before = await _settled(core, snapshot_id, broken_too=True)
+        if before.clone_count:
+            raise errors.InUse(kind="snapshot", ref=before.name, by="clones", action="delete")
+        if before.expires is not None and before.expires > utc_now():
+            raise errors.InUse(kind="snapshot", ref=before.name, by="expiry", action="delete")
+        return Plan(
+            operation="snapshot.delete", description=description, pool_id=before.pool_id, snapshot_before=before
+        )
+
+    return await core.changes.start({found.volume_id}, plan)
+
+
+async def _settled(core: Core, snapshot_id: UUID, *, broken_too: bool = False) -> Snapshot:
+    snapshot = await core.get(Snapshot, snapshot_id)
+    allowed = {SnapshotState.VALID} | ({SnapshotState.ERROR} if broken_too else set())
+    if snapshot.state not in allowed:
+        raise errors.InvalidState(kind="snapshot", ref=snapshot.name, state=snapshot.state, action="change")
+    return snapshot
+
+
+async def _check(core: Core, snapshot: Snapshot) -> None:
+    check_name("name", snapshot.name)
+    if len(snapshot.comment.encode()) > 4096 or "\x00" in snapshot.comment:
+        raise errors.InvalidArgument(field="comment", value=snapshot.comment[:64], reason="too long, or holds a NUL")
+    same = And((Compare("volume.id", Op.EQ, snapshot.volume_id), Compare("name", Op.EQ, snapshot.name)))
+    for other in (await core.catalog.page(Snapshot, Query(where=same, limit=1))).records:
+        if other.id != snapshot.id:
+            raise errors.AlreadyExists(kind="snapshot", name=snapshot.name, field="name")

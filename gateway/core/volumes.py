@@ -1,0 +1,260 @@
+"""Use cases of volumes: create, update, delete, restore, access."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.capability import require, require_size
+from gateway.core.change import Plan, Started
+from gateway.core.context import Core
+from gateway.core.model import (
+    AccessHandle,
+    ExportPolicy,
+    RootDirectory,
+    Snapshot,
+    SnapshotPolicy,
+    SnapshotState,
+    Tenant,
+    Volume,
+    VolumeKind,
+    VolumeState,
+    utc_now,
+)
+from gateway.core.query import And, Compare, Op, Order, Query
+
+_TEXT_MAX = 32 * 1024
+
+
+class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller says about a volume to make; names are resolved to ids before."""
+
+    name: str
+    tenant_id: UUID
+    pool_id: UUID
+    size: int
+    kind: VolumeKind = VolumeKind.FILESYSTEM
+    state: VolumeState = VolumeState.ONLINE
+    thick: bool = False
+    comment: str = ""
+    labels: dict[str, str] = {}
+    junction_path: str | None = None
+    export_policy_id: UUID | None = None
+    snapshot_policy_id: UUID | None = None
+    root: RootDirectory = RootDirectory()
+
+
+class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
+    """New values; UNSET leaves a thing as it is. `junction_path` None takes the volume out of the name space."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    size: int | msgspec.UnsetType = msgspec.UNSET
+    state: VolumeState | msgspec.UnsetType = msgspec.UNSET
+    comment: str | msgspec.UnsetType = msgspec.UNSET
+    labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    junction_path: str | None | msgspec.UnsetType = msgspec.UNSET
+    export_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
+    snapshot_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
+    root: RootDirectory | msgspec.UnsetType = msgspec.UNSET
+
+
+async def create(core: Core, new: NewVolume, *, description: str) -> Started:
+    """Start making a volume.
+
+    Raises NotFound for its tenant, pool or policies, AlreadyExists for its
+    name or junction path, Unsupported, LimitExceeded or InvalidArgument.
+    """
+    volume = Volume(
+        id=uuid4(),
+        created=utc_now(),
+        **{name: getattr(new, name) for name in new.__struct_fields__},
+    )
+
+    async def plan() -> Plan:
+        await check(core, volume)
+        capability = core.pools.get(volume.pool_id).capability(volume.kind)
+        require(capability, "thick" if volume.thick else "thin")
+        require_size(capability, volume.size)
+        if volume.root != RootDirectory():
+            require(capability, "permissions")
+        return Plan(operation="volume.create", description=description, pool_id=volume.pool_id, after=volume)
+
+    return await core.changes.start({volume.id}, plan)
+
+
+async def update(core: Core, volume_id: UUID, change: VolumeChange, *, description: str) -> Started:
+    """Start changing a volume. Going offline takes it out of the name space, as no client could reach it any more."""
+
+    async def plan() -> Plan:
+        before = await settled(core, volume_id)
+        after = _changed(before, change)
+        if after == before:
+            return Plan(
+                operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=before
+            )
+        await check(core, after)
+        capability = core.pools.get(before.pool_id).capability(before.kind)
+        if after.size != before.size:
+            require(capability, "resize")
+            if after.size < before.size:
+                require(capability, "shrink")
+            require_size(capability, after.size)
+        if after.root != before.root:
+            require(capability, "permissions")
+        return Plan(
+            operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=after
+        )
+
+    return await core.changes.start({volume_id}, plan)
+
+
+async def delete(core: Core, volume_id: UUID, *, description: str, with_snapshots: bool = True) -> Started:
+    """Start deleting a volume and its snapshots.
+
+    InUse when clones hang on it, when a snapshot must not be deleted yet, or
+    (`with_snapshots` False) when it has snapshots.
+    """
+    volume = await core.get(Volume, volume_id)
+    keys = {volume_id} | ({volume.origin.volume_id} if volume.origin else set())
+
+    async def plan() -> Plan:
+        before = await settled(core, volume_id, broken_too=True)
+        snapshots = await snapshots_of(core, volume_id)
+        if before.clone_count:
+            raise errors.InUse(kind="volume", ref=before.name, by="clones", action="delete")
+        if snapshots and not with_snapshots:
+            raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
+        for snapshot in snapshots:
+            if snapshot.expires is not None and snapshot.expires > utc_now():
+                raise errors.InUse(kind="volume", ref=before.name, by="expiry", action="delete")
+        return Plan(
+            operation="volume.delete", description=description, pool_id=before.pool_id, before=before, also=snapshots
+        )
+
+    return await core.changes.start(keys, plan)
+
+
+async def restore(
+    core: Core, volume_id: UUID, snapshot_id: UUID, *, description: str, discard_newer: bool
+) -> Started:
+    """Start bringing a snapshot's content back in place.
+
+    `discard_newer` removes the snapshots taken after it; without it Unsupported
+    where the substrate cannot keep them. InUse when one of those to go has
+    clones or an expiry; InvalidState when the volume is not online.
+    """
+
+    async def plan() -> Plan:
+        before = await settled(core, volume_id)
+        if before.state is not VolumeState.ONLINE:
+            raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="restore")
+        snapshot = await core.get(Snapshot, snapshot_id)
+        if snapshot.volume_id != volume_id:
+            raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
+        capability = core.pools.get(before.pool_id).capability(before.kind)
+        require(capability, "restore")
+        newer = tuple(
+            other
+            for other in await snapshots_of(core, volume_id)
+            if (other.created, other.id) > (snapshot.created, snapshot.id)
+        )
+        if newer and not discard_newer:
+            require(capability, "restore_keeps_newer")
+            newer = ()
+        _removable(newer)
+        return Plan(
+            operation="volume.restore",
+            description=description,
+            pool_id=before.pool_id,
+            before=before,
+            after=msgspec.structs.replace(before, generation=before.generation + 1),
+            snapshot_before=snapshot,
+            also=newer,
+        )
+
+    return await core.changes.start({volume_id}, plan)
+
+
+async def access(core: Core, volume_id: UUID) -> tuple[AccessHandle, ...]:
+    """Give every way to the volume's bytes. Asks the substrate, unlike other reads."""
+    return await core.publisher.handles(await core.get(Volume, volume_id))
+
+
+async def settled(core: Core, volume_id: UUID, *, broken_too: bool = False) -> Volume:
+    """Give a volume that a change may start from; InvalidState when it is being made or deleted, or is broken."""
+    volume = await core.get(Volume, volume_id)
+    allowed = {VolumeState.ONLINE, VolumeState.OFFLINE} | ({VolumeState.ERROR} if broken_too else set())
+    if volume.state not in allowed:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="change")
+    return volume
+
+
+async def snapshots_of(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
+    """Give a volume's snapshots, oldest first."""
+    where = Compare("volume.id", Op.EQ, volume_id)
+    page = await core.catalog.page(Snapshot, Query(where=where, order=(Order("created"),), limit=10_000))
+    return page.records
+
+
+async def check(core: Core, volume: Volume) -> None:
+    """Raise unless texts are usable, the references exist, and the names are free."""
+    check_name("name", volume.name)
+    for field, text in (("comment", volume.comment), ("junction_path", volume.junction_path or "")):
+        if "\x00" in text or len(text.encode()) > _TEXT_MAX:
+            raise errors.InvalidArgument(field=field, value=text[:64], reason="too long, or holds a NUL")
+    if sum(len(k.encode()) + len(v.encode()) for k, v in volume.labels.items()) > _TEXT_MAX:
+        raise errors.InvalidArgument(field="labels", value=None, reason="exceed 32 KiB together")
+    await core.get(Tenant, volume.tenant_id)
+    if volume.export_policy_id is not None:
+        policy = await core.get(ExportPolicy, volume.export_policy_id)
+        if policy.tenant_id != volume.tenant_id:
+            raise errors.NotFound(kind="export policy", ref=policy.name)
+    if volume.snapshot_policy_id is not None:
+        await core.get(SnapshotPolicy, volume.snapshot_policy_id)
+    if volume.junction_path is not None and volume.state is not VolumeState.ONLINE:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="mount")
+    await _names_free(core, volume)
+
+
+async def _names_free(core: Core, volume: Volume) -> None:
+    """Refuse a taken name before journalling; the catalog's unique indexes refuse the race."""
+    same = And((Compare("name", Op.EQ, volume.name), Compare("tenant.id", Op.EQ, volume.tenant_id)))
+    for other in (await core.catalog.page(Volume, Query(where=same, limit=1))).records:
+        if other.id != volume.id:
+            raise errors.AlreadyExists(kind="volume", name=volume.name, field="name")
+    if volume.junction_path is not None:
+        mounted = Compare("junction_path", Op.EQ, volume.junction_path)
+        for other in (await core.catalog.page(Volume, Query(where=mounted, limit=1))).records:
+            if other.id != volume.id:
+                raise errors.AlreadyExists(kind="volume", name=volume.junction_path, field="junction_path")
+
+
+def check_name(field: str, name: str) -> None:
+    """Raise InvalidArgument for a name that no substrate and no dialect could carry."""
+    if not name or len(name.encode()) > 255:
+        raise errors.InvalidArgument(field=field, value=name[:64], reason="must have 1 to 255 bytes")
+    if "/" in name or not name.isprintable() or name in {".", ".."}:
+        raise errors.InvalidArgument(field=field, value=name[:64], reason="holds a slash or a control character")
+
+
+def _changed(before: Volume, change: VolumeChange) -> Volume:
+    given = {
+        name: value
+        for name in change.__struct_fields__
+        if (value := getattr(change, name)) is not msgspec.UNSET
+    }
+    if given.get("state", before.state) is not VolumeState.ONLINE:
+        given.setdefault("junction_path", None)
+    return msgspec.structs.replace(before, **given)
+
+
+def _removable(snapshots: tuple[Snapshot, ...]) -> None:
+    for snapshot in snapshots:
+        if snapshot.clone_count:
+            raise errors.InUse(kind="snapshot", ref=snapshot.name, by="clones", action="restore")
+        if snapshot.expires is not None and snapshot.expires > utc_now():
+            raise errors.InUse(kind="snapshot", ref=snapshot.name, by="expiry", action="restore")
+        if snapshot.state is not SnapshotState.VALID:
+            raise errors.InvalidState(kind="snapshot", ref=snapshot.name, state=snapshot.state, action="restore")
