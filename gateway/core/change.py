@@ -201,7 +201,12 @@ class Changes:
         except Exception as error:  # noqa: BLE001 - a defect of a backend must not leave the change half made
             failure = errors.Internal(incident=self._defect(error))
         publish = failure is None and self._context.publisher.concerns(intent)
-        ended = await self._close(intent, job, failure, last=not publish)
+        try:
+            ended = await self._close(intent, job, failure, last=not publish)
+        except errors.AlreadyExists as error:
+            # Two renames or mounts raced for one name; the plan saw it free, the catalog's index decided.
+            failure, publish = error, False
+            ended = await self._close(intent, job, failure, last=True)
         self._fault(f"{intent.operation}.committed")
         if publish:
             return await self._publish(intent, ended)

@@ -1,0 +1,32 @@
+"""Jobs are the record of changes; here is what may be asked of them, and when they are forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from gateway.core import errors
+from gateway.core.catalog import drop
+from gateway.core.context import Core
+from gateway.core.model import Job, JobState, utc_now
+from gateway.core.query import And, Compare, Op, Or, Order, Query
+
+KEPT = timedelta(hours=24)
+FINAL = frozenset({JobState.SUCCESS, JobState.FAILURE})
+_AT_ONCE = 500
+
+
+async def forget_old(core: Core, *, kept: timedelta = KEPT) -> int:
+    """Remove jobs that ended longer ago than `kept`; give how many."""
+    ended = Or(tuple(Compare("state", Op.EQ, state.value) for state in sorted(FINAL)))
+    where = And((ended, Compare("created", Op.LT, utc_now() - kept)))
+    forgotten = 0
+    while True:
+        page = await core.catalog.page(Job, Query(where=where, order=(Order("created"),), limit=_AT_ONCE))
+        old = [job for job in page.records if job.ended is not None and job.ended < utc_now() - kept]
+        if not old:
+            return forgotten
+        try:
+            await core.catalog.commit(drop(*old))
+        except errors.StaleRevision:
+            return forgotten
+        forgotten += len(old)

@@ -1,0 +1,160 @@
+"""Use cases of export and snapshot policies. They touch no substrate; publications follow a changed export policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.catalog import Sequences, drop, put
+from gateway.core.context import Core
+from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, Tenant, Volume, utc_now
+from gateway.core.query import Compare, Op
+from gateway.core.volumes import check_name
+
+RULE_INDEX_MAX = 4_294_967_295
+
+
+async def create_export_policy(
+    core: Core, tenant_id: UUID, name: str, *, rules: Iterable[ExportRule] = ()
+) -> ExportPolicy:
+    """Make an export policy. AlreadyExists for its name within the tenant."""
+    check_name("name", name)
+    await core.get(Tenant, tenant_id)
+    policy = ExportPolicy(
+        id=uuid4(),
+        number=await core.catalog.next_number(Sequences.EXPORT_POLICY),
+        name=name,
+        tenant_id=tenant_id,
+        created=utc_now(),
+        rules=_numbered(rules),
+    )
+    await core.catalog.commit(put(policy))
+    await core.manifest.write()
+    return await core.get(ExportPolicy, policy.id)
+
+
+async def rename_export_policy(core: Core, policy_id: UUID, name: str) -> ExportPolicy:
+    """Give an export policy another name. InUse for a built-in one."""
+    policy = await core.get(ExportPolicy, policy_id)
+    check_name("name", name)
+    if policy.builtin and name != policy.name:
+        raise errors.InUse(kind="export policy", ref=policy.name, by="builtin", action="rename")
+    return await _store(core, msgspec.structs.replace(policy, name=name))
+
+
+async def replace_rules(core: Core, policy_id: UUID, rules: Iterable[ExportRule]) -> ExportPolicy:
+    """Replace all rules. Index 0 means: append in order."""
+    policy = await core.get(ExportPolicy, policy_id)
+    return await _store(core, msgspec.structs.replace(policy, rules=_numbered(rules)))
+
+
+async def add_rule(core: Core, policy_id: UUID, rule: ExportRule) -> ExportRule:
+    """Add a rule; index 0 appends, an index in use moves that rule and those behind it up."""
+    policy = await core.get(ExportPolicy, policy_id)
+    if not rule.index:
+        rule = msgspec.structs.replace(rule, index=max((r.index for r in policy.rules), default=0) + 1)
+    await _store(core, msgspec.structs.replace(policy, rules=_inserted(policy.rules, rule)))
+    return rule
+
+
+async def change_rule(core: Core, policy_id: UUID, index: int, rule: ExportRule) -> ExportRule:
+    """Replace the rule at `index`; a different `rule.index` moves it there. NotFound when there is none."""
+    policy = await core.get(ExportPolicy, policy_id)
+    others = tuple(r for r in policy.rules if r.index != index)
+    if len(others) == len(policy.rules):
+        raise errors.NotFound(kind="export rule", ref=str(index))
+    await _store(core, msgspec.structs.replace(policy, rules=_inserted(others, rule)))
+    return rule
+
+
+async def delete_rule(core: Core, policy_id: UUID, index: int) -> None:
+    """Remove a rule. NotFound when there is none at `index`."""
+    policy = await core.get(ExportPolicy, policy_id)
+    others = tuple(r for r in policy.rules if r.index != index)
+    if len(others) == len(policy.rules):
+        raise errors.NotFound(kind="export rule", ref=str(index))
+    await _store(core, msgspec.structs.replace(policy, rules=others))
+
+
+async def delete_export_policy(core: Core, policy_id: UUID) -> None:
+    """Remove an export policy. InUse for a built-in one and while volumes use it."""
+    policy = await core.get(ExportPolicy, policy_id)
+    if policy.builtin:
+        raise errors.InUse(kind="export policy", ref=policy.name, by="builtin", action="delete")
+    if await core.catalog.count(Volume, Compare("export_policy.id", Op.EQ, policy_id)):
+        raise errors.InUse(kind="export policy", ref=policy.name, by="volumes", action="delete")
+    await core.catalog.commit(drop(policy))
+    await core.manifest.write()
+
+
+async def create_snapshot_policy(core: Core, policy: SnapshotPolicy) -> SnapshotPolicy:
+    """Make a snapshot policy. AlreadyExists for its name, InvalidArgument for lines that clash or keep nothing."""
+    check_name("name", policy.name)
+    if policy.tenant_id is not None:
+        await core.get(Tenant, policy.tenant_id)
+    if not policy.copies:
+        raise errors.InvalidArgument(field="copies", reason="a policy needs at least one schedule")
+    seen: set[str] = set()
+    for copy in policy.copies:
+        if copy.count < 1:
+            raise errors.InvalidArgument(field="copies.count", value=copy.count, reason="must be at least 1")
+        if copy.schedule in seen:
+            raise errors.InvalidArgument(field="copies.schedule.name", value=copy.schedule, reason="given twice")
+        seen.add(copy.schedule)
+    await core.catalog.commit(put(policy))
+    await core.manifest.write()
+    return await core.get(SnapshotPolicy, policy.id)
+
+
+async def delete_snapshot_policy(core: Core, policy_id: UUID) -> None:
+    """Remove a snapshot policy. InUse for a built-in one and while volumes use it."""
+    policy = await core.get(SnapshotPolicy, policy_id)
+    if policy.builtin:
+        raise errors.InUse(kind="snapshot policy", ref=policy.name, by="builtin", action="delete")
+    if await core.catalog.count(Volume, Compare("snapshot_policy.id", Op.EQ, policy_id)):
+        raise errors.InUse(kind="snapshot policy", ref=policy.name, by="volumes", action="delete")
+    await core.catalog.commit(drop(policy))
+    await core.manifest.write()
+
+
+async def _store(core: Core, policy: ExportPolicy) -> ExportPolicy:
+    before = await core.get(ExportPolicy, policy.id)
+    if policy == before:
+        return before
+    await core.catalog.commit(put(policy))
+    await core.manifest.write()
+    if policy.rules != before.rules:
+        await core.publisher.converge_policy(policy.id)
+    return await core.get(ExportPolicy, policy.id)
+
+
+def _numbered(rules: Iterable[ExportRule]) -> tuple[ExportRule, ...]:
+    numbered: tuple[ExportRule, ...] = ()
+    for rule in rules:
+        index = rule.index or max((r.index for r in numbered), default=0) + 1
+        if any(r.index == index for r in numbered):
+            raise errors.AlreadyExists(kind="export rule", name=str(index), field="rules.index")
+        numbered = _inserted(numbered, msgspec.structs.replace(rule, index=index))
+    return numbered
+
+
+def _inserted(rules: tuple[ExportRule, ...], new: ExportRule) -> tuple[ExportRule, ...]:
+    """Put a rule in at its index; rules in the way move up as far as needed."""
+    if not 1 <= new.index <= RULE_INDEX_MAX:
+        raise errors.InvalidArgument(field="index", value=new.index, reason=f"must be 1 to {RULE_INDEX_MAX}")
+    result, taken = [new], new.index
+    for rule in sorted(rules, key=lambda r: r.index):
+        if rule.index < new.index:
+            result.append(rule)
+            continue
+        index = rule.index
+        if index <= taken:
+            index = taken + 1
+        taken = index
+        result.append(msgspec.structs.replace(rule, index=index))
+    if max(r.index for r in result) > RULE_INDEX_MAX:
+        raise errors.LimitExceeded(limit="export rules", value=RULE_INDEX_MAX + 1, minimum=1, maximum=RULE_INDEX_MAX)
+    return tuple(sorted(result, key=lambda r: r.index))

@@ -1,0 +1,117 @@
+"""Use cases of tenants. They touch no substrate: one commit each, then the manifest follows."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.catalog import Sequences, drop, put
+from gateway.core.context import Core
+from gateway.core.manifest import everything
+from gateway.core.model import ExportPolicy, SnapshotPolicy, SnapshotSchedule, Tenant, TenantState, Volume, utc_now
+from gateway.core.query import Compare, Op
+from gateway.core.volumes import check_name
+
+DEFAULT_POLICY = "default"
+
+
+class TenantChange(msgspec.Struct, frozen=True, kw_only=True):
+    """New values; UNSET leaves a thing as it is."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    comment: str | msgspec.UnsetType = msgspec.UNSET
+    state: TenantState | msgspec.UnsetType = msgspec.UNSET
+
+
+async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
+    """Make a tenant with its built-in, empty export policy `default`. AlreadyExists for its name."""
+    check_name("name", name)
+    now = utc_now()
+    tenant = Tenant(id=uuid4(), name=name, created=now, comment=comment)
+    policy = ExportPolicy(
+        id=uuid4(),
+        number=await core.catalog.next_number(Sequences.EXPORT_POLICY),
+        name=DEFAULT_POLICY,
+        tenant_id=tenant.id,
+        created=now,
+        builtin=True,
+    )
+    await core.catalog.commit(put(tenant, policy))
+    await core.manifest.write()
+    return await core.get(Tenant, tenant.id)
+
+
+async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
+    """Change a tenant. Stopping it withdraws its publications, running publishes them again."""
+    before = await core.get(Tenant, tenant_id)
+    given = {
+        name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET
+    }
+    after = msgspec.structs.replace(before, **given)
+    check_name("name", after.name)
+    if after != before:
+        await core.catalog.commit(put(after))
+        await core.manifest.write()
+        if after.state is not before.state:
+            await core.publisher.converge_tenant(tenant_id)
+    return await core.get(Tenant, tenant_id)
+
+
+async def delete(core: Core, tenant_id: UUID) -> None:
+    """Remove a tenant and its policies. InUse while it has volumes."""
+    tenant = await core.get(Tenant, tenant_id)
+    if await core.catalog.count(Volume, Compare("tenant.id", Op.EQ, tenant_id)):
+        raise errors.InUse(kind="tenant", ref=tenant.name, by="volumes", action="delete")
+    export = [p for p in await everything(core.catalog, ExportPolicy) if p.tenant_id == tenant_id]
+    snapshot = [p for p in await everything(core.catalog, SnapshotPolicy) if p.tenant_id == tenant_id]
+    await core.catalog.commit(drop(*export, *snapshot, tenant))
+    await core.manifest.write()
+
+
+async def ensure_defaults(core: Core, names: tuple[str, ...]) -> None:
+    """Make, once per catalog, the tenants that the configuration names and the snapshot policies everybody expects."""
+    if await core.catalog.setting("defaults_made"):
+        return
+    for name in names:
+        if await core.find(Tenant, name=name) is None:
+            await create(core, name)
+    present = {policy.name for policy in await everything(core.catalog, SnapshotPolicy) if policy.tenant_id is None}
+    await core.catalog.commit(put(*(policy for policy in _builtin_policies() if policy.name not in present)))
+    await core.catalog.put_setting("defaults_made", "1")
+    await core.manifest.write()
+
+
+def _builtin_policies() -> tuple[SnapshotPolicy, ...]:
+    now = utc_now()
+    hourly, daily, weekly = (
+        SnapshotSchedule(schedule=name, count=count, prefix=name)
+        for name, count in (("hourly", 6), ("daily", 2), ("weekly", 2))
+    )
+    single_weekly = msgspec.structs.replace(weekly, count=1)
+    return (
+        SnapshotPolicy(
+            id=uuid4(),
+            name="default",
+            created=now,
+            builtin=True,
+            comment="Default policy with hourly, daily & weekly schedules.",
+            copies=(hourly, daily, weekly),
+        ),
+        SnapshotPolicy(
+            id=uuid4(),
+            name="default-1weekly",
+            created=now,
+            builtin=True,
+            comment="Default policy with 6 hourly, 2 daily & 1 weekly schedule.",
+            copies=(hourly, daily, single_weekly),
+        ),
+        SnapshotPolicy(
+            id=uuid4(),
+            name="none",
+            created=now,
+            builtin=True,
+            comment="Policy for no automatic snapshots.",
+        ),
+    )
