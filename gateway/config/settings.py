@@ -1,0 +1,157 @@
+"""The settings as the rest of the program sees them, and the rules between them.
+
+Field names are the keys of the file. A value that breaks a rule raises
+ValueError whose text begins with the key.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+RELEASE = "9.15.1"
+"""The ONTAP release whose REST door this is."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
+_PORT_MAX = 65_535
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class LogLevel(enum.StrEnum):
+    """The least severe line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(enum.StrEnum):
+    """JSON for machines, console for people."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where to listen. Port 0 takes any free port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `HOST:PORT` or `[IPV6]:PORT`; ValueError for anything else."""
+        match = _ADDRESS.fullmatch(text)
+        if match is None or int(match["port"]) > _PORT_MAX:
+            raise ValueError(f"{text!r} is not HOST:PORT, such as '127.0.0.1:8443' or '[::1]:8443'")
+        return cls(match["six"] or match["host"], int(match["port"]))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class CatalogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the catalog is: `sqlite` is a file in `data_dir`."""
+
+    url: str = "sqlite"
+
+
+class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Certificate and key of every HTTPS listener. `client_ca`: clients must show a certificate signed by it."""
+
+    enabled: bool = True
+    certificate: Path = msgspec.field(default_factory=lambda: Path("tls/cert.pem"))
+    key: Path = msgspec.field(default_factory=lambda: Path("tls/key.pem"))
+    client_ca: Path | None = None
+    force_plain: bool = False
+
+
+class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered."""
+
+    max_body_bytes: Count = 1024 * 1024
+    max_connections: Count = 4096
+    receive_timeout_s: Seconds = 30.0
+    request_timeout_s: Seconds = 150.0
+    shutdown_timeout_s: Seconds = 30.0
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`access_sample` is the share of successful reads that leave an access line; everything else always does."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.JSON
+    access_sample: Annotated[float, Meta(ge=0, le=1)] = 0.1
+
+
+class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One pool: its driver, what the operator takes away from it, and the driver's own options."""
+
+    name: str
+    driver: str
+    disable: tuple[str, ...] = ()
+    options: msgspec.Struct
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything the operator decides. `export` holds options by kind; `frontend` the tables of further doors."""
+
+    listen: str = "127.0.0.1:8443"
+    data_dir: Path = msgspec.field(default_factory=lambda: Path("data"))
+    name: str = "gateway"
+    tenants: tuple[str, ...] = ("svm1",)
+    accounts: Path = msgspec.field(default_factory=lambda: Path("accounts.toml"))
+    catalog: CatalogSettings = CatalogSettings()
+    tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    backend: dict[str, BackendSettings] = {}
+    export: dict[str, msgspec.Struct] = {}
+    frontend: dict[str, dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        try:
+            address = Address.parse(self.listen)
+        except ValueError as error:
+            raise ValueError(f"listen: {error}") from None
+        if not self.tls.enabled and not address.loopback and not self.tls.force_plain:
+            raise ValueError(
+                f"listen: {self.listen} can be reached from other machines, but tls.enabled is false: "
+                "switch TLS on, listen on 127.0.0.1, or set tls.force_plain = true"
+            )
+        check_name("name", self.name)
+        if not self.tenants:
+            raise ValueError("tenants: at least one name is needed")
+        for tenant in self.tenants:
+            check_name("tenants", tenant)
+        if len(set(self.tenants)) != len(self.tenants):
+            raise ValueError("tenants: a name is there twice")
+
+    @property
+    def address(self) -> Address:
+        """Where the ONTAP REST door listens."""
+        return Address.parse(self.listen)
+
+
+def check_name(key: str, name: str) -> None:
+    """Raise ValueError unless the name is one that every dialect can show."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{key}: {name!r} is not a name: up to 63 letters, digits, '_', '.', '-'")
