@@ -150,18 +150,24 @@ class VolumeBackend(Protocol):
 
 @runtime_checkable
 class ResizeBackend(Protocol):
+    """Changes a volume's size."""
+
     async def resize(self, volume: UUID, size: int) -> None:
         """Set the size in bytes. Idempotent."""
 
 
 @runtime_checkable
 class PermissionsBackend(Protocol):
+    """Sets who owns a filesystem volume's top directory."""
+
     async def set_root(self, volume: UUID, root: RootDirectory) -> None:
         """Set owner and mode of the top directory. Idempotent."""
 
 
 @runtime_checkable
 class SnapshotBackend(Protocol):
+    """Takes and removes snapshots."""
+
     async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
         """Take a snapshot, or return the existing one with this id."""
 
@@ -180,6 +186,8 @@ class SnapshotBackend(Protocol):
 
 @runtime_checkable
 class RestoreBackend(Protocol):
+    """Brings a snapshot's content back in place."""
+
     async def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
         """Bring the snapshot's content back, in place. A second call with the same token changes nothing."""
 
@@ -189,6 +197,8 @@ class RestoreBackend(Protocol):
 
 @runtime_checkable
 class CloneBackend(Protocol):
+    """Makes writable copies."""
+
     async def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
         """Make a writable copy of a snapshot (None: of the volume as it is), or return the existing one."""
 
@@ -198,6 +208,8 @@ class CloneBackend(Protocol):
 
 @runtime_checkable
 class ReplicationBackend(Protocol):
+    """Sends and takes snapshots as streams."""
+
     def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
         """Yield the stream of a snapshot, whole or as the difference from `base`."""
 

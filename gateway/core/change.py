@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.backend import FaultHook
-from gateway.core.catalog import Batch, Catalog, drop, put
+from gateway.core.catalog import Catalog, drop, put
 from gateway.core.locks import KeyLocks
 from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
 from gateway.core.observer import Observer
@@ -177,18 +177,20 @@ class Changes:
     async def _run(self, intent: Intent, job: Job, held: tuple[UUID, ...], *, recovering: bool = False) -> Job:
         try:
             ended = await self._settle(intent, job, recovering=recovering)
-            self._unsettled.pop(intent.id, None)
-            self._observer.intent_closed(intent, ended)
-            return ended
         except Exception as error:  # noqa: BLE001 - neither done nor undone: the intent stays until `resettle`
             self._unsettled[intent.id] = (intent, job)
             failure = error if isinstance(error, errors.GatewayError) else errors.Internal(incident=self._defect(error))
             return msgspec.structs.replace(job, error=failure.to_record())
+        else:
+            self._unsettled.pop(intent.id, None)
+            self._observer.intent_closed(intent, ended)
+            return ended
         finally:
             self.locks.release(held)
 
     async def _settle(self, intent: Intent, job: Job, *, recovering: bool) -> Job:
-        operation, failure = OPERATIONS[intent.operation], None
+        operation = OPERATIONS[intent.operation]
+        failure: errors.GatewayError | None = None
         try:
             if recovering and not await operation.happened(self._context, intent):
                 failure = errors.Unavailable(what="gateway", reason="it was restarted before the change took effect")
@@ -210,7 +212,7 @@ class Changes:
         self._fault(f"{intent.operation}.committed")
         if publish:
             return await self._publish(intent, ended)
-        if failure is not None and intent.before is not None:
+        if failure is not None:
             await self._republish(intent)
         return ended
 
@@ -245,9 +247,10 @@ class Changes:
 
     async def _republish(self, intent: Intent) -> None:
         """Bring back a publication that a failed change had withdrawn."""
+        if intent.before is None:
+            return
         try:
-            if intent.before is not None:
-                await self._context.publisher.converge(intent.before.id)
+            await self._context.publisher.converge(intent.before.id)
         except errors.GatewayError as error:
             self._observer.event("export_not_restored", volume=str(intent.before.id), error=str(error))
 

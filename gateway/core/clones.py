@@ -24,8 +24,8 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     labels: dict[str, str] = {}
     junction_path: str | None = None
-    export_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
-    snapshot_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
+    export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def create(core: Core, new: NewClone, *, description: str) -> Started:

@@ -42,6 +42,6 @@ class Core(msgspec.Struct, frozen=True):
         return page.records[0] if page.records else None
 
 
-def word(kind: type[Record]) -> str:
+def word(kind: type[object]) -> str:
     """Give the vocabulary's word for a kind of record, as errors use it."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in kind.__name__).strip()

@@ -24,6 +24,8 @@ class VolumeKind(enum.StrEnum):
 
 
 class VolumeState(enum.StrEnum):
+    """`creating` and `deleting` last as long as the change; `error` needs a person, `Volume.reason` says why."""
+
     CREATING = "creating"
     ONLINE = "online"
     OFFLINE = "offline"
@@ -32,6 +34,8 @@ class VolumeState(enum.StrEnum):
 
 
 class SnapshotState(enum.StrEnum):
+    """See `VolumeState`."""
+
     CREATING = "creating"
     VALID = "valid"
     DELETING = "deleting"
@@ -39,16 +43,22 @@ class SnapshotState(enum.StrEnum):
 
 
 class TenantState(enum.StrEnum):
+    """A stopped tenant publishes nothing."""
+
     RUNNING = "running"
     STOPPED = "stopped"
 
 
 class PoolState(enum.StrEnum):
+    """Offline: its substrate does not answer."""
+
     ONLINE = "online"
     OFFLINE = "offline"
 
 
 class JobState(enum.StrEnum):
+    """`success` and `failure` are final."""
+
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"

@@ -14,7 +14,7 @@ from gateway.core.backend import Note
 from gateway.core.model import ExportPolicy, Snapshot, SnapshotPolicy, SnapshotState, Tenant, Volume
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_T = TypeVar("_T", Volume, Snapshot)
+_T = TypeVar("_T", bound=Volume | Snapshot)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,9 +30,7 @@ def bare(record: _T) -> _T:
     """Give the record without counters, observations and revision."""
     if isinstance(record, Volume):
         return msgspec.structs.replace(record, revision=0, used=0, reason="", snapshot_count=0, clone_count=0)
-    return msgspec.structs.replace(
-        record, revision=0, size=0, reason="", clone_count=0, state=SnapshotState.VALID
-    )
+    return msgspec.structs.replace(record, revision=0, size=0, reason="", clone_count=0, state=SnapshotState.VALID)
 
 
 def note(record: Volume | Snapshot, tenant: str) -> Note:

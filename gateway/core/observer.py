@@ -9,6 +9,8 @@ from gateway.core.model import Intent, Job
 
 
 class Observer(Protocol):
+    """Receives; never raises, never blocks."""
+
     def substrate(self, pool: str, operation: str) -> AbstractContextManager[None]:
         """Measure one substrate operation."""
 
@@ -29,17 +31,18 @@ class SilentObserver:
     """Observes nothing."""
 
     def substrate(self, pool: str, operation: str) -> AbstractContextManager[None]:
+        """Measure nothing."""
         del pool, operation
         return nullcontext()
 
     def intent_opened(self, intent: Intent) -> None:
-        pass
+        """Do nothing."""
 
     def intent_closed(self, intent: Intent, job: Job) -> None:
-        pass
+        """Do nothing."""
 
     def defect(self, incident: str, error: BaseException) -> None:
-        pass
+        """Do nothing."""
 
     def event(self, name: str, **fields: str | int) -> None:
-        pass
+        """Do nothing."""

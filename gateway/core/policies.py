@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID, uuid4
 
 import msgspec
 
 from gateway.core import errors
-from gateway.core.catalog import Sequences, drop, put
+from gateway.core.catalog import Batch, Sequences, drop, put
 from gateway.core.context import Core
 from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, Tenant, Volume, utc_now
 from gateway.core.query import Compare, Op
 from gateway.core.volumes import check_name
 
 RULE_INDEX_MAX = 4_294_967_295
+_STALE_RETRIES = 10
 
 
 async def create_export_policy(
@@ -38,45 +39,49 @@ async def create_export_policy(
 
 async def rename_export_policy(core: Core, policy_id: UUID, name: str) -> ExportPolicy:
     """Give an export policy another name. InUse for a built-in one."""
-    policy = await core.get(ExportPolicy, policy_id)
     check_name("name", name)
-    if policy.builtin and name != policy.name:
-        raise errors.InUse(kind="export policy", ref=policy.name, by="builtin", action="rename")
-    return await _store(core, msgspec.structs.replace(policy, name=name))
+
+    def renamed(policy: ExportPolicy) -> ExportPolicy:
+        if policy.builtin and name != policy.name:
+            raise errors.InUse(kind="export policy", ref=policy.name, by="builtin", action="rename")
+        return msgspec.structs.replace(policy, name=name)
+
+    return await _change(core, policy_id, renamed)
 
 
 async def replace_rules(core: Core, policy_id: UUID, rules: Iterable[ExportRule]) -> ExportPolicy:
     """Replace all rules. Index 0 means: append in order."""
-    policy = await core.get(ExportPolicy, policy_id)
-    return await _store(core, msgspec.structs.replace(policy, rules=_numbered(rules)))
+    numbered = _numbered(rules)
+    return await _change(core, policy_id, lambda policy: msgspec.structs.replace(policy, rules=numbered))
 
 
 async def add_rule(core: Core, policy_id: UUID, rule: ExportRule) -> ExportRule:
     """Add a rule; index 0 appends, an index in use moves that rule and those behind it up."""
-    policy = await core.get(ExportPolicy, policy_id)
-    if not rule.index:
-        rule = msgspec.structs.replace(rule, index=max((r.index for r in policy.rules), default=0) + 1)
-    await _store(core, msgspec.structs.replace(policy, rules=_inserted(policy.rules, rule)))
-    return rule
+    placed = rule
+
+    def added(policy: ExportPolicy) -> ExportPolicy:
+        nonlocal placed
+        last = max((r.index for r in policy.rules), default=0)
+        placed = rule if rule.index else msgspec.structs.replace(rule, index=last + 1)
+        return msgspec.structs.replace(policy, rules=_inserted(policy.rules, placed))
+
+    await _change(core, policy_id, added)
+    return placed
 
 
 async def change_rule(core: Core, policy_id: UUID, index: int, rule: ExportRule) -> ExportRule:
     """Replace the rule at `index`; a different `rule.index` moves it there. NotFound when there is none."""
-    policy = await core.get(ExportPolicy, policy_id)
-    others = tuple(r for r in policy.rules if r.index != index)
-    if len(others) == len(policy.rules):
-        raise errors.NotFound(kind="export rule", ref=str(index))
-    await _store(core, msgspec.structs.replace(policy, rules=_inserted(others, rule)))
+
+    def changed(policy: ExportPolicy) -> ExportPolicy:
+        return msgspec.structs.replace(policy, rules=_inserted(_without(policy, index), rule))
+
+    await _change(core, policy_id, changed)
     return rule
 
 
 async def delete_rule(core: Core, policy_id: UUID, index: int) -> None:
     """Remove a rule. NotFound when there is none at `index`."""
-    policy = await core.get(ExportPolicy, policy_id)
-    others = tuple(r for r in policy.rules if r.index != index)
-    if len(others) == len(policy.rules):
-        raise errors.NotFound(kind="export rule", ref=str(index))
-    await _store(core, msgspec.structs.replace(policy, rules=others))
+    await _change(core, policy_id, lambda policy: msgspec.structs.replace(policy, rules=_without(policy, index)))
 
 
 async def delete_export_policy(core: Core, policy_id: UUID) -> None:
@@ -120,15 +125,30 @@ async def delete_snapshot_policy(core: Core, policy_id: UUID) -> None:
     await core.manifest.write()
 
 
-async def _store(core: Core, policy: ExportPolicy) -> ExportPolicy:
-    before = await core.get(ExportPolicy, policy.id)
-    if policy == before:
-        return before
-    await core.catalog.commit(put(policy))
+async def _change(core: Core, policy_id: UUID, change: Callable[[ExportPolicy], ExportPolicy]) -> ExportPolicy:
+    """Read, change and write one policy; a race with another process reads again."""
+    async with core.changes.locks.holding(policy_id):
+        for attempt in range(_STALE_RETRIES + 1):
+            before = await core.get(ExportPolicy, policy_id)
+            after = change(before)
+            try:
+                await core.catalog.commit(put(after) if after != before else Batch())
+            except errors.StaleRevision:
+                if attempt == _STALE_RETRIES:
+                    raise
+                continue
+            break
     await core.manifest.write()
-    if policy.rules != before.rules:
-        await core.publisher.converge_policy(policy.id)
-    return await core.get(ExportPolicy, policy.id)
+    if after.rules != before.rules:
+        await core.publisher.converge_policy(policy_id)
+    return await core.get(ExportPolicy, policy_id)
+
+
+def _without(policy: ExportPolicy, index: int) -> tuple[ExportRule, ...]:
+    others = tuple(r for r in policy.rules if r.index != index)
+    if len(others) == len(policy.rules):
+        raise errors.NotFound(kind="export rule", ref=str(index))
+    return others
 
 
 def _numbered(rules: Iterable[ExportRule]) -> tuple[ExportRule, ...]:

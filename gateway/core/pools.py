@@ -89,9 +89,7 @@ class Pools:
         record = await self._catalog.get(Pool, pool.id)
         if record is None:
             return
-        seen = msgspec.structs.replace(
-            record, size=capacity.size, used=capacity.used, available=capacity.available
-        )
+        seen = msgspec.structs.replace(record, size=capacity.size, used=capacity.used, available=capacity.available)
         if seen != record:
             await self._catalog.commit(put(seen))
 
@@ -124,4 +122,3 @@ class Pools:
             if (record.state, record.reason) != (PoolState.OFFLINE, reason):
                 offline = msgspec.structs.replace(record, state=PoolState.OFFLINE, reason=reason)
                 await self._catalog.commit(put(offline))
-

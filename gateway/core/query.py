@@ -18,6 +18,8 @@ Value = str | int | bool | UUID | datetime
 
 
 class Op(enum.StrEnum):
+    """How a field is compared."""
+
     EQ = "="
     LT = "<"
     LE = "<="
@@ -71,6 +73,8 @@ NONE = Or()
 
 
 class Order(msgspec.Struct, frozen=True):
+    """One key of the order; unset values come first when ascending."""
+
     field: str
     descending: bool = False
 

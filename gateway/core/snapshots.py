@@ -15,6 +15,8 @@ from gateway.core.model import Snapshot, SnapshotState, VolumeState, utc_now
 from gateway.core.query import And, Compare, Op, Query
 from gateway.core.volumes import check_name, settled
 
+_COMMENT_MAX = 4096
+
 
 class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller says about a snapshot to take."""
@@ -34,7 +36,7 @@ class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True):
     comment: str | msgspec.UnsetType = msgspec.UNSET
     label: str | msgspec.UnsetType = msgspec.UNSET
     labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    expires: datetime | None | msgspec.UnsetType = msgspec.UNSET
+    expires: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
@@ -82,9 +84,7 @@ async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, descr
     async def plan() -> Plan:
         before = await _settled(core, snapshot_id)
         given = {
-            name: value
-            for name in change.__struct_fields__
-            if (value := getattr(change, name)) is not msgspec.UNSET
+            name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET
         }
         after = msgspec.structs.replace(before, **given)
         await _check(core, after)
@@ -126,7 +126,7 @@ async def _settled(core: Core, snapshot_id: UUID, *, broken_too: bool = False) -
 
 async def _check(core: Core, snapshot: Snapshot) -> None:
     check_name("name", snapshot.name)
-    if len(snapshot.comment.encode()) > 4096 or "\x00" in snapshot.comment:
+    if len(snapshot.comment.encode()) > _COMMENT_MAX or "\x00" in snapshot.comment:
         raise errors.InvalidArgument(field="comment", value=snapshot.comment[:64], reason="too long, or holds a NUL")
     same = And((Compare("volume.id", Op.EQ, snapshot.volume_id), Compare("name", Op.EQ, snapshot.name)))
     for other in (await core.catalog.page(Snapshot, Query(where=same, limit=1))).records:

@@ -46,9 +46,7 @@ async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
 async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
     """Change a tenant. Stopping it withdraws its publications, running publishes them again."""
     before = await core.get(Tenant, tenant_id)
-    given = {
-        name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET
-    }
+    given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
     after = msgspec.structs.replace(before, **given)
     check_name("name", after.name)
     if after != before:

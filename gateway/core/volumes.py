@@ -26,6 +26,7 @@ from gateway.core.model import (
 from gateway.core.query import And, Compare, Op, Order, Query
 
 _TEXT_MAX = 32 * 1024
+_NAME_MAX = 255
 
 
 class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +55,9 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     state: VolumeState | msgspec.UnsetType = msgspec.UNSET
     comment: str | msgspec.UnsetType = msgspec.UNSET
     labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    junction_path: str | None | msgspec.UnsetType = msgspec.UNSET
-    export_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
-    snapshot_policy_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
+    junction_path: str | msgspec.UnsetType | None = msgspec.UNSET
+    export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     root: RootDirectory | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -136,9 +137,7 @@ async def delete(core: Core, volume_id: UUID, *, description: str, with_snapshot
     return await core.changes.start(keys, plan)
 
 
-async def restore(
-    core: Core, volume_id: UUID, snapshot_id: UUID, *, description: str, discard_newer: bool
-) -> Started:
+async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description: str, discard_newer: bool) -> Started:
     """Start bringing a snapshot's content back in place.
 
     `discard_newer` removes the snapshots taken after it; without it Unsupported
@@ -233,18 +232,14 @@ async def _names_free(core: Core, volume: Volume) -> None:
 
 def check_name(field: str, name: str) -> None:
     """Raise InvalidArgument for a name that no substrate and no dialect could carry."""
-    if not name or len(name.encode()) > 255:
+    if not name or len(name.encode()) > _NAME_MAX:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="must have 1 to 255 bytes")
     if "/" in name or not name.isprintable() or name in {".", ".."}:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="holds a slash or a control character")
 
 
 def _changed(before: Volume, change: VolumeChange) -> Volume:
-    given = {
-        name: value
-        for name in change.__struct_fields__
-        if (value := getattr(change, name)) is not msgspec.UNSET
-    }
+    given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
     if given.get("state", before.state) is not VolumeState.ONLINE:
         given.setdefault("junction_path", None)
     return msgspec.structs.replace(before, **given)

@@ -1,0 +1,59 @@
+"""Makes a new catalog from what the substrates hold. Reports what it could not place."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from gateway.core.catalog import put
+from gateway.core.context import Core
+from gateway.core.manifest import CLUSTER_ID
+from gateway.core.model import ExportPolicy, Record, SnapshotPolicy, Tenant
+from gateway.core.notes import Manifest, read_manifest
+from gateway.core.observer import Observer
+from gateway.core.reconcile import Finding, Reconciler
+
+Shared = Tenant | ExportPolicy | SnapshotPolicy
+
+
+async def rebuild(core: Core, observer: Observer) -> list[Finding]:
+    """Fill an empty catalog: tenants and policies from the pools' manifests, then volumes, snapshots and clones.
+
+    The pools must be open. Of two pools' copies of one tenant or policy the
+    one with the higher revision wins.
+    """
+    findings: list[Finding] = []
+    newest: dict[UUID, Shared] = {}
+    for pool in core.pools:
+        document = await pool.backend.manifest()
+        manifest = read_manifest(document) if document else None
+        if manifest is None:
+            findings.append(Finding(did="flagged", kind="pool", ref=pool.name, why="has no readable manifest"))
+            continue
+        await _identity(core, manifest)
+        held: tuple[Shared, ...] = (*manifest.tenants, *manifest.export_policies, *manifest.snapshot_policies)
+        for record in held:
+            known = newest.get(record.id)
+            if known is None or known.revision < record.revision:
+                newest[record.id] = record
+    await _store(core, tuple(newest.values()))
+    for pool in core.pools:
+        findings += await Reconciler(core, pool, observer).run()
+    await core.manifest.write()
+    return findings
+
+
+async def _identity(core: Core, manifest: Manifest) -> None:
+    if manifest.cluster_id and await core.catalog.setting(CLUSTER_ID) is None:
+        await core.catalog.put_setting(CLUSTER_ID, manifest.cluster_id)
+
+
+async def _store(core: Core, records: tuple[Shared, ...]) -> None:
+    fresh: list[Record] = [msgspec.structs.replace(record, revision=0) for record in records]
+    await core.catalog.commit(put(*fresh))
+    if records:
+        await core.catalog.put_setting("defaults_made", "1")
+    numbers = [record.number for record in records if isinstance(record, ExportPolicy)]
+    while numbers and await core.catalog.next_number("export_policy") < max(numbers):
+        pass

@@ -1,0 +1,230 @@
+"""Compares catalog and substrate: adopts, corrects, flags. Deletes nothing it does not know.
+
+Runs at start, on a timer and on demand, one pool at a time. Objects that a
+change is working on are left alone. A volatile pool starts empty, so there
+(and only there) catalog rows without an object are forgotten at start.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.backend import Observed, ObservedSnapshot, SnapshotBackend
+from gateway.core.catalog import Batch, drop, put
+from gateway.core.context import Core
+from gateway.core.model import Snapshot, SnapshotState, Tenant, Volume, VolumeState
+from gateway.core.notes import read_snapshot, read_volume
+from gateway.core.observer import Observer
+from gateway.core.pools import OpenPool
+from gateway.core.query import Compare, Op, Order, Query
+
+MISSING = "missing from the substrate"
+_AT_ONCE = 200
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference. `did` is one of: adopted, corrected, flagged, forgotten."""
+
+    did: str
+    kind: str
+    ref: str
+    why: str
+
+
+class Reconciler:
+    """One comparison of one pool; `findings` collects what it found."""
+
+    def __init__(self, core: Core, pool: OpenPool, observer: Observer) -> None:
+        self._core = core
+        self._pool = pool
+        self._observer = observer
+        self.findings: list[Finding] = []
+
+    async def run(self, *, at_start: bool = False) -> list[Finding]:
+        """Compare everything; give and log the differences."""
+        if at_start and self._pool.substrate.volatile:
+            await self._forget_volatile()
+        orphans = [observed async for observed in self._pool.backend.scan() if await self._volume(observed)]
+        # Parents first: a clone's row needs its parent's to be counted there.
+        for observed in sorted(orphans, key=lambda found: found.origin is not None):
+            await self._adopt_volume(observed)
+        if isinstance(self._pool.backend, SnapshotBackend) and "snapshot" in self._operations():
+            async for seen in self._pool.backend.scan_snapshots():
+                await self._snapshot(seen)
+        await self._missing()
+        await self._recount({observed.id for observed in orphans if observed.id is not None})
+        await self._core.pools.observe(self._pool)
+        return self.findings
+
+    def _operations(self) -> frozenset[str]:
+        return frozenset().union(*(c.operations for c in self._pool.capabilities.values()))
+
+    # --- what the substrate has ---
+
+    async def _volume(self, observed: Observed) -> bool:
+        """Compare one volume of the substrate; give True when the catalog does not know it but could."""
+        if observed.id is None or observed.note is None:
+            self._found("flagged", "volume", observed.place or str(observed.id), "not made by this gateway")
+            return False
+        volume = await self._core.catalog.get(Volume, observed.id)
+        if volume is None:
+            return not self._core.changes.locks.held(observed.id)
+        healed = volume.state is VolumeState.ERROR and volume.reason == MISSING
+        seen = msgspec.structs.replace(
+            volume,
+            used=observed.used,
+            size=volume.size if observed.size is None else observed.size,
+            state=VolumeState.ONLINE if healed else volume.state,
+            reason="" if healed else volume.reason,
+        )
+        if seen == volume or volume.pool_id != self._pool.id:
+            return False
+        if seen.size != volume.size or healed:
+            self._found("corrected", "volume", volume.name, "size changed outside" if not healed else "is back")
+        await self._write(observed.id, put(seen))
+        return False
+
+    async def _adopt_volume(self, observed: Observed) -> None:
+        note = observed.note
+        volume = read_volume(note) if note else None
+        if volume is None or volume.id != observed.id or volume.pool_id != self._pool.id:
+            self._found("flagged", "volume", observed.place or str(observed.id), "its note cannot be believed")
+            return
+        if await self._core.catalog.get(Tenant, volume.tenant_id) is None:
+            self._found("flagged", "volume", volume.name, f"its tenant {note.tenant if note else ''!r} is unknown")
+            return
+        adopted = msgspec.structs.replace(
+            await self._known_references(volume),
+            size=volume.size if observed.size is None else observed.size,
+            used=observed.used,
+        )
+        try:
+            await self._core.catalog.commit(put(adopted))
+        except errors.AlreadyExists as error:
+            self._found("flagged", "volume", volume.name, f"its {error.field} is taken by another volume")
+            return
+        self._found("adopted", "volume", volume.name, "was not in the catalog")
+
+    async def _known_references(self, volume: Volume) -> Volume:
+        """Give the volume without references to a parent that no longer exists."""
+        origin = volume.origin
+        if origin is None or await self._core.catalog.get(Volume, origin.volume_id) is not None:
+            return volume
+        self._found("corrected", "volume", volume.name, "its parent is gone; it is no clone any more")
+        return msgspec.structs.replace(volume, origin=None)
+
+    async def _snapshot(self, seen: ObservedSnapshot) -> None:
+        if seen.id is None or seen.note is None:
+            self._found("flagged", "snapshot", seen.place or str(seen.id), "not made by this gateway")
+            return
+        known = await self._core.catalog.get(Snapshot, seen.id)
+        if known is not None:
+            if known.state is SnapshotState.ERROR and known.reason == MISSING:
+                healed = msgspec.structs.replace(known, state=SnapshotState.VALID, reason="")
+                await self._write(known.volume_id, put(healed))
+            return
+        snapshot = read_snapshot(seen.note)
+        if snapshot is None or snapshot.id != seen.id or snapshot.volume_id != seen.volume_id:
+            self._found("flagged", "snapshot", seen.place or str(seen.id), "its note cannot be believed")
+            return
+        if self._core.changes.locks.held(snapshot.volume_id):
+            return
+        if await self._core.catalog.get(Volume, snapshot.volume_id) is None:
+            self._found("flagged", "snapshot", snapshot.name, "its volume is unknown")
+            return
+        try:
+            await self._core.catalog.commit(put(msgspec.structs.replace(snapshot, size=seen.size)))
+        except errors.AlreadyExists:
+            self._found("flagged", "snapshot", snapshot.name, "its name is taken by another snapshot of the volume")
+            return
+        self._found("adopted", "snapshot", snapshot.name, "was not in the catalog")
+        await self._recount({snapshot.volume_id})
+
+    # --- what the catalog has ---
+
+    async def _missing(self) -> None:
+        query = Query(where=Compare("pool.id", Op.EQ, self._pool.id), order=(Order("id"),), limit=_AT_ONCE)
+        while True:
+            page = await self._core.catalog.page(Volume, query)
+            for volume in page.records:
+                if volume.state in {VolumeState.ONLINE, VolumeState.OFFLINE}:
+                    await self._check_present(volume)
+            if page.cursor is None:
+                return
+            query = msgspec.structs.replace(query, after=page.cursor)
+
+    async def _check_present(self, volume: Volume) -> None:
+        if await self._pool.backend.inspect(volume.id) is None:
+            lost = msgspec.structs.replace(volume, state=VolumeState.ERROR, reason=MISSING)
+            if await self._write(volume.id, put(lost)):
+                self._found("flagged", "volume", volume.name, MISSING)
+            return
+        if not volume.snapshot_count or not isinstance(self._pool.backend, SnapshotBackend):
+            return
+        where = Compare("volume.id", Op.EQ, volume.id)
+        for snapshot in (await self._core.catalog.page(Snapshot, Query(where=where, limit=10_000))).records:
+            if snapshot.state is not SnapshotState.VALID:
+                continue
+            if await self._pool.backend.inspect_snapshot(volume.id, snapshot.id) is None:
+                lost_one = msgspec.structs.replace(snapshot, state=SnapshotState.ERROR, reason=MISSING)
+                if await self._write(volume.id, put(lost_one)):
+                    self._found("flagged", "snapshot", snapshot.name, MISSING)
+
+    async def _forget_volatile(self) -> None:
+        """Forget what a volatile pool lost with its process."""
+        query = Query(where=Compare("pool.id", Op.EQ, self._pool.id), limit=_AT_ONCE)
+        forgotten = 0
+        while records := (await self._core.catalog.page(Volume, query)).records:
+            for volume in records:
+                where = Compare("volume.id", Op.EQ, volume.id)
+                snapshots = (await self._core.catalog.page(Snapshot, Query(where=where, limit=10_000))).records
+                await self._core.catalog.commit(drop(*snapshots, volume))
+                forgotten += 1
+        if forgotten:
+            self._found("forgotten", "pool", self._pool.name, f"{forgotten} volumes went with the process's memory")
+
+    # --- counters ---
+
+    async def _recount(self, adopted: set[UUID]) -> None:
+        """Set the counters of adopted volumes, their parents and base snapshots to what the catalog holds."""
+        affected = set(adopted)
+        for volume in (await self._core.catalog.get_many(Volume, adopted)).values():
+            if volume.origin is not None:
+                affected.add(volume.origin.volume_id)
+                await self._recount_snapshot(volume.origin.snapshot_id)
+        for volume_id in affected:
+            volume_row = await self._core.catalog.get(Volume, volume_id)
+            if volume_row is None:
+                continue
+            counted = msgspec.structs.replace(
+                volume_row,
+                snapshot_count=await self._core.catalog.count(Snapshot, Compare("volume.id", Op.EQ, volume_id)),
+                clone_count=await self._core.catalog.count(Volume, Compare("origin.volume.id", Op.EQ, volume_id)),
+            )
+            if counted != volume_row:
+                await self._write(volume_id, put(counted))
+
+    async def _recount_snapshot(self, snapshot_id: UUID | None) -> None:
+        snapshot = await self._core.catalog.get(Snapshot, snapshot_id) if snapshot_id else None
+        if snapshot is None:
+            return
+        clones = await self._core.catalog.count(Volume, Compare("origin.snapshot.id", Op.EQ, snapshot.id))
+        if clones != snapshot.clone_count:
+            await self._write(snapshot.volume_id, put(msgspec.structs.replace(snapshot, clone_count=clones)))
+
+    async def _write(self, volume_id: UUID, batch: Batch) -> bool:
+        """Commit a correction unless a change works on the volume; what it changes is compared at the next run."""
+        if self._core.changes.locks.held(volume_id):
+            return False
+        try:
+            await self._core.catalog.commit(batch)
+        except errors.StaleRevision:
+            return False
+        return True
+
+    def _found(self, did: str, kind: str, ref: str, why: str) -> None:
+        self.findings.append(Finding(did=did, kind=kind, ref=ref, why=why))
+        self._observer.event(f"reconcile_{did}", pool=self._pool.name, kind=kind, ref=ref, why=why)
