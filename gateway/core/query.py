@@ -80,7 +80,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """One page. `after` is the `cursor` of the page before; `limit` at most 10 000; `offset` skips within the result."""
+    """One page. `after` is the `cursor` of the page before; `limit` at most 10 000; `offset` skips matches."""
 
     where: Filter = ALL
     order: tuple[Order, ...] = ()
