@@ -1,0 +1,1 @@
+"""Shipped test equipment: conformance suites and fault points. Needs the `test` extra."""

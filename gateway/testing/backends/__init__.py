@@ -1,0 +1,42 @@
+"""The conformance suite of backends: what every substrate must show, not say.
+
+    class TestMine(BackendConformance):
+        @pytest.fixture
+        async def harness(self) -> AsyncIterator[Harness]:
+            backend = MyBackend("pool", MyOptions(...))
+            await backend.open()
+            yield Harness(opened=backend, content=LocalContent, reopen=...)
+            await backend.close()
+
+Cases are keyed on the derived capability record: what the pool lacks is
+skipped by name, what it states is shown by behaviour, and where a fact can be
+disproved its absence is shown as well. All content is read and written through
+access handles. Whatever must survive is looked at twice: at once, and after the
+pool was closed and opened again. For readable failures call
+`pytest.register_assert_rewrite("gateway.testing")` in a `conftest.py`.
+"""
+
+from __future__ import annotations
+
+from gateway.testing.backends.clones import CloneCases
+from gateway.testing.backends.content import Content, LocalContent, MemoryContent
+from gateway.testing.backends.harness import Harness, needed, needs, note
+from gateway.testing.backends.honesty import HonestyCases
+from gateway.testing.backends.replication import ReplicationCases
+from gateway.testing.backends.snapshots import SnapshotCases
+from gateway.testing.backends.volumes import VolumeCases
+
+__all__ = [
+    "BackendConformance",
+    "Content",
+    "Harness",
+    "LocalContent",
+    "MemoryContent",
+    "needed",
+    "needs",
+    "note",
+]
+
+
+class BackendConformance(VolumeCases, SnapshotCases, CloneCases, ReplicationCases, HonestyCases):
+    """Every case. A subclass gives one fixture, `harness`: a fresh, empty, opened pool for each case."""

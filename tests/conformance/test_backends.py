@@ -1,0 +1,66 @@
+"""Every configured backend against the shipped conformance suite.
+
+To add an instance: write an async context manager `(folder: Path) -> Harness`
+that opens a fresh, empty pool and closes it and all that it started, also when
+the case failed, and add one line to `INSTANCES`:
+
+    @asynccontextmanager
+    async def btrfs(folder: Path) -> AsyncIterator[Harness]:
+        ...                                     # make the substrate under `folder`
+        async def reopen() -> VolumeBackend:
+            await harness.opened.close()
+            backend = BtrfsBackend("pool", options)
+            await backend.open()
+            return backend
+        harness = Harness(opened=..., content=LocalContent, reopen=reopen)
+        try:
+            yield harness
+        finally:
+            await harness.opened.close()
+
+    INSTANCES = [pytest.param(memory, id="memory"), pytest.param(btrfs, id="btrfs", marks=pytest.mark.root)]
+
+The same pool may serve several cases (a substrate that is slow to make) as long
+as each case gets an empty part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gateway.backends.memory import MemoryBackend, MemoryOptions
+from gateway.core.capability import FLAGS, OPERATIONS
+from gateway.testing.backends import BackendConformance, Harness, MemoryContent, needed
+
+Opener = Callable[[Path], AbstractAsyncContextManager[Harness]]
+
+
+@asynccontextmanager
+async def memory(_folder: Path) -> AsyncIterator[Harness]:
+    backend = MemoryBackend("conformance", MemoryOptions())
+    await backend.open()
+    try:
+        yield Harness(opened=backend, content=partial(MemoryContent, backend))
+    finally:
+        await backend.close()
+
+
+INSTANCES = [pytest.param(memory, id="memory")]
+
+
+@pytest.mark.parametrize("opener", INSTANCES)
+class TestBackends(BackendConformance):
+    @pytest.fixture
+    async def harness(self, opener: Opener, tmp_path: Path) -> AsyncIterator[Harness]:
+        async with opener(tmp_path) as harness:
+            yield harness
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, *FLAGS])
+def test_every_capability_has_a_case(name: str) -> None:
+    assert name in needed(BackendConformance)
