@@ -1,0 +1,150 @@
+"""The one place that wires: catalog, pools, core, exporter, doors; and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+from gateway.catalog import SqliteCatalog
+from gateway.config import Settings
+from gateway.core import errors
+from gateway.core.backend import Exporter, FaultHook
+from gateway.core.catalog import Catalog
+from gateway.core.change import Changes
+from gateway.core.context import Core
+from gateway.core.exports import Publisher
+from gateway.core.manifest import CLUSTER_ID, ManifestKeeper
+from gateway.core.observer import Observer
+from gateway.core.operations import Context
+from gateway.core.pools import Configured, Pools
+from gateway.core.reconcile import Finding, Reconciler
+from gateway.core.recover import Recovery
+from gateway.core.tenants import ensure_defaults
+from gateway.exports.nfs import NfsExporter, NfsOptions
+from gateway.server.drivers import drivers
+
+CATALOG_FILE = "catalog.sqlite"
+
+
+class House:
+    """The running core with what surrounds it. Made by `furnished`."""
+
+    def __init__(self, core: Core, recovery: Recovery, exporter: Exporter | None, observer: Observer) -> None:
+        self.core = core
+        self.recovery = recovery
+        self.exporter = exporter
+        self.observer = observer
+
+    async def open_pool(self, name: str) -> None:
+        """Open a pool, settle what was interrupted on it, and forget what a volatile one lost.
+
+        A pool whose substrate does not answer stays closed and is tried again
+        by `gateway.server.duties`; the others serve meanwhile.
+        """
+        try:
+            pool = await self.core.pools.open(name)
+        except errors.GatewayError as error:
+            self.observer.event("pool_not_open", pool=name, error=str(error))
+            return
+        await self.recovery.settle(pool.id)
+        if pool.substrate.volatile:
+            await Reconciler(self.core, pool, self.observer).run(at_start=True)
+
+    async def reconcile(self) -> list[Finding]:
+        """Compare every open pool with the catalog."""
+        findings: list[Finding] = []
+        for pool in self.core.pools:
+            try:
+                findings += await Reconciler(self.core, pool, self.observer).run()
+            except errors.GatewayError as error:
+                self.observer.event("reconcile_failed", pool=pool.name, error=str(error))
+        return findings
+
+    async def converge_exports(self) -> None:
+        """Publish what the catalog wishes, withdraw what it does not; volumes that change right now come next time."""
+        publisher, locks = self.core.publisher, self.core.changes.locks
+        for volume_id in await publisher.stale():
+            async with locks.holding(volume_id):
+                await self._converge(volume_id)
+        async for volume_id in publisher.wished():
+            if not locks.held(volume_id):
+                await self._converge(volume_id)
+
+    async def _converge(self, volume_id: object) -> None:
+        try:
+            await self.core.publisher.converge(volume_id)  # type: ignore[arg-type]
+        except errors.GatewayError as error:
+            self.observer.event("export_failed", volume=str(volume_id), error=str(error))
+
+
+def open_catalog(settings: Settings, fault: FaultHook) -> Catalog:
+    """Give the catalog that the configuration names, not opened yet."""
+    return SqliteCatalog(settings.data_dir / CATALOG_FILE, fault=fault)
+
+
+def configured_pools(settings: Settings, fault: FaultHook) -> list[Configured]:
+    """Make the backend of every configured pool."""
+    known = drivers()
+    return [
+        Configured(item.name, known[item.driver](item.name, item.options, fault=fault), item.disable)
+        for item in settings.backend.values()
+    ]
+
+
+def make_exporter(settings: Settings, fault: FaultHook) -> Exporter | None:
+    """Make the configured exporter; None when there is none."""
+    options = settings.export.get("nfs")
+    if options is None:
+        return None
+    return NfsExporter(cast(NfsOptions, options), state_directory(settings), fault=fault)
+
+
+def state_directory(settings: Settings) -> Path:
+    """Give the exporter's own folder."""
+    return settings.data_dir / "nfs"
+
+
+@asynccontextmanager
+async def furnished(settings: Settings, observer: Observer, fault: FaultHook) -> AsyncIterator[House]:
+    """Open catalog, pools and exporter in the order that recovery needs, and close them in reverse.
+
+    Interrupted changes are settled before anything new is let in.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    catalog = open_catalog(settings, fault)
+    await catalog.open()
+    try:
+        pools = Pools(catalog, configured_pools(settings, fault))
+        exporter = make_exporter(settings, fault)
+        publisher = Publisher(catalog, pools, exporter)
+        changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
+        core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer))
+        house = House(core, Recovery(core, observer), exporter, observer)
+        try:
+            await _start(house, settings)
+            yield house
+        finally:
+            await changes.close()
+            if exporter is not None:
+                await exporter.close()
+            await pools.close()
+    finally:
+        await catalog.close()
+
+
+async def _start(house: House, settings: Settings) -> None:
+    core = house.core
+    if await core.catalog.setting(CLUSTER_ID) is None:
+        await core.catalog.put_setting(CLUSTER_ID, str(uuid4()))
+    if house.exporter is not None:
+        await house.exporter.open()
+    await house.recovery.adopt()
+    async with asyncio.TaskGroup() as opening:
+        for name in settings.backend:
+            opening.create_task(house.open_pool(name))
+    await ensure_defaults(core, settings.tenants)
+    await core.manifest.write()

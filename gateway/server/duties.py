@@ -1,0 +1,61 @@
+"""What a running gateway does without being asked, each on its own timer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.jobs import forget_old
+from gateway.core.observer import Observer
+from gateway.server.assembly import House
+
+_LEASED = "duties"
+
+
+class Duty(msgspec.Struct, frozen=True, kw_only=True):
+    """Something done every `every_s` seconds; `alone`: by one process of those that share the catalog."""
+
+    name: str
+    every_s: float
+    act: Callable[[], Awaitable[object]]
+    alone: bool = False
+
+
+def duties(house: House) -> Sequence[Duty]:
+    """Give the duties of a gateway."""
+
+    async def open_closed() -> None:
+        for name in house.core.pools.closed():
+            await house.open_pool(name)
+
+    async def sample() -> None:
+        for pool in house.core.pools:
+            await house.core.pools.observe(pool)
+
+    async def forget() -> None:
+        await forget_old(house.core)
+
+    return (
+        Duty(name="open_pools", every_s=15, act=open_closed),
+        Duty(name="resettle", every_s=15, act=house.core.changes.resettle),
+        Duty(name="exports", every_s=60, act=house.converge_exports),
+        Duty(name="pool_space", every_s=30, act=sample, alone=True),
+        Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True),
+        Duty(name="forget_jobs", every_s=600, act=forget, alone=True),
+    )
+
+
+async def perform(duty: Duty, house: House, observer: Observer) -> None:
+    """Perform a duty for ever. One that fails is logged and tried again at its next time."""
+    while True:
+        await asyncio.sleep(duty.every_s)
+        try:
+            if not duty.alone or await house.core.catalog.acquire_lease(_LEASED):
+                await duty.act()
+        except errors.GatewayError as error:
+            observer.event("duty_failed", duty=duty.name, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a defect in one duty must not end the others
+            observer.defect(duty.name, error)
