@@ -1,0 +1,408 @@
+"""What the SQL catalogs store, as data: kinds of record, their columns and the fields a query may name.
+
+Adding a field is one line here and one migration; nothing else in the
+package knows any record by name.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from gateway.core.errors import InvalidArgument
+from gateway.core.model import ExportPolicy, Intent, Job, Pool, Record, Snapshot, SnapshotPolicy, Tenant, Volume
+
+R = TypeVar("R", bound=Record)
+SqlValue = str | int | float | bytes | None
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_INT64 = 1 << 63
+
+
+class Type(enum.Enum):
+    """What a column holds; the value is the word that an error message uses."""
+
+    ID = "a UUID"
+    TEXT = "a text"
+    INTEGER = "an integer"
+    BOOL = "a boolean"
+    TIME = "a time with a zone"
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A real column and how its value is taken from the record."""
+
+    name: str
+    type: Type
+    extract: Callable[[Any], object]
+
+
+class Via(msgspec.Struct, frozen=True):
+    """Another table's rows that belong to a record: those whose `key` equals the record's `local`."""
+
+    table: str
+    key: str
+    local: str
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A name that queries use: a column of the table itself, or of the rows reached `via` another one."""
+
+    type: Type
+    column: str
+    via: Via | None = None
+    unique: bool = False
+
+
+class Child(msgspec.Struct, frozen=True):
+    """A table of the values that one record holds many of; `key` is the record's id in it."""
+
+    table: str
+    key: str
+    column: str
+    type: Type
+    extract: Callable[[Any], Iterable[object]]
+
+
+class Table(msgspec.Struct, Generic[R], frozen=True):
+    """One kind of record. `taken` maps SQLite's name of a violated constraint to the field that is not unique."""
+
+    kind: str
+    record: type[R]
+    columns: tuple[Column, ...]
+    fields: Mapping[str, Field]
+    decoder: msgspec.json.Decoder[R]
+    order: str
+    taken: Mapping[str, str]
+    children: tuple[Child, ...]
+
+    def field(self, name: str) -> Field:
+        """Give the field of that name; an unknown one raises InvalidArgument."""
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise InvalidArgument(field=name, reason=f"a {self.kind} has no such field") from None
+
+    def row(self, record: R) -> tuple[SqlValue, ...]:
+        """Give the values of `columns`; InvalidArgument names the one that no column can hold."""
+        return tuple(_stored(column.name, column.type, column.extract(record)) for column in self.columns)
+
+    def child_rows(self, child: Child, record: R) -> list[SqlValue]:
+        """Give the values of a child table, without doubles."""
+        return [_stored(child.column, child.type, value) for value in dict.fromkeys(child.extract(record))]
+
+
+_PYTHON: Mapping[Type, type] = {
+    Type.ID: UUID,
+    Type.TEXT: str,
+    Type.INTEGER: int,
+    Type.BOOL: bool,
+    Type.TIME: datetime,
+}
+
+
+def encode(field: str, type_: Type, value: object) -> SqlValue:
+    """Give the value as SQLite compares it; a value of another type raises InvalidArgument.
+
+    An integer that no column can hold becomes a float beyond all of them, so
+    that comparisons stay right.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, _PYTHON[type_]) or (isinstance(value, bool) and type_ is not Type.BOOL):
+        raise InvalidArgument(field=field, value=repr(value)[:100], reason=f"must be {type_.value}")
+    return _ENCODERS[type_](field, value)
+
+
+def _encode_text(field: str, value: Any) -> SqlValue:
+    text = str(value)
+    if "\0" in text or not (text.isascii() or _is_unicode(text)):
+        raise InvalidArgument(field=field, value=repr(text)[:100], reason="must not contain NUL or half a character")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _encode_integer(_field: str, value: Any) -> SqlValue:
+    if -_INT64 <= value < _INT64:
+        return int(value)
+    return math.inf if value > 0 else -math.inf
+
+
+def _encode_time(field: str, value: Any) -> SqlValue:
+    if value.tzinfo is None:
+        raise InvalidArgument(field=field, value=repr(value), reason="must be a time with a zone")
+    return int((value - _EPOCH) // _MICROSECOND)
+
+
+_ENCODERS: Mapping[Type, Callable[[str, Any], SqlValue]] = {
+    Type.ID: lambda _field, value: bytes(value.bytes),
+    Type.TEXT: _encode_text,
+    Type.INTEGER: _encode_integer,
+    Type.BOOL: lambda _field, value: int(value),
+    Type.TIME: _encode_time,
+}
+
+
+def _stored(field: str, type_: Type, value: object) -> SqlValue:
+    stored = encode(field, type_, value)
+    if isinstance(stored, float):
+        raise InvalidArgument(field=field, value=repr(value)[:100], reason="must fit into 64 bits")
+    return stored
+
+
+class _Reference(msgspec.Struct, frozen=True):
+    """A relation by id: `prefix.id` is the column itself, `prefix.name` and so on are the other record's."""
+
+    prefix: str
+    local: str
+    table: str
+    fields: tuple[tuple[str, Type], ...] = (("name", Type.TEXT),)
+
+
+_GLOBALLY_UNIQUE = frozenset({("tenant", "name"), ("pool", "name"), ("export_policy", "number")})
+
+_TENANT = _Reference("tenant", "tenant_id", "tenant")
+_POOL = _Reference("pool", "pool_id", "pool")
+
+
+def _column(name: str, type_: Type = Type.TEXT, path: str | None = None) -> Column:
+    return Column(name, type_, attrgetter(path or name))
+
+
+def _origin(name: str) -> Callable[[Volume], object]:
+    return lambda volume: None if volume.origin is None else getattr(volume.origin, name)
+
+
+def _table(
+    record: type[R],
+    kind: str,
+    *,
+    order: str,
+    columns: Iterable[Column],
+    taken: Mapping[str, str],
+    references: Iterable[_Reference] = (),
+    children: Iterable[tuple[str, Child]] = (),
+    renamed: Mapping[str, str | None] | None = None,
+) -> Table[R]:
+    """Derive the fields: every column under its own name, unless a reference or `renamed` says otherwise."""
+    columns, references, children, renamed = tuple(columns), tuple(references), tuple(children), renamed or {}
+    fields: dict[str, Field] = {"id": Field(Type.ID, "id"), "revision": Field(Type.INTEGER, "revision")}
+    locals_ = {reference.local for reference in references}
+    for column in columns:
+        name = renamed.get(column.name, column.name)
+        if column.name not in locals_ and name is not None:
+            fields[name] = Field(column.type, column.name)
+    for reference in references:
+        fields[f"{reference.prefix}.id"] = Field(Type.ID, reference.local)
+        for name, type_ in reference.fields:
+            via = Via(reference.table, "id", reference.local)
+            unique = (reference.table, name) in _GLOBALLY_UNIQUE
+            fields[f"{reference.prefix}.{name}"] = Field(type_, name, via, unique)
+    for name, child in children:
+        fields[name] = Field(child.type, child.column, Via(child.table, child.key, "id"))
+    return Table(
+        kind=kind,
+        record=record,
+        columns=columns,
+        fields=fields,
+        decoder=msgspec.json.Decoder(record),
+        order=order,
+        taken={f"{kind}.id": "id", **taken},
+        children=tuple(child for _, child in children),
+    )
+
+
+INTENT_KEYS = Child("intent_key", "intent_id", "key", Type.ID, attrgetter("keys"))
+"""The locks of an intent; the one child whose values no two records may share."""
+
+_LABELS = Child(
+    "volume_label",
+    "volume_id",
+    "label",
+    Type.TEXT,
+    lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
+)
+
+TABLES: Mapping[type[Any], Table[Any]] = {
+    Tenant: _table(
+        Tenant,
+        "tenant",
+        order="name",
+        columns=[_column("name"), _column("created", Type.TIME), _column("comment"), _column("state")],
+        taken={"tenant.name": "name"},
+    ),
+    Pool: _table(
+        Pool,
+        "pool",
+        order="name",
+        columns=[
+            _column("name"),
+            _column("driver"),
+            _column("created", Type.TIME),
+            _column("state"),
+            _column("reason"),
+            _column("volatile", Type.BOOL),
+            _column("size", Type.INTEGER),
+            _column("used", Type.INTEGER),
+            _column("available", Type.INTEGER),
+            _column("volume_count", Type.INTEGER),
+        ],
+        taken={"pool.name": "name"},
+    ),
+    Volume: _table(
+        Volume,
+        "volume",
+        order="name",
+        columns=[
+            _column("name"),
+            _column("tenant_id", Type.ID),
+            _column("pool_id", Type.ID),
+            _column("created", Type.TIME),
+            _column("size", Type.INTEGER),
+            _column("kind"),
+            _column("state"),
+            _column("reason"),
+            _column("used", Type.INTEGER),
+            _column("thick", Type.BOOL),
+            _column("comment"),
+            _column("junction_path"),
+            Column("junction_key", Type.TEXT, lambda v: v.junction_path and v.junction_path.casefold()),
+            _column("export_policy_id", Type.ID),
+            _column("snapshot_policy_id", Type.ID),
+            _column("root_mode", Type.INTEGER, "root.mode"),
+            _column("root_uid", Type.INTEGER, "root.uid"),
+            _column("root_gid", Type.INTEGER, "root.gid"),
+            Column("is_clone", Type.BOOL, lambda volume: volume.origin is not None),
+            Column("origin_volume_id", Type.ID, _origin("volume_id")),
+            Column("origin_snapshot_id", Type.ID, _origin("snapshot_id")),
+            _column("snapshot_count", Type.INTEGER),
+            _column("clone_count", Type.INTEGER),
+        ],
+        taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
+        references=[
+            _TENANT,
+            _POOL,
+            _Reference(
+                "export_policy",
+                "export_policy_id",
+                "export_policy",
+                (("name", Type.TEXT), ("number", Type.INTEGER)),
+            ),
+            _Reference("snapshot_policy", "snapshot_policy_id", "snapshot_policy"),
+            _Reference("origin.volume", "origin_volume_id", "volume"),
+            _Reference("origin.snapshot", "origin_snapshot_id", "snapshot"),
+        ],
+        children=[("label", _LABELS)],
+        renamed={
+            "junction_key": None,
+            "root_mode": "root.mode",
+            "root_uid": "root.uid",
+            "root_gid": "root.gid",
+        },
+    ),
+    Snapshot: _table(
+        Snapshot,
+        "snapshot",
+        order="name",
+        columns=[
+            _column("name"),
+            _column("volume_id", Type.ID),
+            _column("tenant_id", Type.ID),
+            _column("pool_id", Type.ID),
+            _column("created", Type.TIME),
+            _column("state"),
+            _column("reason"),
+            _column("comment"),
+            _column("label"),
+            _column("expires", Type.TIME),
+            _column("size", Type.INTEGER),
+            _column("clone_count", Type.INTEGER),
+        ],
+        taken={"snapshot.volume_id, snapshot.name": "name"},
+        references=[_Reference("volume", "volume_id", "volume"), _TENANT, _POOL],
+    ),
+    ExportPolicy: _table(
+        ExportPolicy,
+        "export_policy",
+        order="name",
+        columns=[
+            _column("number", Type.INTEGER),
+            _column("name"),
+            _column("tenant_id", Type.ID),
+            _column("created", Type.TIME),
+            _column("builtin", Type.BOOL),
+        ],
+        taken={
+            "export_policy.number": "number",
+            "export_policy.tenant_id, export_policy.name": "name",
+        },
+        references=[_TENANT],
+    ),
+    SnapshotPolicy: _table(
+        SnapshotPolicy,
+        "snapshot_policy",
+        order="name",
+        columns=[
+            _column("name"),
+            _column("created", Type.TIME),
+            _column("tenant_id", Type.ID),
+            _column("comment"),
+            _column("enabled", Type.BOOL),
+            _column("builtin", Type.BOOL),
+        ],
+        taken={"index 'snapshot_policy_tenant_name'": "name"},
+        references=[_TENANT],
+    ),
+    Job: _table(
+        Job,
+        "job",
+        order="created",
+        columns=[
+            _column("operation"),
+            _column("description"),
+            _column("state"),
+            _column("created", Type.TIME),
+            _column("target_id", Type.ID),
+            _column("tenant_id", Type.ID),
+            _column("owner"),
+            _column("ended", Type.TIME),
+        ],
+        taken={},
+        references=[_Reference("target", "target_id", "", ()), _TENANT],
+    ),
+    Intent: _table(
+        Intent,
+        "intent",
+        order="created",
+        columns=[
+            _column("operation"),
+            _column("owner"),
+            _column("job_id", Type.ID),
+            _column("pool_id", Type.ID),
+            _column("created", Type.TIME),
+        ],
+        taken={},
+        references=[_Reference("job", "job_id", "", ()), _POOL],
+        children=[("key", INTENT_KEYS)],
+    ),
+}
+
+
+def table_of(kind: type[R]) -> Table[R]:
+    """Give the table that holds the kind."""
+    return TABLES[kind]
