@@ -1,0 +1,240 @@
+"""Who is asking, and may they: accounts, HTTP Basic, roles.
+
+A password is checked by scrypt, in two threads of our own. What was checked
+is remembered under a keyed digest of the whole header, right or wrong, so that
+a client pays once and a client with a stale password does not pay (or cost)
+again and again. How many checks may wait is bounded, in total and per peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import enum
+import hashlib
+import secrets
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gateway.config import ConfigError
+from gateway.core.errors import Busy, PermissionDenied, Unauthenticated
+from gateway.server.passwords import PasswordHash, hash_password, usable
+
+_REMEMBERED: Final = 1024
+_THREADS: Final = 2
+_WAITING_TOTAL: Final = 64
+_WAITING_PER_PEER: Final = 8
+
+
+class Role(enum.StrEnum):
+    """What an account may do: everything, or look."""
+
+    ADMIN = "admin"
+    READONLY = "readonly"
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asking."""
+
+    name: str
+    role: Role
+
+
+def authorize(principal: Principal, *, write: bool) -> None:
+    """Raise PermissionDenied when the principal may not change things and wants to."""
+    if write and principal.role is not Role.ADMIN:
+        raise PermissionDenied(action="write")
+
+
+class _Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    password: str
+    role: Role = Role.ADMIN
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    account: dict[str, _Account]
+
+
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as it is checked."""
+
+    principal: Principal
+    password: PasswordHash
+
+
+class Accounts:
+    """The accounts of a gateway and the memory of who was checked. Close it to end its threads.
+
+    All methods belong to one event loop. Passwords and headers are kept
+    nowhere and shown nowhere.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key = secrets.token_bytes(32)
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="auth")
+        self._right: dict[bytes, Principal] = {}
+        self._wrong: dict[bytes, None] = {}
+        self._running: dict[bytes, asyncio.Future[Principal | None]] = {}
+        self._waiting: Counter[str] = Counter()
+        self._known: Mapping[str, _Known] = {}
+        # Stands in for accounts that do not exist, so that they take as long to refuse.
+        self._nobody = hash_password(secrets.token_urlsafe())
+
+    @classmethod
+    def load(cls, path: Path) -> Accounts:
+        """Read the accounts file; ConfigError when it cannot be used."""
+        accounts = cls(path)
+        try:
+            accounts.reload()
+        except ConfigError:
+            accounts.close()
+            raise
+        return accounts
+
+    def reload(self) -> None:
+        """Read the file again and forget every check. ConfigError leaves everything as it was."""
+        known = read_accounts(self._path)
+        dearest = max(known.values(), key=lambda account: account.password.cost).password
+        if dearest.cost != self._nobody.cost:
+            self._nobody = hash_password(secrets.token_urlsafe(), n=dearest.n, r=dearest.r, p=dearest.p)
+        self._known = known
+        self._right = {}
+        self._wrong = {}
+        self._running = {}
+
+    def recall(self, header: str | None) -> Principal | None:
+        """Give who sent this header, if that was checked before and right. Takes microseconds."""
+        if header is None:
+            return None
+        # Looking up a keyed digest tells a guesser nothing about how near the guess was.
+        return self._right.get(self._digest(header))
+
+    async def authenticate(self, header: str | None, *, peer: str = "") -> Principal:
+        """Give who sent this `Authorization` header.
+
+        Unauthenticated: there is none, it is malformed, or account and
+        password do not fit. Busy: `peer` (the client's address) or all clients
+        together have too many checks waiting.
+        """
+        if header is None:
+            raise Unauthenticated(reason="missing")
+        digest = self._digest(header)
+        if digest in self._right or digest in self._wrong:
+            return _admit(self._right.get(digest))
+        check = self._running.get(digest)
+        if check is None:
+            name, password = _credentials(header)
+            check = self._start(digest, name, password=password, peer=peer)
+        # A client that goes away must not end the check that others wait for.
+        return _admit(await asyncio.shield(check))
+
+    def close(self) -> None:
+        """End the threads. Idempotent."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _digest(self, header: str) -> bytes:
+        return hashlib.blake2b(header.encode("utf-8", "surrogatepass"), key=self._key, digest_size=32).digest()
+
+    def _start(self, digest: bytes, name: str, *, password: bytes, peer: str) -> asyncio.Future[Principal | None]:
+        if self._waiting.total() >= _WAITING_TOTAL or self._waiting[peer] >= _WAITING_PER_PEER:
+            raise Busy(what="authentication", retry_after=1)
+        running = self._running
+        known = self._known.get(name)
+        check = asyncio.get_running_loop().run_in_executor(self._executor, _check, known, self._nobody, password)
+        running[digest] = check
+        self._waiting[peer] += 1
+
+        def done(ended: asyncio.Future[Principal | None]) -> None:
+            self._waiting -= Counter({peer: 1})
+            running.pop(digest, None)
+            # After a reload the answer is about accounts that are no more; it must not be remembered.
+            if running is self._running and not ended.cancelled() and ended.exception() is None:
+                self._remember(digest, ended.result())
+
+        check.add_done_callback(done)
+        return check
+
+    def _remember(self, digest: bytes, principal: Principal | None) -> None:
+        """Keep the answer. Right and wrong are kept apart, so that guessing drives no one out."""
+        if principal is None:
+            _trim(self._wrong)
+            self._wrong[digest] = None
+        else:
+            _trim(self._right)
+            self._right[digest] = principal
+
+
+def read_accounts(path: Path) -> Mapping[str, _Known]:
+    """Give the accounts of a file by name; ConfigError when it cannot be used."""
+    source = str(path)
+    try:
+        decoded = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+    except OSError as error:
+        raise ConfigError(source, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(source, "is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(source, f"is not TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(source, str(error)) from None
+    if not decoded.account:
+        raise ConfigError(source, "there is no [account.NAME] table: nobody could log in")
+    return {name: _known(source, name, account) for name, account in decoded.account.items()}
+
+
+def _known(source: str, name: str, account: _Account) -> _Known:
+    if not name or ":" in name:
+        raise ConfigError(source, "an account's name is not empty and has no colon", path=("account", name))
+    try:
+        password = PasswordHash.parse(account.password)
+    except ValueError as error:
+        raise ConfigError(source, str(error), path=("account", name, "password")) from None
+    return _Known(principal=Principal(name=name, role=account.role), password=password)
+
+
+def _trim(remembered: dict[bytes, Any]) -> None:
+    """Forget the oldest so that one more fits."""
+    while len(remembered) >= _REMEMBERED:
+        remembered.pop(next(iter(remembered)))
+
+
+def _check(known: _Known | None, nobody: PasswordHash, password: bytes) -> Principal | None:
+    right = (nobody if known is None else known.password).matches(password)
+    return known.principal if known is not None and right else None
+
+
+def _admit(principal: Principal | None) -> Principal:
+    if principal is None:
+        raise Unauthenticated(reason="credentials")
+    return principal
+
+
+def _credentials(header: str) -> tuple[str, bytes]:
+    """Give name and password of a Basic header; Unauthenticated when it is none."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise Unauthenticated(reason="scheme")
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True)
+    except (ValueError, binascii.Error):
+        raise Unauthenticated(reason="malformed") from None
+    try:
+        text = decoded.decode()
+    except UnicodeDecodeError:
+        # Some clients, python-requests among them, send Latin-1.
+        text = decoded.decode("latin-1")
+    name, colon, password = text.partition(":")
+    if not colon:
+        raise Unauthenticated(reason="malformed")
+    encoded_password = password.encode()
+    if not usable(encoded_password):
+        raise Unauthenticated(reason="credentials")
+    return name, encoded_password
