@@ -1,0 +1,92 @@
+"""Text to values as ONTAP reads them, in queries and in bodies alike. Failures are ValueErrors."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from gateway.frontends.ontap_rest.schema import Kind
+
+Scalar = str | int | float | bool | datetime
+
+INTEGER_MAX = 2**63 - 1
+"""Numbers of this protocol are signed 64-bit; a larger one is refused, never wrapped."""
+
+_INTEGER = re.compile(r"([+-]?\d{1,40})(?:\.(\d{1,9}))?\s?([kmgtp]?)(i?b)?", re.IGNORECASE | re.ASCII)
+_SCALE = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+
+
+def parse_integer(text: str) -> int:
+    """Give the number, with sizes such as `240MB` or `1.5g` in powers of 1024."""
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    whole, fraction, unit, _ = match.groups()
+    scale = _SCALE[unit.lower()]
+    value = int(whole) * scale
+    if fraction is not None:
+        part, rest = divmod(int(fraction) * scale, 10 ** len(fraction))
+        if rest and scale == 1:
+            raise ValueError(text)
+        value += -part if whole.startswith("-") else part
+    return value
+
+
+def parse_number(text: str) -> float:
+    """Give a finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def parse_boolean(text: str) -> bool:
+    """Give true or false, written in letters of any case."""
+    lowered = text.lower()
+    if lowered not in {"true", "false"}:
+        raise ValueError(text)
+    return lowered == "true"
+
+
+def parse_datetime(text: str) -> datetime:
+    """Give an ISO 8601 time as UTC; without an offset it is meant as UTC.
+
+    A blank before the offset is a `+` that a client did not percent-encode.
+    """
+    head, blank, offset = text.rpartition(" ")
+    if blank and "T" in head and ":" in offset:
+        text = f"{head}+{offset}"
+    try:
+        value = datetime.fromisoformat(text)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(text) from None
+
+
+def format_datetime(value: datetime) -> str:
+    """Give a time as records show it: whole seconds, with offset."""
+    return value.astimezone(UTC).replace(microsecond=0).isoformat()
+
+
+PARSERS: Mapping[Kind, Callable[[str], Scalar]] = {
+    Kind.STRING: str,
+    Kind.PASSWORD: str,
+    Kind.UUID: str.lower,
+    Kind.INTEGER: parse_integer,
+    Kind.NUMBER: parse_number,
+    Kind.BOOLEAN: parse_boolean,
+    Kind.DATETIME: parse_datetime,
+}
+
+HINTS: Mapping[Kind, str] = {
+    Kind.STRING: "string",
+    Kind.PASSWORD: "string",
+    Kind.UUID: "UUID",
+    Kind.INTEGER: "integer",
+    Kind.NUMBER: "number",
+    Kind.BOOLEAN: "true|false",
+    Kind.DATETIME: "ISO 8601 date and time",
+}
+"""What a message says a value should have been."""
