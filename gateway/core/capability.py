@@ -87,6 +87,8 @@ _FACT_NEEDS: Mapping[str, str] = {
     "snapshot_max": "snapshot",
 }
 _OPERATION_NEEDS: Mapping[str, str] = {"restore": "snapshot", "replicate": "snapshot"}
+_RESTRICTIONS = frozenset({"clone_needs_snapshot"})
+"""Flags that take something away when set: masking one would add an ability."""
 
 
 class CapabilityMismatch(Exception):  # noqa: N818 - it ends the start, it is not part of the error tree
@@ -132,7 +134,7 @@ def mask(capability: Capability, disabled: Iterable[str]) -> Capability:
             dependants = {name} | {op for op, needed in _OPERATION_NEEDS.items() if needed == name}
             operations -= dependants
             why_not |= dict.fromkeys(dependants, "disabled by the operator")
-        elif name in FLAGS:
+        elif name in FLAGS and name not in _RESTRICTIONS:
             facts = msgspec.structs.replace(facts, **{name: False})
             why_not[name] = "disabled by the operator"
         else:
