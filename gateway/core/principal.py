@@ -27,8 +27,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 class Authenticator(Protocol):
     """Turns what a request carries into a principal."""
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        """Check an HTTP Authorization header's value; Unauthenticated when it does not convince."""
+    async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
+        """Check an HTTP Authorization header's value; Unauthenticated when it does not convince.
+
+        `peer` is the caller's address. Busy when it, or all callers together, have too many checks waiting.
+        """
 
 
 def authorize(principal: Principal, *, write: bool, action: str) -> None:

@@ -1,4 +1,4 @@
-"""Who is asking, and may they: accounts, HTTP Basic, roles.
+"""Who is asking: accounts and HTTP Basic.
 
 A password is checked by scrypt, in two threads of our own. What was checked
 is remembered under a keyed digest of the whole header, right or wrong, so that
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import enum
 import hashlib
 import secrets
 import tomllib
@@ -24,33 +23,14 @@ from typing import Any, Final
 import msgspec
 
 from gateway.config import ConfigError
-from gateway.core.errors import Busy, PermissionDenied, Unauthenticated
+from gateway.core.errors import Busy, Unauthenticated
+from gateway.core.principal import Principal, Role
 from gateway.server.passwords import PasswordHash, hash_password, usable
 
 _REMEMBERED: Final = 1024
 _THREADS: Final = 2
 _WAITING_TOTAL: Final = 64
 _WAITING_PER_PEER: Final = 8
-
-
-class Role(enum.StrEnum):
-    """What an account may do: everything, or look."""
-
-    ADMIN = "admin"
-    READONLY = "readonly"
-
-
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking."""
-
-    name: str
-    role: Role
-
-
-def authorize(principal: Principal, *, write: bool) -> None:
-    """Raise PermissionDenied when the principal may not change things and wants to."""
-    if write and principal.role is not Role.ADMIN:
-        raise PermissionDenied(action="write")
 
 
 class _Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,31 +90,30 @@ class Accounts:
         self._wrong = {}
         self._running = {}
 
-    def recall(self, header: str | None) -> Principal | None:
-        """Give who sent this header, if that was checked before and right. Takes microseconds."""
-        if header is None:
-            return None
-        # Looking up a keyed digest tells a guesser nothing about how near the guess was.
-        return self._right.get(self._digest(header))
-
-    async def authenticate(self, header: str | None, *, peer: str = "") -> Principal:
-        """Give who sent this `Authorization` header.
-
-        Unauthenticated: there is none, it is malformed, or account and
-        password do not fit. Busy: `peer` (the client's address) or all clients
-        together have too many checks waiting.
-        """
-        if header is None:
+    async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
+        """See `gateway.core.principal.Authenticator`. Takes microseconds for a header that was checked before."""
+        if authorization is None:
             raise Unauthenticated(reason="missing")
-        digest = self._digest(header)
-        if digest in self._right or digest in self._wrong:
-            return _admit(self._right.get(digest))
+        # Looking up a keyed digest tells a guesser nothing about how near the guess was.
+        digest = self._digest(authorization)
+        known = self._right.get(digest)
+        if known is not None:
+            return known
+        if digest in self._wrong:
+            raise Unauthenticated(reason="credentials")
         check = self._running.get(digest)
         if check is None:
-            name, password = _credentials(header)
+            name, password = _credentials(authorization)
             check = self._start(digest, name, password=password, peer=peer)
         # A client that goes away must not end the check that others wait for.
-        return _admit(await asyncio.shield(check))
+        principal = await asyncio.shield(check)
+        if principal is None:
+            raise Unauthenticated(reason="credentials")
+        return principal
+
+    def remembers(self, authorization: str) -> bool:
+        """Tell whether this header was checked before and right."""
+        return self._digest(authorization) in self._right
 
     def close(self) -> None:
         """End the threads. Idempotent."""
@@ -209,12 +188,6 @@ def _trim(remembered: dict[bytes, Any]) -> None:
 def _check(known: _Known | None, nobody: PasswordHash, password: bytes) -> Principal | None:
     right = (nobody if known is None else known.password).matches(password)
     return known.principal if known is not None and right else None
-
-
-def _admit(principal: Principal | None) -> Principal:
-    if principal is None:
-        raise Unauthenticated(reason="credentials")
-    return principal
 
 
 def _credentials(header: str) -> tuple[str, bytes]:
