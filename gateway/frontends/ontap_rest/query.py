@@ -8,6 +8,7 @@ separator). Everything wrong with it is a WireError that names the parameter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
@@ -105,7 +106,7 @@ def parse_query(resource: Resource, verb: Verb, text: str) -> Parameters:
             400,
             "262211",
             message="A POST request cannot be filtered; put the field into the body",
-            target=[*conditions][0],
+            target=next(iter(conditions)),
         )
     terms: list[Node] = [parse_value(resource.fields[path], value) for path, value in conditions.items()]
     if "query" in controls or "query_fields" in controls:
@@ -179,8 +180,8 @@ def _option(resource: Resource, name: str, value: str) -> Scalar:
     return parse_literal(field, value)
 
 
-def _controls(resource: Resource, given: Mapping[str, str]) -> dict[str, object]:
-    found: dict[str, object] = {name: _boolean(name, given[name]) for name in BOOLEAN_CONTROLS & given.keys()}
+def _controls(resource: Resource, given: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: _boolean(name, given[name]) for name in BOOLEAN_CONTROLS & given.keys()}
     found |= {name: _count(name, given[name]) for name in COUNT_CONTROLS.keys() & given.keys()}
     if given.get("fields", "").strip(" ,"):
         found["fields"] = given["fields"]

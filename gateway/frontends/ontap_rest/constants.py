@@ -1,0 +1,143 @@
+"""What holds for every record of a kind, because this gateway has no other sort.
+
+These are truths about the gateway, shown in answers, searchable without
+looking at a record, and accepted in a body that merely confirms them. Nothing
+measured belongs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.frontends.ontap_rest.scalars import Scalar
+
+CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
+    "cluster": {
+        "disaggregated": False,
+        "san_optimized": False,
+        "timezone.name": "Etc/UTC",
+        "version.generation": 9,
+        "version.major": 15,
+        "version.minor": 1,
+    },
+    "node": {
+        "ha.enabled": False,
+        "is_all_flash_optimized": False,
+        "is_all_flash_select_optimized": False,
+        "membership": "member",
+        "model": "volume-gateway",
+        "state": "up",
+        "version.generation": 9,
+        "version.major": 15,
+        "version.minor": 1,
+    },
+    "svm": {
+        "aggregates_delegated": False,
+        "auto_enable_activity_tracking": False,
+        "auto_enable_analytics": False,
+        "cifs.allowed": False,
+        "cifs.enabled": False,
+        "fcp.allowed": False,
+        "fcp.enabled": False,
+        "ipspace.name": "Default",
+        "iscsi.allowed": False,
+        "iscsi.enabled": False,
+        "language": "c.utf_8",
+        "max_volumes": "unlimited",
+        "ndmp.allowed": False,
+        "nvme.allowed": False,
+        "nvme.enabled": False,
+        "s3.allowed": False,
+        "s3.enabled": False,
+        "snapmirror.is_protected": False,
+        "subtype": "default",
+    },
+    "aggregate": {
+        "block_storage.mirror.enabled": False,
+        "cloud_storage.attach_eligible": False,
+        "data_encryption.drive_protection_enabled": False,
+        "data_encryption.software_encryption_enabled": False,
+        "snaplock_type": "non_snaplock",
+    },
+    "volume": {
+        "activity_tracking.state": "off",
+        "activity_tracking.supported": False,
+        "analytics.state": "off",
+        "analytics.supported": False,
+        "anti_ransomware.state": "disabled",
+        "autosize.mode": "off",
+        "cloud_retrieval_policy": "default",
+        "cloud_write_enabled": False,
+        "efficiency.compaction": "none",
+        "efficiency.compression": "none",
+        "efficiency.cross_volume_dedupe": "none",
+        "efficiency.dedupe": "none",
+        "efficiency.state": "disabled",
+        "encryption.enabled": False,
+        "encryption.state": "unencrypted",
+        "encryption.type": "none",
+        "error_state.is_inconsistent": False,
+        "flexcache_endpoint_type": "none",
+        "granular_data": False,
+        "guarantee.honored": True,
+        "is_object_store": False,
+        "is_svm_root": False,
+        "language": "c.utf_8",
+        "nas.security_style": "unix",
+        "quota.state": "off",
+        "scheduled_snapshot_naming_scheme": "create_time",
+        "snaplock.type": "non_snaplock",
+        "snapmirror.destinations.is_cloud": False,
+        "snapmirror.destinations.is_ontap": False,
+        "snapmirror.is_protected": False,
+        "snapshot_directory_access_enabled": False,
+        "snapshot_locking_enabled": False,
+        "space.filesystem_size_fixed": False,
+        "space.large_size_enabled": False,
+        "space.logical_space.enforcement": False,
+        "space.logical_space.reporting": False,
+        "space.snapshot.reserve_percent": 0,
+        "style": "flexvol",
+        "tiering.policy": "none",
+        "type": "rw",
+    },
+    "export_rule": {
+        "chown_mode": "restricted",
+        "ntfs_unix_security": "fail",
+    },
+    "ip_interface": {
+        "enabled": True,
+        "ipspace.name": "Default",
+        "location.is_home": True,
+        "scope": "svm",
+        "state": "up",
+        "vip": False,
+    },
+}
+"""Resource -> path -> the value that every record shows."""
+
+SILENT: Mapping[str, Mapping[str, Scalar]] = {
+    "volume": {
+        "quota.enabled": False,
+        "space.snapshot.autodelete.enabled": False,
+        "space.snapshot.autodelete_enabled": False,
+        "validate_only": False,
+    },
+    "export_policy": {
+        "rules.chown_mode": "restricted",
+        "rules.ntfs_unix_security": "fail",
+    },
+}
+"""The same for paths that no record shows, but that a body may confirm."""
+
+
+def nested(resource: str) -> dict[str, object]:
+    """Give a resource's constants as a fresh tree of dicts, ready to be filled with a record's own values."""
+    tree: dict[str, object] = {}
+    for path, value in CONSTANTS.get(resource, {}).items():
+        *parents, leaf = path.split(".")
+        place = tree
+        for name in parents:
+            place = place.setdefault(name, {})  # type: ignore[assignment]
+        place[leaf] = value
+    return tree

@@ -1,0 +1,199 @@
+"""The `fields` grammar, compiled into something that prunes a rendered record fast.
+
+Shown are always the keys, then what `fields` asks for, then every field that
+the query named. Without `fields` a collection shows its default fields and an
+instance everything that is not expensive.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from gateway.frontends.ontap_rest.errors import JsonObject, WireError, invalid
+from gateway.frontends.ontap_rest.schema import Resource
+
+DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "cluster": (),
+    "node": ("uuid", "name"),
+    "job": ("uuid",),
+    "aggregate": ("uuid", "name"),
+    "volume": ("uuid", "name"),
+    "snapshot": ("uuid", "name"),
+    "snapshot_policy": ("uuid", "name"),
+    "svm": ("uuid", "name"),
+    "export_policy": ("id", "name"),
+    "export_rule": ("index", "policy.id"),
+    "ip_interface": ("uuid", "name"),
+    "schedule": ("uuid", "name"),
+}
+"""What a bare collection GET shows, and what no `fields` can take away."""
+
+_DEPTH_MAX = 16
+_ITEMS_MAX = 4096
+
+Trie = dict[str, Any]
+"""Name -> trie below it; an empty one keeps the whole value."""
+
+
+class Projection:
+    """A set of leaves of one resource. Immutable; made by `compile_projection`."""
+
+    __slots__ = ("_leaves", "_trie")
+
+    def __init__(self, leaves: frozenset[str]) -> None:
+        self._leaves = leaves
+        self._trie = _trie(leaves)
+
+    @property
+    def leaves(self) -> frozenset[str]:
+        """The paths that are shown when they are set."""
+        return self._leaves
+
+    def wants(self, path: str) -> bool:
+        """Tell whether anything at or below the path is shown, so that it has to be computed."""
+        trie = self._trie
+        for name in path.split("."):
+            if name not in trie:
+                return False
+            trie = trie[name]
+        return True
+
+    def prune(self, record: Mapping[str, object]) -> JsonObject:
+        """Give a copy of the record with the selected paths only; objects left without members disappear."""
+        return _prune(record, self._trie)
+
+
+class Projections:
+    """A bounded memory of compiled projections; the least recently used one goes first."""
+
+    def __init__(self, limit: int = 512) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[tuple[str, str | None, tuple[str, ...], bool, bool], Projection] = OrderedDict()
+
+    def get(
+        self,
+        resource: Resource,
+        fields: str | None,
+        *,
+        queried: tuple[str, ...] = (),
+        instance: bool = False,
+        ignore_unknown: bool = False,
+    ) -> Projection:
+        """Give what `compile_projection` gives, compiled at most once while it is remembered."""
+        key = (resource.name, fields, queried, instance, ignore_unknown)
+        found = self._kept.get(key)
+        if found is None:
+            found = compile_projection(
+                resource, fields, queried=queried, instance=instance, ignore_unknown=ignore_unknown
+            )
+            self._kept[key] = found
+            if len(self._kept) > self._limit:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return found
+
+
+def compile_projection(
+    resource: Resource,
+    fields: str | None,
+    *,
+    queried: Iterable[str] = (),
+    instance: bool = False,
+    ignore_unknown: bool = False,
+) -> Projection:
+    """Compile `fields` (None or blank: not given) for a resource; WireError 262197, 262249 or 262286."""
+    chosen: set[str] = set()
+    if fields is None or not fields.strip(" ,"):
+        if instance or not DEFAULT_FIELDS[resource.name]:
+            chosen.update(_plain(resource))
+    else:
+        excluded: set[str] = set()
+        for item in _expand(fields):
+            name = item.removeprefix("!").strip()
+            leaves = _resolve(resource, name, ignore_unknown=ignore_unknown)
+            (excluded if item.startswith("!") else chosen).update(leaves)
+        chosen -= excluded
+    return Projection(frozenset(chosen.union(DEFAULT_FIELDS[resource.name], queried)))
+
+
+def _plain(resource: Resource) -> Iterator[str]:
+    return (path for path, field in resource.fields.items() if field.readable and not field.expensive)
+
+
+def _resolve(resource: Resource, name: str, *, ignore_unknown: bool) -> Iterable[str]:
+    if name == "*":
+        return _plain(resource)
+    if name == "**":
+        return (path for path, field in resource.fields.items() if field.readable)
+    leaves = resource.leaves(name.removesuffix(".**").removesuffix(".*"))
+    if not leaves:
+        if ignore_unknown:
+            return ()
+        raise invalid("fields", name, "field,...")
+    readable = [path for path in leaves if resource.fields[path].readable]
+    if not readable and not ignore_unknown:
+        raise WireError(400, "262249", message=f'Field "{name}" cannot be read', target="fields")
+    return readable
+
+
+def _expand(text: str) -> list[str]:
+    """Split at commas and multiply out braces: `a,b.{c,d.{e,f}}` has the items a, b.c, b.d.e, b.d.f."""
+    prefixes = [""]
+    items: list[str] = []
+    word = ""
+    closed = False
+    for char in f"{text},":
+        if char == "{":
+            if len(prefixes) > _DEPTH_MAX:
+                raise invalid("fields", text, f"at most {_DEPTH_MAX} nested braces")
+            prefixes.append(prefixes[-1] + word.lstrip())
+            word, closed = "", False
+        elif char in ",}":
+            if word.strip() and not closed:
+                items.append(prefixes[-1] + word.strip())
+            word, closed = "", char == "}"
+            if char == "}":
+                prefixes.pop()
+                if not prefixes:
+                    raise _unbalanced()
+        else:
+            word += char
+            closed = closed and char == " "
+    if len(prefixes) != 1:
+        raise _unbalanced()
+    if len(items) > _ITEMS_MAX:
+        raise invalid("fields", text, f"at most {_ITEMS_MAX} fields")
+    return items
+
+
+def _unbalanced() -> WireError:
+    return WireError(400, "262286", message='The braces in "fields" are not balanced', target="fields")
+
+
+def _trie(leaves: Iterable[str]) -> Trie:
+    root: Trie = {}
+    for path in leaves:
+        place = root
+        for name in path.split("."):
+            place = place.setdefault(name, {})
+    return root
+
+
+def _prune(record: Mapping[str, object], trie: Trie) -> JsonObject:
+    kept: JsonObject = {}
+    for name, value in record.items():
+        below = trie.get(name)
+        if below is None:
+            continue
+        if not below:
+            kept[name] = value
+        elif isinstance(value, dict):
+            inner = _prune(value, below)
+            if inner:
+                kept[name] = inner
+        elif isinstance(value, list):
+            kept[name] = [_prune(item, below) for item in value]
+    return kept

@@ -1,0 +1,318 @@
+"""Which part of a query the catalog can answer, and what is left to check on rendered records.
+
+`COLUMNS` says, per resource and ONTAP path, the core's field and how a
+condition on the rendered value becomes a condition on the stored one. A
+translation is exact or it is not made: what stays in `residual` is evaluated
+by `tree.predicate`, what went into `where` is not looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import query as core
+from gateway.core.model import JobState, PoolState, SnapshotState, TenantState, VolumeState
+from gateway.core.query import Filter, IsNull, Match, Op, Order
+from gateway.frontends.ontap_rest.constants import CONSTANTS
+from gateway.frontends.ontap_rest.query import OrderBy, not_orderable
+from gateway.frontends.ontap_rest.tree import (
+    TRUE,
+    AllOf,
+    AnyOf,
+    Between,
+    Compare,
+    Glob,
+    Leaf,
+    Node,
+    Not,
+    Search,
+    Unset,
+    satisfied,
+    values_at,
+)
+
+Translate = Callable[[Leaf, str], Filter | None]
+
+_SECOND = timedelta(seconds=1)
+
+
+class Column(msgspec.Struct, frozen=True):
+    """The core's field behind an ONTAP path. `ordered`: the stored order is the shown order."""
+
+    field: str
+    translate: Translate
+    ordered: bool = True
+
+
+class Split(msgspec.Struct, frozen=True):
+    """A query in two: both must hold."""
+
+    where: Filter
+    residual: Node
+
+
+def _compared(leaf: Leaf, field: str) -> Filter | None:
+    if isinstance(leaf, Unset):
+        return IsNull(field)
+    if isinstance(leaf, Compare) and not isinstance(leaf.value, float):
+        return core.Compare(field, leaf.op, leaf.value)
+    if isinstance(leaf, Between) and not isinstance(leaf.low, float) and not isinstance(leaf.high, float):
+        return core.And((core.Compare(field, Op.GE, leaf.low), core.Compare(field, Op.LE, leaf.high)))
+    return None
+
+
+def _text(leaf: Leaf, field: str) -> Filter | None:
+    if isinstance(leaf, Glob):
+        # The core's pattern cannot say a literal asterisk.
+        plain = not leaf.fold and not any("*" in piece for piece in leaf.pieces)
+        return Match(field, "*".join(leaf.pieces)) if plain else None
+    return _compared(leaf, field)
+
+
+def _optional_text(leaf: Leaf, field: str) -> Filter | None:
+    empty = core.Compare(field, Op.EQ, "")
+    if isinstance(leaf, Unset):
+        return empty
+    found = _text(leaf, field)
+    return None if found is None else core.And((core.Not(empty), found))
+
+
+def _uuid(leaf: Leaf, field: str) -> Filter | None:
+    if isinstance(leaf, Unset):
+        return IsNull(field)
+    if not isinstance(leaf, Compare) or leaf.op is not Op.EQ:
+        return None
+    try:
+        value = UUID(str(leaf.value))
+    except ValueError:
+        return core.NONE
+    return core.Compare(field, Op.EQ, value) if str(value) == leaf.value else core.NONE
+
+
+def _time(leaf: Leaf, field: str) -> Filter | None:
+    if isinstance(leaf, Unset):
+        return IsNull(field)
+    if isinstance(leaf, Compare) and isinstance(leaf.value, datetime):
+        return _since(leaf.op, leaf.value, field)
+    if isinstance(leaf, Between) and isinstance(leaf.low, datetime) and isinstance(leaf.high, datetime):
+        return core.And((_since(Op.GE, leaf.low, field), _since(Op.LE, leaf.high, field)))
+    return None
+
+
+def _since(op: Op, value: datetime, field: str) -> Filter:
+    """Records show whole seconds, the catalog keeps more: `shown <= v` means `stored < second after v`."""
+    floor = value.replace(microsecond=0)
+    after = floor + _SECOND if floor < datetime.max.replace(microsecond=0, tzinfo=floor.tzinfo) else floor
+    ceiling = floor if floor == value else after
+    if op is Op.EQ:
+        if floor != value:
+            return core.NONE
+        return core.And((core.Compare(field, Op.GE, floor), core.Compare(field, Op.LT, after)))
+    bound = {Op.LT: (Op.LT, ceiling), Op.LE: (Op.LT, after), Op.GT: (Op.GE, after), Op.GE: (Op.GE, ceiling)}
+    return core.Compare(field, *bound[op])
+
+
+def _shown(shown: Mapping[core.Value, object]) -> Translate:
+    """Translate by asking which stored values are shown as something that satisfies the leaf."""
+
+    def translate(leaf: Leaf, field: str) -> Filter | None:
+        return core.Or(
+            tuple(core.Compare(field, Op.EQ, stored) for stored, value in shown.items() if satisfied(leaf, value))
+        )
+
+    return translate
+
+
+def _choice(unset: object, otherwise: object) -> Translate:
+    """Translate a path that shows only whether the field is set."""
+
+    def translate(leaf: Leaf, field: str) -> Filter | None:
+        branches = ((unset, IsNull(field)), (otherwise, core.Not(IsNull(field))))
+        return core.Or(tuple(condition for value, condition in branches if satisfied(leaf, value)))
+
+    return translate
+
+
+def _positive(leaf: Leaf, field: str) -> Filter | None:
+    """Translate a boolean that is shown as true when the counter is above zero."""
+    branches = ((True, core.Compare(field, Op.GT, 0)), (False, core.Compare(field, Op.EQ, 0)))
+    return core.Or(tuple(condition for value, condition in branches if satisfied(leaf, value)))
+
+
+VOLUME_STATES: Mapping[VolumeState, str] = {
+    VolumeState.CREATING: "offline",
+    VolumeState.ONLINE: "online",
+    VolumeState.OFFLINE: "offline",
+    VolumeState.DELETING: "offline",
+    VolumeState.ERROR: "error",
+}
+"""ONTAP has no word for a volume that is being made or removed; what is true of both is that it serves no data."""
+
+SNAPSHOT_STATES: Mapping[SnapshotState, str] = {
+    SnapshotState.CREATING: "unknown",
+    SnapshotState.VALID: "valid",
+    SnapshotState.DELETING: "unknown",
+    SnapshotState.ERROR: "invalid",
+}
+
+_SVM = {"svm.uuid": Column("tenant_id", _uuid), "svm.name": Column("tenant.name", _text)}
+
+COLUMNS: Mapping[str, Mapping[str, Column]] = {
+    "volume": {
+        **_SVM,
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+        "aggregates.uuid": Column("pool_id", _uuid),
+        "aggregates.name": Column("pool.name", _text),
+        "size": Column("size", _compared),
+        "space.size": Column("size", _compared),
+        "space.afs_total": Column("size", _compared),
+        "space.filesystem_size": Column("size", _compared),
+        "space.used": Column("used", _compared),
+        "state": Column("state", _shown({**VOLUME_STATES}), ordered=False),
+        "comment": Column("comment", _text),
+        "create_time": Column("created", _time),
+        "snapshot_count": Column("snapshot_count", _compared),
+        "nas.path": Column("junction_path", _text),
+        "nas.export_policy.name": Column("export_policy.name", _text),
+        "nas.export_policy.id": Column("export_policy.number", _compared),
+        "snapshot_policy.name": Column("snapshot_policy.name", _text),
+        "snapshot_policy.uuid": Column("snapshot_policy_id", _uuid),
+        "guarantee.type": Column("thick", _shown({True: "volume", False: "none"}), ordered=False),
+        "clone.is_flexclone": Column("origin.volume_id", _choice(unset=False, otherwise=True), ordered=False),
+        "clone.has_flexclone": Column("clone_count", _positive, ordered=False),
+        "clone.parent_volume.uuid": Column("origin.volume_id", _uuid),
+        "clone.parent_volume.name": Column("origin.volume.name", _text),
+        "clone.parent_snapshot.uuid": Column("origin.snapshot_id", _uuid),
+        "clone.parent_snapshot.name": Column("origin.snapshot.name", _text),
+    },
+    "snapshot": {
+        **_SVM,
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+        "volume.uuid": Column("volume_id", _uuid),
+        "volume.name": Column("volume.name", _text),
+        "provenance_volume.uuid": Column("volume_id", _uuid),
+        "create_time": Column("created", _time),
+        "expiry_time": Column("expires", _time),
+        "comment": Column("comment", _text),
+        "snapmirror_label": Column("label", _optional_text),
+        "size": Column("size", _compared),
+        "state": Column("state", _shown({**SNAPSHOT_STATES}), ordered=False),
+    },
+    "svm": {
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+        "comment": Column("comment", _text),
+        "state": Column("state", _shown({state: state.value for state in TenantState})),
+    },
+    "aggregate": {
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+        "state": Column("state", _shown({state: state.value for state in PoolState})),
+        "space.block_storage.size": Column("size", _compared),
+        "space.block_storage.used": Column("used", _compared),
+        "space.block_storage.available": Column("available", _compared),
+        "volume-count": Column("volume_count", _compared),
+    },
+    "export_policy": {
+        **_SVM,
+        "id": Column("number", _compared),
+        "name": Column("name", _text),
+    },
+    "snapshot_policy": {
+        **_SVM,
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+        "comment": Column("comment", _text),
+        "enabled": Column("enabled", _shown({True: True, False: False}), ordered=False),
+        "scope": Column("tenant_id", _choice("cluster", "svm"), ordered=False),
+    },
+    "job": {
+        **_SVM,
+        "uuid": Column("id", _uuid),
+        "description": Column("description", _text),
+        "state": Column("state", _shown({state: state.value for state in JobState})),
+        "start_time": Column("created", _time),
+        "end_time": Column("ended", _time),
+    },
+}
+
+
+def split(resource: str, where: Node, available: Collection[str]) -> Split:
+    """Divide a query. `available` are the fields that the catalog can filter by (`Catalog.fields`)."""
+    pushed: list[Filter] = []
+    kept: list[Node] = []
+    for term in _conjuncts(where):
+        found = _translate(resource, term, available)
+        if found is None:
+            kept.append(term)
+        elif found != core.ALL:
+            pushed.append(found)
+    return Split(
+        pushed[0] if len(pushed) == 1 else core.And(tuple(pushed)),
+        TRUE if not kept else kept[0] if len(kept) == 1 else AllOf(tuple(kept)),
+    )
+
+
+def catalog_order(resource: str, order: Iterable[OrderBy], available: Collection[str]) -> tuple[Order, ...]:
+    """Give the catalog's order; WireError 262268 for a path by which it cannot sort."""
+    columns = COLUMNS.get(resource, {})
+    found = []
+    for item in order:
+        column = columns.get(item.path)
+        if column is None or not column.ordered or column.field not in available:
+            raise not_orderable(item.path)
+        found.append(Order(column.field, item.descending))
+    return tuple(found)
+
+
+def sort_records(records: list[dict[str, object]], order: Iterable[OrderBy]) -> list[dict[str, object]]:
+    """Sort rendered records of a resource that is not in the catalog; unset values come last."""
+    found = list(records)
+    for item in reversed(list(order)):
+        parts = tuple(item.path.split("."))
+        firsts = [next(values_at(record, parts), None) for record in found]
+        known = [(value, number) for number, value in enumerate(firsts) if value is not None]
+        unknown = [number for number, value in enumerate(firsts) if value is None]
+        known.sort(key=lambda pair: pair[0], reverse=item.descending)  # type: ignore[arg-type,return-value]
+        found = [found[number] for _, number in known] + [found[number] for number in unknown]
+    return found
+
+
+def _conjuncts(node: Node) -> Iterable[Node]:
+    if isinstance(node, AllOf):
+        for term in node.terms:
+            yield from _conjuncts(term)
+    else:
+        yield node
+
+
+def _translate(resource: str, node: Node, available: Collection[str]) -> Filter | None:
+    if isinstance(node, Search):
+        return None
+    if isinstance(node, AllOf | AnyOf):
+        terms = [_translate(resource, term, available) for term in node.terms]
+        whole = tuple(term for term in terms if term is not None)
+        if len(whole) < len(terms):
+            return None
+        return core.And(whole) if isinstance(node, AllOf) else core.Or(whole)
+    if isinstance(node, Not):
+        inner = _leaf(resource, node.term, available)
+        unset = _leaf(resource, Unset(node.term.path), available)
+        return None if inner is None or unset is None else core.And((core.Not(inner), core.Not(unset)))
+    return _leaf(resource, node, available)
+
+
+def _leaf(resource: str, leaf: Leaf, available: Collection[str]) -> Filter | None:
+    constants = CONSTANTS.get(resource, {})
+    if leaf.path in constants:
+        return core.ALL if satisfied(leaf, constants[leaf.path]) else core.NONE
+    column = COLUMNS.get(resource, {}).get(leaf.path)
+    if column is None or column.field not in available:
+        return None
+    return column.translate(leaf, column.field)
