@@ -35,7 +35,7 @@ _WAITING_PER_PEER: Final = 8
 
 class _Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     password: str
-    role: Role = Role.ADMIN
+    role: Role
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,98 @@
+"""Access lines by an encoder of their own: the general log costs ten times as much per line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from gateway.config import LogFormat, LogSettings
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_FAILURE = 400
+
+
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    timestamp: str
+    level: str
+    event: str
+    door: str
+    method: str
+    path: str
+    status: int
+    ms: float
+    bytes: int
+    who: str
+    peer: str
+    request_id: str
+
+
+class AccessLog:
+    """Writes one line per request. Of reads that succeed only the configured share is written, evenly spread."""
+
+    def __init__(
+        self, settings: LogSettings, write: Callable[[bytes], object], *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._share = settings.access_sample
+        self._encode = _as_json if settings.format is LogFormat.JSON else _as_text
+        self._write = write
+        self._clock = clock
+        self._owed = 0.0
+        self._second = -1
+        self._stamp = ""
+
+    def record(
+        self,
+        *,
+        door: str,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        size: int = 0,
+        who: str = "",
+        peer: str = "",
+        request_id: str = "",
+    ) -> None:
+        """Tell of one answered request; `path` as it was sent, `size` in bytes of the answer's body."""
+        if status < _FAILURE and method in _READS:
+            self._owed += self._share
+            if self._owed < 1.0:
+                return
+            self._owed -= 1.0
+        ms = round(seconds * 1000, 3)
+        self._write(
+            self._encode(
+                _Line(self._now(), "info", "access", door, method, path, status, ms, size, who, peer, request_id)
+            )
+        )
+
+    def _now(self) -> str:
+        now = self._clock()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._stamp}.{int((now - second) * 1_000_000):06d}Z"
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _as_json(line: _Line) -> bytes:
+    try:
+        return _encoder.encode(line) + b"\n"
+    except UnicodeEncodeError:  # broken UTF-8 in the request arrives as lone surrogates
+        return _encoder.encode(msgspec.structs.replace(line, path=ascii(line.path))) + b"\n"
+
+
+def _as_text(line: _Line) -> bytes:
+    # The path is the client's; what is not printable must not reach a terminal.
+    path = line.path if line.path.isprintable() else repr(line.path)
+    text = (
+        f"{line.timestamp} [access] {line.door} {line.method} {path} {line.status} {line.ms}ms {line.bytes}B"
+        f" who={line.who or '-'} peer={line.peer or '-'} request_id={line.request_id or '-'}\n"
+    )
+    return text.encode("utf-8", "backslashreplace")
