@@ -1,0 +1,167 @@
+"""Publishes directories of this host over NFSv4 with an nfs-ganesha of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, ParamSpec, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from gateway.core.backend import Export, FaultHook, no_fault
+from gateway.core.errors import GatewayError, Unavailable
+from gateway.core.model import NfsExport
+from gateway.core.worker import Worker
+from gateway.exports.nfs.ganesha import Ganesha
+from gateway.exports.nfs.mounts import Mounts
+from gateway.exports.nfs.publications import FAULT_POINTS, Publications
+from gateway.exports.nfs.records import Records
+from gateway.exports.nfs.stanza import main_settings
+
+__all__ = ["FAULT_POINTS", "NfsExporter", "NfsOptions"]
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RETRY_FIRST_S = 0.2
+RETRY_LAST_S = 15.0
+NFS_VERSION = "4.1"
+
+
+class NfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[export.nfs]`. `address` is told to clients, `bind` is the address listened on."""
+
+    engine: Literal["ganesha"] = "ganesha"
+    address: str = "127.0.0.1"
+    bind: str = "127.0.0.1"
+    port: int = 2049
+    threads: int = 2
+
+
+class NfsExporter:
+    """An `Exporter` with nfs-ganesha. State lies under `state_dir`, which one gateway owns.
+
+    The server outlives a killed gateway and is adopted by the next one. It is
+    watched by pidfd and started anew, with all exports, when it ends.
+    """
+
+    def __init__(self, options: NfsOptions, state_dir: Path, *, fault: FaultHook = no_fault) -> None:
+        self._options = options
+        state_dir = state_dir.absolute()
+        settings = main_settings(bind=options.bind, port=options.port, recovery=state_dir / "recovery")
+        self._server = Ganesha(settings=settings, bind=options.bind, port=options.port, state_dir=state_dir)
+        self._publications = Publications(
+            self._server, Records(state_dir / "exports"), Mounts(state_dir / "mnt"), fault
+        )
+        self._worker: Worker | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start or find the server; bring back what was published."""
+        if self._worker is not None:
+            return
+        self._worker = Worker("nfs", self._options.threads)
+        try:
+            await self._run(self._publications.open)
+        except BaseException:
+            await self._release()
+            raise
+        self._watch = asyncio.create_task(self._supervise(), name="nfs server watch")
+
+    async def publish(self, export: Export) -> None:
+        """See `Exporter`."""
+        await self._run(self._publications.publish, export)
+
+    async def withdraw(self, export_id: UUID) -> None:
+        """See `Exporter`."""
+        await self._run(self._publications.withdraw, export_id)
+
+    async def published(self) -> Mapping[UUID, Export | None]:
+        """See `Exporter`. None also for one that is half-done or that the server has lost."""
+        return await self._run(self._publications.published)
+
+    def handle(self, export: Export) -> NfsExport:
+        """See `Exporter`. Read only when no rule lets anybody write."""
+        read_only = export.source.read_only or not any(rule.write for rule in export.rules)
+        return NfsExport(
+            address=self._options.address,
+            port=self._options.port,
+            path=export.path,
+            version=NFS_VERSION,
+            read_only=read_only,
+        )
+
+    async def close(self) -> None:
+        """Stop the server and take the mounts away. What was published comes back with the next `open`."""
+        if self._worker is None:
+            return
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None
+        try:
+            await self._run(self._publications.close)
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.close()
+
+    async def _run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._worker is None:
+            raise Unavailable(what="nfs", reason="the exporter is not open")
+        try:
+            return await self._worker.run(fn, *args, **kwargs)
+        except OSError as error:
+            log.warning("nfs state directory failed", error=str(error))
+            raise Unavailable(what="nfs", reason=f"state directory: {error.strerror}") from error
+
+    async def _supervise(self) -> None:
+        """Start the server anew whenever one of its processes ends; give a failing start growing pauses."""
+        pause_s = RETRY_FIRST_S
+        while True:
+            await self._first_end()
+            log.warning("nfs server ended")
+            while True:
+                try:
+                    await self._run(self._publications.revive)
+                except GatewayError as error:
+                    log.warning("nfs server not revived", error=type(error).__name__, retry_s=pause_s, **error.fields)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, RETRY_LAST_S)
+                else:
+                    pause_s = RETRY_FIRST_S
+                    break
+
+    async def _first_end(self) -> None:
+        """Wait until one of the two processes has ended. A pidfd tells it of adopted ones, too."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        descriptors: list[int] = []
+        try:
+            pids = self._server.pids()
+            if not self._server.alive():
+                return
+            for pid in pids:
+                try:
+                    descriptor = os.pidfd_open(pid)
+                except ProcessLookupError:
+                    return
+                descriptors.append(descriptor)
+                loop.add_reader(descriptor, ended.set)
+            if self._server.alive():
+                await ended.wait()
+        finally:
+            for descriptor in descriptors:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
