@@ -1,0 +1,288 @@
+"""The conformance suite itself: every kind of dishonest backend must be caught by the case that names it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from gateway.backends.memory import MemoryBackend, MemoryOptions
+from gateway.core.backend import Note, Observed, ObservedSnapshot, Substrate, VolumeBackend, VolumeSpec
+from gateway.core.capability import FLAGS
+from gateway.core.errors import GatewayError, NotFound
+from gateway.core.model import InProcess, LocalPath, RootDirectory, VolumeKind
+from gateway.testing.backends import BackendConformance, Harness, LocalContent, MemoryContent, needed, needs
+
+KIND = VolumeKind.FILESYSTEM
+
+
+def stating(backend: type[MemoryBackend], **facts: bool) -> type[MemoryBackend]:
+    """Give the same backend, but with other facts stated than it shows."""
+
+    class Stating(backend):  # type: ignore[misc,valid-type]
+        def describe(self) -> Substrate:
+            described = super().describe()
+            changed = msgspec.structs.replace(described.kinds[KIND], **facts)
+            return msgspec.structs.replace(described, kinds={KIND: changed})
+
+    return Stating
+
+
+class RemakesOnCreate(MemoryBackend):
+    async def create(self, spec: VolumeSpec) -> Observed:
+        await self.delete(spec.id)
+        return await super().create(spec)
+
+
+class CutsNotes(MemoryBackend):
+    async def create(self, spec: VolumeSpec) -> Observed:
+        note = msgspec.structs.replace(spec.note, document=spec.note.document[:16_000])
+        return await super().create(msgspec.structs.replace(spec, note=note))
+
+
+class RefusesToDeleteNothing(MemoryBackend):
+    async def delete(self, volume: UUID) -> None:
+        self._volume(volume)
+        await super().delete(volume)
+
+
+class ScansTwice(MemoryBackend):
+    async def scan(self) -> AsyncIterator[Observed]:
+        for _ in range(2):
+            async for observed in super().scan():
+                yield observed
+
+
+class ForgetsDeletedSnapshots(MemoryBackend):
+    async def delete_snapshot(self, volume: UUID, snapshot: UUID) -> None:
+        self._snapshot(volume, snapshot)
+
+
+class SharesSnapshotContent(MemoryBackend):
+    async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
+        made = await super().snapshot(volume, snapshot, note)
+        self._volumes[volume].files = self._snapshots[volume][snapshot].image.files
+        return made
+
+
+class CopiesFileByFile(MemoryBackend):
+    async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
+        live, torn = self._volume(volume), {}
+        for path in sorted(live.files):
+            torn[path] = live.files[path]
+            for _ in range(8):
+                await asyncio.sleep(0)
+        whole, live.files = live.files, torn
+        try:
+            return await super().snapshot(volume, snapshot, note)
+        finally:
+            live.files = whole
+
+
+class InheritsSize(MemoryBackend):
+    async def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
+        return await super().clone(source, snapshot, msgspec.structs.replace(spec, size=self._volume(source).size))
+
+
+class InheritsRestores(MemoryBackend):
+    async def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
+        made = await super().clone(source, snapshot, spec)
+        self._volumes[spec.id].restored = self._volume(source).restored
+        return made
+
+
+class KeepsOrigin(MemoryBackend):
+    async def split(self, volume: UUID) -> None:
+        self._volume(volume)
+
+
+class RestoresAgain(MemoryBackend):
+    async def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
+        self._volume(volume).restored = None
+        await super().restore(volume, snapshot, token)
+
+
+class RestoresTheNote(MemoryBackend):
+    async def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
+        await super().restore(volume, snapshot, token)
+        self._volume(volume).note = self._snapshot(volume, snapshot).note
+
+
+class SettlesBlindly(MemoryBackend):
+    async def settle_restore(self, volume: UUID, token: UUID) -> bool:  # noqa: ARG002
+        return True
+
+
+class DropsNewer(MemoryBackend):
+    async def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
+        await super().restore(volume, snapshot, token)
+        taken = list(self._snapshots[volume])
+        for newer in taken[taken.index(snapshot) + 1 :]:
+            await self.delete_snapshot(volume, newer)
+
+
+class NeverShrinks(MemoryBackend):
+    async def resize(self, volume: UUID, size: int) -> None:
+        await super().resize(volume, max(size, self._volume(volume).size))
+
+
+class NoQuota(MemoryBackend):
+    def write(self, volume: UUID, path: str, data: bytes | None) -> None:
+        size, self._volume(volume).size = self._volume(volume).size, 2**62
+        super().write(volume, path, data)
+        self._volume(volume).size = size
+
+
+class AlwaysThin(MemoryBackend):
+    async def create(self, spec: VolumeSpec) -> Observed:
+        return await super().create(msgspec.structs.replace(spec, thick=False))
+
+
+class AlwaysThick(MemoryBackend):
+    async def create(self, spec: VolumeSpec) -> Observed:
+        return await super().create(msgspec.structs.replace(spec, thick=True))
+
+
+class ClonesSnapshotsOnly(MemoryBackend):
+    async def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
+        if snapshot is None:
+            raise NotFound(kind="snapshot")
+        return await super().clone(source, snapshot, spec)
+
+
+class ReceivesInPlace(MemoryBackend):
+    async def receive(self, spec: VolumeSpec, snapshot: UUID, note: Note, stream: AsyncIterator[bytes]) -> None:
+        await self.create(spec)
+        await super().receive(spec, snapshot, note, stream)
+
+
+class IgnoresPermissions(MemoryBackend):
+    async def set_root(self, volume: UUID, root: RootDirectory) -> None:  # noqa: ARG002
+        self._volume(volume)
+
+
+class NewIdentity(MemoryBackend):
+    def describe(self) -> Substrate:
+        return msgspec.structs.replace(super().describe(), id=uuid4())
+
+
+class Enduring(MemoryBackend):
+    def describe(self) -> Substrate:
+        return msgspec.structs.replace(super().describe(), volatile=False)
+
+
+CAUGHT: list[tuple[type[MemoryBackend], str]] = [
+    (RemakesOnCreate, "test_create_again_keeps_the_existing_volume"),
+    (CutsNotes, "test_notes_come_back_as_they_were"),
+    (RefusesToDeleteNothing, "test_delete_and_delete_of_nothing"),
+    (ScansTwice, "test_scan_lists_exactly_what_exists"),
+    (ForgetsDeletedSnapshots, "test_scan_lists_exactly_the_snapshots_that_exist"),
+    (SharesSnapshotContent, "test_a_snapshot_keeps_the_bytes"),
+    (CopiesFileByFile, "test_a_snapshot_is_one_instant"),
+    (InheritsSize, "test_a_clone_is_a_volume_of_its_own"),
+    (InheritsSize, "test_quota_of_a_clone_is_its_own"),
+    (InheritsRestores, "test_a_restore_of_the_source_is_not_the_clone_s"),
+    (KeepsOrigin, "test_a_split_clone_outlives_its_source"),
+    (RestoresAgain, "test_restore_with_the_same_token_changes_nothing"),
+    (RestoresTheNote, "test_restore_keeps_the_volume_itself"),
+    (SettlesBlindly, "test_settle_tells_whether_a_restore_took_effect"),
+    (DropsNewer, "test_restore_keeps_newer_snapshots"),
+    (stating(MemoryBackend, restore_keeps_newer=False), "test_restore_removes_newer_snapshots"),
+    (NeverShrinks, "test_shrink_makes_smaller"),
+    (stating(MemoryBackend, shrink=False), "test_what_does_not_shrink_refuses"),
+    (NoQuota, "test_quota_stops_writes"),
+    (stating(MemoryBackend, quota=False), "test_nothing_stops_writes_without_quota"),
+    (AlwaysThin, "test_thick_reserves_its_size"),
+    (AlwaysThick, "test_thin_reserves_nothing"),
+    (ClonesSnapshotsOnly, "test_a_volume_is_cloned_as_it_is"),
+    (stating(MemoryBackend, clone_needs_snapshot=True), "test_a_clone_without_a_snapshot_is_refused"),
+    (ReceivesInPlace, "test_a_broken_full_stream_leaves_nothing"),
+    (IgnoresPermissions, "test_permissions_change"),
+    (NewIdentity, "test_the_substrate_keeps_its_identity"),
+    (Enduring, "test_the_substrate_keeps_its_identity"),
+]
+FAILURES = (AssertionError, GatewayError, BaseExceptionGroup, pytest.fail.Exception)
+
+
+def pool(backend: MemoryBackend) -> Harness:
+    return Harness(opened=backend, content=partial(MemoryContent, backend), size=64 * 1024)
+
+
+async def run(case: str, harness: Harness) -> None:
+    try:
+        await getattr(BackendConformance(), case)(harness)
+    except pytest.skip.Exception as skipped:
+        raise LookupError(f"{case} was skipped: {skipped}") from None
+
+
+@pytest.mark.parametrize(("backend", "case"), CAUGHT, ids=[f"{b.__name__}-{c}" for b, c in CAUGHT])
+async def test_a_dishonest_backend_is_caught(backend: type[MemoryBackend], case: str) -> None:
+    with pytest.raises(FAILURES):
+        await run(case, pool(backend("pool", MemoryOptions())))
+
+
+async def test_a_missing_capability_is_a_skip_that_names_it() -> None:
+    backend = stating(MemoryBackend, thick=False)("pool", MemoryOptions())
+    with pytest.raises(pytest.skip.Exception, match="missing capability: thick"):
+        await BackendConformance().test_thick_reserves_its_size(pool(backend))
+
+
+def test_a_case_cannot_need_what_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="teleport"):
+        needs("teleport")
+
+
+def test_needed_collects_what_cases_name() -> None:
+    class Suite:
+        @needs("clone", "split", without=("quota",))
+        async def test_one(self, harness: Harness) -> None: ...
+
+        async def test_two(self, harness: Harness) -> None: ...
+
+    assert needed(Suite) == {"clone", "split"}
+
+
+async def test_lives_looks_again_after_reopening() -> None:
+    first, second = (MemoryBackend(name, MemoryOptions()) for name in ("first", "second"))
+
+    async def reopen() -> VolumeBackend:
+        return second
+
+    harness = pool(first)
+    assert [backend async for backend in harness.lives()] == [first]
+    harness.reopen = reopen
+    assert [backend async for backend in harness.lives()] == [first, second]
+    assert harness.opened is second
+
+
+async def test_local_content_reaches_the_bytes(tmp_path: Path) -> None:
+    content = LocalContent(LocalPath(path=str(tmp_path)))
+    await content.write("deep/er/a", b"alpha")
+    await content.write("b", b"")
+    assert await content.paths() == {"deep/er/a", "b"}
+    assert (tmp_path / "deep/er/a").read_bytes() == await content.read("deep/er/a") == b"alpha"
+    await content.remove("b")
+    assert await content.paths() == {"deep/er/a"}
+    tmp_path.chmod(0o750)
+    assert (await content.root()).mode == 0o750
+    for absent in (content.read("none"), content.remove("none")):
+        with pytest.raises(KeyError):
+            await absent
+
+
+def test_content_takes_only_its_own_handles() -> None:
+    with pytest.raises(TypeError):
+        LocalContent(InProcess(key="x"))
+    with pytest.raises(TypeError):
+        MemoryContent(MemoryBackend("pool", MemoryOptions()), LocalPath(path="/"))
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_there_is_a_dishonest_backend_for_every_flag(name: str) -> None:
+    caught = [getattr(BackendConformance, case) for _, case in CAUGHT]
+    assert any(name in case.__dict__.get("needs", ()) for case in caught)
