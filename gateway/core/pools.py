@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from gateway.core import errors
 from gateway.core.backend import Substrate, VolumeBackend, derive
 from gateway.core.capability import Capability
 from gateway.core.catalog import Catalog, put
-from gateway.core.model import Pool, PoolState, VolumeKind, utc_now
+from gateway.core.model import Pool, PoolState, Volume, VolumeKind, utc_now
 from gateway.core.query import Compare, Op, Query
 
 
@@ -89,9 +90,16 @@ class Pools:
         record = await self._catalog.get(Pool, pool.id)
         if record is None:
             return
-        seen = msgspec.structs.replace(record, size=capacity.size, used=capacity.used, available=capacity.available)
+        seen = msgspec.structs.replace(
+            record,
+            size=capacity.size,
+            used=capacity.used,
+            available=capacity.available,
+            volume_count=await self._catalog.count(Volume, Compare("pool.id", Op.EQ, pool.id)),
+        )
         if seen != record:
-            await self._catalog.commit(put(seen))
+            with contextlib.suppress(errors.StaleRevision):  # another process observed it at the same time
+                await self._catalog.commit(put(seen))
 
     async def close(self) -> None:
         """Close every backend."""
@@ -111,6 +119,7 @@ class Pools:
             size=capacity.size,
             used=capacity.used,
             available=capacity.available,
+            volume_count=known.volume_count if known else 0,
             revision=known.revision if known else 0,
         )
         if record != known:

@@ -114,19 +114,26 @@ async def furnished(settings: Settings, observer: Observer, fault: FaultHook) ->
 
     Interrupted changes are settled before anything new is let in.
     """
+    async with bare(settings, observer, fault, make_exporter(settings, fault)) as house:
+        await _start(house, settings)
+        yield house
+
+
+@asynccontextmanager
+async def bare(
+    settings: Settings, observer: Observer, fault: FaultHook, exporter: Exporter | None = None
+) -> AsyncIterator[House]:
+    """Wire a core around the opened catalog; its pools and exporter are not opened yet."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     catalog = open_catalog(settings, fault)
     await catalog.open()
     try:
         pools = Pools(catalog, configured_pools(settings, fault))
-        exporter = make_exporter(settings, fault)
         publisher = Publisher(catalog, pools, exporter)
         changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
         core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer))
-        house = House(core, Recovery(core, observer), exporter, observer)
         try:
-            await _start(house, settings)
-            yield house
+            yield House(core, Recovery(core, observer), exporter, observer)
         finally:
             await changes.close()
             if exporter is not None:

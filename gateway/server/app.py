@@ -1,0 +1,192 @@
+"""The gateway as a program: serve every configured door, check a configuration, rebuild a lost catalog."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import msgspec
+
+from gateway.config import ConfigError, Settings
+from gateway.core import errors
+from gateway.core.backend import FaultHook, no_fault
+from gateway.core.capability import FLAGS, OPERATIONS, CapabilityMismatch
+from gateway.core.observer import Observer
+from gateway.core.pools import OpenPool
+from gateway.core.reconcile import Finding
+from gateway.core.rebuild import rebuild as rebuild_catalog
+from gateway.frontends.ontap_rest.door import OntapDoor
+from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
+from gateway.server.assembly import (
+    CATALOG_FILE,
+    bare,
+    configured_pools,
+    furnished,
+    make_exporter,
+)
+from gateway.server.auth import Accounts
+from gateway.server.duties import duties, perform
+from gateway.server.http import Listener
+from gateway.server.tls import load_context, server_context
+from gateway.server.watch import Watch
+
+Announce = Callable[[str], None]
+_GENERATION_0 = 50_000
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What `check` found. `matrix`: pool -> kind -> operation or fact -> yes, or why not."""
+
+    problems: tuple[str, ...]
+    matrix: dict[str, dict[str, dict[str, str]]]
+
+
+async def serve(settings: Settings, *, announce: Announce = print, fault: FaultHook = no_fault) -> None:
+    """Run every configured door until SIGTERM or SIGINT; one `ready` line goes to `announce`.
+
+    SIGHUP reads accounts and certificates again. ConfigError when accounts or
+    certificate cannot be used; OSError when an address cannot be had.
+    """
+    stopping = asyncio.Event()
+    async with running(settings, fault=fault) as doors:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, doors.reload)
+        announce(f"ready {' '.join(f'{name}={address}' for name, address in doors.addresses.items())}")
+        await stopping.wait()
+
+
+class Doors:
+    """The open doors of a running gateway."""
+
+    def __init__(self, addresses: dict[str, str], reload: Callable[[], None]) -> None:
+        self.addresses = addresses
+        self.reload = reload
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, fault: FaultHook = no_fault) -> AsyncIterator[Doors]:
+    """Give a gateway with its doors open, on the running loop; stop it gracefully at the end."""
+    configure_logging(settings.log, sys.stderr.buffer)
+    metrics = Metrics()
+    observer = ReportingObserver(metrics)
+    accounts = Accounts.load(settings.accounts)
+    tls = server_context(settings.tls) if settings.tls.enabled else None
+    async with AsyncExitStack() as stack:
+        stack.callback(accounts.close)
+        house = await stack.enter_async_context(furnished(settings, observer, fault))
+        door = OntapDoor(
+            house.core,
+            accounts,
+            name=settings.name,
+            addresses=nfs_addresses(settings),
+            max_body_bytes=settings.limits.max_body_bytes,
+            receive_timeout_s=settings.limits.receive_timeout_s,
+            observer=observer,
+        )
+        await door.open()
+        watch = Watch(
+            "ontap",
+            door.handle,
+            metrics=metrics,
+            access=AccessLog(settings.log, sys.stderr.buffer.write),
+            authenticator=accounts,
+            observer=observer,
+        )
+        listener = Listener(watch.handle, settings.address, limits=settings.limits, tls=tls)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house)]
+        tasks.append(asyncio.create_task(sample_loop_lag(metrics), name="loop_lag"))
+        stack.push_async_callback(_cancel, tasks)
+        # What lives as long as the process is not worth looking at in every collection.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GENERATION_0, 20, 100)
+        scheme = "https" if tls else "http"
+        yield Doors({"ontap": f"{scheme}://{listener.address}"}, lambda: _reload(settings, accounts, tls, observer))
+
+
+def _reload(settings: Settings, accounts: Accounts, tls: object, observer: Observer) -> None:
+    try:
+        accounts.reload()
+        if tls is not None:
+            load_context(tls, settings.tls)  # type: ignore[arg-type]
+    except ConfigError as error:
+        observer.event("not_reloaded", reason=str(error))
+    else:
+        observer.event("reloaded")
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def nfs_addresses(settings: Settings) -> tuple[str, ...]:
+    """Give the addresses that clients are told for NFS; none without an exporter."""
+    address = getattr(settings.export.get("nfs"), "address", None)
+    return (address,) if isinstance(address, str) else ()
+
+
+async def check(settings: Settings) -> CheckResult:
+    """Try accounts, certificate, every backend and the exporter; change nothing in a catalog."""
+    problems: list[str] = []
+    matrix: dict[str, dict[str, dict[str, str]]] = {}
+    try:
+        Accounts.load(settings.accounts).close()
+        if settings.tls.enabled:
+            server_context(settings.tls)
+    except ConfigError as error:
+        problems.append(str(error))
+    for item in configured_pools(settings, no_fault):
+        try:
+            await item.backend.open()
+            matrix[item.name] = _abilities(OpenPool(item.name, item.backend, item.disabled))
+        except (errors.GatewayError, CapabilityMismatch) as error:
+            problems.append(f"backend.{item.name}: {error}")
+        finally:
+            await item.backend.close()
+    exporter = make_exporter(settings, no_fault)
+    if exporter is not None:
+        try:
+            await exporter.open()
+        except errors.GatewayError as error:
+            problems.append(f"export.nfs: {error}")
+        finally:
+            await exporter.close()
+    return CheckResult(problems=tuple(problems), matrix=matrix)
+
+
+def _abilities(pool: OpenPool) -> dict[str, dict[str, str]]:
+    return {
+        kind.value: {
+            name: "yes" if capability.can(name) else capability.why_not.get(name, "no")
+            for name in (*OPERATIONS, *FLAGS)
+        }
+        for kind, capability in pool.capabilities.items()
+    }
+
+
+async def rebuild(settings: Settings, *, observer: Observer) -> list[Finding]:
+    """Make a new catalog from what the substrates hold; give what was adopted and what could not be placed.
+
+    InvalidState when there is a catalog: move it away first. Unavailable when
+    a pool's substrate does not answer, because its volumes would be missing.
+    """
+    if (settings.data_dir / CATALOG_FILE).exists():
+        raise errors.InvalidState(
+            kind="catalog", ref=str(settings.data_dir / CATALOG_FILE), state="present", action="rebuild"
+        )
+    async with bare(settings, observer, no_fault) as house:
+        for name in settings.backend:
+            await house.core.pools.open(name)
+        return await rebuild_catalog(house.core, observer)

@@ -1,0 +1,95 @@
+"""Surrounds a door's handler with what every door needs alike: metrics, access lines, audit, the last resort."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from aiohttp import web
+
+from gateway.core.door import Trace
+from gateway.core.errors import GatewayError
+from gateway.core.observer import Observer
+from gateway.core.principal import Authenticator
+from gateway.observe import REQUEST_ID, AccessLog, AuditLog, Metrics, RequestIds, RouteMetric
+
+Door = Callable[[web.BaseRequest, Trace], Awaitable[web.StreamResponse]]
+_UNROUTED = "(none)"
+_METRICS_PATH = "/metrics"
+
+
+class Watch:
+    """One per listener. Its `handle` is what the listener calls."""
+
+    def __init__(
+        self,
+        name: str,
+        door: Door,
+        *,
+        metrics: Metrics,
+        access: AccessLog,
+        authenticator: Authenticator,
+        observer: Observer,
+    ) -> None:
+        self._name = name
+        self._door = door
+        self._metrics = metrics
+        self._access = access
+        self._authenticator = authenticator
+        self._observer = observer
+        self._audit = AuditLog()
+        self._ids = RequestIds()
+        self._routes: dict[tuple[str, str], RouteMetric] = {}
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; a defect of the door becomes a bare 500 without a word of what happened."""
+        start, trace, request_id = time.perf_counter(), Trace(), self._ids.new()
+        REQUEST_ID.set(request_id)
+        try:
+            response = await self._answer(request, trace)
+        except Exception as error:  # noqa: BLE001 - the last resort of every door
+            self._observer.defect(uuid4().hex, error)
+            response = web.Response(status=500)
+        seconds = time.perf_counter() - start
+        self._route(trace.route or _UNROUTED, request.method).observe(response.status, seconds)
+        self._access.record(
+            door=self._name,
+            method=request.method,
+            path=request.raw_path,
+            status=response.status,
+            seconds=seconds,
+            size=response.content_length or 0 if isinstance(response, web.Response) else 0,
+            who=trace.who,
+            peer=request.remote or "",
+            request_id=request_id,
+        )
+        if trace.operation:
+            self._audit.record(
+                who=trace.who,
+                door=self._name,
+                operation=trace.operation,
+                target=trace.target,
+                outcome=trace.outcome,
+                job=trace.job,
+            )
+        return response
+
+    async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
+        if request.path != _METRICS_PATH:
+            return await self._door(request, trace)
+        trace.route = _METRICS_PATH
+        try:
+            principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
+        except GatewayError:
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="gateway"'})
+        trace.who = principal.name
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": Metrics.CONTENT_TYPE})
+
+    def _route(self, route: str, method: str) -> RouteMetric:
+        # Methods come from clients: only known ones may make a metric of their own.
+        word = method if method in {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"} else "other"
+        found = self._routes.get((route, word))
+        if found is None:
+            found = self._routes[route, word] = self._metrics.route(door=self._name, route=route, method=word)
+        return found
