@@ -32,6 +32,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from btrfs_pool import btrfs
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.capability import FLAGS, OPERATIONS
@@ -50,7 +51,7 @@ async def memory(_folder: Path) -> AsyncIterator[Harness]:
         await backend.close()
 
 
-INSTANCES = [pytest.param(memory, id="memory")]
+INSTANCES = [pytest.param(memory, id="memory"), pytest.param(btrfs, id="btrfs", marks=pytest.mark.root)]
 
 
 @pytest.mark.parametrize("opener", INSTANCES)

@@ -1,0 +1,283 @@
+"""The btrfs backend: every method is one call of a blocking part in the backend's own threads."""
+# ruff: noqa: D102 - the protocols carry the contract of the methods
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import ClassVar, ParamSpec, TypeVar
+from uuid import UUID
+
+from gateway.backends.btrfs.failures import translated
+from gateway.backends.btrfs.layout import read_file, replace_file
+from gateway.backends.btrfs.opening import Opened, keep_counting, open_pool
+from gateway.backends.btrfs.pool import BtrfsOptions, Pool
+from gateway.backends.btrfs.replicas import Replicas
+from gateway.backends.btrfs.snapshots import Snapshots
+from gateway.backends.btrfs.stream import Receiver, broken_stream, installed, parse_head
+from gateway.backends.btrfs.volumes import Volumes
+from gateway.backends.worker import Worker
+from gateway.core.backend import (
+    Capacity,
+    FaultHook,
+    Note,
+    Observed,
+    ObservedSnapshot,
+    Substrate,
+    VolumeSpec,
+    no_fault,
+)
+from gateway.core.capability import Facts
+from gateway.core.errors import Unavailable
+from gateway.core.locks import KeyLocks
+from gateway.core.model import LocalPath, RootDirectory, VolumeKind
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SIZE_MAX = 2**63 - 1
+_SLICE = 128
+
+
+class _Session:
+    """What lives from `open` to `close`."""
+
+    def __init__(self, opened: Opened, worker: Worker) -> None:
+        self.pool = opened.pool
+        self.record = opened.record
+        self.lock = opened.lock
+        self.worker = worker
+        self.volumes = Volumes(self.pool)
+        self.snapshots = Snapshots(self.pool)
+        self.replicas = Replicas(self.pool, self.volumes)
+        self.replicates = installed()
+        self.keys = KeyLocks()
+
+    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking part in a thread, with the pool still in its place and errors as the core knows them."""
+
+        def guarded() -> T:
+            with translated(self.pool.name):
+                self.pool.check_place()
+                return fn(*args, **kwargs)
+
+        return await self.worker.run(guarded)
+
+    async def change(self, key: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a change of one object and what belongs to it: one at a time for each id."""
+        async with self.keys.holding(key):
+            return await self.run(fn, *args, **kwargs)
+
+    async def close(self) -> None:
+        await self.worker.close()
+        self.lock.release()
+
+
+class BtrfsBackend:
+    """Volumes as subvolumes of one directory on a mounted btrfs; see `layout` for what lies where."""
+
+    Options: ClassVar[type[BtrfsOptions]] = BtrfsOptions
+
+    def __init__(self, name: str, options: BtrfsOptions, *, fault: FaultHook = no_fault) -> None:
+        self._name = name
+        self._options = options
+        self._fault = fault
+        self._opened: _Session | None = None
+
+    # --- life ---
+
+    async def open(self) -> None:
+        await self.close()
+        worker = Worker(f"btrfs-{self._name}", self._options.threads)
+        try:
+            opened = await worker.run(open_pool, self._name, self._options, self._fault)
+        except BaseException:
+            await worker.close()
+            raise
+        self._opened = _Session(opened, worker)
+
+    async def close(self) -> None:
+        session, self._opened = self._opened, None
+        if session is not None:
+            await session.close()
+
+    @property
+    def _session(self) -> _Session:
+        if self._opened is None:
+            raise Unavailable(what=self._name, reason="not open")
+        return self._opened
+
+    def describe(self) -> Substrate:
+        session = self._session
+        facts = Facts(
+            quota=self._options.quota,
+            shrink=True,
+            split=True,
+            restore_keeps_newer=True,
+            crash_consistent=True,
+            # The kernel charges an empty subvolume with its root node: in less, nothing could be made.
+            size_min=session.pool.filesystem.node_size,
+            size_max=_SIZE_MAX,
+        )
+        lacks = {} if session.replicates else {"replicate": "the btrfs program is not installed"}
+        return Substrate(
+            id=session.record.id,
+            driver="btrfs",
+            kinds={VolumeKind.FILESYSTEM: facts},
+            lacks=lacks,
+            handles=("local_path",),
+        )
+
+    # --- VolumeBackend ---
+
+    async def create(self, spec: VolumeSpec) -> Observed:
+        return await self._session.change(spec.id, self._session.volumes.create, spec)
+
+    async def delete(self, volume: UUID) -> None:
+        await self._session.change(volume, self._session.volumes.delete, volume)
+
+    async def annotate(self, volume: UUID, note: Note) -> None:
+        await self._session.change(volume, self._session.volumes.annotate, volume, note)
+
+    async def inspect(self, volume: UUID) -> Observed | None:
+        return await self._session.run(self._session.volumes.inspect, volume)
+
+    async def scan(self) -> AsyncIterator[Observed]:
+        session = self._session
+        names = await session.run(_names_to_scan, session.pool, session.volumes)
+        for start in range(0, len(names), _SLICE):
+            for seen in await session.run(session.volumes.look, names[start : start + _SLICE]):
+                yield seen
+
+    async def capacity(self) -> Capacity:
+        return await self._session.run(_capacity, self._session.pool)
+
+    async def access(self, volume: UUID, snapshot: UUID | None = None) -> LocalPath:
+        return await self._session.run(_access, self._session.pool, volume, snapshot)
+
+    async def put_manifest(self, document: bytes) -> None:
+        await self._session.change(self._session.record.id, _put_manifest, self._session.pool, document)
+
+    async def manifest(self) -> bytes | None:
+        return await self._session.run(read_file, self._session.pool.layout.manifest)
+
+    # --- ResizeBackend, PermissionsBackend ---
+
+    async def resize(self, volume: UUID, size: int) -> None:
+        await self._session.change(volume, self._session.volumes.resize, volume, size)
+
+    async def set_root(self, volume: UUID, root: RootDirectory) -> None:
+        await self._session.change(volume, self._session.volumes.set_root, volume, root)
+
+    # --- SnapshotBackend ---
+
+    async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
+        return await self._session.change(volume, self._session.snapshots.snapshot, volume, snapshot, note)
+
+    async def delete_snapshot(self, volume: UUID, snapshot: UUID) -> None:
+        await self._session.change(volume, self._session.snapshots.delete, volume, snapshot)
+
+    async def annotate_snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> None:
+        await self._session.change(volume, self._session.snapshots.annotate, volume, snapshot, note)
+
+    async def inspect_snapshot(self, volume: UUID, snapshot: UUID) -> ObservedSnapshot | None:
+        return await self._session.run(self._session.snapshots.inspect, volume, snapshot)
+
+    async def scan_snapshots(self) -> AsyncIterator[ObservedSnapshot]:
+        session = self._session
+        names = await session.run(session.snapshots.names)
+        for start in range(0, len(names), _SLICE):
+            for seen in await session.run(session.snapshots.look, names[start : start + _SLICE]):
+                yield seen
+
+    # --- RestoreBackend, CloneBackend ---
+
+    async def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
+        await self._session.change(volume, self._session.volumes.restore, volume, snapshot, token)
+
+    async def settle_restore(self, volume: UUID, token: UUID) -> bool:
+        return await self._session.change(volume, self._session.volumes.settle_restore, volume, token)
+
+    async def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
+        return await self._session.change(spec.id, self._session.volumes.clone, source, snapshot, spec)
+
+    async def split(self, volume: UUID) -> None:
+        await self._session.change(volume, self._session.volumes.split, volume)
+
+    # --- ReplicationBackend ---
+
+    async def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
+        session = self._session
+        sender = await session.run(session.replicas.sender, volume, snapshot, base)
+        try:
+            while part := await session.run(sender.read):
+                yield part
+        finally:
+            await session.run(sender.stop)
+
+    async def receive(self, spec: VolumeSpec, snapshot: UUID, note: Note, stream: AsyncIterator[bytes]) -> None:
+        session = self._session
+        async with session.keys.holding(spec.id):
+            receiver = await session.run(session.replicas.receiver, spec.id, snapshot)
+            if receiver is None:
+                return
+            try:
+                await _pump(session, receiver, spec.id, stream)
+            except BaseException:
+                await session.run(session.replicas.abandon, snapshot)
+                raise
+            await session.run(session.replicas.land, spec, snapshot, note)
+
+
+async def _pump(session: _Session, receiver: Receiver, volume: UUID, stream: AsyncIterator[bytes]) -> None:
+    try:
+        begin = await _begin(session, volume, stream)
+        await session.run(receiver.write, begin)
+        async for part in stream:
+            await session.run(receiver.write, part)
+        await session.run(receiver.finish)
+    finally:
+        await session.run(receiver.stop)
+
+
+async def _begin(session: _Session, volume: UUID, stream: AsyncIterator[bytes]) -> bytes:
+    """Take as much of a stream as tells its base; NotFound when the volume has no such snapshot."""
+    begin = b""
+    async for part in stream:
+        begin += part
+        head = parse_head(begin)
+        if head is not None:
+            await session.run(session.replicas.require_base, volume, head.base)
+            return begin
+    raise broken_stream()
+
+
+def _names_to_scan(pool: Pool, volumes: Volumes) -> list[str]:
+    keep_counting(pool)
+    pool.kernel.sync(pool.layout.root)
+    return volumes.names()
+
+
+def _capacity(pool: Pool) -> Capacity:
+    status = os.statvfs(pool.layout.root)
+    unit = status.f_frsize
+    return Capacity(
+        size=status.f_blocks * unit,
+        used=(status.f_blocks - status.f_bfree) * unit,
+        available=status.f_bavail * unit,
+    )
+
+
+def _access(pool: Pool, volume: UUID, snapshot: UUID | None) -> LocalPath:
+    if snapshot is None:
+        return LocalPath(path=str(pool.volume(volume).path))
+    return LocalPath(path=str(pool.snapshot(volume, snapshot).path), read_only=True)
+
+
+def _put_manifest(pool: Pool, document: bytes) -> None:
+    passed = pool.steps("put_manifest")
+    passed("begun")
+    replace_file(pool.layout.manifest, document, lambda: passed("written"))
+    passed("placed")
+    pool.commit()
+    passed("durable")

@@ -1,0 +1,34 @@
+"""A bounded executor with one owner, for a backend's blocking work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Worker:
+    """Runs blocking functions on at most `threads` threads of its own, never on the loop's executor."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Give what `fn` returns or raises. A thread cannot be stopped, so cancelling waits for a started `fn`."""
+        future = self._executor.submit(fn, *args, **kwargs)
+        waiter = asyncio.wrap_future(future)
+        try:
+            return await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            if not future.cancel():
+                await asyncio.wait((waiter,))
+                waiter.exception()
+            raise
+
+    async def close(self) -> None:
+        """Wait for what was started, cancel what was not, end the threads. Idempotent."""
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
