@@ -65,6 +65,14 @@ def recorded(state: Path, name: str) -> int:
     return msgspec.json.decode((state / "daemons" / f"{name}.pid").read_bytes(), type=Identity).pid
 
 
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one that ended but was not reaped has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def end(pid: int) -> None:
     """Kill one process that we started and wait until it is gone."""
     try:
@@ -152,7 +160,6 @@ async def exporter(bed):
     exporter = bed.exporter()
     await exporter.open()
     yield exporter
-    # quicker than a graceful stop, which has its own test
     await exporter.close()
 
 
@@ -171,11 +178,16 @@ async def test_bytes_go_both_ways(bed, exporter, tmp_path):
     assert await exporter.published() == {wanted.id: wanted}
     assert exporter.handle(wanted) == NfsExport(address="127.0.0.1", port=bed.port, path="/vol1", read_only=False)
 
-    content = os.urandom(300_000)
+    # libnfs 4.0 cannot encode an NFSv4 write of more than about two kilobytes
+    content = os.urandom(1500)
     (tmp_path / "local").write_bytes(content)
     done = await bed.client("nfs-cp", str(tmp_path / "local"), bed.url("/vol1/remote"))
     assert done.returncode == 0, done.stderr
     assert (volume / "remote").read_bytes() == content
+
+    large = "0123456789" * 100_000
+    (volume / "large").write_text(large)
+    assert await bed.cat("/vol1/large") == large
 
     (volume / "greeting").write_text("one")
     assert await bed.cat("/vol1/greeting") == "one"
@@ -383,7 +395,8 @@ async def test_bad_descriptions_are_refused_and_leave_nothing(bed, exporter):
 def filehandle_of(port: int, path: str) -> bytes:
     words = [struct.pack(">II", 15, len(name)) + name + bytes(-len(name) % 4) for name in path.encode()[1:].split(b"/")]
     reply = compound(port, struct.pack(">I", 24), *words, struct.pack(">I", 10))
-    start = len(reply) - len(reply[12 + 8 * (len(words) + 1) + 8 :])
+    # status, tag and count; then code and status of every operation
+    start = 12 + 8 * (len(words) + 2)
     (length,) = struct.unpack_from(">I", reply, start)
     return reply[start + 4 : start + 4 + length]
 
@@ -440,7 +453,7 @@ async def test_closing_stops_everything_and_opening_brings_it_back(bed):
     pids = [recorded(bed.state, name) for name in ("ganesha.nfsd", "dbus-daemon")]
     await exporter.close()
     await exporter.close()
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not any(runs(pid) for pid in pids)
     assert mounted_below(bed.state) == []
     with pytest.raises(Unavailable):
         await exporter.publish(export(volume))
@@ -479,7 +492,7 @@ async def test_server_with_other_settings_is_ended_and_started_anew(bed):
     exporter = bed.exporter()
     await exporter.open()
     assert recorded(bed.state, "ganesha.nfsd") != server
-    assert not Path(f"/proc/{server}").exists()
+    assert not runs(server)
     assert await bed.cat("/vol1/file") == "x"
     await exporter.close()
 
@@ -509,7 +522,6 @@ async def test_volume_that_vanished_does_not_keep_the_others_from_coming_back(be
     await exporter.close()
 
 
-@pytest.mark.slow
 async def test_killed_at_every_point(bed):
     outer, inner = bed.volume(), bed.volume()
     (outer / "file").write_text("outer")

@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Annotated, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -41,8 +41,8 @@ class NfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     engine: Literal["ganesha"] = "ganesha"
     address: str = "127.0.0.1"
     bind: str = "127.0.0.1"
-    port: int = 2049
-    threads: int = 2
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 2049
+    threads: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
 
 
 class NfsExporter:

@@ -4,7 +4,8 @@ Whoever serves clients must not die with the gateway: a mount that hangs while
 the control plane restarts is worse than a process without a parent. So no
 daemon is tied to us (no PR_SET_PDEATHSIG, a session of its own); instead each
 is recorded with its start time, which a recycled pid does not share, and the
-next start adopts it or ends exactly it.
+next start adopts it or ends exactly it. A service manager that kills the whole
+control group has to be told to leave the others (`KillMode=process`).
 """
 
 from __future__ import annotations

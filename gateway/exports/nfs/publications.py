@@ -161,7 +161,12 @@ class Publications:
         changed = msgspec.structs.replace(record, export=export)
         self._write_stanza(changed)
         self._fault("nfs.publish.written")
-        self._server.bus.update(record.number, self._records.stanza(export.id))
+        try:
+            self._server.bus.update(record.number, self._records.stanza(export.id))
+        except GatewayError:
+            # what clients have now is not known: the next attempt publishes anew
+            self._active.discard(record.number)
+            raise
         # not before: until then the record says truly what clients have
         self._records.put(changed)
         self._fault("nfs.publish.applied")
@@ -190,6 +195,8 @@ class Publications:
 
     def _prepare(self, export_id: UUID) -> Record:
         record = self._records.all()[export_id]
+        if not mounts.is_directory(_source(record.export)):
+            raise Unavailable(what="nfs", reason="the source is not there")
         if record.mounted:
             self._mounts.bind(export_id, _source(record.export))
         self._fault("nfs.publish.mounted")
