@@ -89,15 +89,14 @@ def compile_filter(table: Table[R], where: Filter = ALL) -> Sql:
 
 
 def _keys(table: Table[R], order: Iterable[Order]) -> tuple[Key, ...]:
+    # The id runs in the direction of the field before it: an index read backwards then serves both.
+    items = tuple(order) or (Order(table.order),)
     keys: dict[str, Key] = {}
-    for item in (*order, *(() if order else (Order(table.order),))):
+    for item in (*items, Order("id", descending=items[-1].descending)):
         field = table.field(item.field)
         keys.setdefault(item.field, Key(item.field, field.type, _value(field), item.descending))
         if item.field == "id":
-            return tuple(keys.values())
-    # The id runs in the direction of the field before it: an index read backwards then serves both.
-    descending = list(keys.values())[-1].descending
-    keys["id"] = Key("id", Type.ID, "r.id", descending)
+            break
     return tuple(keys.values())
 
 
@@ -196,6 +195,9 @@ class _Compiler:
         return Sql(f"{_value(self._table.field(term.field))} IS NULL")
 
     def negate(self, term: Not, depth: int) -> Sql:
+        if isinstance(term.term, IsNull):
+            # As plain words, because only these let SQLite use an index of the set values.
+            return Sql(f"{_value(self._table.field(term.term.field))} IS NOT NULL")
         inner = self.compile(term.term, depth)
         return Sql(f"(({inner.text}) IS NOT TRUE)", inner.parameters)
 

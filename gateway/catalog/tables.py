@@ -292,6 +292,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             Column("origin_snapshot_id", Type.ID, _origin("snapshot_id")),
             _column("snapshot_count", Type.INTEGER),
             _column("clone_count", Type.INTEGER),
+            _column("generation", Type.INTEGER),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[

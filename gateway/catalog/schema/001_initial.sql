@@ -81,10 +81,13 @@ CREATE TABLE volume (
     origin_snapshot_id BLOB,
     snapshot_count INTEGER NOT NULL,
     clone_count INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
     doc TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX volume_tenant_name ON volume (tenant_id, name);
 CREATE UNIQUE INDEX volume_junction ON volume (junction_key) WHERE junction_key IS NOT NULL;
+CREATE INDEX volume_junction_path ON volume (junction_path, id) WHERE junction_path IS NOT NULL;
+CREATE INDEX volume_mounted ON volume (id) WHERE junction_path IS NOT NULL;
 CREATE INDEX volume_name ON volume (name, id);
 CREATE INDEX volume_size ON volume (size, id);
 CREATE INDEX volume_created ON volume (created, id);

@@ -1,0 +1,78 @@
+"""What a query means, in plain Python over all records: slow, obvious, and independent of any store."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+from gateway.core.model import Intent, Record, Volume
+from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
+
+R = TypeVar("R", bound=Record)
+
+_OPERATORS: Mapping[Op, Callable[[Any, Any], bool]] = {
+    Op.EQ: operator.eq,
+    Op.LT: operator.lt,
+    Op.LE: operator.le,
+    Op.GT: operator.gt,
+    Op.GE: operator.ge,
+}
+
+
+class Oracle:
+    """Answers queries about `world`, the records that references lead to."""
+
+    def __init__(self, world: Iterable[Record]) -> None:
+        self._world: dict[UUID, Record] = {record.id: record for record in world}
+
+    def select(self, records: Iterable[R], where: Filter, order: tuple[Order, ...]) -> list[R]:
+        """Give the matches in order; the id breaks ties in the direction of the last field. NULL is the smallest."""
+        found = [record for record in records if self.matches(record, where)]
+        total = (*order, Order("id", descending=order[-1].descending))
+        for item in reversed(total):
+            found.sort(key=lambda record, field=item.field: self._rank(record, field), reverse=item.descending)
+        return found
+
+    def matches(self, record: Record, where: Filter) -> bool:
+        """Tell whether the filter holds for the record."""
+        match where:
+            case Compare(field, op, value):
+                return any(_OPERATORS[op](own, value) for own in self.values(record, field))
+            case Match(field, pattern):
+                expression = ".*".join(map(re.escape, pattern.split("*")))
+                return any(re.fullmatch(expression, own, re.DOTALL) for own in self.values(record, field))
+            case IsNull(field):
+                return not self.values(record, field)
+            case Not(term):
+                return not self.matches(record, term)
+            case And(terms):
+                return all(self.matches(record, term) for term in terms)
+            case Or(terms):
+                return any(self.matches(record, term) for term in terms)
+
+    def values(self, record: Record, field: str) -> list[Any]:
+        """Give what the record holds under the field: nothing when it is not set."""
+        if isinstance(record, Volume) and field == "label":
+            return [f"{key}:{value}" for key, value in record.labels.items()]
+        if isinstance(record, Volume) and field == "is_clone":
+            return [record.origin is not None]
+        if isinstance(record, Intent) and field == "key":
+            return list(record.keys)
+        value = self._follow(record, field.split("."))
+        return [] if value is None else [value]
+
+    def _rank(self, record: Record, field: str) -> tuple[bool, Any]:
+        values = self.values(record, field)
+        return (True, min(values)) if values else (False, 0)
+
+    def _follow(self, start: object, path: list[str]) -> Any:
+        head, *rest = path
+        reference = getattr(start, f"{head}_id", None)
+        if rest and isinstance(reference, UUID):
+            record = self._world.get(reference)
+            return reference if rest == ["id"] else None if record is None else self._follow(record, rest)
+        value = getattr(start, head, None)
+        return value if not rest or value is None else self._follow(value, rest)

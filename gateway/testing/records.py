@@ -1,0 +1,96 @@
+"""Small records for tests of catalogs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core.catalog import Catalog, put
+from gateway.core.model import (
+    ExportPolicy,
+    Intent,
+    Job,
+    JobState,
+    Pool,
+    Record,
+    Snapshot,
+    SnapshotPolicy,
+    Tenant,
+    Volume,
+)
+
+MakeCatalog = Callable[[], Awaitable[Catalog]]
+
+CREATED = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def tenant(name: str = "svm1") -> Tenant:
+    """Give a new tenant."""
+    return Tenant(id=uuid4(), name=name, created=CREATED)
+
+
+def pool(name: str = "pool1") -> Pool:
+    """Give a new pool."""
+    return Pool(id=uuid4(), name=name, driver="memory", created=CREATED)
+
+
+def volume(name: str, *, tenant_id: UUID | None = None, pool_id: UUID | None = None, size: int = 1 << 30) -> Volume:
+    """Give a new volume."""
+    return Volume(
+        id=uuid4(),
+        name=name,
+        tenant_id=tenant_id or UUID(int=1),
+        pool_id=pool_id or UUID(int=2),
+        created=CREATED,
+        size=size,
+    )
+
+
+def snapshot(name: str, of: Volume) -> Snapshot:
+    """Give a new snapshot."""
+    return Snapshot(id=uuid4(), name=name, volume_id=of.id, tenant_id=of.tenant_id, pool_id=of.pool_id, created=CREATED)
+
+
+def job(owner: str, state: JobState = JobState.RUNNING) -> Job:
+    """Give a new job."""
+    return Job(id=uuid4(), operation="volume.create", description="", state=state, created=CREATED, owner=owner)
+
+
+def intent(owner: str, *keys: UUID, operation: str = "volume.create", job_id: UUID | None = None) -> Intent:
+    """Give a new intent."""
+    return Intent(
+        id=uuid4(),
+        operation=operation,
+        owner=owner,
+        job_id=job_id or uuid4(),
+        pool_id=UUID(int=2),
+        keys=keys,
+        created=CREATED,
+    )
+
+
+async def stored(catalog: Catalog, *records: Record) -> list[Record]:
+    """Put the records together and give them as stored."""
+    written = await catalog.commit(put(*records))
+    return [written[record.id] for record in records]
+
+
+def one_of_each() -> list[Record]:
+    """Give a record of every kind with its optional parts set."""
+    home, place = tenant(), pool()
+    base = msgspec.structs.replace(
+        volume("base", tenant_id=home.id, pool_id=place.id), labels={"a": "1", "b": ""}, junction_path="/base"
+    )
+    return [
+        home,
+        place,
+        base,
+        snapshot("hourly", base),
+        ExportPolicy(id=uuid4(), number=1, name="default", tenant_id=home.id, created=CREATED),
+        SnapshotPolicy(id=uuid4(), name="none", created=CREATED),
+        job("nobody"),
+        intent("nobody", base.id),
+    ]
