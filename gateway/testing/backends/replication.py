@@ -38,6 +38,7 @@ class Replica:
         self.after = {"a": b"changed", "big": self.before["big"], "new": os.urandom(100_000)}
         self.spec: VolumeSpec = harness.spec(note=note("replica"))
         self.first, self.second = uuid4(), uuid4()
+        self.sources: dict[UUID, tuple[UUID, UUID]] = {}
 
     async def send(self) -> tuple[bytes, bytes]:
         """Give the full stream and the increment that follows it."""
@@ -46,7 +47,16 @@ class Replica:
         await self.harness.write(source, a=self.after["a"], new=self.after["new"])
         await (await self.harness.files(source)).remove("gone")
         second = await taken(self.harness, source)
-        return await stream(self.harness, source, first), await stream(self.harness, source, second, first)
+        streams = await stream(self.harness, source, first), await stream(self.harness, source, second, first)
+        self.sources = {source: (first, second)}
+        return streams
+
+    async def forget_source(self) -> None:
+        """Remove the source and its snapshots, so that no base is left anywhere in the pool."""
+        for source, snapshots in self.sources.items():
+            for snapshot in snapshots:
+                await self.harness.backend.delete_snapshot(source, snapshot)
+            await self.harness.backend.delete(source)
 
     async def receive(self, snapshot: UUID, data: AsyncIterator[bytes]) -> None:
         """Take a stream."""
@@ -133,6 +143,7 @@ class ReplicationCases:
     async def test_an_increment_without_its_base_is_refused(self, harness: Harness) -> None:
         replica = Replica(harness)
         _, increment = await replica.send()
+        await replica.forget_source()
         with pytest.raises(GatewayError):
             await replica.receive(replica.second, parts(increment))
         async for backend in harness.lives():
