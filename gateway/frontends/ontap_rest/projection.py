@@ -7,6 +7,7 @@ instance everything that is not expensive.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -32,6 +33,8 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
 
 _DEPTH_MAX = 16
 _ITEMS_MAX = 4096
+_MARKS = frozenset("{},")
+_PIECES = re.compile(r"[{},]|[^{},]+")
 
 Trie = dict[str, Any]
 """Name -> trie below it; an empty one keeps the whole value."""
@@ -143,25 +146,22 @@ def _expand(text: str) -> list[str]:
     """Split at commas and multiply out braces: `a,b.{c,d.{e,f}}` has the items a, b.c, b.d.e, b.d.f."""
     prefixes = [""]
     items: list[str] = []
-    word = ""
-    closed = False
-    for char in f"{text},":
-        if char == "{":
-            if len(prefixes) > _DEPTH_MAX:
-                raise invalid("fields", text, f"at most {_DEPTH_MAX} nested braces")
-            prefixes.append(prefixes[-1] + word.lstrip())
-            word, closed = "", False
-        elif char in ",}":
-            if word.strip() and not closed:
-                items.append(prefixes[-1] + word.strip())
-            word, closed = "", char == "}"
-            if char == "}":
-                prefixes.pop()
-                if not prefixes:
-                    raise _unbalanced()
-        else:
-            word += char
-            closed = closed and char == " "
+    word, closed = "", False
+    for piece in _PIECES.findall(f"{text},"):
+        if piece not in _MARKS:
+            if closed and piece.strip():
+                raise _unbalanced()
+            word = piece.strip()
+            continue
+        if piece == "{":
+            prefixes.append(prefixes[-1] + word)
+        elif word:
+            items.append(prefixes[-1] + word)
+        if piece == "}":
+            prefixes.pop()
+        if not 0 < len(prefixes) <= _DEPTH_MAX:
+            raise _unbalanced()
+        word, closed = "", piece == "}"
     if len(prefixes) != 1:
         raise _unbalanced()
     if len(items) > _ITEMS_MAX:

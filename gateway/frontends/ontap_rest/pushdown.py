@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -36,6 +37,8 @@ from gateway.frontends.ontap_rest.tree import (
 )
 
 Translate = Callable[[Leaf, str], Filter | None]
+
+S = TypeVar("S", bound=core.Value)
 
 _SECOND = timedelta(seconds=1)
 
@@ -116,7 +119,7 @@ def _since(op: Op, value: datetime, field: str) -> Filter:
     return core.Compare(field, *bound[op])
 
 
-def _shown(shown: Mapping[core.Value, object]) -> Translate:
+def _shown(shown: Mapping[S, object]) -> Translate:
     """Translate by asking which stored values are shown as something that satisfies the leaf."""
 
     def translate(leaf: Leaf, field: str) -> Filter | None:
@@ -173,7 +176,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "space.afs_total": Column("size", _compared),
         "space.filesystem_size": Column("size", _compared),
         "space.used": Column("used", _compared),
-        "state": Column("state", _shown({**VOLUME_STATES}), ordered=False),
+        "state": Column("state", _shown(VOLUME_STATES), ordered=False),
         "comment": Column("comment", _text),
         "create_time": Column("created", _time),
         "snapshot_count": Column("snapshot_count", _compared),
@@ -202,7 +205,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "comment": Column("comment", _text),
         "snapmirror_label": Column("label", _optional_text),
         "size": Column("size", _compared),
-        "state": Column("state", _shown({**SNAPSHOT_STATES}), ordered=False),
+        "state": Column("state", _shown(SNAPSHOT_STATES), ordered=False),
     },
     "svm": {
         "uuid": Column("id", _uuid),

@@ -15,9 +15,9 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.query import Op
-from gateway.frontends.ontap_rest.errors import WireError, given_twice, invalid, shorten, unexpected
+from gateway.frontends.ontap_rest.errors import WireError, bad_key, given_twice, invalid, shorten, unexpected
 from gateway.frontends.ontap_rest.grammar import parse_literal, parse_search, parse_value
-from gateway.frontends.ontap_rest.scalars import Scalar, parse_boolean
+from gateway.frontends.ontap_rest.scalars import INTEGER_MAX, Scalar, parse_boolean
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf, Compare, Node, Search
 
@@ -63,8 +63,8 @@ BOOLEAN_CONTROLS = frozenset(
     {"ignore_unknown_fields", "return_records", "pretty", "continue_on_failure", "serial_records"}
 )
 COUNT_CONTROLS: Mapping[str, tuple[int, int]] = {
-    "max_records": (1, 2**63 - 1),
-    "offset": (0, 2**63 - 1),
+    "max_records": (1, INTEGER_MAX),
+    "offset": (0, INTEGER_MAX),
     "return_timeout": (0, TIMEOUT_MAX_S),
 }
 TEXT_CONTROLS = frozenset({"fields", "order_by", "query", "query_fields", "job_results_uuid"})
@@ -126,6 +126,24 @@ def scoped(resource: Resource, parameters: Parameters, tenant: str) -> Parameter
         return parameters
     where = AllOf((parameters.where, Compare(path, Op.EQ, tenant)))
     return msgspec.structs.replace(parameters, where=where)
+
+
+def key_uuid(text: str, field: str = "uuid") -> UUID:
+    """Give a UUID that is part of a path; a malformed one is answered 404 with code 2."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        raise bad_key(field, text, "UUID") from None
+    if str(value) != text.lower():
+        raise bad_key(field, text, "UUID")
+    return value
+
+
+def key_number(text: str, field: str) -> int:
+    """Give a number that is part of a path; a malformed one is answered 404 with code 2."""
+    if text.isascii() and text.isdecimal() and len(text) < len(str(INTEGER_MAX)):
+        return int(text)
+    raise bad_key(field, text, "integer")
 
 
 def pairs(text: str) -> Iterator[tuple[str, str]]:

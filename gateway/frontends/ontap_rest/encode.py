@@ -1,0 +1,156 @@
+"""Answers: links, envelopes, hrefs and bytes.
+
+Links follow the `Accept` header: with HAL every record and every reference
+that carries its key has `_links.self`; with `application/json` only `next`
+and the links of jobs stay, which clients need whatever they asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from gateway.frontends.ontap_rest.errors import JsonObject
+from gateway.frontends.ontap_rest.query import CURSOR_PREFIX
+from gateway.frontends.ontap_rest.schema import Resource
+from gateway.frontends.ontap_rest.tree import values_at
+
+_ENCODER = msgspec.json.Encoder()
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~")
+
+REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "volume": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "aggregates": ("/api/storage/aggregates", "uuid"),
+        "nas.export_policy": ("/api/protocols/nfs/export-policies", "id"),
+        "snapshot_policy": ("/api/storage/snapshot-policies", "uuid"),
+        "clone.parent_volume": ("/api/storage/volumes", "uuid"),
+        "clone.parent_svm": ("/api/svm/svms", "uuid"),
+    },
+    "snapshot": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "volume": ("/api/storage/volumes", "uuid"),
+    },
+    "svm": {"aggregates": ("/api/storage/aggregates", "uuid")},
+    "aggregate": {
+        "node": ("/api/cluster/nodes", "uuid"),
+        "home_node": ("/api/cluster/nodes", "uuid"),
+    },
+    "export_policy": {"svm": ("/api/svm/svms", "uuid")},
+    "export_rule": {
+        "policy": ("/api/protocols/nfs/export-policies", "id"),
+        "svm": ("/api/svm/svms", "uuid"),
+    },
+    "snapshot_policy": {"svm": ("/api/svm/svms", "uuid")},
+    "ip_interface": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "location.node": ("/api/cluster/nodes", "uuid"),
+        "location.home_node": ("/api/cluster/nodes", "uuid"),
+    },
+    "job": {"svm": ("/api/svm/svms", "uuid")},
+}
+"""Resource -> object inside its record -> the collection it refers to and its key."""
+
+
+def wants_links(accept: str | None) -> bool:
+    """Tell whether an `Accept` header asks for HAL: everything does, but `application/json`."""
+    return (accept or "").split(";", maxsplit=1)[0].strip().lower() != "application/json"
+
+
+def content_type(*, links: bool) -> str:
+    """Give the answer's media type."""
+    return "application/hal+json" if links else "application/json"
+
+
+def quote(key: object) -> str:
+    """Percent-encode a key for an href or `Location`; the dot and the slash too."""
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in str(key).encode())
+
+
+def record_href(resource: Resource, record: Mapping[str, object]) -> str:
+    """Give the path of a record, from the full record (not a pruned one)."""
+    path = resource.collection
+    for key in resource.keys:
+        value = quote(next(values_at(record, tuple(key.split(".")))))
+        path = path.replace(f"{{{key}}}", value) if f"{{{key}}}" in path else f"{path}/{value}"
+    return path
+
+
+def with_links(resource: Resource, record: JsonObject, href: str) -> JsonObject:
+    """Add `_links.self` to a pruned record and to every reference in it that carries its key. Changes the record."""
+    for path, (collection, key) in REFERENCES.get(resource.name, {}).items():
+        for place in _objects_at(record, path.split(".")):
+            if key in place:
+                place["_links"] = _self(f"{collection}/{quote(place[key])}")
+    record["_links"] = _self(href)
+    return record
+
+
+def collection(
+    records: Sequence[object] | None, *, count: int, href: str, links: bool, following: str = ""
+) -> JsonObject:
+    """Give a collection's envelope. `records` None: the client wants the number only. `following`: next page's href."""
+    body: JsonObject = {} if records is None else {"records": records}
+    body["num_records"] = count
+    found: JsonObject = _self(href) if links else {}
+    if following:
+        found["next"] = {"href": following}
+    if found:
+        body["_links"] = found
+    return body
+
+
+def next_href(path: str, query: str, *, key: str, cursor: str) -> str:
+    """Give the path of the next page: the cursor first, then the client's own query without any older cursor."""
+    rest = [piece for piece in query.split("&") if piece and not piece.startswith(CURSOR_PREFIX)]
+    return f"{path}?" + "&".join([f"{CURSOR_PREFIX}{key}={quote(cursor)}", *rest])
+
+
+def job_link(job: UUID) -> JsonObject:
+    """Give the job member of an accepted change; its link is there whatever `Accept` says."""
+    return {"uuid": str(job), **_links(f"/api/cluster/jobs/{job}")}
+
+
+def accepted(job: UUID, records: Sequence[object] | None = None) -> JsonObject:
+    """Give the body of a 202; `records` when the client asked for them with `return_records`."""
+    body: JsonObject = {"job": job_link(job)}
+    if records is not None:
+        body |= {"num_records": len(records), "records": records}
+    return body
+
+
+def accepted_many(jobs: Sequence[UUID], *, href: str, links: bool, following: str = "") -> JsonObject:
+    """Give the body of a collection's PATCH or DELETE by query (status 200)."""
+    envelope = collection(None, count=len(jobs), href=href, links=links, following=following)
+    return {"jobs": [job_link(job) for job in jobs], **envelope}
+
+
+def dumps(body: object, *, pretty: bool = True) -> bytes:
+    """Give the bytes of an answer: two-space indent and no newline at the end, or compact text."""
+    compact = _ENCODER.encode(body)
+    if not pretty:
+        return compact
+    # ONTAP writes an empty answer over two lines.
+    return b"{\n}" if compact == b"{}" else msgspec.json.format(compact, indent=2)
+
+
+def _objects_at(node: object, parts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _objects_at(item, parts)
+    elif isinstance(node, dict):
+        if not parts:
+            yield node
+        elif parts[0] in node:
+            yield from _objects_at(node[parts[0]], parts[1:])
+
+
+def _self(href: str) -> JsonObject:
+    return {"self": {"href": href}}
+
+
+def _links(href: str) -> JsonObject:
+    return {"_links": _self(href)}

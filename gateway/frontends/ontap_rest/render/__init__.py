@@ -1,0 +1,56 @@
+"""Core records as full ONTAP records: every path that has a value, none that has not.
+
+Pure functions over a record and what it refers to. The result is a fresh dict
+without links; `encode` prunes it and adds them. Integers and times without a
+value are left out, because the vendor's client library refuses null there.
+"""
+
+from __future__ import annotations
+
+from gateway.frontends.ontap_rest.render.cluster import (
+    ClusterFacts,
+    InterfaceFacts,
+    NodeFacts,
+    render_cluster,
+    render_interface,
+    render_job,
+    render_node,
+)
+from gateway.frontends.ontap_rest.render.policies import (
+    render_export_policy,
+    render_export_rule,
+    render_snapshot_policy,
+)
+from gateway.frontends.ontap_rest.render.storage import (
+    VolumeRefs,
+    labels_to_tags,
+    mode_to_permissions,
+    permissions_to_mode,
+    render_aggregate,
+    render_snapshot,
+    render_svm,
+    render_volume,
+    tags_to_labels,
+)
+
+__all__ = [
+    "ClusterFacts",
+    "InterfaceFacts",
+    "NodeFacts",
+    "VolumeRefs",
+    "labels_to_tags",
+    "mode_to_permissions",
+    "permissions_to_mode",
+    "render_aggregate",
+    "render_cluster",
+    "render_export_policy",
+    "render_export_rule",
+    "render_interface",
+    "render_job",
+    "render_node",
+    "render_snapshot",
+    "render_snapshot_policy",
+    "render_svm",
+    "render_volume",
+    "tags_to_labels",
+]

@@ -1,0 +1,112 @@
+"""The cluster, its node, network interfaces and jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from gateway.core.errors import from_record
+from gateway.core.model import Job, JobState, Tenant
+from gateway.frontends.ontap_rest.constants import nested
+from gateway.frontends.ontap_rest.errors import encode_job_error
+from gateway.frontends.ontap_rest.scalars import format_datetime
+
+RELEASE = "9.15.1"
+"""The release whose interface is spoken; every client's version gate lets it pass."""
+
+
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The process's host as ONTAP's one node. `uptime` in seconds."""
+
+    id: UUID
+    name: str
+    software: str
+    uptime: int = 0
+
+
+class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway as a cluster. `software` is its own name and version."""
+
+    id: UUID
+    name: str
+    software: str
+    location: str = ""
+    contact: str = ""
+
+
+class InterfaceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An address at which data is served."""
+
+    id: UUID
+    name: str
+    address: str
+    netmask: str
+    tenant: Tenant
+    node: NodeFacts
+    port: str
+    services: tuple[str, ...] = ("data_core", "data_nfs")
+
+
+def render_cluster(facts: ClusterFacts) -> dict[str, Any]:
+    """Render the cluster singleton."""
+    record: dict[str, Any] = nested("cluster")
+    record |= {"uuid": str(facts.id), "name": facts.name, "location": facts.location, "contact": facts.contact}
+    record["version"]["full"] = _release(facts.software)
+    return record
+
+
+def render_node(facts: NodeFacts) -> dict[str, Any]:
+    """Render the node."""
+    record: dict[str, Any] = nested("node")
+    record |= {"uuid": str(facts.id), "name": facts.name, "uptime": facts.uptime}
+    record["version"]["full"] = _release(facts.software)
+    return record
+
+
+def render_interface(facts: InterfaceFacts) -> dict[str, Any]:
+    """Render a data interface."""
+    record: dict[str, Any] = nested("ip_interface")
+    node = {"uuid": str(facts.node.id), "name": facts.node.name}
+    port = {"name": facts.port, "node": {"name": facts.node.name}}
+    record |= {
+        "uuid": str(facts.id),
+        "name": facts.name,
+        "ip": {
+            "address": facts.address,
+            "netmask": facts.netmask,
+            "family": "ipv6" if ":" in facts.address else "ipv4",
+        },
+        "svm": {"uuid": str(facts.tenant.id), "name": facts.tenant.name},
+        "services": list(facts.services),
+        "service_policy": {"name": "default-data-files"},
+    }
+    record["location"] |= {"home_node": dict(node), "node": dict(node), "home_port": dict(port), "port": dict(port)}
+    return record
+
+
+def render_job(job: Job, *, tenant: Tenant | None = None, node: NodeFacts | None = None) -> dict[str, Any]:
+    """Render a job. `message` is always there; `error` only after a failure."""
+    record: dict[str, Any] = {
+        "uuid": str(job.id),
+        "description": job.description,
+        "state": job.state.value,
+        "message": job.state.value,
+        "code": 0,
+        "start_time": format_datetime(job.created),
+    }
+    if job.ended is not None:
+        record["end_time"] = format_datetime(job.ended)
+    if job.state is JobState.FAILURE and job.error is not None:
+        record["code"], record["error"] = encode_job_error(from_record(job.error), operation=job.operation)
+        record["message"] = record["error"]["message"]
+    if tenant is not None:
+        record["svm"] = {"uuid": str(tenant.id), "name": tenant.name}
+    if node is not None:
+        record["node"] = {"name": node.name}
+    return record
+
+
+def _release(software: str) -> str:
+    return f"NetApp Release {RELEASE}: {software}"
