@@ -1,0 +1,138 @@
+"""The commands that are the gateway: serve, check, rebuild, config-schema."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from gateway.cli.table import table
+from gateway.config import ConfigError, Settings, load, schema
+from gateway.core.errors import GatewayError
+from gateway.observe import Metrics, ReportingObserver, configure_logging
+
+T = TypeVar("T")
+
+_config = click.option(
+    "--config",
+    "paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Configuration file; may be given several times, the later one wins.",
+)
+
+
+@click.command("config-schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    from gateway.server.drivers import EXPORTERS, driver_options
+
+    described = schema(drivers=driver_options(), exporters=EXPORTERS)
+    click.echo(msgspec.json.format(msgspec.json.encode(described), indent=2))
+
+
+@click.command()
+@_config
+def serve(paths: tuple[Path, ...]) -> None:
+    """Run every configured door until SIGTERM."""
+    settings = read_settings(paths)
+    from gateway.server import app
+
+    _run(app.serve(settings, announce=_announce))
+
+
+@click.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
+    """Tell whether the configuration works here, and what each pool can do."""
+    settings = read_settings(paths)
+    from gateway.server import app
+
+    result = _run(app.check(settings))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2))
+    else:
+        click.echo(capability_table(result.matrix))
+        for problem in result.problems:
+            click.echo(f"problem: {problem}", err=True)
+        if not result.problems:
+            click.echo("All is well.")
+    if result.problems:
+        raise SystemExit(1)
+
+
+@click.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def rebuild(paths: tuple[Path, ...], *, as_json: bool) -> None:
+    """Make a new catalog from what the pools themselves hold."""
+    settings = read_settings(paths)
+    from gateway.server import app
+
+    findings = _run(app.rebuild(settings, observer=ReportingObserver(Metrics())))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(findings), indent=2))
+        return
+    rows = [[finding.did, finding.kind, finding.ref, finding.why] for finding in findings]
+    click.echo(table(["DID", "KIND", "REF", "WHY"], rows))
+
+
+def capability_table(matrix: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
+    """Give one row per ability and one column per pool and kind; reasons of absence stand below."""
+    columns = {f"{pool}/{kind}": able for pool, kinds in matrix.items() for kind, able in kinds.items()}
+    names = list(dict.fromkeys(name for able in columns.values() for name in able))
+    rows = [[name, *("yes" if able.get(name) == "yes" else "-" for able in columns.values())] for name in names]
+    reasons = dict.fromkeys(
+        f"{column}: no {name}: {why}"
+        for column, able in columns.items()
+        for name, why in able.items()
+        if why not in {"yes", "no"}
+    )
+    return "\n".join([table(["", *columns], rows), *reasons])
+
+
+def read_settings(paths: tuple[Path, ...]) -> Settings:
+    """Load the configuration and set up the log that it asks for."""
+    from gateway.server.drivers import EXPORTERS, driver_options
+
+    try:
+        settings = load(paths, os.environ, drivers=driver_options(), exporters=EXPORTERS)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    configure_logging(settings.log, sys.stderr.buffer)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop where it is installed."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(work)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    except GatewayError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or 'the system says'}: {error.strerror or error}") from None
+
+
+def _announce(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        return None
+    return factory
