@@ -21,7 +21,9 @@ from gateway.core.backend import Export, ExportAccess, Exporter
 from gateway.core.errors import Busy, InvalidArgument, Unavailable
 from gateway.core.model import InProcess, LocalPath, NfsExport
 from gateway.exports.nfs import FAULT_POINTS, NfsExporter, NfsOptions
+from gateway.exports.nfs.ganesha import Ganesha, runtime_directory
 from gateway.exports.nfs.process import Identity
+from gateway.exports.nfs.stanza import export_stanza, main_settings
 
 pytestmark = pytest.mark.root
 
@@ -364,6 +366,20 @@ async def test_junction_over_a_link_or_in_a_read_only_volume_is_refused(bed, exp
     assert await bed.names("/a") == {"link"}
 
 
+async def test_signal_to_read_the_configuration_again_drops_nothing(bed, exporter):
+    kept, withdrawn = bed.volume(), bed.volume()
+    (kept / "file").write_text("x")
+    for volume, path in ((withdrawn, "/gone"), (kept, "/kept")):
+        await exporter.publish(export(volume, path))
+    await exporter.withdraw(UUID(withdrawn.name))
+    configuration = (bed.state / "ganesha.conf").read_text()
+    assert f"{kept.name}.conf" in configuration
+    assert withdrawn.name not in configuration
+    os.kill(recorded(bed.state, "ganesha.nfsd"), signal.SIGHUP)
+    assert await bed.cat("/kept/file") == "x"
+    assert set(await exporter.published()) == {UUID(kept.name)}
+
+
 async def test_directory_of_another_file_system_needs_no_mount(bed, exporter, tmp_path):
     source = tmp_path / "plain"
     source.mkdir()
@@ -483,6 +499,21 @@ async def test_server_of_a_killed_gateway_is_adopted(bed):
     await exporter.close()
 
 
+async def test_state_directory_too_long_for_a_socket(bed):
+    bed.state = bed.state / ("with space " * 10)
+    volume = bed.volume()
+    (volume / "file").write_text("x")
+    exporter = bed.exporter()
+    await exporter.open()
+    try:
+        await exporter.publish(export(volume))
+        assert await bed.cat("/vol1/file") == "x"
+        assert runtime_directory(bed.state).is_dir()
+    finally:
+        await exporter.close()
+    assert not runtime_directory(bed.state).exists()
+
+
 async def test_server_with_other_settings_is_ended_and_started_anew(bed):
     volume = bed.volume()
     (volume / "file").write_text("x")
@@ -520,6 +551,46 @@ async def test_volume_that_vanished_does_not_keep_the_others_from_coming_back(be
     await exporter.withdraw(lost)
     assert set(await exporter.published()) == {kept}
     await exporter.close()
+
+
+async def test_export_that_the_server_refuses_does_not_keep_the_others_from_coming_back(bed, exporter):
+    volume = bed.volume()
+    (volume / "file").write_text("x")
+    good = export(volume, "/good")
+    await exporter.publish(good)
+    # procfs has no file handles
+    refused = export(Path("/proc/sys"), "/refused")
+    with pytest.raises(Unavailable):
+        await exporter.publish(refused)
+    wanted = {good.id: good, refused.id: None}
+    assert await exporter.published() == wanted
+    old = recorded(bed.state, "ganesha.nfsd")
+    end(old)
+    await revived(bed, exporter, old, wanted)
+    assert await bed.cat("/good/file") == "x"
+    await exporter.withdraw(refused.id)
+    assert await exporter.published() == {good.id: good}
+
+
+def test_server_starts_empty_rather_than_not_at_all(bed, tmp_path):
+    # an export inside another whose directory is missing ends ganesha at start
+    settings = main_settings(bind="127.0.0.1", port=bed.port, recovery=bed.state / "recovery")
+    server = Ganesha(settings=settings, bind="127.0.0.1", port=bed.port, state_dir=bed.state)
+    server.prepare()
+    stanzas = []
+    for number, path in ((1, "/outer"), (2, "/outer/missing")):
+        root = tmp_path / f"source{number}"
+        root.mkdir()
+        stanzas.append(tmp_path / f"{number}.conf")
+        stanzas[-1].write_text(export_stanza(number, export(root, path), root, lambda _host: ()))
+    try:
+        server.start(stanzas)
+        assert server.bus.exports() == {}
+        server.stop()
+        server.start(stanzas[:1])
+        assert server.bus.exports() == {1: str(tmp_path / "source1")}
+    finally:
+        server.stop()
 
 
 async def test_killed_at_every_point(bed):

@@ -6,6 +6,7 @@ system bus), so the two are one thing: either both answer or both start anew.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import socket
@@ -69,7 +70,6 @@ class Ganesha:
     def prepare(self) -> None:
         """Make the directories."""
         _private(self._state_dir / "daemons")
-        _private(self._runtime)
         for name in ("log", "recovery"):
             (self._state_dir / name).mkdir(mode=0o700, exist_ok=True)
 
@@ -125,7 +125,7 @@ class Ganesha:
     def _spawn(self, stanzas: Sequence[Path]) -> None:
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES_MAX:
             self._log.replace(self._log.with_suffix(".log.1"))
-        self._socket.unlink(missing_ok=True)
+        _private(self._runtime)
         bus_configuration = self._state_dir / "dbus.conf"
         write_atomically(bus_configuration, CONFIGURATION.format(address=self._address).encode())
         self.include(stanzas)
@@ -164,3 +164,5 @@ class Ganesha:
         self._server.stop()
         self._bus_daemon.stop()
         self._socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._runtime.rmdir()
