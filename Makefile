@@ -1,0 +1,54 @@
+# Two commands matter: `make serve` runs a gateway here, `make test` runs everything that is tested.
+
+ifndef PYTHON
+PYTHON := $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$name" && break; done)
+endif
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCAL := .local
+LISTEN ?= 127.0.0.1:8443
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+ROOT := $(filter 0,$(shell id -u))
+
+.PHONY: serve test lint bench clean test-packages
+
+serve: $(VENV)/.serve $(LOCAL)/config.toml
+	@scripts/welcome $(LOCAL)
+	@exec env GATEWAY__LOG__FORMAT=console $(BIN)/gateway serve --config $(LOCAL)/config.toml
+
+test: $(VENV)/.test test-packages lint
+	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 2 $(if $(ROOT),,-m "not root") \
+		--cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m bench
+
+# What `make serve` keeps in .local, the account among it, stays.
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find gateway tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+test-packages:
+	@scripts/test-packages
+
+$(LOCAL)/config.toml: | $(VENV)/.serve
+	$(BIN)/gateway init --config-dir $(LOCAL) --listen $(LISTEN)
+
+$(BIN)/python:
+	$(if $(PYTHON),,$(error Python 3.11 or later is needed and was not found; say where it is with PYTHON=/path/to/python3))
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml requirements.lock | $(BIN)/python
+	$(INSTALL) --editable '.[fast]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml requirements.lock | $(BIN)/python
+	$(INSTALL) --editable '.[test]'
+	@touch $@
