@@ -41,6 +41,9 @@ Translate = Callable[[Leaf, str], Filter | None]
 S = TypeVar("S", bound=core.Value)
 
 _SECOND = timedelta(seconds=1)
+_PATTERN_MAX = 4096
+_TERMS_MAX = 1000
+"""A larger condition is evaluated here: it costs less than its statement would."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -71,9 +74,16 @@ def _compared(leaf: Leaf, field: str) -> Filter | None:
 def _text(leaf: Leaf, field: str) -> Filter | None:
     if isinstance(leaf, Glob):
         # The core's pattern cannot say a literal asterisk.
-        plain = not leaf.fold and not any("*" in piece for piece in leaf.pieces)
-        return Match(field, "*".join(leaf.pieces)) if plain else None
-    return _compared(leaf, field)
+        plain = not leaf.fold and not any("*" in piece or "\0" in piece for piece in leaf.pieces)
+        pattern = "*".join(leaf.pieces)
+        return Match(field, pattern) if plain and len(pattern) <= _PATTERN_MAX else None
+    operands = (leaf.low, leaf.high) if isinstance(leaf, Between) else (getattr(leaf, "value", ""),)
+    return None if any("\0" in str(operand) for operand in operands) else _compared(leaf, field)
+
+
+def _element(leaf: Leaf, field: str) -> Filter | None:
+    # A range would be two conditions, which two different elements could satisfy.
+    return None if isinstance(leaf, Between) else _text(leaf, field)
 
 
 def _optional_text(leaf: Leaf, field: str) -> Filter | None:
@@ -162,14 +172,14 @@ SNAPSHOT_STATES: Mapping[SnapshotState, str] = {
     SnapshotState.ERROR: "invalid",
 }
 
-_SVM = {"svm.uuid": Column("tenant_id", _uuid), "svm.name": Column("tenant.name", _text)}
+_SVM = {"svm.uuid": Column("tenant.id", _uuid), "svm.name": Column("tenant.name", _text)}
 
 COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "volume": {
         **_SVM,
         "uuid": Column("id", _uuid),
         "name": Column("name", _text),
-        "aggregates.uuid": Column("pool_id", _uuid),
+        "aggregates.uuid": Column("pool.id", _uuid),
         "aggregates.name": Column("pool.name", _text),
         "size": Column("size", _compared),
         "space.size": Column("size", _compared),
@@ -180,26 +190,29 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "comment": Column("comment", _text),
         "create_time": Column("created", _time),
         "snapshot_count": Column("snapshot_count", _compared),
+        "_tags": Column("label", _element, ordered=False),
+        "nas.uid": Column("root.uid", _compared),
+        "nas.gid": Column("root.gid", _compared),
         "nas.path": Column("junction_path", _text),
         "nas.export_policy.name": Column("export_policy.name", _text),
         "nas.export_policy.id": Column("export_policy.number", _compared),
         "snapshot_policy.name": Column("snapshot_policy.name", _text),
-        "snapshot_policy.uuid": Column("snapshot_policy_id", _uuid),
+        "snapshot_policy.uuid": Column("snapshot_policy.id", _uuid),
         "guarantee.type": Column("thick", _shown({True: "volume", False: "none"}), ordered=False),
-        "clone.is_flexclone": Column("origin.volume_id", _choice(unset=False, otherwise=True), ordered=False),
+        "clone.is_flexclone": Column("is_clone", _shown({True: True, False: False})),
         "clone.has_flexclone": Column("clone_count", _positive, ordered=False),
-        "clone.parent_volume.uuid": Column("origin.volume_id", _uuid),
+        "clone.parent_volume.uuid": Column("origin.volume.id", _uuid),
         "clone.parent_volume.name": Column("origin.volume.name", _text),
-        "clone.parent_snapshot.uuid": Column("origin.snapshot_id", _uuid),
+        "clone.parent_snapshot.uuid": Column("origin.snapshot.id", _uuid),
         "clone.parent_snapshot.name": Column("origin.snapshot.name", _text),
     },
     "snapshot": {
         **_SVM,
         "uuid": Column("id", _uuid),
         "name": Column("name", _text),
-        "volume.uuid": Column("volume_id", _uuid),
+        "volume.uuid": Column("volume.id", _uuid),
         "volume.name": Column("volume.name", _text),
-        "provenance_volume.uuid": Column("volume_id", _uuid),
+        "provenance_volume.uuid": Column("volume.id", _uuid),
         "create_time": Column("created", _time),
         "expiry_time": Column("expires", _time),
         "comment": Column("comment", _text),
@@ -232,8 +245,8 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "uuid": Column("id", _uuid),
         "name": Column("name", _text),
         "comment": Column("comment", _text),
-        "enabled": Column("enabled", _shown({True: True, False: False}), ordered=False),
-        "scope": Column("tenant_id", _choice("cluster", "svm"), ordered=False),
+        "enabled": Column("enabled", _shown({True: True, False: False})),
+        "scope": Column("tenant.id", _choice("cluster", "svm"), ordered=False),
     },
     "job": {
         **_SVM,
@@ -250,12 +263,15 @@ def split(resource: str, where: Node, available: Collection[str]) -> Split:
     """Divide a query. `available` are the fields that the catalog can filter by (`Catalog.fields`)."""
     pushed: list[Filter] = []
     kept: list[Node] = []
+    room = _TERMS_MAX
     for term in _conjuncts(where):
         found = _translate(resource, term, available)
-        if found is None:
+        size = 0 if found is None else _size(found)
+        if found is None or size > room:
             kept.append(term)
         elif found != core.ALL:
             pushed.append(found)
+            room -= size
     return Split(
         pushed[0] if len(pushed) == 1 else core.And(tuple(pushed)),
         TRUE if not kept else kept[0] if len(kept) == 1 else AllOf(tuple(kept)),
@@ -293,6 +309,12 @@ def _conjuncts(node: Node) -> Iterable[Node]:
             yield from _conjuncts(term)
     else:
         yield node
+
+
+def _size(where: Filter) -> int:
+    if isinstance(where, core.And | core.Or):
+        return 1 + sum(_size(term) for term in where.terms)
+    return 1 + _size(where.term) if isinstance(where, core.Not) else 1
 
 
 def _translate(resource: str, node: Node, available: Collection[str]) -> Filter | None:
