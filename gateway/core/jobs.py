@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 from gateway.core import errors
-from gateway.core.catalog import drop
+from gateway.core.catalog import drop, put
 from gateway.core.context import Core
-from gateway.core.model import Job, JobState, utc_now
+from gateway.core.model import Job, JobState, Tenant, utc_now
 from gateway.core.query import And, Compare, Op, Or, Order, Query
 
 KEPT = timedelta(hours=24)
 FINAL = frozenset({JobState.SUCCESS, JobState.FAILURE})
 _AT_ONCE = 500
+
+
+async def finished(core: Core, operation: str, *, description: str, tenant: Tenant) -> Job:
+    """Record a change of a tenant, which one commit made true, as a job that already ended."""
+    now = utc_now()
+    job = Job(
+        id=uuid4(),
+        operation=operation,
+        description=description,
+        state=JobState.SUCCESS,
+        created=now,
+        ended=now,
+        target_id=tenant.id,
+        tenant_id=tenant.id,
+        owner=core.catalog.owner,
+    )
+    await core.catalog.commit(put(job))
+    return await core.get(Job, job.id)
 
 
 async def forget_old(core: Core, *, kept: timedelta = KEPT) -> int:

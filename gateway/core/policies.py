@@ -114,6 +114,23 @@ async def create_snapshot_policy(core: Core, policy: SnapshotPolicy) -> Snapshot
     return await core.get(SnapshotPolicy, policy.id)
 
 
+async def update_snapshot_policy(
+    core: Core, policy_id: UUID, *, comment: str | None = None, enabled: bool | None = None
+) -> SnapshotPolicy:
+    """Change a snapshot policy's comment or whether it is carried out; None leaves a thing as it is."""
+    async with core.changes.locks.holding(policy_id):
+        before = await core.get(SnapshotPolicy, policy_id)
+        after = msgspec.structs.replace(
+            before,
+            comment=before.comment if comment is None else comment,
+            enabled=before.enabled if enabled is None else enabled,
+        )
+        if after != before:
+            await core.catalog.commit(put(after))
+    await core.manifest.write()
+    return await core.get(SnapshotPolicy, policy_id)
+
+
 async def delete_snapshot_policy(core: Core, policy_id: UUID) -> None:
     """Remove a snapshot policy. InUse for a built-in one and while volumes use it."""
     policy = await core.get(SnapshotPolicy, policy_id)

@@ -1,0 +1,214 @@
+"""The ONTAP REST door: a request comes in as bytes, passes the pure halves and the core, and goes out as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from gateway.core import errors
+from gateway.core.context import Core
+from gateway.core.door import Trace
+from gateway.core.model import Tenant
+from gateway.core.observer import Observer
+from gateway.core.principal import Authenticator, authorize
+from gateway.frontends.ontap_rest.answer import Answer
+from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
+from gateway.frontends.ontap_rest.endpoints import Route, routes
+from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_endpoint, no_verb
+from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, segments
+from gateway.frontends.ontap_rest.projection import Projections
+from gateway.frontends.ontap_rest.query import parse_query, scoped
+from gateway.frontends.ontap_rest.schema import Verb, load_schema
+from gateway.frontends.ontap_rest.serve import Server
+from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, Site
+
+HEADERS: Mapping[str, str] = {
+    "Server": PRODUCT,
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache,no-store,must-revalidate",
+}
+_TUNNEL = ("X-Dot-SVM-Name", "X-Dot-SVM-UUID")
+_VERBS: Mapping[str, Verb] = {"HEAD": Verb.GET, **{verb.value: verb for verb in Verb}}
+_CACHE_BYTES = 16 * 1024 * 1024
+_UUID = UUID
+
+
+class OntapDoor:
+    """Serves `/api`. Call `open` once before `handle`."""
+
+    def __init__(
+        self,
+        core: Core,
+        authenticator: Authenticator,
+        *,
+        name: str,
+        addresses: Sequence[str],
+        max_body_bytes: int,
+        receive_timeout_s: float,
+        observer: Observer,
+    ) -> None:
+        self._core = core
+        self._authenticator = authenticator
+        self._name = name
+        self._addresses = tuple(addresses)
+        self._max_body_bytes = max_body_bytes
+        self._receive_timeout_s = receive_timeout_s
+        self._observer = observer
+        self._schema = load_schema()
+        self._server = Server(Projections())
+        self._router: Router[Route] = Router({})
+        self._answers = _Answers(_CACHE_BYTES)
+
+    async def open(self) -> None:
+        """Learn the cluster's identity and build the route table."""
+        site = await Site.of(self._core, name=self._name, addresses=self._addresses)
+        self._router = Router(routes(self._schema, site))
+
+    async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
+        """Answer one request. Never raises for anything a client can do."""
+        links = wants_links(request.headers.get("Accept"))
+        try:
+            answer = await self._answer(request, trace, links=links)
+        except (WireError, errors.GatewayError) as error:
+            trace.outcome = type(error).__name__
+            answer = self._refusal(error, trace)
+        except web.HTTPException as error:
+            answer = self._refusal(_of_transport(error), trace)
+        body = b"" if request.method == "HEAD" else answer.body
+        headers = {**HEADERS, "Content-Type": content_type(links=links), **answer.headers}
+        return web.Response(status=answer.status, body=body, headers=headers)
+
+    def _refusal(self, error: WireError | errors.GatewayError, trace: Trace) -> Answer:
+        status, body = encode_error(error, operation=trace.operation)
+        headers: dict[str, str] = {}
+        if isinstance(error, errors.Unauthenticated):
+            headers["WWW-Authenticate"] = 'Basic realm="gateway"'
+        if error.retry_after if isinstance(error, errors.Busy) else None:
+            headers["Retry-After"] = str(error.fields["retry_after"])  # type: ignore[union-attr]
+        return Answer(status=status, body=dumps(body), headers=headers)
+
+    async def _answer(self, request: web.BaseRequest, trace: Trace, *, links: bool) -> Answer:
+        principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
+        trace.who = principal.name
+        raw_path, _, raw_query = request.raw_path.partition("?")
+        key = None
+        if request.method in {"GET", "HEAD"}:
+            key = (request.raw_path, links, *(request.headers.get(name) for name in _TUNNEL))
+            known = self._answers.get(key, await self._core.catalog.version())
+            if known is not None:
+                trace.route = known.route
+                return known
+        found = self._find(raw_path)
+        trace.route = found.target.template
+        if request.method == "OPTIONS":
+            allow = ", ".join(["GET", "HEAD", "OPTIONS", *(verb.value for verb in found.target.verbs[1:])])
+            return Answer(status=200, body=dumps({}), headers={"Allow": allow})
+        verb = _VERBS.get(request.method)
+        if verb is None or verb not in found.target.verbs:
+            raise no_verb()
+        authorize(principal, write=verb is not Verb.GET, action=f"{request.method} {found.target.template}")
+        version = await self._core.catalog.version()
+        ask = await self._ask(request, found, verb, raw_path=raw_path, raw_query=raw_query, links=links)
+        if verb is Verb.GET:
+            answer = await self._server.get(found.target, ask)
+            if key is not None and isinstance(found.target.endpoint.source, CatalogSource):
+                self._answers.put(key, version, msgspec.structs.replace(answer, route=found.target.template))
+            return answer
+        return await self._server.write(found.target, ask, await self._body(request), trace)
+
+    def _find(self, raw_path: str) -> Found[Route]:
+        path = segments(raw_path)
+        found = self._router.find(path[1:]) if path[:1] == (ROOT,) else None
+        if found is None:
+            raise no_endpoint()
+        return found
+
+    async def _ask(
+        self, request: web.BaseRequest, found: Found[Route], verb: Verb, *, raw_path: str, raw_query: str, links: bool
+    ) -> Ask:
+        resource = found.target.endpoint.resource
+        parameters = parse_query(resource, verb, raw_query)
+        tenant = await self._tunnelled(request)
+        if tenant is not None and verb is not Verb.POST:
+            parameters = scoped(resource, parameters, tenant.name)
+        return Ask(
+            core=self._core,
+            verb=verb,
+            path=f"/{'/'.join(segments(raw_path))}",
+            raw_query=raw_query,
+            keys=found.keys,
+            parameters=parameters,
+            tenant=tenant,
+            hal=links,
+        )
+
+    async def _tunnelled(self, request: web.BaseRequest) -> Tenant | None:
+        name, uuid = (request.headers.get(header) for header in _TUNNEL)
+        if not name and not uuid:
+            return None
+        found = await self._core.find(Tenant, name=name) if name else None
+        if name is None and uuid:
+            try:
+                found = await self._core.catalog.get(Tenant, msgspec.convert(uuid, type=_UUID))
+            except msgspec.ValidationError:
+                found = None
+        if found is None:
+            raise errors.NotFound(kind="tenant", ref=name or uuid)
+        return found
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """Read the body; one that is too large is refused as soon as that is known, a slow one after a while."""
+        if (request.content_length or 0) > self._max_body_bytes:
+            raise _too_large(self._max_body_bytes)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._receive_timeout_s):
+                async for part in request.content.iter_any():
+                    body += part
+                    if len(body) > self._max_body_bytes:
+                        raise _too_large(self._max_body_bytes)
+        except TimeoutError:
+            raise WireError(408, "262199", message="The body did not arrive in time") from None
+        return bytes(body)
+
+
+def _too_large(limit: int) -> WireError:
+    return WireError(413, "262199", message=f"The body is larger than {limit} bytes")
+
+
+def _of_transport(error: web.HTTPException) -> WireError:
+    return WireError(error.status, "262199", message=error.reason)
+
+
+class _Answers:
+    """Answers to GETs, valid while nothing in the catalog changes. Bounded by the bytes of the bodies."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._version = -1
+        self._kept: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
+
+    def get(self, key: tuple[Any, ...], version: int) -> Answer | None:
+        """Give an answer if it is as fresh as the catalog."""
+        if version != self._version:
+            self._kept.clear()
+            self._size, self._version = 0, version
+        return self._kept.get(key)
+
+    def put(self, key: tuple[Any, ...], version: int, answer: Answer) -> None:
+        """Keep an answer that was computed entirely after `version` was read."""
+        if version != self._version or key in self._kept or len(answer.body) > self._limit // 4:
+            return
+        self._kept[key] = answer
+        self._size += len(answer.body) + 1024
+        while self._size > self._limit:
+            _, old = self._kept.popitem(last=False)
+            self._size -= len(old.body) + 1024

@@ -1,0 +1,232 @@
+"""The route table: which path leads to which resource, and what each verb does there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.core import jobs, policies, snapshots, tenants, volumes
+from gateway.core.change import Started
+from gateway.core.model import ExportPolicy, ExportRule, Job, Record, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.frontends.ontap_rest import sources
+from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.schema import Resource, Schema, Verb
+from gateway.frontends.ontap_rest.sources import Site, Source
+from gateway.frontends.ontap_rest.writes import policies as write_policies
+from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
+from gateway.frontends.ontap_rest.writes import svms as write_svms
+from gateway.frontends.ontap_rest.writes import volumes as write_volumes
+
+Made = Started | Job | Record | ExportRule | None
+"""A change that goes on, one that is done and recorded as a job, or what a synchronous write made."""
+
+Create = Callable[[Ask, Values], Awaitable[Made]]
+Modify = Callable[[Ask, Any, Values], Awaitable[Made]]
+Delete = Callable[[Ask, Any], Awaitable[Made]]
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource of the dialect. Writers are None where the resource has no such verb.
+
+    `operation` names what a write does, as errors and audit lines call it;
+    `precheck` refuses a request before any record is looked for. `singleton`:
+    there is one record and no collection.
+    """
+
+    resource: Resource
+    source: Source
+    create: Create | None = None
+    modify: Modify | None = None
+    delete: Delete | None = None
+    operation: Callable[[Ask, Values], str]
+    precheck: Callable[[Ask, Values], None] | None = None
+    singleton: bool = False
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A path template and the endpoint behind it. `instance`: the last key names one record."""
+
+    template: str
+    endpoint: Endpoint
+    instance: bool
+
+    @property
+    def verbs(self) -> tuple[Verb, ...]:
+        """Give the verbs of the path, besides HEAD and OPTIONS."""
+        endpoint = self.endpoint
+        offered = {
+            Verb.GET: True,
+            Verb.POST: endpoint.create is not None and not self.instance and not endpoint.singleton,
+            Verb.PATCH: endpoint.modify is not None,
+            Verb.DELETE: endpoint.delete is not None,
+        }
+        return tuple(verb for verb, yes in offered.items() if yes)
+
+
+def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
+    """Give every route by its template below `/api`."""
+    table: dict[str, Route] = {}
+    for collection, endpoint in _endpoints(schema, site).items():
+        table[collection] = Route(template=collection, endpoint=endpoint, instance=endpoint.singleton)
+        if not endpoint.singleton:
+            instance = f"{collection}/{{}}"
+            table[instance] = Route(template=instance, endpoint=endpoint, instance=True)
+    return table
+
+
+def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
+    export_policies = sources.ExportPolicies()
+    return {
+        "cluster": Endpoint(
+            resource=schema["cluster"], source=sources.Cluster(site), operation=_named("cluster"), singleton=True
+        ),
+        "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=_named("node")),
+        "cluster/jobs": Endpoint(
+            resource=schema["job"], source=sources.Jobs(site), operation=_named("job"), modify=_modify_job
+        ),
+        "svm/svms": Endpoint(
+            resource=schema["svm"],
+            source=sources.Svms(site),
+            operation=_named("svm"),
+            create=_create_svm,
+            modify=_modify_svm,
+            delete=_delete_svm,
+        ),
+        "storage/aggregates": Endpoint(
+            resource=schema["aggregate"],
+            source=sources.Aggregates(site),
+            operation=_named("aggregate"),
+            create=_fixed_pools,
+            modify=_fixed_pools,
+            delete=_fixed_pools,
+        ),
+        "storage/volumes": Endpoint(
+            resource=schema["volume"],
+            source=sources.Volumes(),
+            operation=write_volumes.operation,
+            precheck=write_volumes.precheck,
+            create=write_volumes.create,
+            modify=write_volumes.modify,
+            delete=_delete_volume,
+        ),
+        "storage/volumes/{}/snapshots": Endpoint(
+            resource=schema["snapshot"],
+            source=sources.Snapshots(),
+            operation=_named("snapshot"),
+            create=_create_snapshot,
+            modify=write_snapshots.modify,
+            delete=_delete_snapshot,
+        ),
+        "storage/snapshot-policies": Endpoint(
+            resource=schema["snapshot_policy"],
+            source=sources.SnapshotPolicies(),
+            operation=_named("snapshot_policy"),
+            create=write_policies.create_snapshot_policy,
+            modify=write_policies.modify_snapshot_policy,
+            delete=_delete_snapshot_policy,
+        ),
+        "protocols/nfs/export-policies": Endpoint(
+            resource=schema["export_policy"],
+            source=export_policies,
+            operation=_named("export_policy"),
+            create=write_policies.create_export_policy,
+            modify=write_policies.modify_export_policy,
+            delete=_delete_export_policy,
+        ),
+        "protocols/nfs/export-policies/{}/rules": Endpoint(
+            resource=schema["export_rule"],
+            source=sources.ExportRules(export_policies),
+            operation=_named("export_rule"),
+            create=_create_rule(export_policies),
+            modify=_modify_rule,
+            delete=_delete_rule,
+        ),
+        "network/ip/interfaces": Endpoint(
+            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=_named("ip_interface")
+        ),
+    }
+
+
+_WORDS = {Verb.GET: "read", Verb.POST: "create", Verb.PATCH: "update", Verb.DELETE: "delete"}
+
+
+def _named(noun: str) -> Callable[[Ask, Values], str]:
+    return lambda ask, _values: f"{noun}.{_WORDS[ask.verb]}"
+
+
+# --- writers that are one call of the core ---
+
+
+async def _fixed_pools(*_: object) -> Made:
+    raise WireError(
+        405,
+        "19726544",
+        message="POST, PATCH and DELETE of aggregates are not supported on this version. "
+        "Aggregates are the pools of the gateway's configuration.",
+    )
+
+
+async def _create_svm(ask: Ask, values: Values) -> Made:
+    tenant = await write_svms.create(ask, values)
+    return await jobs.finished(ask.core, "svm.create", description=ask.description, tenant=tenant)
+
+
+async def _modify_svm(ask: Ask, tenant: Tenant, values: Values) -> Made:
+    await write_svms.modify(ask, tenant, values)
+    return await jobs.finished(ask.core, "svm.update", description=ask.description, tenant=tenant)
+
+
+async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
+    await tenants.delete(ask.core, tenant.id)
+    return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
+
+
+async def _delete_volume(ask: Ask, volume: Volume) -> Made:
+    return await volumes.delete(ask.core, volume.id, description=ask.description)
+
+
+async def _create_snapshot(ask: Ask, values: Values) -> Made:
+    volume = await sources.Snapshots().volume(ask)
+    return await write_snapshots.create(ask, volume, values)
+
+
+async def _delete_snapshot(ask: Ask, snapshot: Snapshot) -> Made:
+    return await snapshots.delete(ask.core, snapshot.id, description=ask.description)
+
+
+async def _delete_snapshot_policy(ask: Ask, policy: SnapshotPolicy) -> None:
+    await policies.delete_snapshot_policy(ask.core, policy.id)
+
+
+async def _delete_export_policy(ask: Ask, policy: ExportPolicy) -> None:
+    await policies.delete_export_policy(ask.core, policy.id)
+
+
+def _create_rule(source: sources.ExportPolicies) -> Create:
+    async def create(ask: Ask, values: Values) -> Made:
+        return await write_policies.create_rule(ask, await source.policy(ask), values)
+
+    return create
+
+
+async def _modify_rule(ask: Ask, found: tuple[ExportPolicy, ExportRule], values: Values) -> None:
+    await write_policies.modify_rule(ask, found[0], found[1], values)
+
+
+async def _delete_rule(ask: Ask, found: tuple[ExportPolicy, ExportRule]) -> None:
+    await policies.delete_rule(ask.core, found[0].id, found[1].index)
+
+
+async def _modify_job(ask: Ask, job: Job, values: Values) -> Made:
+    """Refuse to cancel, pause or resume: a change runs to its end once it is journalled."""
+    del values
+    if job.state in jobs.FINAL:
+        raise WireError(409, "458762", message="The job is already in a terminal state.", target="state")
+    code, what = {"cancel": ("458784", "cancelled"), "pause": ("458783", "paused")}.get(
+        str(ask.parameters.options.get("action", "")), ("458771", "resumed: it is running")
+    )
+    raise WireError(409, code, message=f"The job cannot be {what}.", target="action")

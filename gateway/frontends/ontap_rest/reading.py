@@ -1,0 +1,164 @@
+"""GET: one record, or a page of those that a query selects.
+
+What the catalog can answer it answers; the rest of a query is checked on the
+rendered records, page by page, until enough were found or the time is up: a
+next link may then lead on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.core.errors import InvalidArgument
+from gateway.core.query import And, Filter, Query
+from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.errors import bad_key, no_entry
+from gateway.frontends.ontap_rest.pushdown import catalog_order, sort_records, split
+from gateway.frontends.ontap_rest.query import PAGE_MAX
+from gateway.frontends.ontap_rest.schema import Resource
+from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered, Source
+from gateway.frontends.ontap_rest.tree import TRUE, Predicate, predicate, values_at
+
+Found = tuple[Any, Rendered]
+"""What a writer needs, and the record rendered whole."""
+
+_AT_ONCE = 100
+_SCAN = 500
+_READ_TIMEOUT_S = 15
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """One page. `cursor` leads to the next one; None: there is none."""
+
+    found: Sequence[Found]
+    cursor: str | None = None
+
+
+async def read_one(resource: Resource, source: Source, ask: Ask) -> Found:
+    """Give the record that the path's keys name; WireError 4 when there is none or the query excludes it."""
+    if isinstance(source, CatalogSource):
+        rendered = await source.render(ask.core, [await source.one(ask)])
+        if not rendered:
+            raise no_entry()
+        return rendered[0]
+    key = resource.keys[-1] if resource.keys else None
+    for record, rendered_one in await source.list(ask):
+        if key is None or str(next(values_at(rendered_one, tuple(key.split("."))), "")) == ask.keys[-1]:
+            return record, rendered_one
+    raise no_entry(key or "uuid")
+
+
+async def read_page(resource: Resource, source: Source, ask: Ask) -> Selection:
+    """Give the page that the request's parameters select."""
+    if isinstance(source, CatalogSource):
+        return await _Scan(resource, source, ask).run()
+    return _listed(await source.list(ask), ask)
+
+
+async def count(resource: Resource, source: Source, ask: Ask) -> int:
+    """Count everything that the parameters select, without rendering where the catalog can answer alone."""
+    if isinstance(source, CatalogSource):
+        scan = _Scan(resource, source, ask)
+        where, test = await scan.divided()
+        if test is None:
+            return await ask.core.catalog.count(source.kind, where)
+    every = msgspec.structs.replace(ask.parameters, max_records=None, cursor=None)
+    return len((await read_page(resource, source, msgspec.structs.replace(ask, parameters=every))).found)
+
+
+def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:
+    parameters = ask.parameters
+    test = predicate(parameters.where)
+    kept = [(record, rendered) for record, rendered in records if test(rendered)]
+    if parameters.order:
+        order = {
+            id(rendered): place for place, rendered in enumerate(sort_records([r for _, r in kept], parameters.order))
+        }
+        kept.sort(key=lambda pair: order[id(pair[1])])
+    try:
+        start = int(parameters.cursor) if parameters.cursor else parameters.offset
+    except ValueError:
+        raise bad_key("start", parameters.cursor or "", "cursor") from None
+    stop = start + min(parameters.max_records or PAGE_MAX, PAGE_MAX)
+    return Selection(found=kept[start:stop], cursor=str(stop) if stop < len(kept) else None)
+
+
+class _Scan:
+    """One walk through a catalog-backed collection."""
+
+    def __init__(self, resource: Resource, source: CatalogSource[Any], ask: Ask) -> None:
+        self._resource = resource
+        self._source = source
+        self._ask = ask
+
+    async def divided(self) -> tuple[Filter, Predicate | None]:
+        """Give the catalog's part of the query, and the test for the rest (None: there is no rest)."""
+        available = self._ask.core.catalog.fields(self._source.kind)
+        parts = split(self._resource.name, self._ask.parameters.where, available)
+        base = await self._source.base(self._ask)
+        test = None if parts.residual == TRUE else predicate(parts.residual)
+        return And((base, parts.where)), test
+
+    async def run(self) -> Selection:
+        parameters = self._ask.parameters
+        where, test = await self.divided()
+        available = self._ask.core.catalog.fields(self._source.kind)
+        query = Query(
+            where=where,
+            order=catalog_order(self._resource.name, parameters.order, available),
+            limit=min(parameters.max_records or PAGE_MAX, PAGE_MAX),
+            offset=parameters.offset if test is None and parameters.cursor is None else 0,
+            after=parameters.cursor,
+        )
+        try:
+            return await (self._plain(query) if test is None else self._tested(query, test))
+        except InvalidArgument as error:
+            if error.field != "after":
+                raise
+            raise bad_key("start", parameters.cursor or "", "cursor") from None
+
+    async def _plain(self, query: Query) -> Selection:
+        page = await self._ask.core.catalog.page(self._source.kind, query)
+        return Selection(found=await self._render(page.records), cursor=page.cursor)
+
+    async def _tested(self, query: Query, test: Predicate) -> Selection:
+        wanted, skip = query.limit, self._ask.parameters.offset if query.after is None else 0
+        clock = asyncio.get_running_loop().time
+        budget = self._ask.parameters.return_timeout
+        deadline = clock() + (_READ_TIMEOUT_S if budget is None else budget)
+        kept: list[Found] = []
+        after = query.after
+        while True:
+            page = await self._ask.core.catalog.page(
+                self._source.kind, msgspec.structs.replace(query, limit=_SCAN, after=after)
+            )
+            rendered = await self._render(page.records)
+            hits = [found for found in rendered if test(found[1])]
+            passed, hits = hits[:skip], hits[skip:]
+            skip -= len(passed)
+            room = wanted - len(kept)
+            kept += hits[:room]
+            if len(hits) > room or (len(hits) == room and page.cursor is not None):
+                last = page.records.index(hits[room - 1][0])
+                return Selection(found=kept, cursor=await self._cursor_at(query, after, last))
+            if page.cursor is None or clock() > deadline:
+                return Selection(found=kept, cursor=page.cursor)
+            after = page.cursor
+
+    async def _cursor_at(self, query: Query, after: str | None, place: int) -> str | None:
+        """Give the cursor behind one record in the middle of a page."""
+        short = msgspec.structs.replace(query, limit=place + 1, after=after)
+        return (await self._ask.core.catalog.page(self._source.kind, short)).cursor
+
+    async def _render(self, records: Sequence[Any]) -> list[Found]:
+        """Render in slices, so that a large page holds the loop for no longer than one slice."""
+        found: list[Found] = []
+        for start in range(0, len(records), _AT_ONCE):
+            found += await self._source.render(self._ask.core, records[start : start + _AT_ONCE])
+            if len(records) > _AT_ONCE:
+                await asyncio.sleep(0)
+        return found

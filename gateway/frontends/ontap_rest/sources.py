@@ -1,0 +1,364 @@
+"""Where the records of each resource come from, and how they are rendered.
+
+A source is either backed by the catalog, which then filters, orders and pages,
+or lists the few records there are and leaves filtering to the reader.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import msgspec
+
+from gateway import __version__
+from gateway.core.context import Core
+from gateway.core.manifest import CLUSTER_ID, everything
+from gateway.core.model import (
+    ExportPolicy,
+    ExportRule,
+    Job,
+    Pool,
+    Record,
+    Snapshot,
+    SnapshotPolicy,
+    Tenant,
+    Volume,
+)
+from gateway.core.query import ALL, Compare, Filter, IsNull, Op, Or
+from gateway.frontends.ontap_rest.ask import Ask, uuid_key
+from gateway.frontends.ontap_rest.errors import no_entry
+from gateway.frontends.ontap_rest.render.cluster import (
+    ClusterFacts,
+    InterfaceFacts,
+    NodeFacts,
+    render_cluster,
+    render_interface,
+    render_job,
+    render_node,
+)
+from gateway.frontends.ontap_rest.render.policies import (
+    render_export_policy,
+    render_export_rule,
+    render_snapshot_policy,
+)
+from gateway.frontends.ontap_rest.render.storage import (
+    VolumeRefs,
+    render_aggregate,
+    render_snapshot,
+    render_svm,
+    render_volume,
+)
+
+Rendered = dict[str, Any]
+R = TypeVar("R", bound=Record)
+PRODUCT = "volume-gateway"
+EVERY = "*"
+"""Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cluster resources tell: name and id of the cluster, data addresses, when the process started."""
+
+    name: str
+    cluster_id: UUID
+    addresses: tuple[str, ...]
+    started: float
+
+    @property
+    def software(self) -> str:
+        """Give the product's own name and version."""
+        return f"{PRODUCT} {__version__}"
+
+    def node(self) -> NodeFacts:
+        """Give the one node: this process's host."""
+        return NodeFacts(
+            id=uuid5(self.cluster_id, "node"),
+            name=f"{self.name}-01",
+            software=self.software,
+            uptime=int(time.monotonic() - self.started),
+        )
+
+    @classmethod
+    async def of(cls, core: Core, *, name: str, addresses: tuple[str, ...]) -> Site:
+        """Read the cluster's id from the catalog."""
+        found = await core.catalog.setting(CLUSTER_ID)
+        cluster_id = UUID(found) if found else uuid5(NAMESPACE_URL, name)
+        return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic())
+
+
+class CatalogSource(Generic[R]):
+    """Records that the catalog pages, keyed by their id, restricted to the tunnelled SVM by `tenant_field`."""
+
+    kind: type[R]
+    tenant_field: str | None = "tenant.id"
+
+    async def base(self, ask: Ask) -> Filter:
+        """Give what the path and the tunnel restrict the collection to; WireError when the parent is missing."""
+        if ask.tenant is None or self.tenant_field is None:
+            return ALL
+        return Compare(self.tenant_field, Op.EQ, ask.tenant.id)
+
+    async def one(self, ask: Ask) -> R:
+        """Give the record that the path's keys name; WireError 4 when there is none."""
+        found = await ask.core.catalog.get(self.kind, uuid_key(ask.keys[-1]))
+        if found is None or not self.visible(ask, found):
+            raise no_entry()
+        return found
+
+    def visible(self, ask: Ask, record: R) -> bool:
+        """Tell whether the tunnel shows the record."""
+        tenant_id = getattr(record, "tenant_id", None)
+        return ask.tenant is None or tenant_id is None or tenant_id == ask.tenant.id
+
+    @abstractmethod
+    async def render(self, core: Core, records: Sequence[R]) -> list[tuple[R, Rendered]]:
+        """Render records, whole. One whose tenant or parent went away meanwhile is left out."""
+
+
+class ListSource(Protocol):
+    """Records that are few enough to list: pairs of what the writers need and the rendering."""
+
+    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
+        """Give every record below the path."""
+
+
+Source = CatalogSource[Any] | ListSource
+
+
+class Volumes(CatalogSource[Volume]):
+    """FlexVols."""
+
+    kind = Volume
+
+    async def render(self, core: Core, records: Sequence[Volume]) -> list[tuple[Volume, Rendered]]:
+        """Render with the names of everything that a volume refers to."""
+        catalog = core.catalog
+        tenants = await catalog.get_many(Tenant, {v.tenant_id for v in records})
+        pools = await catalog.get_many(Pool, {v.pool_id for v in records})
+        exports = await catalog.get_many(ExportPolicy, {v.export_policy_id for v in records if v.export_policy_id})
+        policies = await catalog.get_many(
+            SnapshotPolicy, {v.snapshot_policy_id for v in records if v.snapshot_policy_id}
+        )
+        origins = [v.origin for v in records if v.origin is not None]
+        parents = await catalog.get_many(Volume, {o.volume_id for o in origins})
+        bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id})
+        rendered: list[tuple[Volume, Rendered]] = []
+        for volume in records:
+            tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
+            if tenant is None or pool is None:
+                continue
+            origin = volume.origin
+            refs = VolumeRefs(
+                tenant=tenant,
+                pool=pool,
+                export_policy=exports.get(volume.export_policy_id) if volume.export_policy_id else None,
+                snapshot_policy=policies.get(volume.snapshot_policy_id) if volume.snapshot_policy_id else None,
+                parent=parents.get(origin.volume_id) if origin else None,
+                parent_snapshot=bases.get(origin.snapshot_id) if origin and origin.snapshot_id else None,
+                parent_tenant=tenant if origin else None,
+            )
+            rendered.append((volume, render_volume(volume, refs)))
+        return rendered
+
+
+class Snapshots(CatalogSource[Snapshot]):
+    """Snapshots of one volume, or of all (`*`)."""
+
+    kind = Snapshot
+
+    async def base(self, ask: Ask) -> Filter:
+        """Restrict to the path's volume, which must exist."""
+        if ask.keys[0] == EVERY:
+            return await super().base(ask)
+        return Compare("volume.id", Op.EQ, (await self.volume(ask)).id)
+
+    async def volume(self, ask: Ask) -> Volume:
+        """Give the path's volume."""
+        found = await ask.core.catalog.get(Volume, uuid_key(ask.keys[0], "volume.uuid"))
+        if found is None or (ask.tenant is not None and found.tenant_id != ask.tenant.id):
+            raise no_entry("volume.uuid")
+        return found
+
+    async def one(self, ask: Ask) -> Snapshot:
+        """Read by id; it must be the path's volume's."""
+        found = await super().one(ask)
+        if ask.keys[0] != EVERY and found.volume_id != uuid_key(ask.keys[0], "volume.uuid"):
+            raise no_entry()
+        return found
+
+    async def render(self, core: Core, records: Sequence[Snapshot]) -> list[tuple[Snapshot, Rendered]]:
+        """Render with the names of volume and SVM."""
+        volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
+        tenants = await core.catalog.get_many(Tenant, {s.tenant_id for s in records})
+        return [
+            (s, render_snapshot(s, volumes[s.volume_id], tenants[s.tenant_id]))
+            for s in records
+            if s.volume_id in volumes and s.tenant_id in tenants
+        ]
+
+
+class Svms(CatalogSource[Tenant]):
+    """SVMs."""
+
+    kind = Tenant
+    tenant_field = "id"
+
+    def __init__(self, site: Site) -> None:
+        self._nfs = bool(site.addresses)
+
+    def visible(self, ask: Ask, record: Tenant) -> bool:
+        """Show the tunnelled SVM only."""
+        return ask.tenant is None or record.id == ask.tenant.id
+
+    async def render(self, core: Core, records: Sequence[Tenant]) -> list[tuple[Tenant, Rendered]]:
+        """Render with the aggregates, which every SVM may use."""
+        pools = await everything(core.catalog, Pool)
+        return [(tenant, render_svm(tenant, pools, nfs=self._nfs)) for tenant in records]
+
+
+class Aggregates(CatalogSource[Pool]):
+    """Aggregates are the configured pools."""
+
+    kind = Pool
+    tenant_field = None
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def render(self, core: Core, records: Sequence[Pool]) -> list[tuple[Pool, Rendered]]:
+        """Render with the node."""
+        del core
+        return [(pool, render_aggregate(pool, self._site.node())) for pool in records]
+
+
+class Jobs(CatalogSource[Job]):
+    """Jobs."""
+
+    kind = Job
+    tenant_field = None
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def one(self, ask: Ask) -> Job:
+        """Read by id; jobs are asked for without the tunnel's restriction."""
+        found = await ask.core.catalog.get(Job, uuid_key(ask.keys[-1]))
+        if found is None:
+            raise no_entry()
+        return found
+
+    async def render(self, core: Core, records: Sequence[Job]) -> list[tuple[Job, Rendered]]:
+        """Render with the SVM's name."""
+        tenants = await core.catalog.get_many(Tenant, {j.tenant_id for j in records if j.tenant_id})
+        node = self._site.node()
+        return [
+            (job, render_job(job, tenant=tenants.get(job.tenant_id) if job.tenant_id else None, node=node))
+            for job in records
+        ]
+
+
+class ExportPolicies(CatalogSource[ExportPolicy]):
+    """Export policies; their key is a number."""
+
+    kind = ExportPolicy
+
+    async def one(self, ask: Ask) -> ExportPolicy:
+        """Read by number."""
+        return await self.policy(ask)
+
+    async def policy(self, ask: Ask) -> ExportPolicy:
+        """Give the policy that the path's first key numbers."""
+        text = ask.keys[0]
+        found = await ask.core.find(ExportPolicy, number=int(text)) if text.isascii() and text.isdigit() else None
+        if found is None or not self.visible(ask, found):
+            raise no_entry("id")
+        return found
+
+    async def render(self, core: Core, records: Sequence[ExportPolicy]) -> list[tuple[ExportPolicy, Rendered]]:
+        """Render with the SVM's name."""
+        tenants = await core.catalog.get_many(Tenant, {p.tenant_id for p in records})
+        return [(p, render_export_policy(p, tenants[p.tenant_id])) for p in records if p.tenant_id in tenants]
+
+
+class ExportRules:
+    """The rules of one export policy. Writers get the policy and the rule."""
+
+    def __init__(self, policies: ExportPolicies) -> None:
+        self.policies = policies
+
+    async def list(self, ask: Ask) -> Sequence[tuple[tuple[ExportPolicy, ExportRule], Rendered]]:
+        """List in order of index."""
+        policy = await self.policies.policy(ask)
+        tenant = await ask.core.get(Tenant, policy.tenant_id)
+        return [((policy, rule), render_export_rule(rule, policy, tenant)) for rule in policy.rules]
+
+
+class SnapshotPolicies(CatalogSource[SnapshotPolicy]):
+    """Snapshot policies, of the cluster and of SVMs."""
+
+    kind = SnapshotPolicy
+
+    async def base(self, ask: Ask) -> Filter:
+        """Show the cluster's through every tunnel."""
+        own = await super().base(ask)
+        return own if own == ALL else Or((own, IsNull("tenant.id")))
+
+    async def render(self, core: Core, records: Sequence[SnapshotPolicy]) -> list[tuple[SnapshotPolicy, Rendered]]:
+        """Render with the SVM's name."""
+        tenants = await core.catalog.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
+        return [(p, render_snapshot_policy(p, tenants.get(p.tenant_id) if p.tenant_id else None)) for p in records]
+
+
+class Cluster:
+    """The one cluster."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
+        """Give the singleton."""
+        del ask
+        facts = ClusterFacts(id=self._site.cluster_id, name=self._site.name, software=self._site.software)
+        return [(facts, render_cluster(facts))]
+
+
+class Nodes:
+    """The one node."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
+        """Give the node."""
+        del ask
+        node = self._site.node()
+        return [(node, render_node(node))]
+
+
+class Interfaces:
+    """Every SVM is served at every data address."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
+        """List SVMs times addresses."""
+        tenants = [ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant)
+        found = []
+        for tenant in tenants:
+            for number, address in enumerate(self._site.addresses, start=1):
+                facts = InterfaceFacts(
+                    id=uuid5(tenant.id, f"interface {address}"),
+                    name=f"{tenant.name}_data_{number}",
+                    address=address,
+                    netmask="128" if ":" in address else "32",
+                    tenant=tenant,
+                    node=self._site.node(),
+                    port="lo" if address.startswith("127.") else "e0a",
+                )
+                found.append((facts, render_interface(facts)))
+        return found

@@ -1,0 +1,28 @@
+"""SVMs: create and change. A tenant needs no substrate, so its jobs are done when they begin."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.core import tenants
+from gateway.core.model import Tenant, TenantState
+from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.writes.names import text
+
+
+async def create(ask: Ask, values: Values) -> Tenant:
+    """Make a tenant."""
+    return await tenants.create(ask.core, text(values, "name") or "", comment=text(values, "comment") or "")
+
+
+async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
+    """Rename, comment, stop or start a tenant."""
+    unset = msgspec.UNSET
+    state = text(values, "state")
+    change = tenants.TenantChange(
+        name=text(values, "name") or unset,
+        comment=(text(values, "comment") or "") if "comment" in values else unset,
+        state=TenantState(state) if state else unset,
+    )
+    await tenants.update(ask.core, tenant.id, change)

@@ -1,0 +1,214 @@
+"""Volumes: create, FlexClone, and everything that a PATCH can mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import clones, errors, volumes
+from gateway.core.change import Started
+from gateway.core.model import RootDirectory, Volume, VolumeState
+from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.schema import Verb
+from gateway.frontends.ontap_rest.writes.names import (
+    default_export_policy,
+    export_policy_of,
+    pool_of,
+    snapshot_of,
+    snapshot_policy_of,
+    tenant_of,
+    text,
+    volume_of,
+)
+
+SIZE_MIN = 20 * 1024 * 1024
+"""ONTAP's smallest volume and the size of one that names none."""
+
+_SNAPSHOT_POLICY = "default"
+_NOT_FOR_CLONES = ("aggregates", "size", "space.size", "guarantee.type", "nas.unix_permissions", "nas.uid", "nas.gid")
+_RESTORE = ("restore_to.snapshot.name", "restore_to.snapshot.uuid")
+
+
+async def create(ask: Ask, values: Values) -> Started:
+    """Start a volume or, with `clone.is_flexclone`, a clone."""
+    if values.get("clone.is_flexclone") is True:
+        return await _clone(ask, values)
+    for path in values:
+        if path.startswith("clone.") and path != "clone.is_flexclone":
+            raise WireError(400, "918247", message=f'Field "{path}" needs "clone.is_flexclone".', target=path)
+    tenant = await tenant_of(ask, values)
+    pool = await pool_of(ask.core, values)
+    policy = await export_policy_of(ask.core, values, tenant.id)
+    new = volumes.NewVolume(
+        name=text(values, "name") or "",
+        tenant_id=tenant.id,
+        pool_id=pool.id,
+        size=_size(values, SIZE_MIN),
+        state=VolumeState(text(values, "state") or VolumeState.ONLINE),
+        thick=values.get("guarantee.type") == "volume",
+        comment=text(values, "comment") or "",
+        labels=_labels(values) or {},
+        junction_path=text(values, "nas.path") or None,
+        export_policy_id=policy or await default_export_policy(ask.core, tenant.id),
+        snapshot_policy_id=await snapshot_policy_of(ask.core, values, tenant.id, fallback=_SNAPSHOT_POLICY),
+        root=_root(values, RootDirectory()),
+    )
+    return await volumes.create(ask.core, new, description=ask.description)
+
+
+async def _clone(ask: Ask, values: Values) -> Started:
+    for path in _NOT_FOR_CLONES:
+        if values.get(path) is not None:
+            raise WireError(400, "918247", message=f'Field "{path}" cannot be set for a FlexClone.', target=path)
+    tenant = await tenant_of(ask, values)
+    parent_tenant = tenant
+    if text(values, "clone.parent_svm.name") or text(values, "clone.parent_svm.uuid"):
+        parent_tenant = await tenant_of(msgspec.structs.replace(ask, tenant=None), values, "clone.parent_svm")
+    if parent_tenant.id != tenant.id:
+        raise WireError(
+            400,
+            "918247",
+            message='A FlexClone must be created in the SVM of its parent; "clone.parent_svm" names another one.',
+            target="clone.parent_svm",
+        )
+    source = await volume_of(ask.core, values, "clone.parent_volume", tenant.id)
+    snapshot = await snapshot_of(
+        ask.core,
+        source.id,
+        name=text(values, "clone.parent_snapshot.name"),
+        uuid=text(values, "clone.parent_snapshot.uuid"),
+        path="clone.parent_snapshot",
+    )
+    new = clones.NewClone(
+        name=text(values, "name") or "",
+        tenant_id=tenant.id,
+        source_id=source.id,
+        snapshot_id=snapshot.id if snapshot else None,
+        comment=text(values, "comment") or "",
+        labels=_labels(values) or {},
+        junction_path=text(values, "nas.path") or None,
+        export_policy_id=await export_policy_of(ask.core, values, tenant.id) or msgspec.UNSET,
+        snapshot_policy_id=await snapshot_policy_of(ask.core, values, tenant.id, fallback=None) or msgspec.UNSET,
+    )
+    return await clones.create(ask.core, new, description=ask.description)
+
+
+def operation(ask: Ask, values: Values) -> str:
+    """Give the core's name of what a request does, by which errors are told apart."""
+    if ask.verb is Verb.POST:
+        return "volume.clone" if values.get("clone.is_flexclone") is True else "volume.create"
+    if ask.verb is Verb.DELETE:
+        return "volume.delete"
+    if any(path in values or path in ask.parameters.options for path in _RESTORE):
+        return "volume.restore"
+    return "volume.split" if "clone.split_initiated" in values else "volume.update"
+
+
+def precheck(ask: Ask, values: Values) -> None:
+    """Refuse a restore to nothing before any volume is looked for.
+
+    Manila sends it to all volumes at once to learn whether restoring is
+    possible at all; this code tells it so.
+    """
+    named = [path for path in _RESTORE if path in values or path in ask.parameters.options]
+    if named and not any(ask.parameters.options.get(path, values.get(path)) for path in named):
+        raise WireError(
+            400, "1638515", message="A snapshot must be specified to restore to.", target="restore_to.snapshot.name"
+        )
+
+
+async def modify(ask: Ask, volume: Volume, values: Values) -> Started:
+    """Start a change of a volume: restore, split, or new values."""
+    restore_to = {path: ask.parameters.options.get(path, values.get(path)) for path in _RESTORE}
+    given = {path for path, value in values.items() if not path.startswith("restore_to.")}
+    if any(path in values or path in ask.parameters.options for path in _RESTORE):
+        if given:
+            raise WireError(
+                400, "918251", message="No other field can be set together with a restore.", target=min(given)
+            )
+        return await _restore(ask, volume, restore_to)
+    if "clone.split_initiated" in values:
+        if len(given) > 1:
+            other = min(given - {"clone.split_initiated"})
+            raise WireError(400, "918248", message="No other field can be set together with a split.", target=other)
+        if values["clone.split_initiated"] is not True:
+            raise WireError(
+                400,
+                "918703",
+                message="The specified volume property cannot be changed on this platform. "
+                "A split is done at once and cannot be stopped.",
+                target="clone.split_initiated",
+            )
+        return await clones.split(ask.core, volume.id, description=ask.description)
+    change = await _change(ask, volume, values)
+    return await volumes.update(ask.core, volume.id, change, description=ask.description)
+
+
+async def _restore(ask: Ask, volume: Volume, restore_to: Mapping[str, object]) -> Started:
+    name, uuid = (str(value) if value else None for value in restore_to.values())
+    snapshot = await snapshot_of(ask.core, volume.id, name=name, uuid=uuid, path="restore_to.snapshot")
+    if snapshot is None:
+        raise errors.NotFound(kind="snapshot", ref="")
+    return await volumes.restore(ask.core, volume.id, snapshot.id, description=ask.description, discard_newer=True)
+
+
+async def _change(ask: Ask, volume: Volume, values: Values) -> volumes.VolumeChange:
+    unset = msgspec.UNSET
+    core = ask.core
+    tenant_id = volume.tenant_id
+    path = values.get("nas.path", unset)
+    state = text(values, "state")
+    return volumes.VolumeChange(
+        name=text(values, "name") or unset,
+        size=_size(values, volume.size) if {"size", "space.size"} & values.keys() else unset,
+        state=VolumeState(state) if state else unset,
+        comment=(text(values, "comment") or "") if "comment" in values else unset,
+        labels=_labels(values) if "_tags" in values else unset,
+        junction_path=unset if path is unset else str(path or "") or None,
+        export_policy_id=await export_policy_of(core, values, tenant_id) or unset,
+        snapshot_policy_id=await _snapshot_policy(core_values=values, ask=ask, tenant_id=tenant_id),
+        root=_root(values, volume.root),
+    )
+
+
+async def _snapshot_policy(*, core_values: Values, ask: Ask, tenant_id: UUID) -> UUID | msgspec.UnsetType | None:
+    if not {"snapshot_policy.name", "snapshot_policy.uuid"} & core_values.keys():
+        return msgspec.UNSET
+    return await snapshot_policy_of(ask.core, core_values, tenant_id, fallback="none")
+
+
+def _size(values: Values, default: int) -> int:
+    size, space = values.get("size"), values.get("space.size")
+    if size is not None and space is not None and size != space:
+        raise WireError(400, "262186", message='Fields "size" and "space.size" contradict each other.', target="size")
+    wanted = size if size is not None else space
+    if not isinstance(wanted, int):
+        return default
+    if wanted < SIZE_MIN:
+        raise errors.LimitExceeded(limit="size", value=wanted, minimum=SIZE_MIN)
+    return wanted
+
+
+def _labels(values: Values) -> dict[str, str]:
+    """Read `key:value` tags; the same key with two values would lose one, so it is refused."""
+    labels: dict[str, str] = {}
+    tags = values.get("_tags")
+    for tag in tags if isinstance(tags, list) else ():
+        key, _, value = str(tag).partition(":")
+        if labels.setdefault(key, value) != value:
+            raise WireError(400, "262256", message=f'The tag "{key}" was given with two values.', target="_tags")
+    return labels
+
+
+def _root(values: Values, present: RootDirectory) -> RootDirectory:
+    """Read owner and permissions; the number's decimal digits are the octal ones (755 means rwxr-xr-x)."""
+    mode, uid, gid = (values.get(f"nas.{name}") for name in ("unix_permissions", "uid", "gid"))
+    return RootDirectory(
+        mode=int(str(mode), 8) if mode is not None else present.mode,
+        uid=uid if isinstance(uid, int) else present.uid,
+        gid=gid if isinstance(gid, int) else present.gid,
+    )
