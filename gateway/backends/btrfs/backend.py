@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from gateway.backends.btrfs.opening import Opened, keep_counting, open_pool
 from gateway.backends.btrfs.pool import BtrfsOptions, Pool
 from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.snapshots import Snapshots
-from gateway.backends.btrfs.stream import Receiver, broken_stream, installed, parse_head
+from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream, installed, parse_head
 from gateway.backends.btrfs.volumes import Volumes
 from gateway.backends.worker import Worker
 from gateway.core.backend import (
@@ -34,6 +35,7 @@ from gateway.core.model import LocalPath, RootDirectory, VolumeKind
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S", Sender, Receiver)
 
 _SIZE_MAX = 2**63 - 1
 _SLICE = 128
@@ -52,6 +54,7 @@ class _Session:
         self.replicas = Replicas(self.pool, self.volumes)
         self.replicates = installed()
         self.keys = KeyLocks()
+        self._programs: set[Sender | Receiver] = set()
 
     async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking part in a thread, with the pool still in its place and errors as the core knows them."""
@@ -68,7 +71,23 @@ class _Session:
         async with self.keys.holding(key):
             return await self.run(fn, *args, **kwargs)
 
+    @asynccontextmanager
+    async def running(self, program: S) -> AsyncIterator[S]:
+        """Run a program for a block; it ends with the block, and at the latest with the session."""
+        self._programs.add(program)
+        try:
+            yield program
+        finally:
+            if program in self._programs:
+                await self.worker.run(program.stop)
+                self._programs.discard(program)
+
     async def close(self) -> None:
+        for program in self._programs:
+            program.kill()
+        for program in tuple(self._programs):
+            await self.worker.run(program.stop)
+        self._programs.clear()
         await self.worker.close()
         self.lock.release()
 
@@ -208,12 +227,10 @@ class BtrfsBackend:
 
     async def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
         session = self._session
-        sender = await session.run(session.replicas.sender, volume, snapshot, base)
-        try:
+        started = await session.run(session.replicas.sender, volume, snapshot, base)
+        async with session.running(started) as sender:
             while part := await session.run(sender.read):
                 yield part
-        finally:
-            await session.run(sender.stop)
 
     async def receive(self, spec: VolumeSpec, snapshot: UUID, note: Note, stream: AsyncIterator[bytes]) -> None:
         session = self._session
@@ -230,14 +247,12 @@ class BtrfsBackend:
 
 
 async def _pump(session: _Session, receiver: Receiver, volume: UUID, stream: AsyncIterator[bytes]) -> None:
-    try:
+    async with session.running(receiver):
         begin = await _begin(session, volume, stream)
         await session.run(receiver.write, begin)
         async for part in stream:
             await session.run(receiver.write, part)
         await session.run(receiver.finish)
-    finally:
-        await session.run(receiver.stop)
 
 
 async def _begin(session: _Session, volume: UUID, stream: AsyncIterator[bytes]) -> bytes:

@@ -42,6 +42,7 @@ class Replicas:
             return None
         if self._layout.snapshot(volume, snapshot).exists():
             raise AlreadyExists(kind="snapshot", name=str(snapshot), field="id")
+        self._volumes.present(volume)
         self._passed("begun")
         folder = self._layout.staged(snapshot)
         self._pool.discard(folder)
@@ -67,7 +68,7 @@ class Replicas:
         """Make what was received a snapshot, and its content the volume's."""
         passed = self._passed
         folder, arriving = self._layout.staged(snapshot), self._layout.arriving(spec.id, snapshot)
-        present = self._pool.find_volume(spec.id)
+        present = self._volumes.present(spec.id)
         try:
             self._seal(folder, spec.id, arriving)
             with self._pool.staged(self._layout.staged(spec.id)) as staged:

@@ -101,7 +101,9 @@ class _Program:
             raise
 
     def complaints(self) -> str:
-        """Give what the program wrote to its standard error."""
+        """Give what the program wrote to its standard error; nothing any more after `stop`."""
+        if self._complaints.closed:
+            return ""
         self._complaints.seek(0)
         return self._complaints.read(_COMPLAINTS_MAX).decode(errors="replace")
 
@@ -131,6 +133,10 @@ class Sender:
         if not part and process.wait():
             raise Unavailable(what=self._pool, reason=f"btrfs send: {self._program.complaints().strip()}")
         return part
+
+    def kill(self) -> None:
+        """Make the program end, without waiting for it. Does not block."""
+        self._program.process.kill()
 
     def stop(self) -> None:
         """End the program. Idempotent."""
@@ -166,6 +172,10 @@ class Receiver:
             if text in complaints:
                 raise failure(self._pool)
         raise broken_stream()
+
+    def kill(self) -> None:
+        """Make the program end, without waiting for it. Does not block."""
+        self._program.process.kill()
 
     def stop(self) -> None:
         """End the program. Idempotent."""

@@ -28,7 +28,7 @@ class Volumes:
     # --- making ---
 
     def create(self, spec: VolumeSpec) -> Observed:
-        present = self._present(spec.id)
+        present = self.present(spec.id)
         if present is not None:
             return self.observed(present)
         passed = self._pool.steps("create")
@@ -40,7 +40,7 @@ class Volumes:
             return self._place(staged, sidecar, passed)
 
     def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
-        present = self._present(spec.id)
+        present = self.present(spec.id)
         if present is not None:
             return self.observed(present)
         volume = self._pool.volume(source)
@@ -74,7 +74,8 @@ class Volumes:
         passed("durable")
         return self.observed(self._pool.volume(sidecar.id))
 
-    def _present(self, volume: UUID) -> Volume | None:
+    def present(self, volume: UUID) -> Volume | None:
+        """Give a volume of ours; None when its place is free, AlreadyExists when something else is there."""
         found = self._pool.find_volume(volume)
         if found is None and self._layout.volume(volume).exists():
             raise AlreadyExists(kind="volume", name=str(volume), field="id")
