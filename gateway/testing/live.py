@@ -1,0 +1,181 @@
+"""A real gateway in a process of its own, for clients, crashes and benchmarks: configured, started, killed, started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.server.passwords import hash_password
+
+ACCOUNT = "admin"
+PASSWORD = "correct horse"  # noqa: S105 - of a gateway that lives as long as a test
+READER = "viewer"
+READY_S = 60
+FAULT_FILE = "GATEWAY_TEST_FAULT_FILE"
+
+
+class LiveGateway:
+    """One configured gateway. `start` and `kill` may alternate as often as a test likes; its folder stays.
+
+    Plain HTTP on a free loopback port, embedded catalog, the accounts `admin`
+    and `viewer` (read only). `extra` is TOML appended to the configuration,
+    `pools` the `[backend.*]` tables as TOML.
+    """
+
+    def __init__(self, folder: Path, *, pools: str = "[backend.memory]\n", extra: str = "", tls: bool = False) -> None:
+        self.folder = folder
+        self.url = ""
+        self.log = folder / "gateway.log"
+        self.fault_file = folder / "fault"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        if tls:
+            from gateway.server.tls import write_self_signed  # noqa: PLC0415 - plain gateways need no cryptography
+
+            write_self_signed(folder / "cert.pem", folder / "key.pem", ["127.0.0.1"])
+        lines = 'certificate = "cert.pem"\nkey = "key.pem"\n' if tls else "enabled = false\n"
+        (folder / "config.toml").write_text(
+            f'listen = "127.0.0.1:0"\ndata_dir = "data"\n\n[tls]\n{lines}\n{pools}\n{extra}\n'
+        )
+        # Cheap hashes: tests start many gateways, and this password guards nothing.
+        (folder / "accounts.toml").write_text(
+            "".join(
+                f'[account.{name}]\npassword = "{hash_password(PASSWORD, n=1 << 10)}"\nrole = "{role}"\n'
+                for name, role in ((ACCOUNT, "admin"), (READER, "readonly"))
+            )
+        )
+
+    @property
+    def config(self) -> Path:
+        """Give the configuration file."""
+        return self.folder / "config.toml"
+
+    @property
+    def data(self) -> Path:
+        """Give the data folder, with the catalog."""
+        return self.folder / "data"
+
+    @property
+    def pid(self) -> int:
+        """Give the process id; RuntimeError when it does not run."""
+        if self._process is None:
+            raise RuntimeError("the gateway is not running")
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, environment: Mapping[str, str] | None = None) -> str:
+        """Start and wait until it is ready; give the base URL. RuntimeError with the log's end when it is not."""
+        self.fault_file.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gateway.testing.live", str(self.config)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, FAULT_FILE: str(self.fault_file), **(environment or {})},
+            )
+        stdout = self._process.stdout
+        if stdout is None:
+            raise RuntimeError("no pipe to the gateway")
+        watchdog = threading.Timer(READY_S, self._process.kill)
+        watchdog.start()
+        line = stdout.readline().decode()
+        watchdog.cancel()
+        if not line.startswith("ready "):
+            self._process.wait()
+            raise RuntimeError(f"not ready: {line!r}\n{self.tail()}")
+        self.url = dict(part.split("=", 1) for part in line.split()[1:])["ontap"]
+        return self.url
+
+    def arm(self, point: str) -> None:
+        """Make the running gateway kill itself (SIGKILL) when it next passes the point."""
+        fresh = self.fault_file.with_suffix(".new")
+        fresh.write_text(point)
+        fresh.replace(self.fault_file)
+
+    def kill(self) -> None:
+        """End it with SIGKILL and wait."""
+        if self._process is not None:
+            self._process.kill()
+            self.wait()
+
+    def stop(self) -> int:
+        """End it with SIGTERM; give its exit status."""
+        if self._process is None:
+            return 0
+        if self.alive:
+            self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self, timeout_s: float = 60) -> int:
+        """Wait for its end; give its exit status (negative: the signal)."""
+        if self._process is None:
+            return 0
+        status = self._process.wait(timeout_s)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+        return status
+
+    def tail(self, lines: int = 40) -> str:
+        """Give the last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+@contextlib.contextmanager
+def live_gateway(folder: Path, **options: Any) -> Iterator[LiveGateway]:
+    """Give a started gateway; it is stopped (killed when it will not) at the end."""
+    gateway = LiveGateway(folder, **options)
+    gateway.start()
+    try:
+        yield gateway
+    finally:
+        try:
+            gateway.stop()
+        except subprocess.TimeoutExpired:
+            gateway.kill()
+            raise
+
+
+class FileFault:
+    """A fault hook that kills this process at the point named in a file, so that a test arms it while it runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+
+    def __call__(self, point: str) -> None:
+        """Pass a point."""
+        if not os.path.exists(self._path):  # noqa: PTH110 - passed often
+            return
+        if Path(self._path).read_text() == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(config: str) -> None:
+    """Serve a configuration, with the fault hook when the environment names its file."""
+    from gateway.config import load  # noqa: PLC0415 - the test's side of this module needs no server
+    from gateway.server.app import serve  # noqa: PLC0415
+    from gateway.server.drivers import EXPORTERS, driver_options  # noqa: PLC0415
+
+    settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS)
+
+    def announce(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+    asyncio.run(serve(settings, announce=announce, fault=FileFault(Path(os.environ[FAULT_FILE]))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
