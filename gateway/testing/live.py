@@ -1,4 +1,4 @@
-"""A real gateway in a process of its own, for clients, crashes and benchmarks: configured, started, killed, started again."""
+"""A real gateway in a process of its own, for clients, crashes and benchmarks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.core.model import utc_now
 from gateway.server.passwords import hash_password
 
 ACCOUNT = "admin"
@@ -40,7 +41,7 @@ class LiveGateway:
         if tls:
             from gateway.server.tls import write_self_signed  # noqa: PLC0415 - plain gateways need no cryptography
 
-            write_self_signed(folder / "cert.pem", folder / "key.pem", ["127.0.0.1"])
+            write_self_signed(folder / "cert.pem", folder / "key.pem", ["127.0.0.1"], now=utc_now())
         lines = 'certificate = "cert.pem"\nkey = "key.pem"\n' if tls else "enabled = false\n"
         (folder / "config.toml").write_text(
             f'listen = "127.0.0.1:0"\ndata_dir = "data"\n\n[tls]\n{lines}\n{pools}\n{extra}\n'
