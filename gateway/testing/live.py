@@ -41,7 +41,9 @@ class LiveGateway:
         if tls:
             from gateway.server.tls import write_self_signed  # noqa: PLC0415 - plain gateways need no cryptography
 
-            write_self_signed(folder / "cert.pem", folder / "key.pem", ["127.0.0.1"], now=utc_now())
+            write_self_signed(
+                certificate=folder / "cert.pem", key=folder / "key.pem", names=(), now=utc_now(), overwrite=True
+            )
         lines = 'certificate = "cert.pem"\nkey = "key.pem"\n' if tls else "enabled = false\n"
         (folder / "config.toml").write_text(
             f'listen = "127.0.0.1:0"\ndata_dir = "data"\n\n[tls]\n{lines}\n{pools}\n{extra}\n'
