@@ -332,7 +332,10 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
-        raise given_twice(next(name for name, _ in pairs if name in seen or seen.add(name)), "262282")  # type: ignore[func-returns-value]
+        for name, _ in pairs:
+            if name in seen:
+                raise given_twice(shorten(name), "262282")
+            seen.add(name)
     return found
 
 

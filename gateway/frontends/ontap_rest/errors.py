@@ -52,8 +52,8 @@ def unexpected(name: str) -> WireError:
 
 def invalid(field: str, value: str, hint: str) -> WireError:
     """Give the refusal of a value; `hint` says what would be right."""
-    message = f'The value "{shorten(value)}" is invalid for field "{shorten(field)}" (<{hint}>)'
-    return WireError(400, "262197", message=message, target=shorten(field))
+    message = f'The value "{shorten(value)}" is invalid for field "{field}" (<{hint}>)'
+    return WireError(400, "262197", message=message, target=field)
 
 
 def out_of_range(field: str, value: str, hint: str) -> WireError:
@@ -64,7 +64,7 @@ def out_of_range(field: str, value: str, hint: str) -> WireError:
 
 def given_twice(field: str, code: str = "262188") -> WireError:
     """Give the refusal of a repeated parameter (262188) or property (262282)."""
-    return WireError(400, code, message=f'Field "{shorten(field)}" was given twice', target=shorten(field))
+    return WireError(400, code, message=f'Field "{field}" was given twice', target=field)
 
 
 def not_settable(field: str) -> WireError:

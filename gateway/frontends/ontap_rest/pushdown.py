@@ -327,6 +327,9 @@ def _translate(resource: str, node: Node, available: Collection[str]) -> Filter 
             return None
         return core.And(whole) if isinstance(node, AllOf) else core.Or(whole)
     if isinstance(node, Not):
+        constant = CONSTANTS.get(resource, {}).get(node.term.path)
+        if constant is not None:
+            return core.NONE if satisfied(node.term, constant) else core.ALL
         inner = _leaf(resource, node.term, available)
         unset = _leaf(resource, Unset(node.term.path), available)
         return None if inner is None or unset is None else core.And((core.Not(inner), core.Not(unset)))

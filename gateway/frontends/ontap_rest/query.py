@@ -221,7 +221,7 @@ def _boolean(name: str, value: str) -> bool:
 
 def _count(name: str, value: str) -> int:
     low, high = COUNT_CONTROLS[name]
-    number = int(value) if value.isascii() and value.isdecimal() and len(value) < len(str(high)) else -1
+    number = int(value) if value.isascii() and value.isdecimal() and len(value) <= len(str(high)) else -1
     if not low <= number <= high:
         raise invalid(name, value, f"integer, {low}..{high}" if high == TIMEOUT_MAX_S else f"integer, at least {low}")
     return min(number, PAGE_MAX) if name == "max_records" else number
