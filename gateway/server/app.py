@@ -17,8 +17,8 @@ from gateway.core.backend import FaultHook, no_fault
 from gateway.core.capability import FLAGS, OPERATIONS, CapabilityMismatch
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
-from gateway.core.reconcile import Finding
 from gateway.core.rebuild import rebuild as rebuild_catalog
+from gateway.core.reconcile import Finding
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
@@ -29,7 +29,7 @@ from gateway.server.assembly import (
     make_exporter,
 )
 from gateway.server.auth import Accounts
-from gateway.server.duties import duties, perform
+from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
 from gateway.server.tls import load_context, server_context
 from gateway.server.watch import Watch
@@ -48,7 +48,8 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(settings: Settings, *, announce: Announce = print, fault: FaultHook = no_fault) -> None:
     """Run every configured door until SIGTERM or SIGINT; one `ready` line goes to `announce`.
 
-    SIGHUP reads accounts and certificates again. ConfigError when accounts or
+    SIGHUP reads accounts and certificates again, SIGUSR1 compares catalog and
+    substrates now. ConfigError when accounts or
     certificate cannot be used; OSError when an address cannot be had.
     """
     stopping = asyncio.Event()
@@ -57,16 +58,18 @@ async def serve(settings: Settings, *, announce: Announce = print, fault: FaultH
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         loop.add_signal_handler(signal.SIGHUP, doors.reload)
+        loop.add_signal_handler(signal.SIGUSR1, doors.reconcile)
         announce(f"ready {' '.join(f'{name}={address}' for name, address in doors.addresses.items())}")
         await stopping.wait()
 
 
 class Doors:
-    """The open doors of a running gateway."""
+    """The open doors of a running gateway, and what a signal makes it do."""
 
-    def __init__(self, addresses: dict[str, str], reload: Callable[[], None]) -> None:
+    def __init__(self, addresses: dict[str, str], *, reload: Callable[[], None], reconcile: Callable[[], None]) -> None:
         self.addresses = addresses
         self.reload = reload
+        self.reconcile = reconcile
 
 
 @asynccontextmanager
@@ -103,13 +106,21 @@ async def running(settings: Settings, *, fault: FaultHook = no_fault) -> AsyncIt
         stack.push_async_callback(listener.stop)
         tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house)]
         tasks.append(asyncio.create_task(sample_loop_lag(metrics), name="loop_lag"))
+
+        def reconcile() -> None:
+            tasks.append(asyncio.create_task(once(house.reconcile, observer), name="reconcile"))
+
         stack.push_async_callback(_cancel, tasks)
         # What lives as long as the process is not worth looking at in every collection.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GENERATION_0, 20, 100)
         scheme = "https" if tls else "http"
-        yield Doors({"ontap": f"{scheme}://{listener.address}"}, lambda: _reload(settings, accounts, tls, observer))
+        yield Doors(
+            {"ontap": f"{scheme}://{listener.address}"},
+            reload=lambda: _reload(settings, accounts, tls, observer),
+            reconcile=reconcile,
+        )
 
 
 def _reload(settings: Settings, accounts: Accounts, tls: object, observer: Observer) -> None:

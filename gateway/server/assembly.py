@@ -100,7 +100,7 @@ def make_exporter(settings: Settings, fault: FaultHook) -> Exporter | None:
     options = settings.export.get("nfs")
     if options is None:
         return None
-    return NfsExporter(cast(NfsOptions, options), state_directory(settings), fault=fault)
+    return NfsExporter(cast("NfsOptions", options), state_directory(settings), fault=fault)
 
 
 def state_directory(settings: Settings) -> Path:

@@ -26,7 +26,7 @@ class Driver(Protocol):
 
 def drivers() -> dict[str, Driver]:
     """Give every installed backend by driver name."""
-    return {point.name: cast(Driver, point.load()) for point in entry_points(group=GROUP)}
+    return {point.name: cast("Driver", point.load()) for point in entry_points(group=GROUP)}
 
 
 def driver_options() -> dict[str, type[msgspec.Struct]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from uuid import uuid4
 
 import msgspec
 
@@ -16,12 +17,17 @@ _LEASED = "duties"
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
-    """Something done every `every_s` seconds; `alone`: by one process of those that share the catalog."""
+    """Something done every `every_s` seconds.
+
+    `alone`: by one process of those that share the catalog. `at_once`: the
+    first time is right after the start.
+    """
 
     name: str
     every_s: float
     act: Callable[[], Awaitable[object]]
     alone: bool = False
+    at_once: bool = False
 
 
 def duties(house: House) -> Sequence[Duty]:
@@ -41,21 +47,33 @@ def duties(house: House) -> Sequence[Duty]:
     return (
         Duty(name="open_pools", every_s=15, act=open_closed),
         Duty(name="resettle", every_s=15, act=house.core.changes.resettle),
-        Duty(name="exports", every_s=60, act=house.converge_exports),
+        Duty(name="exports", every_s=60, act=house.converge_exports, at_once=True),
         Duty(name="pool_space", every_s=30, act=sample, alone=True),
-        Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True),
+        Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),
         Duty(name="forget_jobs", every_s=600, act=forget, alone=True),
     )
 
 
 async def perform(duty: Duty, house: House, observer: Observer) -> None:
-    """Perform a duty for ever. One that fails is logged and tried again at its next time."""
-    while True:
+    """Perform a duty for ever."""
+
+    async def act() -> object:
+        if duty.alone and not await house.core.catalog.acquire_lease(_LEASED):
+            return None
+        return await duty.act()
+
+    if not duty.at_once:
         await asyncio.sleep(duty.every_s)
-        try:
-            if not duty.alone or await house.core.catalog.acquire_lease(_LEASED):
-                await duty.act()
-        except errors.GatewayError as error:
-            observer.event("duty_failed", duty=duty.name, error=str(error))
-        except Exception as error:  # noqa: BLE001 - a defect in one duty must not end the others
-            observer.defect(duty.name, error)
+    while True:
+        await once(act, observer)
+        await asyncio.sleep(duty.every_s)
+
+
+async def once(act: Callable[[], Awaitable[object]], observer: Observer) -> None:
+    """Do something whose failure is logged and must not end anything else."""
+    try:
+        await act()
+    except errors.GatewayError as error:
+        observer.event("duty_failed", duty=getattr(act, "__qualname__", ""), error=str(error))
+    except Exception as error:  # noqa: BLE001 - a defect in one duty must not end the others
+        observer.defect(uuid4().hex, error)
