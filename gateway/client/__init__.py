@@ -14,7 +14,7 @@ Everything that fails raises `ClientError`.
 
 from __future__ import annotations
 
-from gateway.client import jobs, policies, pools, snapshots, volumes
+from gateway.client import jobs, policies, pools, snapshots, tenants, volumes
 from gateway.client.carriers import AsyncClient, Client
 from gateway.client.flows import Flow, Listing, Progress
 from gateway.client.records import Handle, Job, Policy, Pool, Snapshot, Volume
@@ -37,5 +37,6 @@ __all__ = [
     "policies",
     "pools",
     "snapshots",
+    "tenants",
     "volumes",
 ]

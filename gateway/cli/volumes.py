@@ -1,0 +1,257 @@
+"""`gateway volume ...` and `gateway clone ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from gateway.cli.session import Session, Size, connected, human
+from gateway.client import Volume, volumes
+
+_COLUMNS: Sequence[tuple[str, Callable[[Volume], object]]] = (
+    ("NAME", lambda volume: volume.name),
+    ("TENANT", lambda volume: volume.svm.name),
+    ("POOL", lambda volume: ",".join(pool.name for pool in volume.aggregates)),
+    ("SIZE", lambda volume: human(volume.size)),
+    ("USED", lambda volume: human(volume.space.used)),
+    ("STATE", lambda volume: volume.state),
+    ("PATH", lambda volume: volume.nas.path or "-"),
+)
+_CLONE_COLUMNS: Sequence[tuple[str, Callable[[Volume], object]]] = (
+    *_COLUMNS,
+    ("PARENT", lambda volume: volume.clone.parent_volume.name or "-"),
+    ("SNAPSHOT", lambda volume: volume.clone.parent_snapshot.name or "-"),
+)
+
+_tenant = click.option("--tenant", envvar="GATEWAY_TENANT", help="Tenant (SVM); needed when there are several.")
+_name = click.argument("name")
+_path = click.option("--path", help="Mount it at this junction path.")
+_policy = click.option("--export-policy", help="Export policy that decides who may reach it.")
+_comment = click.option("--comment", default="", help="Any text.")
+
+
+@click.group()
+def volume() -> None:
+    """Volumes."""
+
+
+@click.group()
+def clone() -> None:
+    """Writable copies of volumes and snapshots."""
+
+
+@volume.command("list")
+@_tenant
+@connected
+def list_volumes(session: Session, *, tenant: str | None) -> None:
+    """List volumes."""
+    session.print_all(session.each(volumes.every(tenant=tenant)), _COLUMNS)
+
+
+@clone.command("list")
+@_tenant
+@connected
+def list_clones(session: Session, *, tenant: str | None) -> None:
+    """List the volumes that are clones."""
+    session.print_all(session.each(volumes.every(tenant=tenant, clones_only=True)), _CLONE_COLUMNS)
+
+
+@click.command("show")
+@_name
+@_tenant
+@connected
+def show(session: Session, *, name: str, tenant: str | None) -> None:
+    """Show one."""
+    session.print_one(session.run(volumes.show(name, tenant=tenant)))
+
+
+@click.command("delete")
+@_name
+@_tenant
+@connected
+def delete(session: Session, *, name: str, tenant: str | None) -> None:
+    """Delete one, with its snapshots."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    session.run(volumes.delete(found.uuid, progress=session.progress))
+
+
+@volume.command("create")
+@_name
+@click.option("--size", type=Size(), required=True, help="Bytes, or such as 10G.")
+@click.option("--pool", help="Pool; needed when there are several.")
+@_tenant
+@_path
+@_policy
+@_comment
+@connected
+def create_volume(
+    session: Session,
+    *,
+    name: str,
+    size: int,
+    pool: str | None,
+    tenant: str | None,
+    path: str | None,
+    export_policy: str | None,
+    comment: str,
+) -> None:
+    """Make a volume."""
+    made = volumes.create(
+        name,
+        tenant=session.only_tenant(tenant),
+        pool=session.only_pool(pool),
+        size=size,
+        comment=comment,
+        path=path,
+        export_policy=export_policy,
+        progress=session.progress,
+    )
+    session.print_one(session.run(made))
+
+
+@clone.command("create")
+@_name
+@click.option("--from", "parent", required=True, help="Volume to copy.")
+@click.option("--snapshot", help="Copy the volume as this snapshot has it, not as it is now.")
+@_tenant
+@_path
+@_policy
+@_comment
+@connected
+def create_clone(
+    session: Session,
+    *,
+    name: str,
+    parent: str,
+    snapshot: str | None,
+    tenant: str | None,
+    path: str | None,
+    export_policy: str | None,
+    comment: str,
+) -> None:
+    """Make a clone."""
+    made = volumes.clone(
+        name,
+        tenant=session.only_tenant(tenant),
+        parent=parent,
+        snapshot=snapshot,
+        comment=comment,
+        path=path,
+        export_policy=export_policy,
+        progress=session.progress,
+    )
+    session.print_one(session.run(made))
+
+
+@volume.command()
+@_name
+@_tenant
+@connected
+def access(session: Session, *, name: str, tenant: str | None) -> None:
+    """Show every way to a volume's bytes."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    session.print_all(
+        session.run(volumes.access(found.uuid)),
+        (
+            ("KIND", lambda handle: handle.kind),
+            ("ADDRESS", lambda handle: handle.address or "-"),
+            ("PORT", lambda handle: handle.port or "-"),
+            ("PATH", lambda handle: handle.path or "-"),
+            ("VERSION", lambda handle: handle.version or "-"),
+            ("ACCESS", lambda handle: "read only" if handle.read_only else "read and write"),
+        ),
+    )
+
+
+@volume.command()
+@_name
+@click.argument("size", type=Size())
+@_tenant
+@connected
+def resize(session: Session, *, name: str, size: int, tenant: str | None) -> None:
+    """Give a volume another size."""
+    _patch(session, name, tenant, {"size": size})
+
+
+@volume.command()
+@_name
+@click.argument("new_name")
+@_tenant
+@connected
+def rename(session: Session, *, name: str, new_name: str, tenant: str | None) -> None:
+    """Give a volume another name."""
+    _patch(session, name, tenant, {"name": new_name})
+
+
+@volume.command()
+@_name
+@click.argument("path")
+@_policy
+@_tenant
+@connected
+def mount(session: Session, *, name: str, path: str, export_policy: str | None, tenant: str | None) -> None:
+    """Mount a volume at a junction path, so that it is exported."""
+    nas: dict[str, Any] = {"path": path}
+    if export_policy is not None:
+        nas["export_policy"] = {"name": export_policy}
+    _patch(session, name, tenant, {"nas": nas})
+
+
+@volume.command()
+@_name
+@_tenant
+@connected
+def unmount(session: Session, *, name: str, tenant: str | None) -> None:
+    """Take a volume's junction path away."""
+    _patch(session, name, tenant, {"nas": {"path": ""}})
+
+
+@volume.command()
+@_name
+@_tenant
+@connected
+def online(session: Session, *, name: str, tenant: str | None) -> None:
+    """Bring a volume online."""
+    _patch(session, name, tenant, {"state": "online"})
+
+
+@volume.command()
+@_name
+@_tenant
+@connected
+def offline(session: Session, *, name: str, tenant: str | None) -> None:
+    """Take a volume offline."""
+    _patch(session, name, tenant, {"state": "offline"})
+
+
+@volume.command()
+@_name
+@click.argument("snapshot")
+@_tenant
+@connected
+def restore(session: Session, *, name: str, snapshot: str, tenant: str | None) -> None:
+    """Bring back the content that a snapshot has."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    session.print_one(session.run(volumes.restore(found.uuid, snapshot, progress=session.progress)))
+
+
+@clone.command()
+@_name
+@_tenant
+@connected
+def split(session: Session, *, name: str, tenant: str | None) -> None:
+    """Make a clone independent of its parent."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    session.print_one(session.run(volumes.split(found.uuid, progress=session.progress)))
+
+
+for _group in (volume, clone):
+    _group.add_command(show)
+    _group.add_command(delete)
+
+
+def _patch(session: Session, name: str, tenant: str | None, values: Mapping[str, Any]) -> None:
+    found = session.run(volumes.show(name, tenant=tenant))
+    session.print_one(session.run(volumes.patch(found.uuid, values, progress=session.progress)))
