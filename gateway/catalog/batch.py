@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -27,14 +28,20 @@ class _Statements(msgspec.Struct, frozen=True):
 def apply_batch(connection: sqlite3.Connection, batch: Batch) -> dict[UUID, Record]:
     """Write everything in order and give the records put, by id; raises at the first that cannot be."""
     written: dict[UUID, Record] = {}
+    added: Counter[str] = Counter()
     sql = "UPDATE revision SET value = value + ? RETURNING value"
     ((last,),) = connection.execute(sql, (len(batch.writes),)).fetchall()
     for revision, write in enumerate(batch.writes, last - len(batch.writes) + 1):
         if isinstance(write, Put):
             written[write.record.id] = _put(connection, write.record, revision)
+            added[table_of(type(write.record)).kind] += write.record.revision == 0
         else:
             _drop(connection, write.record)
             written.pop(write.record.id, None)
+            added[table_of(type(write.record)).kind] -= 1
+    # Not by triggers: with them SQLite keeps a journal per statement, which costs more than the statement.
+    changes = [(count, kind) for kind, count in added.items() if count]
+    connection.executemany("UPDATE record_count SET value = value + ? WHERE kind = ?", changes)
     return written
 
 

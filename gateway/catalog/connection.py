@@ -11,8 +11,8 @@ from pathlib import Path
 from gateway.core.errors import Unavailable
 
 _BUSY_S = 15.0
-_STATEMENTS = 512
-_WRITER_PRAGMAS = ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -8000", "journal_size_limit = 67108864")
+_STATEMENTS = 256
+_WRITER_PRAGMAS = ("synchronous = FULL", "cache_size = -8000", "journal_size_limit = 67108864")
 _READER_PRAGMAS = ("query_only = ON", "cache_size = -8000")
 
 
@@ -45,19 +45,26 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open for reading; the file must exist and be migrated."""
-    connection = _connect(path)
+    """Open for short reads on the event loop: keeps statements, never waits for a lock."""
+    connection = _connect(path, busy_s=0)
     _set(connection, _READER_PRAGMAS)
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect_scanner(path: Path) -> sqlite3.Connection:
+    """Open for the reads that take their time; keeps no statements, which may be large and rare."""
+    connection = _connect(path, statements=0)
+    _set(connection, _READER_PRAGMAS)
+    return connection
+
+
+def _connect(path: Path, *, busy_s: float = _BUSY_S, statements: int = _STATEMENTS) -> sqlite3.Connection:
     return sqlite3.connect(
         path,
-        timeout=_BUSY_S,
+        timeout=busy_s,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=_STATEMENTS,
+        cached_statements=statements,
     )
 
 

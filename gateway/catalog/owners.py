@@ -46,11 +46,7 @@ class Owners:
         fcntl.flock(self._held, fcntl.LOCK_EX)
 
     def lives(self, owner: str) -> bool:
-        """Tell whether that owner's process runs and has its catalog open.
-
-        The check takes the lock for an instant: run checks one at a time,
-        within the catalog's write transaction or `opening`.
-        """
+        """Tell whether that owner's process runs and has its catalog open."""
         if "/" in owner or "\0" in owner:
             return False
         try:
@@ -58,7 +54,8 @@ class Owners:
         except OSError:
             return False
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, so that two who ask at once do not take each other for the owner.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:

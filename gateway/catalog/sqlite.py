@@ -1,18 +1,15 @@
 """The catalog on one SQLite file, shared by any number of processes of one host.
 
-Reads run on the event loop through one long-lived connection, because a point
-read or a page is shorter than a hop to a thread; one that turns out to be
-longer is abandoned and repeated in a thread of its own. Writes go through the
-`Writer`.
+Reads go through the `Reader`, on the event loop because a point read or a page
+is shorter than a hop to a thread. Writes go through the `Writer`, one thread
+that commits in groups.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,9 +18,10 @@ import msgspec
 
 from gateway.catalog.batch import apply_batch
 from gateway.catalog.compile import PagePlan, count_statement, plan_page
-from gateway.catalog.connection import connect_reader, connect_writer, translated
+from gateway.catalog.connection import connect_writer, translated
 from gateway.catalog.cursor import decode_cursor, encode_cursor
 from gateway.catalog.owners import Owners
+from gateway.catalog.reader import Reader, Row
 from gateway.catalog.tables import TABLES, R, SqlValue, table_of
 from gateway.catalog.writer import Writer
 from gateway.core.backend import FaultHook, no_fault
@@ -34,13 +32,10 @@ from gateway.core.query import Filter, Query
 
 T = TypeVar("T")
 Owned = TypeVar("Owned", Intent, Job)
-Row = tuple[Any, ...]
 
 # A page of 1,000, and the row that tells whether there is more.
 _SLICE = 1_001
 _IDS = 256
-_BUDGET_S = 0.005
-_INSTRUCTIONS = 5_000
 _UNFINISHED = "state IN ('queued', 'running', 'paused')"
 
 
@@ -49,12 +44,10 @@ class SqliteCatalog:
 
     def __init__(self, path: Path, *, fault: FaultHook = no_fault) -> None:
         self._path = path
+        self._fault = fault
         self._owners = Owners(path.parent / "owners")
-        self._writer = Writer(self._open_store, fault)
-        self._reader: sqlite3.Connection | None = None
-        self._scanner: sqlite3.Connection | None = None
-        self._scans = ThreadPoolExecutor(1, thread_name_prefix="catalog-scan")
-        self._deadline = 0.0
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
         self._seen: tuple[int, int] = (-1, 0)
         self._gets: Mapping[type[Any], str] = {
             kind: f"SELECT doc FROM {table.kind} WHERE id = ?"  # noqa: S608 - names come from tables.py
@@ -63,22 +56,25 @@ class SqliteCatalog:
 
     async def open(self) -> None:
         """Create or migrate the store and register this process as an owner."""
+        writer = Writer(self._open_store, self._fault)
         with translated():
-            await self._writer.start()
-            self._reader = connect_reader(self._path)
-            self._scanner = connect_reader(self._path)
-        self._reader.set_progress_handler(self._overdue, _INSTRUCTIONS)
+            await writer.start()
+            try:
+                self._reader = Reader(self._path)
+            except BaseException:
+                await writer.close()
+                self._owners.resign()
+                raise
+        self._writer = writer
+        self._seen = (-1, 0)
 
     async def close(self) -> None:
         """Finish pending commits. Idempotent."""
-        await self._writer.close()
-        if self._scanner is not None:
-            self._scanner.interrupt()
-        self._scans.shutdown(cancel_futures=True)
-        for connection in (self._scanner, self._reader):
-            if connection is not None:
-                connection.close()
-        self._scanner = self._reader = None
+        if self._writer is not None:
+            await self._writer.close()
+        reader, self._reader, self._writer = self._reader, None, None
+        if reader is not None:
+            await reader.close()
         self._owners.resign()
 
     @property
@@ -89,7 +85,7 @@ class SqliteCatalog:
     @property
     def transactions(self) -> int:
         """How many transactions this process committed; with group commit fewer than its commits."""
-        return self._writer.transactions
+        return 0 if self._writer is None else self._writer.transactions
 
     async def get(self, kind: type[R], record_id: UUID) -> R | None:
         """Give one record by id."""
@@ -199,7 +195,7 @@ class SqliteCatalog:
         return connection
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._reader is None:
+        if self._writer is None:
             raise Unavailable(what="catalog", reason="not open")
         return await self._writer.run(work)
 
@@ -212,20 +208,9 @@ class SqliteCatalog:
         return rows
 
     async def _fetch(self, sql: str, parameters: tuple[SqlValue, ...] = ()) -> list[Row]:
-        if self._reader is None or self._scanner is None:
+        if self._reader is None:
             raise Unavailable(what="catalog", reason="not open")
-        self._deadline = time.monotonic() + _BUDGET_S
-        with translated():
-            try:
-                return self._reader.execute(sql, parameters).fetchall()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                    raise
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._scans, _fetch_all, self._scanner, sql, parameters)
-
-    def _overdue(self) -> bool:
-        return time.monotonic() > self._deadline
+        return await self._reader.fetch(sql, parameters)
 
     def _take_lease(self, connection: sqlite3.Connection, name: str) -> bool:
         rows = connection.execute("SELECT owner FROM lease WHERE name = ?", (name,)).fetchall()
@@ -253,7 +238,3 @@ class SqliteCatalog:
         mine = [msgspec.structs.replace(table.decoder.decode(doc), owner=self.owner) for doc in docs]
         written = apply_batch(connection, put(*mine))
         return [msgspec.structs.replace(record, revision=written[record.id].revision) for record in mine]
-
-
-def _fetch_all(connection: sqlite3.Connection, sql: str, parameters: tuple[SqlValue, ...]) -> list[Row]:
-    return connection.execute(sql, parameters).fetchall()

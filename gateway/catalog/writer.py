@@ -31,7 +31,7 @@ class _Work(msgspec.Struct, frozen=True):
 
 
 class _Failure(msgspec.Struct, frozen=True):
-    error: Exception
+    error: BaseException
 
 
 class Writer:
@@ -72,7 +72,7 @@ class Writer:
     def _serve(self) -> None:
         try:
             connection = self._connect()
-        except Exception as error:  # noqa: BLE001 - handed to the caller of start
+        except BaseException as error:  # noqa: BLE001 - handed to the caller of start
             self._tell([(self._ready, _Failure(error)), (self._ended, None)])
             return
         self._tell([(self._ready, None)])
@@ -109,7 +109,7 @@ class Writer:
             connection.execute("COMMIT")
             self.transactions += 1
             self._fault("catalog.commit.durable")
-        except Exception as error:  # noqa: BLE001 - the thread must survive; every caller gets the error
+        except BaseException as error:  # noqa: BLE001 - the thread must survive; every caller gets the error
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -136,7 +136,7 @@ def _attempt(connection: sqlite3.Connection, work: _Work) -> Any:
     return result
 
 
-def _failure(error: Exception) -> _Failure:
+def _failure(error: BaseException) -> _Failure:
     if isinstance(error, sqlite3.Error | OSError):
         translated = unavailable(error)
         translated.__cause__ = error

@@ -219,6 +219,15 @@ async def test_not_open(tmp_path: Path) -> None:
     await catalog.close()
 
 
+async def test_opened_again(catalog: SqliteCatalog) -> None:
+    (record,) = await stored(catalog, volume("v"))
+    owner = catalog.owner
+    await catalog.close()
+    await catalog.open()
+    assert catalog.owner != owner
+    assert await catalog.get(Volume, record.id) == record
+
+
 async def test_many_open_at_once(tmp_path: Path) -> None:
     catalogs = [SqliteCatalog(tmp_path / "catalog.sqlite") for _ in range(5)]
     await asyncio.gather(*(catalog.open() for catalog in catalogs))

@@ -9,6 +9,7 @@ CREATE TABLE sequence (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WI
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE lease (name TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
+-- Kept by the writer in the transaction that adds or removes records.
 CREATE TABLE record_count (kind TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO record_count VALUES
     ('tenant', 0), ('pool', 0), ('volume', 0), ('snapshot', 0),
@@ -25,12 +26,6 @@ CREATE TABLE tenant (
 ) STRICT;
 CREATE UNIQUE INDEX tenant_name ON tenant (name);
 CREATE INDEX tenant_created ON tenant (created, id);
-CREATE TRIGGER tenant_added AFTER INSERT ON tenant BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'tenant';
-END;
-CREATE TRIGGER tenant_removed AFTER DELETE ON tenant BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'tenant';
-END;
 
 CREATE TABLE pool (
     id BLOB PRIMARY KEY NOT NULL,
@@ -48,12 +43,6 @@ CREATE TABLE pool (
     doc TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX pool_name ON pool (name);
-CREATE TRIGGER pool_added AFTER INSERT ON pool BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'pool';
-END;
-CREATE TRIGGER pool_removed AFTER DELETE ON pool BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'pool';
-END;
 
 CREATE TABLE volume (
     id BLOB PRIMARY KEY NOT NULL,
@@ -96,12 +85,6 @@ CREATE INDEX volume_export_policy ON volume (export_policy_id) WHERE export_poli
 CREATE INDEX volume_snapshot_policy ON volume (snapshot_policy_id) WHERE snapshot_policy_id IS NOT NULL;
 CREATE INDEX volume_origin_volume ON volume (origin_volume_id) WHERE origin_volume_id IS NOT NULL;
 CREATE INDEX volume_origin_snapshot ON volume (origin_snapshot_id) WHERE origin_snapshot_id IS NOT NULL;
-CREATE TRIGGER volume_added AFTER INSERT ON volume BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'volume';
-END;
-CREATE TRIGGER volume_removed AFTER DELETE ON volume BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'volume';
-END;
 
 CREATE TABLE volume_label (
     volume_id BLOB NOT NULL,
@@ -132,12 +115,6 @@ CREATE INDEX snapshot_name ON snapshot (name, id);
 CREATE INDEX snapshot_created ON snapshot (created, id);
 CREATE INDEX snapshot_tenant ON snapshot (tenant_id, name, id);
 CREATE INDEX snapshot_pool ON snapshot (pool_id, name, id);
-CREATE TRIGGER snapshot_added AFTER INSERT ON snapshot BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'snapshot';
-END;
-CREATE TRIGGER snapshot_removed AFTER DELETE ON snapshot BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'snapshot';
-END;
 
 CREATE TABLE export_policy (
     id BLOB PRIMARY KEY NOT NULL,
@@ -152,12 +129,6 @@ CREATE TABLE export_policy (
 CREATE UNIQUE INDEX export_policy_number ON export_policy (number);
 CREATE UNIQUE INDEX export_policy_tenant_name ON export_policy (tenant_id, name);
 CREATE INDEX export_policy_name ON export_policy (name, id);
-CREATE TRIGGER export_policy_added AFTER INSERT ON export_policy BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'export_policy';
-END;
-CREATE TRIGGER export_policy_removed AFTER DELETE ON export_policy BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'export_policy';
-END;
 
 CREATE TABLE snapshot_policy (
     id BLOB PRIMARY KEY NOT NULL,
@@ -172,12 +143,6 @@ CREATE TABLE snapshot_policy (
 ) STRICT;
 CREATE UNIQUE INDEX snapshot_policy_tenant_name ON snapshot_policy (coalesce(tenant_id, x''), name);
 CREATE INDEX snapshot_policy_name ON snapshot_policy (name, id);
-CREATE TRIGGER snapshot_policy_added AFTER INSERT ON snapshot_policy BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'snapshot_policy';
-END;
-CREATE TRIGGER snapshot_policy_removed AFTER DELETE ON snapshot_policy BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'snapshot_policy';
-END;
 
 CREATE TABLE job (
     id BLOB PRIMARY KEY NOT NULL,
@@ -195,12 +160,6 @@ CREATE TABLE job (
 CREATE INDEX job_created ON job (created, id);
 CREATE INDEX job_target ON job (target_id, created, id) WHERE target_id IS NOT NULL;
 CREATE INDEX job_unfinished ON job (owner) WHERE state IN ('queued', 'running', 'paused');
-CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'job';
-END;
-CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'job';
-END;
 
 CREATE TABLE intent (
     id BLOB PRIMARY KEY NOT NULL,
@@ -215,12 +174,6 @@ CREATE TABLE intent (
 CREATE INDEX intent_owner ON intent (owner);
 CREATE INDEX intent_job ON intent (job_id);
 CREATE INDEX intent_created ON intent (created, id);
-CREATE TRIGGER intent_added AFTER INSERT ON intent BEGIN
-    UPDATE record_count SET value = value + 1 WHERE kind = 'intent';
-END;
-CREATE TRIGGER intent_removed AFTER DELETE ON intent BEGIN
-    UPDATE record_count SET value = value - 1 WHERE kind = 'intent';
-END;
 
 CREATE TABLE intent_key (
     key BLOB PRIMARY KEY NOT NULL,
