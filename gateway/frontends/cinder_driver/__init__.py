@@ -1,0 +1,1 @@
+"""The driver that OpenStack Cinder loads. Not there yet."""

@@ -1,0 +1,1 @@
+"""The libStorage door (REX-Ray). Not served yet."""

@@ -1,0 +1,1 @@
+"""The openstorage door (gRPC and REST). Not served yet."""
