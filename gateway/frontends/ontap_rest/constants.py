@@ -8,6 +8,9 @@ measured belongs here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from gateway.frontends.ontap_rest.scalars import Scalar
 
@@ -131,13 +134,22 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
 """The same for paths that no record shows, but that a body may confirm."""
 
 
-def nested(resource: str) -> dict[str, object]:
-    """Give a resource's constants as a fresh tree of dicts, ready to be filled with a record's own values."""
-    tree: dict[str, object] = {}
-    for path, value in CONSTANTS.get(resource, {}).items():
+def _nested(values: Mapping[str, Scalar]) -> bytes:
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
         *parents, leaf = path.split(".")
         place = tree
         for name in parents:
-            place = place.setdefault(name, {})  # type: ignore[assignment]
+            place = place.setdefault(name, {})
         place[leaf] = value
-    return tree
+    return msgspec.json.encode(tree)
+
+
+_DECODER = msgspec.json.Decoder(dict[str, Any])
+_TEMPLATES: Mapping[str, bytes] = {resource: _nested(values) for resource, values in CONSTANTS.items()}
+
+
+def nested(resource: str) -> dict[str, Any]:
+    """Give a resource's constants as a fresh tree of dicts, ready to be filled with a record's own values."""
+    # Decoding is the quickest deep copy there is.
+    return _DECODER.decode(_TEMPLATES[resource])

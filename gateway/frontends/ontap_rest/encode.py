@@ -7,6 +7,7 @@ and the links of jobs stay, which clients need whatever they asked for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from gateway.frontends.ontap_rest.schema import Resource
 from gateway.frontends.ontap_rest.tree import values_at
 
 _ENCODER = msgspec.json.Encoder()
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~")
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_~-]")
 
 REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "volume": {
@@ -67,7 +68,7 @@ def content_type(*, links: bool) -> str:
 
 def quote(key: object) -> str:
     """Percent-encode a key for an href or `Location`; the dot and the slash too."""
-    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in str(key).encode())
+    return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], str(key).encode()).decode("ascii")
 
 
 def record_href(resource: Resource, record: Mapping[str, object]) -> str:
@@ -81,10 +82,12 @@ def record_href(resource: Resource, record: Mapping[str, object]) -> str:
 
 def with_links(resource: Resource, record: JsonObject, href: str) -> JsonObject:
     """Add `_links.self` to a pruned record and to every reference in it that carries its key. Changes the record."""
-    for path, (collection, key) in REFERENCES.get(resource.name, {}).items():
-        for place in _objects_at(record, path.split(".")):
-            if key in place:
-                place["_links"] = _self(f"{collection}/{quote(place[key])}")
+    for path, (place, key) in REFERENCES.get(resource.name, {}).items():
+        parts = path.split(".")
+        if parts[0] in record:
+            for found in _objects_at(record, parts):
+                if key in found:
+                    found["_links"] = _self(f"{place}/{quote(found[key])}")
     record["_links"] = _self(href)
     return record
 

@@ -109,7 +109,6 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("name",), "918232", 'The volume\'s "name" is required'),
         _SVM,
         Required(("aggregates",), "787140", '"aggregates" is required', unless="clone.is_flexclone"),
-        Required(("size", "space.size", "clone.is_flexclone"), "262212", '"size" is required'),
     ),
     "snapshot": (Required(("name",), "262212", 'A value is required for field "name"'),),
     "svm": (Required(("name",), "262212", 'A value is required for field "name"'),),
