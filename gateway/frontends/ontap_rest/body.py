@@ -95,9 +95,9 @@ def confirm(resource: Resource, verb: Verb, values: Values, record: Mapping[str,
     for path, value in _leaves(values):
         if path in settable:
             continue
-        shown: list[object] = [known[path]] if path in known else []
-        if record is not None and not shown:
-            shown = list(values_at(record, tuple(path.split("."))))
+        shown: list[object] = [] if record is None else list(values_at(record, tuple(path.split("."))))
+        if not shown and path in known:
+            shown = [known[path]]
         if not _confirms(value, shown):
             raise _refusal(resource, verb, path, shown)
 

@@ -120,6 +120,10 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
 """Resource -> path -> the value that every record shows."""
 
 SILENT: Mapping[str, Mapping[str, Scalar]] = {
+    "svm": {
+        "nfs.allowed": True,
+        "nfs.enabled": True,
+    },
     "volume": {
         "quota.enabled": False,
         "space.snapshot.autodelete.enabled": False,
@@ -131,7 +135,7 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
         "rules.ntfs_unix_security": "fail",
     },
 }
-"""The same for paths that no record shows, but that a body may confirm."""
+"""What a body may confirm beyond that; where a record shows the path, the record decides."""
 
 
 def _nested(values: Mapping[str, Scalar]) -> bytes:

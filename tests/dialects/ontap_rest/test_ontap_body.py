@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ontap_scene import VOLUMES, attempt
+from ontap_scene import TENANT, VOLUMES, attempt
 
 from gateway.frontends.ontap_rest.body import confirm, decode, require_fields
 from gateway.frontends.ontap_rest.errors import WireError
-from gateway.frontends.ontap_rest.render import render_volume
+from gateway.frontends.ontap_rest.render import render_svm, render_volume
 from gateway.frontends.ontap_rest.rules import REQUIRED, SETTABLE, TEXT_RULES
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 
@@ -270,6 +270,15 @@ def test_a_clone_needs_neither_aggregate_nor_size():
 )
 def test_a_create_may_say_what_is_so_anyway(body):
     confirm(SCHEMA["volume"], Verb.POST, post(body))
+
+
+def test_an_svm_may_be_asked_to_serve_nfs_unless_it_does_not():
+    body = {"name": "s", "nfs": {"allowed": "true", "enabled": True}, "subtype": "default"}
+    confirm(SCHEMA["svm"], Verb.POST, post(body, "svm"))
+    with pytest.raises(WireError, match=r"nfs\.enabled"):
+        confirm(SCHEMA["svm"], Verb.POST, post({"nfs.enabled": False}, "svm"))
+    with pytest.raises(WireError, match=r"nfs\.allowed"):
+        confirm(SCHEMA["svm"], Verb.PATCH, patch({"nfs.allowed": True}, "svm"), render_svm(TENANT, nfs=False))
 
 
 @pytest.mark.parametrize(
