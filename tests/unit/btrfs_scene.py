@@ -106,6 +106,7 @@ class Scene:
             root = self.place(seen.id).stat()
             picture[f"volume {seen.id}"] = (
                 seen.size,
+                self.limit(self.place(seen.id)),
                 seen.note,
                 (seen.origin, seen.origin_snapshot),
                 (root.st_mode, root.st_uid, root.st_gid),

@@ -8,6 +8,11 @@ import pytest
 from gateway.backends.worker import Worker
 
 
+def meet(barrier: threading.Barrier) -> int:
+    barrier.wait()
+    return threading.get_ident()
+
+
 async def test_results_and_errors_come_back_from_threads_of_its_own() -> None:
     worker = Worker("mine", 2)
     try:
@@ -21,10 +26,8 @@ async def test_results_and_errors_come_back_from_threads_of_its_own() -> None:
 async def test_never_more_threads_than_allowed() -> None:
     worker, barrier = Worker("mine", 2), threading.Barrier(2)
     try:
-        names = await asyncio.gather(
-            *(worker.run(lambda: (barrier.wait(), threading.get_ident())[1]) for _ in range(8))
-        )
-        assert len(set(names)) == 2
+        threads = await asyncio.gather(*(worker.run(meet, barrier) for _ in range(8)))
+        assert len(set(threads)) == 2
     finally:
         await worker.close()
 
@@ -54,6 +57,26 @@ async def test_cancelling_waits_for_what_has_started() -> None:
     finally:
         go.set()
         await worker.close()
+
+
+async def test_close_waits_for_what_has_started() -> None:
+    worker, started, go, ended = Worker("mine", 1), asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(started.set)
+        go.wait()
+        ended.append(True)
+
+    running = asyncio.create_task(worker.run(work))
+    await started.wait()
+    closing = asyncio.create_task(worker.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    go.set()
+    await closing
+    assert ended == [True]
+    await running
 
 
 async def test_close_is_idempotent_and_final() -> None:

@@ -294,5 +294,5 @@ def _put_manifest(pool: Pool, document: bytes) -> None:
     passed("begun")
     replace_file(pool.layout.manifest, document, lambda: passed("written"))
     passed("placed")
-    pool.commit()
+    pool.keep(pool.layout.private)
     passed("durable")

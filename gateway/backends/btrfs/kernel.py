@@ -70,10 +70,9 @@ class Subvolume(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """A qgroup's bytes: reachable, freed by deletion, and the most that may be reachable (None: no limit)."""
+    """A qgroup's bytes: what is reachable, and the most that may be (None: no limit)."""
 
     referenced: int
-    exclusive: int
     limit: int | None
 
 
@@ -115,8 +114,6 @@ _SIGNATURES = {
     "btrfs_util_subvolume_info": (ctypes.c_char_p, ctypes.c_uint64, ctypes.POINTER(_Info)),
     "btrfs_util_set_subvolume_read_only": (ctypes.c_char_p, ctypes.c_bool),
     "btrfs_util_sync": (ctypes.c_char_p,),
-    "btrfs_util_start_sync": (ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint64)),
-    "btrfs_util_wait_sync": (ctypes.c_char_p, ctypes.c_uint64),
     "btrfs_util_create_subvolume_iterator": (
         ctypes.c_char_p,
         ctypes.c_uint64,
@@ -220,11 +217,17 @@ class Kernel:
 
     # --- durability and atomic places ---
 
-    def commit(self, path: Path) -> None:
-        """Make every change of metadata so far durable; concurrent callers share one commit."""
-        transaction = ctypes.c_uint64()
-        self._call("btrfs_util_start_sync", path, os.fsencode(path), ctypes.byref(transaction))
-        self._call("btrfs_util_wait_sync", path, os.fsencode(path), transaction)
+    def flush(self, folder: Path) -> None:
+        """Make what was done to the names in a directory durable.
+
+        Where subvolumes were moved or removed the kernel commits the whole
+        transaction for it, and with that every earlier change of the file system.
+        (START_SYNC with WAIT_SYNC would say the same more plainly, but when
+        several threads do it the wake-up of the kernel's own thread can get
+        lost, and all wait for the next periodic commit, half a minute later.)
+        """
+        with _descriptor(folder) as fd:
+            os.fsync(fd)
 
     def sync(self, path: Path) -> None:
         """Write out everything, file data too. Usage counts are exact afterwards."""
@@ -290,7 +293,7 @@ class Kernel:
             knob.write_text(_NO_DROP_THRESHOLD)
 
     def limit(self, path: Path, subvolume: int, size: int) -> None:
-        """Set the most bytes a subvolume may reach; UNLIMITED takes the limit away."""
+        """Set the most bytes a subvolume may reach; UNLIMITED takes the limit away. ENOTCONN: quotas are off."""
         with _descriptor(path) as fd:
             request = struct.pack("<6Q", subvolume, _LIMIT_REFERENCED, size, 0, 0, 0)
             fcntl.ioctl(fd, _QGROUP_LIMIT, bytearray(request))
@@ -299,12 +302,11 @@ class Kernel:
         """Give a subvolume's qgroup as of the last commit; None without quotas."""
         folder = _qgroups(filesystem) / f"0_{subvolume}"
         try:
-            referenced, exclusive, limit = (
-                (folder / name).read_text().strip() for name in ("referenced", "exclusive", "max_referenced")
-            )
+            referenced, limit = ((folder / name).read_bytes() for name in ("referenced", "max_referenced"))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Usage(referenced=int(referenced), exclusive=int(exclusive), limit=_limit(limit))
+        # The kernel shows a limit that was never set, or was taken away, as 0.
+        return Usage(referenced=int(referenced), limit=int(limit) or None)
 
     def _call(self, name: str, path: Path, *arguments: object) -> None:
         if getattr(self._util, name)(*arguments):
@@ -313,11 +315,6 @@ class Kernel:
 
 def _qgroups(filesystem: UUID) -> Path:
     return _SYSFS / str(filesystem) / "qgroups"
-
-
-def _limit(text: str) -> int | None:
-    # The kernel shows a limit that was never set, or was taken away, as 0.
-    return int(text) or None
 
 
 def _uuid(raw: ctypes.Array[ctypes.c_uint8]) -> UUID | None:

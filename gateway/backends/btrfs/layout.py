@@ -17,8 +17,8 @@ another one.
 
 Order on disk: btrfs makes changes durable in the order in which they were
 made, and a subvolume's rename cannot overtake anything. So a file only has to
-be flushed before it is renamed into its place; one commit at the end of a
-change then makes all of it durable.
+be flushed before it is renamed into its place; flushing the directory at the
+end of a change then makes all of it durable.
 """
 # ruff: noqa: D102 - the table above says what each path is
 
@@ -182,7 +182,7 @@ def read_file(path: Path) -> bytes | None:
 def replace_file(path: Path, data: bytes, written: Callable[[], None] = lambda: None) -> None:
     """Replace a file in one step; `written` is called when the new content is flushed but not yet seen.
 
-    The new name is durable with the next commit.
+    The new name is durable once the directory is flushed.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:

@@ -123,7 +123,7 @@ def _identify(pool: Pool) -> PoolRecord:
 
 def _put_record(pool: Pool, record: PoolRecord) -> None:
     replace_file(pool.layout.record, msgspec.json.encode(record))
-    pool.kernel.commit(pool.layout.root)
+    pool.kernel.sync(pool.layout.root)
 
 
 def _probe(pool: Pool) -> None:
@@ -204,7 +204,6 @@ def _settle(pool: Pool) -> None:
         if parse_id(path.stem) is not None and path.stem not in owners:
             path.unlink()
     _remove_empty_families(layout)
-    pool.commit()
 
 
 def _owners(layout: Layout) -> set[str]:

@@ -89,10 +89,16 @@ class Pool:
 
         return passed
 
-    def commit(self) -> None:
-        """Make all changes so far durable, if the pool is to."""
+    def keep(self, *folders: Path) -> None:
+        """Make what was done to the names in these directories durable, if the pool is to; see `Kernel.flush`."""
         if self.options.durable:
-            self.kernel.commit(self.layout.root)
+            for folder in folders:
+                self.kernel.flush(folder)
+
+    def keep_all(self) -> None:
+        """Make everything durable, if the pool is to; file data too, so only where nothing less will do."""
+        if self.options.durable:
+            self.kernel.sync(self.layout.root)
 
     # --- what is there ---
 
@@ -144,15 +150,20 @@ class Pool:
 
     def limit(self, subvolume: Subvolume, size: int) -> None:
         """Give a subvolume its size. Always set where qgroups are on: a copy inherits the limit of its source."""
-        if self.kernel.quota_mode(self.filesystem.id) is not None:
-            self.kernel.limit(self.layout.root, subvolume.id, size if self.options.quota else UNLIMITED)
-        elif self.options.quota:
-            raise Unavailable(what=self.name, reason="quotas were turned off")
+        self._limit(subvolume, size if self.options.quota else UNLIMITED)
 
     def lift_limit(self, subvolume: Subvolume) -> None:
         """Take an inherited limit away: the source may be full, and then nothing can be changed in its copy."""
-        if self.kernel.quota_mode(self.filesystem.id) is not None:
-            self.kernel.limit(self.layout.root, subvolume.id, UNLIMITED)
+        self._limit(subvolume, UNLIMITED)
+
+    def _limit(self, subvolume: Subvolume, size: int) -> None:
+        try:
+            self.kernel.limit(self.layout.root, subvolume.id, size)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            if self.options.quota:
+                raise Unavailable(what=self.name, reason="quotas were turned off") from error
 
     def staged_subvolume(self, path: Path) -> Subvolume:
         """Give the subvolume that was just made at `path`."""

@@ -87,7 +87,7 @@ class Replicas:
         passed("advanced")
         self._kernel.move(arriving, self._layout.snapshot(spec.id, snapshot))
         passed("placed")
-        self._pool.commit()
+        self._pool.keep(self._layout.volumes, arriving.parent)
         passed("durable")
         self._pool.discard_later(staged)
         self._pool.discard_later(folder)
@@ -116,7 +116,7 @@ class Replicas:
         tree = self._pool.staged_subvolume(staged)
         fresh: VolumeSidecar | None = None
         if present is None:
-            fresh = self._volumes.shape(staged, spec, spec.root, passed)
+            _, fresh = self._volumes.shape(staged, spec, spec.root, passed)
         else:
             passed("permitted")
             self._volumes.inherit_limit(present, tree)

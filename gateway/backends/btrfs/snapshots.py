@@ -59,7 +59,7 @@ class Snapshots:
             with contextlib.suppress(OSError):
                 self._layout.family(volume).rmdir()
         passed("forgotten")
-        self._pool.commit()
+        self._pool.keep(found.path.parent)
         passed("durable")
 
     def annotate(self, volume: UUID, snapshot: UUID, note: Note) -> None:
@@ -69,7 +69,7 @@ class Snapshots:
         sidecar = msgspec.structs.replace(found.sidecar, note=note)
         self._layout.put_sidecar(sidecar, lambda: passed("written"))
         passed("noted")
-        self._pool.commit()
+        self._pool.keep(self._layout.notes)
         passed("durable")
 
     def inspect(self, volume: UUID, snapshot: UUID) -> ObservedSnapshot | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.btrfs.kernel import Subvolume
+from gateway.backends.btrfs.kernel import Subvolume, Usage
 from gateway.backends.btrfs.layout import Restored, VolumeSidecar, parse_id
 from gateway.backends.btrfs.pool import Pool, Step, Volume, set_root
 from gateway.core.backend import Note, Observed, VolumeSpec
@@ -36,8 +36,8 @@ class Volumes:
         with self._pool.staged(self._layout.staged(spec.id)) as staged:
             self._kernel.create_subvolume(staged)
             passed("made")
-            sidecar = self.shape(staged, spec, spec.root or RootDirectory(), passed)
-            return self._place(staged, sidecar, passed)
+            tree, sidecar = self.shape(staged, spec, spec.root or RootDirectory(), passed)
+            return self._place(staged, tree, sidecar, passed)
 
     def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
         present = self.present(spec.id)
@@ -50,29 +50,33 @@ class Volumes:
         with self._pool.staged(self._layout.staged(spec.id)) as staged:
             self._kernel.create_snapshot(origin, staged, read_only=False)
             passed("made")
-            sidecar = self.shape(staged, spec, spec.root, passed)
+            if spec.root is not None:
+                self._pool.lift_limit(self._pool.staged_subvolume(staged))
+            tree, sidecar = self.shape(staged, spec, spec.root, passed)
             descended = msgspec.structs.replace(sidecar, origin=source, origin_snapshot=snapshot)
-            return self._place(staged, descended, passed)
+            return self._place(staged, tree, descended, passed)
 
-    def shape(self, staged: Path, spec: VolumeSpec, root: RootDirectory | None, passed: Step) -> VolumeSidecar:
-        """Give a new tree its owner, mode and limit, and what its sidecar is to say."""
+    def shape(
+        self, staged: Path, spec: VolumeSpec, root: RootDirectory | None, passed: Step
+    ) -> tuple[Subvolume, VolumeSidecar]:
+        """Give a new tree its owner, mode and limit; tell what its sidecar is to say."""
         tree = self._pool.staged_subvolume(staged)
         if root is not None:
-            self._pool.lift_limit(tree)
             set_root(staged, root)
         passed("permitted")
         self._pool.limit(tree, spec.size)
         passed("limited")
-        return VolumeSidecar(id=spec.id, tree=tree.uuid, size=spec.size, note=spec.note)
+        return tree, VolumeSidecar(id=spec.id, tree=tree.uuid, size=spec.size, note=spec.note)
 
-    def _place(self, staged: Path, sidecar: VolumeSidecar, passed: Step) -> Observed:
+    def _place(self, staged: Path, tree: Subvolume, sidecar: VolumeSidecar, passed: Step) -> Observed:
+        place = self._layout.volume(sidecar.id)
         self._layout.put_sidecar(sidecar, lambda: passed("written"))
         passed("noted")
-        self._kernel.move(staged, self._layout.volume(sidecar.id))
+        self._kernel.move(staged, place)
         passed("placed")
-        self._pool.commit()
+        self._pool.keep(self._layout.volumes)
         passed("durable")
-        return self.observed(self._pool.volume(sidecar.id))
+        return self.observed(Volume(sidecar, tree, place))
 
     def present(self, volume: UUID) -> Volume | None:
         """Give a volume of ours; None when its place is free, AlreadyExists when something else is there."""
@@ -99,7 +103,7 @@ class Volumes:
         with contextlib.suppress(OSError):
             self._layout.family(volume).rmdir()
         passed("forgotten")
-        self._pool.commit()
+        self._pool.keep(self._layout.volumes)
         passed("durable")
 
     # --- changing ---
@@ -117,13 +121,16 @@ class Volumes:
 
     def resize(self, volume: UUID, size: int) -> None:
         found = self._pool.volume(volume)
-        if size < (self.size(found) or size):
+        if size < self.size(found):
             self._refuse_below_use(found, size)
         passed = self._pool.steps("resize")
         passed("begun")
         self._pool.limit(found.subvolume, size)
         passed("limited")
         self._rewrite(found, msgspec.structs.replace(found.sidecar, size=size), passed)
+        # A limit belongs to no directory that could be flushed.
+        self._pool.keep_all()
+        passed("durable")
 
     def set_root(self, volume: UUID, root: RootDirectory) -> None:
         found = self._pool.volume(volume)
@@ -131,7 +138,7 @@ class Volumes:
         passed("begun")
         set_root(found.path, root)
         passed("permitted")
-        self._pool.commit()
+        self._pool.keep(found.path)
         passed("durable")
 
     def _refuse_below_use(self, found: Volume, size: int) -> None:
@@ -146,13 +153,13 @@ class Volumes:
     def _describe(self, found: Volume, sidecar: VolumeSidecar, passed: Step) -> None:
         passed("begun")
         self._rewrite(found, sidecar, passed)
+        self._pool.keep(self._layout.notes)
+        passed("durable")
 
     def _rewrite(self, found: Volume, sidecar: VolumeSidecar, passed: Step) -> None:
         present = msgspec.structs.replace(sidecar, tree=found.subvolume.uuid)
         self._layout.put_sidecar(present, lambda: passed("written"))
         passed("noted")
-        self._pool.commit()
-        passed("durable")
 
     # --- restoring ---
 
@@ -173,14 +180,14 @@ class Volumes:
             self.announce(found, Restored(token=token, tree=tree.uuid), passed)
             self._kernel.exchange(staged, found.path)
         passed("exchanged")
-        self._pool.commit()
+        self._pool.keep(self._layout.volumes)
         passed("durable")
         self._pool.discard_later(staged)
         passed("removed")
 
     def inherit_limit(self, found: Volume, tree: Subvolume) -> None:
         """Give the tree that is to replace a volume's the same limit."""
-        self._pool.limit(tree, self.size(found) or found.sidecar.size)
+        self._pool.limit(tree, self.size(found))
 
     def announce(self, found: Volume, restored: Restored, passed: Step) -> None:
         """Write down which tree is about to replace a volume's."""
@@ -232,7 +239,7 @@ class Volumes:
         return Observed(
             id=found.sidecar.id,
             kind=VolumeKind.FILESYSTEM,
-            size=self.size(found),
+            size=self._size(found, usage),
             used=0 if usage is None else usage.referenced,
             note=found.sidecar.note,
             origin=found.sidecar.origin,
@@ -242,8 +249,11 @@ class Volumes:
 
     def size(self, found: Volume) -> int:
         """Give a volume's size: the limit in force, or what was recorded where none is."""
-        usage = self._pool.usage(found.subvolume) if self._pool.options.quota else None
-        return found.sidecar.size if usage is None else usage.limit or found.sidecar.size
+        return self._size(found, self._pool.usage(found.subvolume))
+
+    def _size(self, found: Volume, usage: Usage | None) -> int:
+        enforced = usage.limit if usage is not None and self._pool.options.quota else None
+        return enforced or found.sidecar.size
 
 
 def _took_effect(found: Volume, token: UUID) -> bool:
