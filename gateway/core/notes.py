@@ -6,7 +6,9 @@ Equal documents mean equal records: recovery compares them.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -18,9 +20,10 @@ _T = TypeVar("_T", bound=Volume | Snapshot)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs to no single volume; a copy is kept in every pool."""
+    """What belongs to no single volume; a copy is kept in every pool. `pools_since`: when each pool was first used."""
 
     cluster_id: str
+    pools_since: dict[UUID, datetime] = {}
     tenants: tuple[Tenant, ...] = ()
     export_policies: tuple[ExportPolicy, ...] = ()
     snapshot_policies: tuple[SnapshotPolicy, ...] = ()

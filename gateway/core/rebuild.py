@@ -9,7 +9,7 @@ import msgspec
 from gateway.core.catalog import put
 from gateway.core.context import Core
 from gateway.core.manifest import CLUSTER_ID
-from gateway.core.model import ExportPolicy, Record, SnapshotPolicy, Tenant
+from gateway.core.model import ExportPolicy, Pool, Record, SnapshotPolicy, Tenant
 from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
@@ -32,6 +32,7 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
             findings.append(Finding(did="flagged", kind="pool", ref=pool.name, why="has no readable manifest"))
             continue
         await _identity(core, manifest)
+        await _since(core, pool.id, manifest)
         held: tuple[Shared, ...] = (*manifest.tenants, *manifest.export_policies, *manifest.snapshot_policies)
         for record in held:
             known = newest.get(record.id)
@@ -47,6 +48,13 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
 async def _identity(core: Core, manifest: Manifest) -> None:
     if manifest.cluster_id and await core.catalog.setting(CLUSTER_ID) is None:
         await core.catalog.put_setting(CLUSTER_ID, manifest.cluster_id)
+
+
+async def _since(core: Core, pool_id: UUID, manifest: Manifest) -> None:
+    record = await core.get(Pool, pool_id)
+    since = manifest.pools_since.get(pool_id, record.created)
+    if since != record.created:
+        await core.catalog.commit(put(msgspec.structs.replace(record, created=since)))
 
 
 async def _store(core: Core, records: tuple[Shared, ...]) -> None:
