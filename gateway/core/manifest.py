@@ -48,7 +48,7 @@ class ManifestKeeper:
             document = manifest_document(
                 Manifest(
                     cluster_id=await self._catalog.setting(CLUSTER_ID) or "",
-                    pools_since={pool.id: pool.created for pool in await everything(self._catalog, Pool)},
+                    pools_since={str(pool.id): pool.created for pool in await everything(self._catalog, Pool)},
                     tenants=await everything(self._catalog, Tenant),
                     export_policies=await everything(self._catalog, ExportPolicy),
                     snapshot_policies=await everything(self._catalog, SnapshotPolicy),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -23,7 +22,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs to no single volume; a copy is kept in every pool. `pools_since`: when each pool was first used."""
 
     cluster_id: str
-    pools_since: dict[UUID, datetime] = {}
+    pools_since: dict[str, datetime] = {}
     tenants: tuple[Tenant, ...] = ()
     export_policies: tuple[ExportPolicy, ...] = ()
     snapshot_policies: tuple[SnapshotPolicy, ...] = ()

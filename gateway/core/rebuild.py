@@ -52,7 +52,7 @@ async def _identity(core: Core, manifest: Manifest) -> None:
 
 async def _since(core: Core, pool_id: UUID, manifest: Manifest) -> None:
     record = await core.get(Pool, pool_id)
-    since = manifest.pools_since.get(pool_id, record.created)
+    since = manifest.pools_since.get(str(pool_id), record.created)
     if since != record.created:
         await core.catalog.commit(put(msgspec.structs.replace(record, created=since)))
 
