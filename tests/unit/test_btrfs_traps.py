@@ -187,6 +187,19 @@ async def test_a_snapshot_s_note_is_not_believed_for_another_subvolume(at: Scene
     assert seen == {str(place): None, str(at.place(volume, older)): older}
 
 
+async def test_a_snapshot_s_note_is_not_believed_for_an_older_one_of_the_same_volume(at: Scene) -> None:
+    volume, taken = await at.volume(a=b"old"), uuid4()
+    older = at.place(volume, taken).with_name("older")
+    older.parent.mkdir()
+    at.kernel.create_snapshot(at.place(volume), older, read_only=True)
+    at.write(volume, a=b"new")
+    at.kernel.sync(at.path)
+    await at.backend.snapshot(volume, taken, note("taken"))
+    at.kernel.delete_subvolume(at.place(volume, taken))
+    older.rename(at.place(volume, taken))
+    assert await at.backend.inspect_snapshot(volume, taken) is None
+
+
 async def test_what_is_not_ours_is_shown_and_kept(at: Scene) -> None:
     volume = await at.volume(a=b"alpha")
     strangers = [at.path / "volumes" / name for name in ("folder", str(uuid4()), "subvolume", "link", "file")]
