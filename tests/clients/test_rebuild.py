@@ -18,7 +18,7 @@ from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 pytestmark = pytest.mark.root
 
-OBSERVED = {"revision": 0, "used": 0, "size": 0, "available": 0}
+OBSERVED = {"revision": 0, "used": 0, "size": 0, "available": 0, "volume_count": 0}
 
 
 async def content(path: Path) -> dict[str, dict[str, object]]:
