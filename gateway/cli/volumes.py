@@ -158,7 +158,7 @@ def access(session: Session, *, name: str, tenant: str | None) -> None:
             ("KIND", lambda handle: handle.kind),
             ("ADDRESS", lambda handle: handle.address or "-"),
             ("PORT", lambda handle: handle.port or "-"),
-            ("PATH", lambda handle: handle.path or "-"),
+            ("PATH", lambda handle: handle.path or handle.key or "-"),
             ("VERSION", lambda handle: handle.version or "-"),
             ("ACCESS", lambda handle: "read only" if handle.read_only else "read and write"),
         ),

@@ -139,9 +139,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to a volume's bytes. `kind` says which of the others are set."""
+    """One way to a volume's bytes. `kind` (`local_path`, `in_process`, `nfs`) says which of the others are set."""
 
-    kind: str
+    kind: str = msgspec.field(name="type")
+    key: str = ""
     address: str = ""
     port: int = 0
     path: str = ""

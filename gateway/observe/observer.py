@@ -10,6 +10,9 @@ from gateway.core.errors import GatewayError
 from gateway.core.model import Intent, Job
 from gateway.observe.metrics import Metrics
 
+_BAD = frozenset({"error", "reason"})
+"""An event with one of these fields is a warning."""
+
 
 class ReportingObserver:
     """Turns what the core tells into metrics and log lines."""
@@ -48,7 +51,8 @@ class ReportingObserver:
 
     def event(self, name: str, **fields: str | int) -> None:
         """Log something an operator should know."""
-        self._log.warning(name, **fields)
+        tell = self._log.warning if _BAD.intersection(fields) else self._log.info
+        tell(name, **fields)
 
 
 class _Measured(AbstractContextManager[None]):

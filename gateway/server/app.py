@@ -31,6 +31,7 @@ from gateway.server.assembly import (
 from gateway.server.auth import Accounts
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
+from gateway.server.own import OwnResources
 from gateway.server.tls import load_context, server_context
 from gateway.server.watch import Watch
 
@@ -98,7 +99,7 @@ async def running(settings: Settings, *, fault: FaultHook = no_fault) -> AsyncIt
             door.handle,
             metrics=metrics,
             access=AccessLog(settings.log, sys.stderr.buffer.write),
-            authenticator=accounts,
+            own=OwnResources(house.core, metrics, accounts),
             observer=observer,
         )
         listener = Listener(watch.handle, settings.address, limits=settings.limits, tls=tls)

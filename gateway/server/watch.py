@@ -9,14 +9,12 @@ from uuid import uuid4
 from aiohttp import web
 
 from gateway.core.door import Trace
-from gateway.core.errors import GatewayError
 from gateway.core.observer import Observer
-from gateway.core.principal import Authenticator
 from gateway.observe import REQUEST_ID, AccessLog, AuditLog, Metrics, RequestIds, RouteMetric
+from gateway.server.own import OwnResources
 
 Door = Callable[[web.BaseRequest, Trace], Awaitable[web.StreamResponse]]
 _UNROUTED = "(none)"
-_METRICS_PATH = "/metrics"
 
 
 class Watch:
@@ -29,14 +27,14 @@ class Watch:
         *,
         metrics: Metrics,
         access: AccessLog,
-        authenticator: Authenticator,
+        own: OwnResources,
         observer: Observer,
     ) -> None:
         self._name = name
         self._door = door
         self._metrics = metrics
         self._access = access
-        self._authenticator = authenticator
+        self._own = own
         self._observer = observer
         self._audit = AuditLog()
         self._ids = RequestIds()
@@ -76,15 +74,9 @@ class Watch:
         return response
 
     async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
-        if request.path != _METRICS_PATH:
-            return await self._door(request, trace)
-        trace.route = _METRICS_PATH
-        try:
-            principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
-        except GatewayError:
-            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="gateway"'})
-        trace.who = principal.name
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": Metrics.CONTENT_TYPE})
+        if self._own.has(request.path):
+            return await self._own.handle(request, trace)
+        return await self._door(request, trace)
 
     def _route(self, route: str, method: str) -> RouteMetric:
         # Methods come from clients: only known ones may make a metric of their own.

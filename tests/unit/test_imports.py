@@ -23,6 +23,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "config": frozenset({"core"}),
     "observe": frozenset({"core", "config"}),
     "testing": frozenset({"core", "catalog", "backends"}),
+    "testing.live": frozenset({"core", "config", "server"}),
     "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
     "__main__": frozenset({"cli"}),
@@ -34,9 +35,10 @@ CORE_LIBRARIES = frozenset({"msgspec"})
 
 
 def part_of(module: str) -> str:
-    """Give the part a dotted module below `gateway` belongs to; every dialect is a part of its own."""
+    """Give the part that a dotted module below `gateway` belongs to; every dialect is a part of its own."""
     names = module.split(".")
-    return ".".join(names[1:3]) if names[1] == "frontends" and len(names) > 2 else names[1]
+    pair = ".".join(names[1:3])
+    return pair if pair in MAY_IMPORT or (names[1] == "frontends" and len(names) > 2) else names[1]
 
 
 def first(part: str) -> str:

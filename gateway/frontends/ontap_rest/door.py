@@ -95,7 +95,9 @@ class OntapDoor:
         return Answer(status=status, body=dumps(body), headers=headers)
 
     async def _answer(self, request: web.BaseRequest, trace: Trace, *, links: bool) -> Answer:
-        principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
+        principal = await self._authenticator.authenticate(
+            request.headers.get("Authorization"), peer=request.remote or ""
+        )
         trace.who = principal.name
         raw_path, _, raw_query = request.raw_path.partition("?")
         key = None
