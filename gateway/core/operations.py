@@ -256,10 +256,21 @@ class UpdateVolume:
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
         before, after = _needed(intent.before), _needed(intent.after)
-        if await context.backend(intent).inspect(before.id) is not None:
+        backend = context.backend(intent)
+        observed = await backend.inspect(before.id)
+        if observed is None:
+            return Batch()
+        true = before
+        try:
             await self._shape(context, intent, after, before)
-            await context.backend(intent).annotate(before.id, await context.note(before))
-        return Batch()
+        except errors.LimitExceeded:
+            # Clients filled the new room meanwhile, so the old size is no longer to be had: write what is true.
+            true = msgspec.structs.replace(before, size=before.size if observed.size is None else observed.size)
+        await backend.annotate(true.id, await context.note(true))
+        if true == before:
+            return Batch()
+        present = await context.present(before)
+        return put(msgspec.structs.replace(present, size=true.size))
 
     async def happened(self, context: Context, intent: Intent) -> bool:
         after = _needed(intent.after)
