@@ -14,6 +14,7 @@ _BUSY_S = 15.0
 _STATEMENTS = 256
 _WRITER_PRAGMAS = ("synchronous = FULL", "cache_size = -8000", "journal_size_limit = 67108864")
 _READER_PRAGMAS = ("query_only = ON", "cache_size = -8000")
+_SCANNER_PRAGMAS = ("query_only = ON", "cache_size = -2000")
 
 
 def unavailable(error: sqlite3.Error | OSError) -> Unavailable:
@@ -54,7 +55,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 def connect_scanner(path: Path) -> sqlite3.Connection:
     """Open for the reads that take their time; keeps no statements, which may be large and rare."""
     connection = _connect(path, statements=0)
-    _set(connection, _READER_PRAGMAS)
+    _set(connection, _SCANNER_PRAGMAS)
     return connection
 
 

@@ -20,7 +20,7 @@ import pytest
 from gateway.catalog import Catalog, SqliteCatalog, drop, put
 from gateway.core.errors import Conflict, Unavailable
 from gateway.core.model import Intent, Job, Volume
-from gateway.core.query import ALL, Compare, Match, Op, Order, Query
+from gateway.core.query import ALL, Compare, Match, Op, Or, Order, Query
 from gateway.testing.catalogs import CatalogConformance
 from gateway.testing.faults import RaiseAt, Recorder
 from gateway.testing.records import MakeCatalog, intent, stored, volume
@@ -149,6 +149,34 @@ async def test_failure_around_the_commit(tmp_path: Path, point: str, kept: int) 
     await catalog.close()
 
 
+COMMIT_AND_DIE = """
+import asyncio, pathlib, sys
+from gateway.catalog import SqliteCatalog, put
+from gateway.testing.faults import KillAt
+from gateway.testing.records import volume
+
+async def main():
+    catalog = SqliteCatalog(pathlib.Path(sys.argv[1]), fault=KillAt(sys.argv[2], 2))
+    await catalog.open()
+    await catalog.commit(put(volume("first")))
+    await catalog.commit(put(*(volume(f"v{n}") for n in range(10))))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("point", "kept"), [*zip(POINTS, [1, 1, 11], strict=True)])
+async def test_killed_around_the_commit(tmp_path: Path, point: str, kept: int) -> None:
+    path = tmp_path / "catalog.sqlite"
+    ended = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", COMMIT_AND_DIE, str(path), point])
+    assert ended.returncode == -signal.SIGKILL
+    catalog = SqliteCatalog(path)
+    await catalog.open()
+    assert await catalog.count(Volume, ALL) == kept
+    assert await catalog.count(Volume, Match("name", "*")) == kept
+    await catalog.close()
+
+
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[None]:
     """Let no file of this process grow beyond a megabyte; the kernel refuses the write as a full disk does."""
@@ -191,6 +219,17 @@ async def test_long_reads_leave_the_loop_free(catalog: SqliteCatalog) -> None:
     counting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await counting
+
+
+async def test_closing_abandons_long_reads(catalog: SqliteCatalog) -> None:
+    await stored(catalog, *(msgspec.structs.replace(volume(f"v{n}"), comment="ab" * 400) for n in range(5000)))
+    slow = Or(tuple(Match("comment", f"*b*a*{n}") for n in range(1900)))
+    reads = [asyncio.ensure_future(catalog.count(Volume, slow)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await catalog.close()
+    for read in reads:
+        with pytest.raises(Unavailable):
+            await read
 
 
 async def test_damaged_file(tmp_path: Path) -> None:
