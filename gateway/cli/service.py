@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,8 +113,10 @@ def read_settings(paths: tuple[Path, ...]) -> Settings:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run on uvloop where it is installed."""
+    from gateway.server.loop import loop_factory
+
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(work)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
@@ -128,11 +129,3 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def _announce(line: str) -> None:
     click.echo(line)
     sys.stdout.flush()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    except ImportError:
-        return None
-    return factory

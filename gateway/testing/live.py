@@ -21,6 +21,8 @@ PASSWORD = "correct horse"  # noqa: S105 - of a gateway that lives as long as a 
 READER = "viewer"
 READY_S = 60
 FAULT_FILE = "GATEWAY_TEST_FAULT_FILE"
+TRACE_FILE = "GATEWAY_TEST_TRACE_FILE"
+PERIODS = "GATEWAY_TEST_PERIODS"
 
 
 class LiveGateway:
@@ -28,11 +30,21 @@ class LiveGateway:
 
     Plain HTTP on a free loopback port, embedded catalog, the accounts `admin`
     and `viewer` (read only). `extra` is TOML appended to the configuration,
-    `pools` the `[backend.*]` tables as TOML.
+    `pools` the `[backend.*]` tables as TOML. `faults` False: the program as
+    it is installed, without the hook that `arm` needs.
     """
 
-    def __init__(self, folder: Path, *, pools: str = "[backend.memory]\n", extra: str = "", tls: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pools: str = "[backend.memory]\n",
+        extra: str = "",
+        tls: bool = False,
+        faults: bool = True,
+    ) -> None:
         self.folder = folder
+        self._faults = faults
         self.url = ""
         self.log = folder / "gateway.log"
         self.fault_file = folder / "fault"
@@ -78,15 +90,21 @@ class LiveGateway:
         """Tell whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, environment: Mapping[str, str] | None = None) -> str:
-        """Start and wait until it is ready; give the base URL. RuntimeError with the log's end when it is not."""
+    def start(self, environment: Mapping[str, str] | None = None, *, armed: str = "", count: int = 1) -> str:
+        """Start and wait until it is ready; give the base URL. RuntimeError with the log's end when it is not.
+
+        `armed`: the point at which it kills itself, `count` as for `arm`; it may die before it is ready.
+        """
         self.fault_file.unlink(missing_ok=True)
+        if armed:
+            self.arm(armed, count)
+        program = ["gateway.testing.live"] if self._faults else ["gateway", "serve", "--config"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.testing.live", str(self.config)],
+                [sys.executable, "-m", *program, str(self.config)],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, FAULT_FILE: str(self.fault_file), **(environment or {})},
+                env={**os.environ, **self._environment, **(environment or {})},
             )
         stdout = self._process.stdout
         if stdout is None:
@@ -101,11 +119,18 @@ class LiveGateway:
         self.url = dict(part.split("=", 1) for part in line.split()[1:])["ontap"]
         return self.url
 
-    def arm(self, point: str) -> None:
-        """Make the running gateway kill itself (SIGKILL) when it next passes the point."""
+    def arm(self, point: str, count: int = 1) -> None:
+        """Make the running gateway kill itself (SIGKILL) when it passes the point for the `count`-th time from now."""
         fresh = self.fault_file.with_suffix(".new")
-        fresh.write_text(point)
+        fresh.write_text(f"{point} {count}")
         fresh.replace(self.fault_file)
+
+    def passed(self) -> list[str]:
+        """Give the points that were passed since the last call, in order; `trace` must have been asked for."""
+        try:
+            return self.trace_file.read_text().split()
+        finally:
+            self.trace_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End it with SIGKILL and wait."""
@@ -152,17 +177,35 @@ def live_gateway(folder: Path, **options: Any) -> Iterator[LiveGateway]:
 
 
 class FileFault:
-    """A fault hook that kills this process at the point named in a file, so that a test arms it while it runs."""
+    """A fault hook that a test steers while this process runs.
 
-    def __init__(self, path: Path) -> None:
+    It kills this process at the point named in one file, at the `count`-th
+    pass since the file was written, and adds every point to another one, `trace`.
+    """
+
+    def __init__(self, path: Path, trace: str = "") -> None:
         self._path = str(path)
+        self._trace = trace
+        self._armed = (0, 0)
+        self._left = 0
+        self._lock = threading.Lock()
 
     def __call__(self, point: str) -> None:
-        """Pass a point."""
+        """Pass a point; from any thread."""
+        if self._trace:
+            with Path(self._trace).open("a") as trace:
+                trace.write(f"{point}\n")
         if not os.path.exists(self._path):  # noqa: PTH110 - passed often
             return
-        if Path(self._path).read_text() == point:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with self._lock, Path(self._path).open() as file:
+            status = os.fstat(file.fileno())
+            armed, _, count = file.read().partition(" ")
+            if self._armed != (status.st_ino, status.st_mtime_ns):
+                self._armed, self._left = (status.st_ino, status.st_mtime_ns), int(count)
+            if armed == point:
+                self._left -= 1
+                if not self._left:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(config: str) -> None:
@@ -170,6 +213,7 @@ def main(config: str) -> None:
     from gateway.config import load  # noqa: PLC0415 - the test's side of this module needs no server
     from gateway.server.app import serve  # noqa: PLC0415
     from gateway.server.drivers import EXPORTERS, driver_options  # noqa: PLC0415
+    from gateway.server.loop import loop_factory  # noqa: PLC0415
 
     settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS)
 
@@ -177,7 +221,8 @@ def main(config: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
-    asyncio.run(serve(settings, announce=announce, fault=FileFault(Path(os.environ[FAULT_FILE]))))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(settings, announce=announce, fault=FileFault(Path(os.environ[FAULT_FILE]))))
 
 
 if __name__ == "__main__":
