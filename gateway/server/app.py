@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
@@ -37,6 +37,7 @@ from gateway.server.watch import Watch
 
 Announce = Callable[[str], None]
 _GENERATION_0 = 50_000
+_USUAL: Mapping[str, float] = {}
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,15 +47,22 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     matrix: dict[str, dict[str, dict[str, str]]]
 
 
-async def serve(settings: Settings, *, announce: Announce = print, fault: FaultHook = no_fault) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    announce: Announce = print,
+    fault: FaultHook = no_fault,
+    periods: Mapping[str, float] = _USUAL,
+) -> None:
     """Run every configured door until SIGTERM or SIGINT; one `ready` line goes to `announce`.
 
     SIGHUP reads accounts and certificates again, SIGUSR1 compares catalog and
-    substrates now. ConfigError when accounts or
-    certificate cannot be used; OSError when an address cannot be had.
+    substrates now. `periods`: see `gateway.server.duties.duties`. ConfigError
+    when accounts or certificate cannot be used; OSError when an address cannot
+    be had.
     """
     stopping = asyncio.Event()
-    async with running(settings, fault=fault) as doors:
+    async with running(settings, fault=fault, periods=periods) as doors:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
@@ -74,7 +82,9 @@ class Doors:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, fault: FaultHook = no_fault) -> AsyncIterator[Doors]:
+async def running(
+    settings: Settings, *, fault: FaultHook = no_fault, periods: Mapping[str, float] = _USUAL
+) -> AsyncIterator[Doors]:
     """Give a gateway with its doors open, on the running loop; stop it gracefully at the end."""
     configure_logging(settings.log, sys.stderr.buffer)
     metrics = Metrics()
@@ -105,7 +115,7 @@ async def running(settings: Settings, *, fault: FaultHook = no_fault) -> AsyncIt
         listener = Listener(watch.handle, settings.address, limits=settings.limits, tls=tls)
         await listener.start()
         stack.push_async_callback(listener.stop)
-        tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house)]
+        tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house, periods)]
         tasks.append(asyncio.create_task(sample_loop_lag(metrics), name="loop_lag"))
 
         def reconcile() -> None:

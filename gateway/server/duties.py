@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import uuid4
 
 import msgspec
@@ -30,8 +30,8 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
     at_once: bool = False
 
 
-def duties(house: House) -> Sequence[Duty]:
-    """Give the duties of a gateway."""
+def duties(house: House, periods: Mapping[str, float]) -> Sequence[Duty]:
+    """Give the duties of a gateway. `periods` has, by name, the seconds of those that keep another time than usual."""
 
     async def open_closed() -> None:
         for name in house.core.pools.closed():
@@ -44,7 +44,7 @@ def duties(house: House) -> Sequence[Duty]:
     async def forget() -> None:
         await forget_old(house.core)
 
-    return (
+    usual = (
         Duty(name="open_pools", every_s=15, act=open_closed),
         Duty(name="resettle", every_s=15, act=house.core.changes.resettle),
         Duty(name="exports", every_s=60, act=house.converge_exports, at_once=True),
@@ -52,6 +52,7 @@ def duties(house: House) -> Sequence[Duty]:
         Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),
         Duty(name="forget_jobs", every_s=600, act=forget, alone=True),
     )
+    return tuple(msgspec.structs.replace(duty, every_s=periods.get(duty.name, duty.every_s)) for duty in usual)
 
 
 async def perform(duty: Duty, house: House, observer: Observer) -> None:

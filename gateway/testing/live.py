@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -221,8 +222,9 @@ def main(config: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
+    fault = FileFault(Path(os.environ[FAULT_FILE]), os.environ.get(TRACE_FILE, ""))
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve(settings, announce=announce, fault=FileFault(Path(os.environ[FAULT_FILE]))))
+        runner.run(serve(settings, announce=announce, fault=fault, periods=json.loads(os.environ[PERIODS])))
 
 
 if __name__ == "__main__":
