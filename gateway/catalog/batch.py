@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.catalog.compile import exists_statement
 from gateway.catalog.tables import INTENT_KEYS, TABLES, Child, SqlValue, Table, table_of
-from gateway.core.catalog import Batch, Put
+from gateway.core.catalog import Batch, Guard, Put
 from gateway.core.errors import AlreadyExists, Conflict, StaleRevision
 from gateway.core.model import Record
 
@@ -27,6 +28,8 @@ class _Statements(msgspec.Struct, frozen=True):
 
 def apply_batch(connection: sqlite3.Connection, batch: Batch) -> dict[UUID, Record]:
     """Write everything in order and give the records put, by id; raises at the first that cannot be."""
+    for guard in batch.guards:
+        _check(connection, guard)
     written: dict[UUID, Record] = {}
     added: Counter[str] = Counter()
     sql = "UPDATE revision SET value = value + ? RETURNING value"
@@ -43,6 +46,13 @@ def apply_batch(connection: sqlite3.Connection, batch: Batch) -> dict[UUID, Reco
     changes = [(count, kind) for kind, count in added.items() if count]
     connection.executemany("UPDATE record_count SET value = value + ? WHERE kind = ?", changes)
     return written
+
+
+def _check(connection: sqlite3.Connection, guard: Guard) -> None:
+    sql = exists_statement(table_of(guard.kind), guard.where)
+    ((found,),) = connection.execute(sql.text, sql.parameters).fetchall()
+    if bool(found) is not guard.exists:
+        raise guard.error
 
 
 def _put(connection: sqlite3.Connection, record: Record, revision: int) -> Record:

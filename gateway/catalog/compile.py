@@ -83,6 +83,15 @@ def count_statement(table: Table[R], where: Filter) -> Sql:
     )
 
 
+def exists_statement(table: Table[R], where: Filter) -> Sql:
+    """Give the statement that tells whether anything matches."""
+    condition = compile_filter(table, where)
+    return Sql(
+        f"SELECT EXISTS (SELECT 1 FROM {table.kind} AS r WHERE {condition.text})",  # noqa: S608 - see count_statement
+        condition.parameters,
+    )
+
+
 def compile_filter(table: Table[R], where: Filter = ALL) -> Sql:
     """Give the condition; "1" when it is always true."""
     return _Compiler(table).compile(where, DEPTH_MAX)

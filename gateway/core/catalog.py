@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.core.errors import GatewayError
 from gateway.core.model import Intent, Job, Record
 from gateway.core.query import Filter, Query
 
@@ -32,18 +33,37 @@ class Drop(msgspec.Struct, frozen=True):
     record: Record
 
 
+class Guard(msgspec.Struct, frozen=True):
+    """A condition on the catalog as it is at the commit: some record matches, or (`exists` False) none does.
+
+    The batch is refused with `error` when it does not hold. Guards keep
+    references whole between changes that share no key.
+    """
+
+    kind: type[Record]
+    where: Filter
+    exists: bool
+    error: GatewayError
+
+
 class Batch(msgspec.Struct, frozen=True):
-    """Writes that become durable together, in this order."""
+    """Writes that become durable together, in this order, if every guard holds before the first."""
 
     writes: tuple[Put | Drop, ...] = ()
+    guards: tuple[Guard, ...] = ()
 
     def __add__(self, other: Batch) -> Batch:
-        return Batch(self.writes + other.writes)
+        return Batch(self.writes + other.writes, self.guards + other.guards)
 
 
 def put(*records: Record) -> Batch:
     """Give a batch that writes the records."""
     return Batch(tuple(Put(record) for record in records))
+
+
+def when(*guards: Guard) -> Batch:
+    """Give a batch that only asks whether the guards hold."""
+    return Batch((), guards)
 
 
 def drop(*records: Record) -> Batch:
@@ -91,6 +111,7 @@ class Catalog(Protocol):
 
         AlreadyExists: a unique name or path is taken. StaleRevision: a record
         changed meanwhile. Conflict: an intent's key is held by another intent.
+        A guard that does not hold raises its own error.
         """
 
     async def version(self) -> int:

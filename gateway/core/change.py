@@ -205,8 +205,10 @@ class Changes:
         publish = failure is None and self._context.publisher.concerns(intent)
         try:
             ended = await self._close(intent, job, failure, last=not publish)
-        except errors.AlreadyExists as error:
-            # Two renames or mounts raced for one name; the plan saw it free, the catalog's index decided.
+        except (errors.AlreadyExists, errors.NotFound) as error:
+            # The plan saw a name free or a policy present; a racing change decided otherwise.
+            if failure is not None:
+                raise
             failure, publish = error, False
             ended = await self._close(intent, job, failure, last=True)
         self._fault(f"{intent.operation}.committed")

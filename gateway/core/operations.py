@@ -35,11 +35,21 @@ from gateway.core.backend import (
     VolumeBackend,
     VolumeSpec,
 )
-from gateway.core.catalog import Batch, Catalog, drop, put
+from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.exports import Publisher
-from gateway.core.model import Intent, Snapshot, SnapshotState, Tenant, Volume, VolumeState
+from gateway.core.model import (
+    ExportPolicy,
+    Intent,
+    Snapshot,
+    SnapshotPolicy,
+    SnapshotState,
+    Tenant,
+    Volume,
+    VolumeState,
+)
 from gateway.core.notes import note
 from gateway.core.pools import Pools
+from gateway.core.query import Compare, Op
 
 P = TypeVar("P")
 S = TypeVar("S", Volume, Snapshot)
@@ -89,6 +99,21 @@ class Context(msgspec.Struct, frozen=True):
             )
         )
 
+    def references(self, volume: Volume) -> Batch:
+        """Give the guards that hold while everything that the volume refers to exists."""
+        wanted: tuple[tuple[type[Tenant | ExportPolicy | SnapshotPolicy], str, UUID | None], ...] = (
+            (Tenant, "tenant", volume.tenant_id),
+            (ExportPolicy, "export policy", volume.export_policy_id),
+            (SnapshotPolicy, "snapshot policy", volume.snapshot_policy_id),
+        )
+        return when(
+            *(
+                Guard(kind, Compare("id", Op.EQ, key), exists=True, error=errors.NotFound(kind=word, ref=str(key)))
+                for kind, word, key in wanted
+                if key is not None
+            )
+        )
+
     async def unborn(self, *records: Volume | Snapshot) -> Batch:
         """Give the removal of rows that were shown for objects which did not come to be."""
         rows = [await self.catalog.get(type(record), record.id) for record in records]
@@ -122,7 +147,8 @@ async def _spec(context: Context, volume: Volume, *, root: bool) -> VolumeSpec:
 
 class CreateVolume:
     async def shown(self, context: Context, intent: Intent) -> Batch:
-        return put(msgspec.structs.replace(_needed(intent.after), state=VolumeState.CREATING))
+        after = msgspec.structs.replace(_needed(intent.after), state=VolumeState.CREATING)
+        return context.references(after) + put(after)
 
     async def apply(self, context: Context, intent: Intent) -> None:
         await context.backend(intent).create(await _spec(context, _needed(intent.after), root=True))
@@ -149,7 +175,8 @@ class CloneVolume:
 
     async def shown(self, context: Context, intent: Intent) -> Batch:
         after = msgspec.structs.replace(_needed(intent.after), state=VolumeState.CREATING)
-        return put(after, *(msgspec.structs.replace(made, state=SnapshotState.CREATING) for made in intent.also))
+        base = (msgspec.structs.replace(made, state=SnapshotState.CREATING) for made in intent.also)
+        return context.references(after) + put(after, *base)
 
     async def apply(self, context: Context, intent: Intent) -> None:
         after, base = _needed(intent.after), self._base(intent)
@@ -244,7 +271,7 @@ class UpdateVolume:
     async def finish(self, context: Context, intent: Intent) -> Batch:
         after = _needed(intent.after)
         present = await context.present(after)
-        return put(
+        return context.references(after) + put(
             msgspec.structs.replace(
                 after,
                 revision=present.revision,

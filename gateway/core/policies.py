@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.core import errors
-from gateway.core.catalog import Batch, Sequences, drop, put
+from gateway.core.catalog import Batch, Guard, Sequences, drop, put, when
 from gateway.core.context import Core
 from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, Tenant, Volume, utc_now
 from gateway.core.query import Compare, Op
@@ -89,9 +89,9 @@ async def delete_export_policy(core: Core, policy_id: UUID) -> None:
     policy = await core.get(ExportPolicy, policy_id)
     if policy.builtin:
         raise errors.InUse(kind="export policy", ref=policy.name, by="builtin", action="delete")
-    if await core.catalog.count(Volume, Compare("export_policy.id", Op.EQ, policy_id)):
-        raise errors.InUse(kind="export policy", ref=policy.name, by="volumes", action="delete")
-    await core.catalog.commit(drop(policy))
+    used = Compare("export_policy.id", Op.EQ, policy_id)
+    in_use = errors.InUse(kind="export policy", ref=policy.name, by="volumes", action="delete")
+    await core.catalog.commit(when(Guard(Volume, used, exists=False, error=in_use)) + drop(policy))
     await core.manifest.write()
 
 
@@ -136,9 +136,9 @@ async def delete_snapshot_policy(core: Core, policy_id: UUID) -> None:
     policy = await core.get(SnapshotPolicy, policy_id)
     if policy.builtin:
         raise errors.InUse(kind="snapshot policy", ref=policy.name, by="builtin", action="delete")
-    if await core.catalog.count(Volume, Compare("snapshot_policy.id", Op.EQ, policy_id)):
-        raise errors.InUse(kind="snapshot policy", ref=policy.name, by="volumes", action="delete")
-    await core.catalog.commit(drop(policy))
+    used = Compare("snapshot_policy.id", Op.EQ, policy_id)
+    in_use = errors.InUse(kind="snapshot policy", ref=policy.name, by="volumes", action="delete")
+    await core.catalog.commit(when(Guard(Volume, used, exists=False, error=in_use)) + drop(policy))
     await core.manifest.write()
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.core import errors
-from gateway.core.catalog import Sequences, drop, put
+from gateway.core.catalog import Guard, Sequences, drop, put, when
 from gateway.core.context import Core
 from gateway.core.manifest import everything
 from gateway.core.model import ExportPolicy, SnapshotPolicy, SnapshotSchedule, Tenant, TenantState, Volume, utc_now
@@ -60,11 +60,12 @@ async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
 async def delete(core: Core, tenant_id: UUID) -> None:
     """Remove a tenant and its policies. InUse while it has volumes."""
     tenant = await core.get(Tenant, tenant_id)
-    if await core.catalog.count(Volume, Compare("tenant.id", Op.EQ, tenant_id)):
-        raise errors.InUse(kind="tenant", ref=tenant.name, by="volumes", action="delete")
+    used = Compare("tenant.id", Op.EQ, tenant_id)
+    in_use = errors.InUse(kind="tenant", ref=tenant.name, by="volumes", action="delete")
     export = [p for p in await everything(core.catalog, ExportPolicy) if p.tenant_id == tenant_id]
     snapshot = [p for p in await everything(core.catalog, SnapshotPolicy) if p.tenant_id == tenant_id]
-    await core.catalog.commit(drop(*export, *snapshot, tenant))
+    unused = when(Guard(Volume, used, exists=False, error=in_use))
+    await core.catalog.commit(unused + drop(*export, *snapshot, tenant))
     await core.manifest.write()
 
 

@@ -233,6 +233,42 @@ async def test_a_used_or_builtin_policy_stays(core: Core) -> None:
         await policies.delete_export_policy(core, default.id)
 
 
+async def test_a_policy_is_never_deleted_under_a_volume_that_is_being_made(core: Core) -> None:
+    tenant, _ = await tenant_and_pool(core)
+    for number in range(10):
+        policy = await policies.create_export_policy(core, tenant.id, f"p{number}")
+        outcomes = await asyncio.gather(
+            make(core, f"v{number}", export_policy_id=policy.id),
+            policies.delete_export_policy(core, policy.id),
+            return_exceptions=True,
+        )
+        kept = await core.find(type(policy), name=f"p{number}")
+        used = await core.find(Volume, name=f"v{number}")
+        assert (kept is None) == (used is None), outcomes
+        assert [type(one) for one in outcomes if isinstance(one, errors.GatewayError)] in (
+            [errors.InUse],
+            [errors.NotFound],
+        )
+
+
+async def test_a_volume_whose_policy_went_meanwhile_keeps_its_old_one(core: Core) -> None:
+    tenant, _ = await tenant_and_pool(core)
+    policy = await policies.create_export_policy(core, tenant.id, "p")
+    volume = await make(core, "v")
+    started = await volumes.update(
+        core, volume.id, volumes.VolumeChange(comment="c", export_policy_id=policy.id), description="t"
+    )
+    try:
+        await policies.delete_export_policy(core, policy.id)
+    except errors.InUse:
+        assert (await started.wait()).state is JobState.SUCCESS
+        return
+    job = await started.wait()
+    assert job.state is JobState.FAILURE
+    assert (await core.get(Volume, volume.id)).comment == ""
+    assert (await everything(core))["Intent"] == []
+
+
 class Crash(BaseException):
     """Stands for the end of the process: nothing of ours may catch it."""
 
