@@ -32,7 +32,8 @@ class LiveGateway:
     Plain HTTP on a free loopback port, embedded catalog, the accounts `admin`
     and `viewer` (read only). `extra` is TOML appended to the configuration,
     `pools` the `[backend.*]` tables as TOML. `faults` False: the program as
-    it is installed, without the hook that `arm` needs.
+    it is installed, without the hook that `arm` needs. `trace`: `passed` tells
+    the points. `periods`: see `gateway.server.duties.duties`.
     """
 
     def __init__(
@@ -43,12 +44,20 @@ class LiveGateway:
         extra: str = "",
         tls: bool = False,
         faults: bool = True,
+        trace: bool = False,
+        periods: Mapping[str, float] = {},
     ) -> None:
         self.folder = folder
         self._faults = faults
         self.url = ""
         self.log = folder / "gateway.log"
         self.fault_file = folder / "fault"
+        self.trace_file = folder / "passed"
+        self._environment = {
+            FAULT_FILE: str(self.fault_file),
+            TRACE_FILE: str(self.trace_file) if trace else "",
+            PERIODS: json.dumps(dict(periods)),
+        }
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         if tls:
