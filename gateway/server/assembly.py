@@ -10,7 +10,7 @@ from typing import cast
 from uuid import uuid4
 
 from gateway.catalog import SqliteCatalog
-from gateway.config import Settings
+from gateway.config import ConfigError, Settings
 from gateway.core import errors
 from gateway.core.backend import Exporter, FaultHook
 from gateway.core.catalog import Catalog
@@ -54,6 +54,14 @@ class House:
         if pool.substrate.volatile:
             await Reconciler(self.core, pool, self.observer).run(at_start=True)
 
+    async def open_exporter(self) -> None:
+        """Start the exporter unless it runs. Without it everything but publishing works, and it is tried again."""
+        if self.exporter is not None:
+            try:
+                await self.exporter.open()
+            except errors.GatewayError as error:
+                self.observer.event("exporter_not_open", error=str(error))
+
     async def reconcile(self) -> list[Finding]:
         """Compare every open pool with the catalog."""
         findings: list[Finding] = []
@@ -67,6 +75,7 @@ class House:
     async def converge_exports(self) -> None:
         """Publish what the catalog wishes, withdraw what it does not; volumes that change right now come next time."""
         publisher, locks = self.core.publisher, self.core.changes.locks
+        await self.open_exporter()
         for volume_id in await publisher.stale():
             async with locks.holding(volume_id):
                 await self._converge(volume_id)
@@ -123,7 +132,14 @@ async def furnished(settings: Settings, observer: Observer, fault: FaultHook) ->
 async def bare(
     settings: Settings, observer: Observer, fault: FaultHook, exporter: Exporter | None = None
 ) -> AsyncIterator[House]:
-    """Wire a core around the opened catalog; its pools and exporter are not opened yet."""
+    """Wire a core around the opened catalog; its pools and exporter are not opened yet.
+
+    ConfigError for what this version does not serve.
+    """
+    if settings.catalog.url != "sqlite":
+        raise ConfigError("configuration", "only 'sqlite' is there in this version", path=("catalog", "url"))
+    for name in settings.frontend:
+        raise ConfigError("configuration", "there is no such door in this version", path=("frontend", name))
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     catalog = open_catalog(settings, fault)
     await catalog.open()
@@ -147,8 +163,7 @@ async def _start(house: House, settings: Settings) -> None:
     core = house.core
     if await core.catalog.setting(CLUSTER_ID) is None:
         await core.catalog.put_setting(CLUSTER_ID, str(uuid4()))
-    if house.exporter is not None:
-        await house.exporter.open()
+    await house.open_exporter()
     await house.recovery.adopt()
     async with asyncio.TaskGroup() as opening:
         for name in settings.backend:

@@ -614,3 +614,14 @@ async def test_killed_at_every_point(bed):
         assert [Path(path).name for path in mounted_below(bed.state)] == [outer.name], point
         assert {path.stem for path in (bed.state / "exports").iterdir()} == {outer.name}, point
         assert await bed.names("/a") == {"file"}, point
+
+
+async def test_second_process_does_not_take_a_running_server(bed, exporter):
+    second = bed.exporter()
+    with pytest.raises(Unavailable, match="running gateway"):
+        await second.open()
+    await second.close()
+    assert await exporter.published() == {}
+    await exporter.close()
+    await second.open()
+    await second.close()

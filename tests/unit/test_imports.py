@@ -115,7 +115,7 @@ def test_every_part_has_its_rule() -> None:
         ("gateway.core.x", "import aiohttp, msgspec, asyncio", ["aiohttp"]),
         ("gateway.core.x", "from gateway import __version__", []),
         ("gateway.backends.x", "from gateway.config import a", ["gateway.config"]),
-        ("gateway.backends.btrfs.x", "from gateway.backends.worker import a", []),
+        ("gateway.backends.btrfs.x", "from gateway.backends.memory import a", []),
         ("gateway.frontends.a.x", "from gateway.frontends.b import c", ["gateway.frontends.b"]),
         ("gateway.frontends.a.x", "from gateway.frontends.a.y import c", []),
         ("gateway.frontends.cinder_driver.x", "from gateway.client import c", []),

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from gateway.backends.worker import Worker
+from gateway.core.worker import Worker
 
 
 def meet(barrier: threading.Barrier) -> int:

@@ -17,7 +17,6 @@ from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.snapshots import Snapshots
 from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream, installed, parse_head
 from gateway.backends.btrfs.volumes import Volumes
-from gateway.backends.worker import Worker
 from gateway.core.backend import (
     Capacity,
     FaultHook,
@@ -32,6 +31,7 @@ from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
 from gateway.core.locks import KeyLocks
 from gateway.core.model import LocalPath, RootDirectory, VolumeKind
+from gateway.core.worker import Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from gateway.exports.nfs.publications import FAULT_POINTS, Publications
 from gateway.exports.nfs.records import Records
 from gateway.exports.nfs.stanza import main_settings
 
-__all__ = ["FAULT_POINTS", "NfsExporter", "NfsOptions"]
+__all__ = ["FAULT_POINTS", "IN_USE", "NfsExporter", "NfsOptions"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ T = TypeVar("T")
 RETRY_FIRST_S = 0.2
 RETRY_LAST_S = 15.0
 NFS_VERSION = "4.1"
+IN_USE = "a running gateway has it"
 
 
 class NfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,7 +48,7 @@ class NfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class NfsExporter:
-    """An `Exporter` with nfs-ganesha. State lies under `state_dir`, which one gateway owns.
+    """An `Exporter` with nfs-ganesha. State lies under `state_dir`, which one process owns while it is open.
 
     The server outlives a killed gateway and is adopted by the next one. It is
     watched by pidfd and started anew, with all exports, when it ends.
@@ -60,13 +62,16 @@ class NfsExporter:
         self._publications = Publications(
             self._server, Records(state_dir / "exports"), Mounts(state_dir / "mnt"), fault
         )
+        self._lock = state_dir / "lock"
+        self._held: int | None = None
         self._worker: Worker | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Start or find the server; bring back what was published."""
+        """Start or find the server; bring back what was published. Unavailable while another process has it."""
         if self._worker is not None:
             return
+        self._held = _lock(self._lock)
         self._worker = Worker("nfs", self._options.threads)
         try:
             await self._run(self._publications.open)
@@ -116,6 +121,9 @@ class NfsExporter:
         worker, self._worker = self._worker, None
         if worker is not None:
             await worker.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     async def _run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._worker is None:
@@ -165,3 +173,18 @@ class NfsExporter:
             for descriptor in descriptors:
                 loop.remove_reader(descriptor)
                 os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    """Give a descriptor that keeps other processes from the state directory; the kernel frees it with this one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(what="nfs", reason=f"state directory: {error.strerror}") from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise Unavailable(what="nfs", reason=IN_USE) from None
+    return held
