@@ -16,7 +16,7 @@ from gateway.testing.btrfs_pool import btrfs_pool
 async def btrfs(folder: Path) -> AsyncIterator[Harness]:
     """Open a fresh pool on a btrfs made in `folder`."""
     with btrfs_pool(folder) as mount:
-        options = BtrfsOptions(path=str(mount))
+        options = BtrfsOptions(path=mount)
 
         async def opened() -> BtrfsBackend:
             backend = BtrfsBackend("conformance", options)

@@ -48,7 +48,7 @@ class Scene:
         self.path = folder
         self.faults = Faults()
         self.kernel = Kernel()
-        self.options = BtrfsOptions(path=str(folder), **options)
+        self.options = BtrfsOptions(path=folder, **options)
         self.backend = BtrfsBackend("pool", self.options, fault=self.faults)
 
     async def reopen(self, **options: object) -> None:

@@ -35,7 +35,7 @@ def enable_simple_quotas(path: Path) -> None:
 
 
 async def refusal(path: Path) -> str:
-    backend = BtrfsBackend("pool", BtrfsOptions(path=str(path)))
+    backend = BtrfsBackend("pool", BtrfsOptions(path=path))
     with pytest.raises(Unavailable) as refused:
         await backend.open()
     with pytest.raises(Unavailable, match="not open"):

@@ -72,7 +72,7 @@ def open_pool(name: str, options: BtrfsOptions, fault: FaultHook) -> Opened:
     with _unavailable(name, "libbtrfsutil.so.1 cannot be loaded"):
         kernel = Kernel()
     with _unavailable(name, f"cannot use {options.path}"):
-        layout = Layout(Path(options.path).resolve(strict=True))
+        layout = Layout(options.path.resolve(strict=True))
         filesystem = kernel.filesystem(layout.root)
         layout.make()
         _require_one_tree(name, layout)

@@ -23,13 +23,13 @@ Step = Callable[[str], None]
 class BtrfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a btrfs pool.
 
-    path: a directory on a mounted btrfs, for this pool alone.
+    path: a directory on a mounted btrfs, for this pool alone; a relative one begins at the configuration file.
     quota: volumes' sizes are enforced; quotas are turned on where they are off.
     threads: how many changes may be under way at once.
     durable: every change is committed to disk before it returns.
     """
 
-    path: str
+    path: Path
     quota: bool = True
     threads: int = 4
     durable: bool = True
