@@ -118,14 +118,14 @@ def encode(field: str, type_: Type, value: object) -> SqlValue:
     if value is None:
         return None
     if not isinstance(value, _PYTHON[type_]) or (isinstance(value, bool) and type_ is not Type.BOOL):
-        raise InvalidArgument(field=field, value=repr(value)[:100], reason=f"must be {type_.value}")
+        raise InvalidArgument(field=field, value=str(value)[:100], reason=f"must be {type_.value}")
     return _ENCODERS[type_](field, value)
 
 
 def _encode_text(field: str, value: Any) -> SqlValue:
     text = str(value)
     if "\0" in text or not (text.isascii() or _is_unicode(text)):
-        raise InvalidArgument(field=field, value=repr(text)[:100], reason="must not contain NUL or half a character")
+        raise InvalidArgument(field=field, value=text[:100], reason="must not contain NUL or half a character")
     return text
 
 

@@ -110,9 +110,10 @@ async def running(
             metrics=metrics,
             access=AccessLog(settings.log, sys.stderr.buffer.write),
             own=OwnResources(house.core, metrics, accounts),
+            refuse=door.refuse,
             observer=observer,
         )
-        listener = Listener(watch.handle, settings.address, limits=settings.limits, tls=tls)
+        listener = Listener(watch.handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()
         stack.push_async_callback(listener.stop)
         tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house, periods)]

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.core.door import Trace
 from gateway.core.observer import Observer
 from gateway.observe import REQUEST_ID, AccessLog, AuditLog, Metrics, RequestIds, RouteMetric
+from gateway.server.http import Refuse
 from gateway.server.own import OwnResources
 
 Door = Callable[[web.BaseRequest, Trace], Awaitable[web.StreamResponse]]
@@ -28,6 +29,7 @@ class Watch:
         metrics: Metrics,
         access: AccessLog,
         own: OwnResources,
+        refuse: Refuse,
         observer: Observer,
     ) -> None:
         self._name = name
@@ -35,20 +37,22 @@ class Watch:
         self._metrics = metrics
         self._access = access
         self._own = own
+        self._refuse = refuse
         self._observer = observer
         self._audit = AuditLog()
         self._ids = RequestIds()
         self._routes: dict[tuple[str, str], RouteMetric] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; a defect of the door becomes a bare 500 without a word of what happened."""
+        """Answer a request; a defect of the door becomes a 500 that tells nothing but where the log has it."""
         start, trace, request_id = time.perf_counter(), Trace(), self._ids.new()
         REQUEST_ID.set(request_id)
         try:
             response = await self._answer(request, trace)
         except Exception as error:  # noqa: BLE001 - the last resort of every door
-            self._observer.defect(uuid4().hex, error)
-            response = web.Response(status=500)
+            incident = uuid4().hex
+            self._observer.defect(incident, error)
+            response = self._refuse(500, f"An unexpected internal error occurred (incident {incident})")
         seconds = time.perf_counter() - start
         self._route(trace.route or _UNROUTED, request.method).observe(response.status, seconds)
         self._access.record(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.core import errors
 from gateway.core.context import Core
@@ -22,7 +24,7 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
 from gateway.frontends.ontap_rest.endpoints import Route, routes
 from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_endpoint, no_verb
-from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, segments
+from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, origin_form, segments
 from gateway.frontends.ontap_rest.projection import Projections
 from gateway.frontends.ontap_rest.query import parse_query, scoped
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
@@ -36,8 +38,8 @@ HEADERS: Mapping[str, str] = {
 }
 _TUNNEL = ("X-Dot-SVM-Name", "X-Dot-SVM-UUID")
 _VERBS: Mapping[str, Verb] = {"HEAD": Verb.GET, **{verb.value: verb for verb in Verb}}
+_TRANSPORT: Mapping[int, str] = {408: "65541", 500: "262145", 503: "262160"}
 _CACHE_BYTES = 16 * 1024 * 1024
-_UUID = UUID
 
 
 class OntapDoor:
@@ -80,10 +82,18 @@ class OntapDoor:
             trace.outcome = type(error).__name__
             answer = self._refusal(error, trace)
         except web.HTTPException as error:
-            answer = self._refusal(_of_transport(error), trace)
+            answer = self._refusal(_transport(error.status, error.reason), trace)
         body = b"" if request.method == "HEAD" else answer.body
         headers = {**HEADERS, "Content-Type": content_type(links=links), **answer.headers}
         return web.Response(status=answer.status, body=body, headers=headers)
+
+    def refuse(self, status: int, reason: str) -> web.Response:
+        """Give the answer to what could not be read as a request."""
+        answer = self._refusal(_transport(status, reason), Trace())
+        headers = {**HEADERS, "Content-Type": content_type(links=True), **answer.headers}
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["Retry-After"] = "1"
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
 
     def _refusal(self, error: WireError | errors.GatewayError, trace: Trace) -> Answer:
         status, body = encode_error(error, operation=trace.operation)
@@ -99,7 +109,7 @@ class OntapDoor:
             request.headers.get("Authorization"), peer=request.remote or ""
         )
         trace.who = principal.name
-        raw_path, _, raw_query = request.raw_path.partition("?")
+        raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
         key = None
         if request.method in {"GET", "HEAD"}:
             key = (request.raw_path, links, *(request.headers.get(name) for name in _TUNNEL))
@@ -155,12 +165,14 @@ class OntapDoor:
         name, uuid = (request.headers.get(header) for header in _TUNNEL)
         if not name and not uuid:
             return None
-        found = await self._core.find(Tenant, name=name) if name else None
-        if name is None and uuid:
-            try:
-                found = await self._core.catalog.get(Tenant, msgspec.convert(uuid, type=_UUID))
-            except msgspec.ValidationError:
-                found = None
+        found: Tenant | None = None
+        try:
+            if name:
+                found = await self._core.find(Tenant, name=name)
+            elif uuid:
+                found = await self._core.catalog.get(Tenant, UUID(uuid))
+        except (errors.InvalidArgument, ValueError):
+            found = None  # a text that no SVM can have
         if found is None:
             raise errors.NotFound(kind="tenant", ref=name or uuid)
         return found
@@ -169,6 +181,9 @@ class OntapDoor:
         """Read the body; one that is too large is refused as soon as that is known, a slow one after a while."""
         if (request.content_length or 0) > self._max_body_bytes:
             raise _too_large(self._max_body_bytes)
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the answer itself has not begun
         body = bytearray()
         try:
             async with asyncio.timeout(self._receive_timeout_s):
@@ -177,20 +192,23 @@ class OntapDoor:
                     if len(body) > self._max_body_bytes:
                         raise _too_large(self._max_body_bytes)
         except TimeoutError:
-            raise WireError(408, "262199", message="The body did not arrive in time") from None
+            raise _transport(408, "The body did not arrive in time") from None
+        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+            raise _transport(400, "The body ended early, or its encoding cannot be read") from None
         return bytes(body)
 
 
 def _too_large(limit: int) -> WireError:
-    return WireError(413, "262199", message=f"The body is larger than {limit} bytes")
+    return _transport(413, f"The body is larger than {limit} bytes")
 
 
-def _of_transport(error: web.HTTPException) -> WireError:
-    return WireError(error.status, "262199", message=error.reason)
+def _transport(status: int, reason: str) -> WireError:
+    """Give the refusal of a request that HTTP itself could not carry."""
+    return WireError(status, _TRANSPORT.get(status, "262199"), message=reason)
 
 
 class _Answers:
-    """Answers to GETs, valid while nothing in the catalog changes. Bounded by the bytes of the bodies."""
+    """Answers to GETs, valid while nothing in the catalog changes. Bounded by their bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -207,10 +225,14 @@ class _Answers:
 
     def put(self, key: tuple[Any, ...], version: int, answer: Answer) -> None:
         """Keep an answer that was computed entirely after `version` was read."""
-        if version != self._version or key in self._kept or len(answer.body) > self._limit // 4:
+        if version != self._version or key in self._kept or _weight(key, answer) > self._limit // 4:
             return
         self._kept[key] = answer
-        self._size += len(answer.body) + 1024
+        self._size += _weight(key, answer)
         while self._size > self._limit:
-            _, old = self._kept.popitem(last=False)
-            self._size -= len(old.body) + 1024
+            self._size -= _weight(*self._kept.popitem(last=False))
+
+
+def _weight(key: tuple[Any, ...], answer: Answer) -> int:
+    """Give about how many bytes an entry takes; clients may send long queries and tunnel headers."""
+    return len(answer.body) + 1024 + sum(2 * len(part) for part in key if isinstance(part, str))

@@ -52,10 +52,12 @@ from gateway.frontends.ontap_rest.render.storage import (
     render_svm,
     render_volume,
 )
+from gateway.frontends.ontap_rest.scalars import INTEGER_MAX
 
 Rendered = dict[str, Any]
 R = TypeVar("R", bound=Record)
 PRODUCT = "volume-gateway"
+_DIGITS = len(str(INTEGER_MAX))
 EVERY = "*"
 """Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
 
@@ -273,7 +275,8 @@ class ExportPolicies(CatalogSource[ExportPolicy]):
     async def policy(self, ask: Ask) -> ExportPolicy:
         """Give the policy that the path's first key numbers."""
         text = ask.keys[0]
-        found = await ask.core.find(ExportPolicy, number=int(text)) if text.isascii() and text.isdigit() else None
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else None
+        found = None if number is None else await ask.core.find(ExportPolicy, number=number)
         if found is None or not self.visible(ask, found):
             raise no_entry("id")
         return found

@@ -1,0 +1,264 @@
+"""Bytes to a live gateway and back, below every client library; and what must be true of every answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import select
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
+
+PATIENCE_S = 60
+BASIC = b"Basic " + base64.b64encode(f"{ACCOUNT}:{PASSWORD}".encode())
+COLLECTIONS = (
+    "/api/svm/svms",
+    "/api/storage/aggregates",
+    "/api/storage/volumes",
+    "/api/storage/volumes/*/snapshots",
+    "/api/storage/snapshot-policies",
+    "/api/protocols/nfs/export-policies",
+    "/api/network/ip/interfaces",
+    "/api/cluster/jobs",
+)
+_LEAKS = re.compile(rb"Traceback|\.py\b|<class |object at 0x|NoneType|(?<![A-Za-z0-9])b'|aiohttp|Python|sqlite|msgspec")
+
+
+class Reply:
+    """One answer as it came over the wire."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, str]:
+        found: dict[str, str] = self.json["error"]
+        return found
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.body[:300]!r}"
+
+
+class Wire:
+    """One connection. Nothing is added to the bytes that a test sends."""
+
+    def __init__(self, gateway: LiveGateway) -> None:
+        place = urlsplit(gateway.url)
+        self._socket = socket.create_connection((place.hostname, place.port), timeout=PATIENCE_S)
+        self._pending = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def interim(self) -> int:
+        """Read an interim answer, which has neither body nor length; give its status."""
+        return int(self._until(b"\r\n\r\n").split(b" ")[1])
+
+    def trickle(self, data: bytes, *, every_s: float) -> int:
+        """Send byte after byte until the gateway says something; give how many it took."""
+        for sent, byte in enumerate(data):
+            if select.select([self._socket], [], [], every_s)[0]:
+                return sent
+            self._socket.send(bytes([byte]))
+        return len(data)
+
+    def shrink(self) -> None:
+        """Take as little as possible before the gateway has to wait."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def half_close(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def reply(self, *, head: bool = False) -> Reply:
+        """Read one answer; ConnectionError when the gateway closes before it is whole."""
+        top = self._until(b"\r\n\r\n")
+        first, *lines = top.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        status = int(first.split(" ")[1])
+        length = 0 if head else int(headers["content-length"])
+        while len(self._pending) < length:
+            self._more()
+        body, self._pending = self._pending[:length], self._pending[length:]
+        return Reply(status, headers, body)
+
+    def rest(self) -> bytes:
+        """Read until the gateway closes."""
+        try:
+            while True:
+                self._more()
+        except ConnectionError:
+            found, self._pending = self._pending, b""
+            return found
+
+    def _until(self, mark: bytes) -> bytes:
+        while mark not in self._pending:
+            self._more()
+        found, _, self._pending = self._pending.partition(mark)
+        return found
+
+    def _more(self) -> None:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError(f"closed after {self._pending!r}")
+        self._pending += data
+
+
+def request(
+    method: bytes,
+    target: bytes,
+    body: bytes = b"",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    *,
+    auth: bytes = BASIC,
+) -> bytes:
+    """Give a well-framed request around whatever bytes."""
+    lines = [b"%s %s HTTP/1.1" % (method, target), b"Host: gateway"]
+    lines += [b"Authorization: " + auth] if auth else []
+    lines += [b"%s: %s" % pair for pair in headers]
+    lines += [b"Content-Length: %d" % len(body)] if body or method in {b"POST", b"PATCH"} else []
+    return b"\r\n".join([*lines, b"", body])
+
+
+class Caller:
+    """A keep-alive client that comes back on a new connection when the gateway closed the last one."""
+
+    def __init__(self, gateway: LiveGateway) -> None:
+        self._gateway = gateway
+        self._wire: Wire | None = None
+
+    def ask(
+        self, method: bytes, target: bytes, body: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> Reply:
+        data = request(method, target, body, headers)
+        fresh = self._wire is None
+        try:
+            return self._ask(data, head=method == b"HEAD")
+        except ConnectionError:
+            self.close()
+            if fresh:
+                raise
+            return self._ask(data, head=method == b"HEAD")
+
+    def get(self, target: str) -> Any:
+        reply = self.ask(b"GET", target.encode())
+        assert reply.status == 200, reply
+        return reply.json
+
+    def do(self, method: str, target: str, body: Mapping[str, object]) -> Reply:
+        """Make a change that must succeed, and wait for its end."""
+        mark = "&" if "?" in target else "?"
+        done = self.ask(method.encode(), f"{target}{mark}return_timeout=60".encode(), json.dumps(body).encode())
+        assert done.status in {200, 201, 202}, done
+        return done
+
+    def until_admitted(self, target: bytes) -> Reply:
+        """Ask until the gateway has room for one more connection."""
+        while True:
+            try:
+                reply = self.ask(b"GET", target)
+            except ConnectionError:
+                continue
+            if reply.status != 503:
+                return reply
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.__exit__(None, None, None)
+            self._wire = None
+
+    def _ask(self, data: bytes, *, head: bool) -> Reply:
+        if self._wire is None:
+            self._wire = Wire(self._gateway)
+        self._wire.send(data)
+        reply = self._wire.reply(head=head)
+        if reply.headers.get("connection", "").lower() == "close":
+            self.close()
+        return reply
+
+
+def everything(caller: Caller) -> dict[str, Any]:
+    """Give all that the gateway shows, apart from what its own clock moves; changes under way are over then."""
+    while caller.get("/api/cluster/jobs?state=queued|running|paused")["num_records"]:
+        pass
+    return {path: caller.get(f"{path}?fields=**")["records"] for path in COLLECTIONS}
+
+
+def check(reply: Reply, *, head: bool = False) -> Reply:
+    """Assert what holds for every answer, whatever was asked."""
+    assert reply.headers["server"] == "volume-gateway", reply.headers
+    assert _LEAKS.search(reply.body) is None, reply
+    assert reply.status < 500 or reply.status == 503, reply
+    if head:
+        assert reply.body == b""
+        return reply
+    assert reply.headers["content-type"].partition(";")[0] in {"application/json", "application/hal+json"}, reply
+    if reply.status >= 400:
+        error = reply.error
+        assert isinstance(error["message"], str)
+        assert error["message"], reply
+        assert isinstance(error["code"], str)
+        assert error["code"].isascii(), reply
+        assert error["code"].isdigit(), reply
+        assert set(error) <= {"message", "code", "target", "arguments"}, reply
+        assert isinstance(error.get("target", ""), str), reply
+    else:
+        assert isinstance(reply.json, dict), reply
+    return reply
+
+
+def resident(gateway: LiveGateway) -> int:
+    """Give the gateway's resident memory in bytes."""
+    status = Path(f"/proc/{gateway.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def furnish(caller: Caller) -> dict[str, str]:
+    """Make one of everything; give the paths' keys by template word."""
+    svm = caller.get("/api/svm/svms?name=svm1")["records"][0]["uuid"]
+    aggregate = caller.get("/api/storage/aggregates")["records"][0]["uuid"]
+    base = {"svm": {"name": "svm1"}, "aggregates": [{"name": "memory"}], "size": "64MB"}
+    for name in ("vol1", "vol2"):
+        caller.do("POST", "/api/storage/volumes", {**base, "name": name, "comment": name, "_tags": ["a:b"]})
+    volumes = {r["name"]: r["uuid"] for r in caller.get("/api/storage/volumes")["records"]}
+    caller.do("POST", f"/api/storage/volumes/{volumes['vol1']}/snapshots", {"name": "snap1"})
+    snapshot = caller.get(f"/api/storage/volumes/{volumes['vol1']}/snapshots")["records"][0]["uuid"]
+    parent = {"is_flexclone": True, "parent_volume": {"name": "vol1"}, "parent_snapshot": {"name": "snap1"}}
+    caller.do("POST", "/api/storage/volumes", {"name": "clone1", "svm": {"name": "svm1"}, "clone": parent})
+    rule = {"clients": [{"match": "10.0.0.0/8"}], "ro_rule": ["any"], "rw_rule": ["never"]}
+    caller.do("POST", "/api/protocols/nfs/export-policies", {"name": "p1", "svm.name": "svm1", "rules": [rule]})
+    policy = caller.get("/api/protocols/nfs/export-policies?name=p1")["records"][0]["id"]
+    caller.do(
+        "POST", "/api/storage/snapshot-policies", {"name": "sp1", "copies": [{"schedule.name": "daily", "count": 2}]}
+    )
+    copies = caller.get("/api/storage/snapshot-policies?name=sp1")["records"][0]["uuid"]
+    job = caller.get("/api/cluster/jobs?max_records=1")["records"][0]["uuid"]
+    return {
+        "svm/svms": svm,
+        "storage/aggregates": aggregate,
+        "storage/volumes": volumes["vol1"],
+        "snapshots": snapshot,
+        "protocols/nfs/export-policies": str(policy),
+        "rules": "1",
+        "storage/snapshot-policies": copies,
+        "cluster/jobs": job,
+    }
