@@ -1,0 +1,92 @@
+"""The gateway is killed at every point of every operation: each has happened or has not, and nothing is left over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crash_points import OPERATIONS, Case, cases
+from crash_scene import Scene, scene
+
+import gateway
+from gateway.backends.btrfs.faults import STEPS
+from gateway.core import operations as core_operations
+from gateway.core.model import Job, JobState
+
+pytestmark = pytest.mark.root
+
+SOURCE = Path(gateway.__file__).parent
+FAULT = re.compile(r'[._]fault\(\s*f?"([^"]+)"')
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with scene(tmp_path_factory.mktemp("crash"), trace=True) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_passes_exactly_its_points(at: Scene, name: str) -> None:
+    operation = OPERATIONS[name]
+    at.start()
+    at.clean()
+    assert at.look().view == {}
+    before = at.furnish()
+    at.gateway.passed()
+    at.perform(operation.change)
+    assert tuple(at.gateway.passed()) == operation.passes
+    world = at.look(reconcile=True)
+    assert world.findings == []
+    assert world.view == operation.outcome(before) != before or name == "make a tenant"
+    assert {tenant.name for tenant in world.tenants.values()} == set(operation.tenants)
+
+
+@pytest.mark.parametrize("case", cases(OPERATIONS), ids=str)
+def test_death_at_any_point_leaves_all_or_nothing(at: Scene, case: Case) -> None:
+    operation = OPERATIONS[case.operation]
+    at.start()
+    at.clean()
+    before = at.furnish()
+    known = at.look().jobs.keys()
+    at.die(operation.change, case.point, case.count)
+    at.start()
+
+    world = at.look(reconcile=True)
+    assert world.findings == []
+    jobs = [job for key, job in world.jobs.items() if key not in known]
+    assert_agrees(case, jobs, before == world.view, operation.outcome(before) == world.view)
+    assert {tenant.name for tenant in world.tenants.values()} <= set(operation.tenants)
+    assert at.look().view == {}
+
+
+def assert_agrees(case: Case, jobs: list[Job], unchanged: bool, done: bool) -> None:
+    """Compare what became of an operation with what its job says; without a job it has not happened."""
+    operation = OPERATIONS[case.operation]
+    assert unchanged or done, "neither as before nor as wanted"
+    if not operation.job.startswith("svm."):
+        succeeded = [job.state is JobState.SUCCESS for job in jobs]
+        assert [job.operation for job in jobs] == [operation.job] * len(jobs)
+        assert len(jobs) <= 1
+        assert done == (succeeded == [True])
+        # What was durable before the substrate was touched is known ever after.
+        journalled = operation.passes.index(f"{operation.job}.journalled")
+        position = [c for c in cases(OPERATIONS) if c.operation == case.operation].index(case)
+        assert len(jobs) == (position >= journalled - 1)
+
+
+def test_every_point_is_visited() -> None:
+    visited = {case.point for case in cases(OPERATIONS)}
+    core = "".join(path.read_text() for path in (SOURCE / "core").glob("*.py"))
+    passed = {
+        point.replace("{intent.operation}", operation)
+        for point in FAULT.findall(core)
+        for operation in core_operations.OPERATIONS
+    }
+    passed |= {point for path in (SOURCE / "catalog").glob("*.py") for point in FAULT.findall(path.read_text())}
+    # What the core never calls cannot be reached through a door; its own tests visit it.
+    called = {operation for operation in STEPS if f".{operation}(" in core}
+    assert STEPS.keys() - called == {"receive"}
+    passed |= {f"btrfs.{operation}.{step}" for operation in called for step in STEPS[operation]}
+    assert {point for point in passed if not point.startswith("btrfs.settle_restore.")} == visited
