@@ -55,7 +55,7 @@ async def test_another_file_system_is_refused(tmp_path: Path) -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(msgspec.ValidationError, match="pth"):
-        msgspec.convert({"path": "/srv", "pth": 1}, BtrfsOptions)
+        msgspec.convert({"path": Path("/srv"), "pth": 1}, BtrfsOptions)
 
 
 @pytest.mark.root
