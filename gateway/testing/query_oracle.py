@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +34,7 @@ class Oracle:
         found = [record for record in records if self.matches(record, where)]
         total = (*order, Order("id", descending=order[-1].descending))
         for item in reversed(total):
-            found.sort(key=lambda record, field=item.field: self._rank(record, field), reverse=item.descending)
+            found.sort(key=functools.partial(self._rank, item.field), reverse=item.descending)
         return found
 
     def matches(self, record: Record, where: Filter) -> bool:
@@ -64,7 +65,7 @@ class Oracle:
         value = self._follow(record, field.split("."))
         return [] if value is None else [value]
 
-    def _rank(self, record: Record, field: str) -> tuple[bool, Any]:
+    def _rank(self, field: str, record: Record) -> tuple[bool, Any]:
         values = self.values(record, field)
         return (True, min(values)) if values else (False, 0)
 
