@@ -19,6 +19,7 @@ from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
+from gateway.exports.nfs import IN_USE
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
@@ -183,7 +184,9 @@ async def check(settings: Settings) -> CheckResult:
         try:
             await exporter.open()
         except errors.GatewayError as error:
-            problems.append(f"export.nfs: {error}")
+            # One that serves is no problem, and must not be disturbed.
+            if error.fields.get("reason") != IN_USE:
+                problems.append(f"export.nfs: {error}")
         finally:
             await exporter.close()
     return CheckResult(problems=tuple(problems), matrix=matrix)
