@@ -1,0 +1,43 @@
+"""The benchmark runs. What it measures is not judged here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.run import PARTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(*arguments: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    # 1: a goal was missed, as small numbers on a busy machine may.
+    assert ended.returncode in {0, 1}, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stdout
+
+
+def test_every_part_without_btrfs() -> None:
+    table = bench(*(part for part in PARTS if part != "changes"))
+    for words in ("GET by uuid", "page of 100", "last / first", "creators", "first GET", "resident", "loop held"):
+        assert words in table
+
+
+@pytest.mark.root
+def test_changes_on_btrfs() -> None:
+    table = bench("changes")
+    assert all(f"{change} on btrfs" in table for change in ("create", "snapshot", "clone"))
+
+
+def test_unknown_part() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench", "nothing"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "no such part: nothing" in ended.stderr
