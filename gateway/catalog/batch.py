@@ -109,7 +109,7 @@ def _stale(connection: sqlite3.Connection, table: Table[Any], record: Record) ->
     """Say what the revision is; None when the record is gone."""
     found = connection.execute(_STATEMENTS[table.kind].revision, (record.id.bytes,)).fetchall()
     actual = found[0][0] if found else None
-    return StaleRevision(kind=table.kind, ref=str(record.id), expected=record.revision, actual=actual)
+    return StaleRevision(kind=table.noun, ref=str(record.id), expected=record.revision, actual=actual)
 
 
 def _taken(table: Table[Any], record: Record, error: sqlite3.IntegrityError) -> Exception:
@@ -118,7 +118,7 @@ def _taken(table: Table[Any], record: Record, error: sqlite3.IntegrityError) -> 
     if field is None:
         return error
     value = getattr(record, field)
-    return AlreadyExists(kind=table.kind, name=value if isinstance(value, int) else str(value), field=field)
+    return AlreadyExists(kind=table.noun, name=value if isinstance(value, int) else str(value), field=field)
 
 
 def _constraint(taken: Mapping[str, str], error: sqlite3.IntegrityError) -> str | None:

@@ -84,6 +84,11 @@ class Table(msgspec.Struct, Generic[R], frozen=True):
     taken: Mapping[str, str]
     children: tuple[Child, ...]
 
+    @property
+    def noun(self) -> str:
+        """Give the vocabulary's word for the kind, as errors use it."""
+        return self.kind.replace("_", " ")
+
     def field(self, name: str) -> Field:
         """Give the field of that name; an unknown one raises InvalidArgument."""
         try:

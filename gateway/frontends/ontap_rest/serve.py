@@ -47,6 +47,7 @@ class Server:
     async def get(self, route: Route, ask: Ask) -> Answer:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
+        self._projection(endpoint.resource, ask, instance=route.instance)  # refuses unknown fields
         if route.instance:
             _, rendered = await reading.read_one(endpoint.resource, endpoint.source, ask)
             shown = self._shown(endpoint.resource, ask, rendered, instance=True)
