@@ -77,6 +77,15 @@ class Pools:
         self._open[pool.id] = pool
         return pool
 
+    async def close_lost(self) -> None:
+        """Close pools whose substrate went away while they were open; the catalog then says offline."""
+        for pool in self:
+            try:
+                await pool.backend.capacity()
+            except errors.Unavailable as error:
+                self._open.pop(pool.id, None)
+                await self._mark_offline(pool.name, str(error))
+
     def get(self, pool_id: UUID) -> OpenPool:
         """Give an open pool; Unavailable when it is not."""
         try:
@@ -109,25 +118,33 @@ class Pools:
 
     async def _register(self, pool: OpenPool) -> None:
         capacity = await pool.backend.capacity()
-        known = await self._catalog.get(Pool, pool.id)
-        record = Pool(
-            id=pool.id,
-            name=pool.name,
-            driver=pool.substrate.driver,
-            created=known.created if known else utc_now(),
-            volatile=pool.substrate.volatile,
-            size=capacity.size,
-            used=capacity.used,
-            available=capacity.available,
-            volume_count=known.volume_count if known else 0,
-            revision=known.revision if known else 0,
-        )
-        if record != known:
-            await self._catalog.commit(put(record))
+        while True:
+            known = await self._catalog.get(Pool, pool.id)
+            record = Pool(
+                id=pool.id,
+                name=pool.name,
+                driver=pool.substrate.driver,
+                created=known.created if known else utc_now(),
+                volatile=pool.substrate.volatile,
+                size=capacity.size,
+                used=capacity.used,
+                available=capacity.available,
+                volume_count=known.volume_count if known else 0,
+                revision=known.revision if known else 0,
+            )
+            if record == known:
+                return
+            with contextlib.suppress(errors.StaleRevision):  # another process observed it at the same time
+                await self._catalog.commit(put(record))
+                return
 
     async def _mark_offline(self, name: str, reason: str) -> None:
-        found = await self._catalog.page(Pool, Query(where=Compare("name", Op.EQ, name), limit=1))
-        for record in found.records:
-            if (record.state, record.reason) != (PoolState.OFFLINE, reason):
-                offline = msgspec.structs.replace(record, state=PoolState.OFFLINE, reason=reason)
-                await self._catalog.commit(put(offline))
+        while True:
+            found = (await self._catalog.page(Pool, Query(where=Compare("name", Op.EQ, name), limit=1))).records
+            if not found or (found[0].state, found[0].reason) == (PoolState.OFFLINE, reason):
+                return
+            with contextlib.suppress(errors.StaleRevision):  # see `_register`
+                await self._catalog.commit(
+                    put(msgspec.structs.replace(found[0], state=PoolState.OFFLINE, reason=reason))
+                )
+                return

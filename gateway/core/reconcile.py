@@ -1,8 +1,10 @@
 """Compares catalog and substrate: adopts, corrects, flags. Deletes nothing it does not know.
 
-Runs at start, on a timer and on demand, one pool at a time. Objects that a
-change is working on are left alone. A volatile pool starts empty, so there
-(and only there) catalog rows without an object are forgotten at start.
+Runs at start, on a timer and on demand, one pool at a time, while changes go
+on. What a scan saw may be over when it is compared, so a difference is looked
+at again with the volume locked before anything is written. A volatile pool
+starts empty, so there (and only there) catalog rows without an object are
+forgotten at start.
 """
 
 from __future__ import annotations
@@ -51,9 +53,10 @@ class Reconciler:
         # Parents first: a clone's row needs its parent's to be counted there.
         for observed in sorted(orphans, key=lambda found: found.origin is not None):
             await self._adopt_volume(observed)
-        if isinstance(self._pool.backend, SnapshotBackend) and "snapshot" in self._operations():
-            async for seen in self._pool.backend.scan_snapshots():
-                await self._snapshot(seen)
+        backend = self._pool.backend
+        if isinstance(backend, SnapshotBackend) and "snapshot" in self._operations():
+            async for seen in backend.scan_snapshots():
+                await self._snapshot(seen, backend)
         await self._missing()
         await self._recount({observed.id for observed in orphans if observed.id is not None})
         await self._core.pools.observe(self._pool)
@@ -71,23 +74,41 @@ class Reconciler:
             return False
         volume = await self._core.catalog.get(Volume, observed.id)
         if volume is None:
-            return not self._core.changes.locks.held(observed.id)
-        healed = volume.state is VolumeState.ERROR and volume.reason == MISSING
-        seen = msgspec.structs.replace(
-            volume,
-            used=observed.used,
-            size=volume.size if observed.size is None else observed.size,
-            state=VolumeState.ONLINE if healed else volume.state,
-            reason="" if healed else volume.reason,
-        )
-        if seen == volume or volume.pool_id != self._pool.id:
-            return False
-        if seen.size != volume.size or healed:
-            self._found("corrected", "volume", volume.name, "size changed outside" if not healed else "is back")
-        await self._write(observed.id, put(seen))
+            return True
+        if volume.pool_id == self._pool.id:
+            await self._compare(volume, observed)
         return False
 
-    async def _adopt_volume(self, observed: Observed) -> None:
+    async def _compare(self, volume: Volume, observed: Observed) -> None:
+        if _sized(volume, observed) and not _lost(volume):
+            if observed.used != volume.used:
+                await self._write(volume.id, put(msgspec.structs.replace(volume, used=observed.used)))
+            return
+        async with self._core.changes.locks.holding(volume.id):
+            present, now = await self._core.catalog.get(Volume, volume.id), await self._pool.backend.inspect(volume.id)
+            if present is None or now is None or (_sized(present, now) and not _lost(present)):
+                return
+            healed = _lost(present)
+            true = msgspec.structs.replace(
+                present,
+                used=now.used,
+                size=present.size if now.size is None else now.size,
+                state=VolumeState.ONLINE if healed else present.state,
+                reason="" if healed else present.reason,
+            )
+            if await self._commit(put(true)):
+                self._found("corrected", "volume", present.name, "is back" if healed else "size changed outside")
+
+    async def _adopt_volume(self, seen: Observed) -> None:
+        if seen.id is None:
+            return
+        async with self._core.changes.locks.holding(seen.id):
+            observed = await self._pool.backend.inspect(seen.id)
+            if observed is None or await self._core.catalog.get(Volume, seen.id) is not None:
+                return
+            await self._adopt_orphan(observed)
+
+    async def _adopt_orphan(self, observed: Observed) -> None:
         note = observed.note
         volume = read_volume(note) if note else None
         if volume is None or volume.id != observed.id or volume.pool_id != self._pool.id:
@@ -116,7 +137,7 @@ class Reconciler:
         self._found("corrected", "volume", volume.name, "its parent is gone; it is no clone any more")
         return msgspec.structs.replace(volume, origin=None)
 
-    async def _snapshot(self, seen: ObservedSnapshot) -> None:
+    async def _snapshot(self, seen: ObservedSnapshot, backend: SnapshotBackend) -> None:
         if seen.id is None or seen.note is None:
             self._found("flagged", "snapshot", seen.place or str(seen.id), "not made by this gateway")
             return
@@ -130,18 +151,24 @@ class Reconciler:
         if snapshot is None or snapshot.id != seen.id or snapshot.volume_id != seen.volume_id:
             self._found("flagged", "snapshot", seen.place or str(seen.id), "its note cannot be believed")
             return
-        if self._core.changes.locks.held(snapshot.volume_id):
-            return
+        async with self._core.changes.locks.holding(snapshot.volume_id):
+            if await backend.inspect_snapshot(snapshot.volume_id, snapshot.id) is None:
+                return
+            if await self._core.catalog.get(Snapshot, snapshot.id) is not None:
+                return
+            await self._adopt_snapshot(msgspec.structs.replace(snapshot, size=seen.size))
+        await self._recount({snapshot.volume_id})
+
+    async def _adopt_snapshot(self, snapshot: Snapshot) -> None:
         if await self._core.catalog.get(Volume, snapshot.volume_id) is None:
             self._found("flagged", "snapshot", snapshot.name, "its volume is unknown")
             return
         try:
-            await self._core.catalog.commit(put(msgspec.structs.replace(snapshot, size=seen.size)))
+            await self._core.catalog.commit(put(snapshot))
         except errors.AlreadyExists:
             self._found("flagged", "snapshot", snapshot.name, "its name is taken by another snapshot of the volume")
             return
         self._found("adopted", "snapshot", snapshot.name, "was not in the catalog")
-        await self._recount({snapshot.volume_id})
 
     # --- what the catalog has ---
 
@@ -217,8 +244,9 @@ class Reconciler:
 
     async def _write(self, volume_id: UUID, batch: Batch) -> bool:
         """Commit a correction unless a change works on the volume; what it changes is compared at the next run."""
-        if self._core.changes.locks.held(volume_id):
-            return False
+        return not self._core.changes.locks.held(volume_id) and await self._commit(batch)
+
+    async def _commit(self, batch: Batch) -> bool:
         try:
             await self._core.catalog.commit(batch)
         except errors.StaleRevision:
@@ -228,3 +256,11 @@ class Reconciler:
     def _found(self, did: str, kind: str, ref: str, why: str) -> None:
         self.findings.append(Finding(did=did, kind=kind, ref=ref, why=why))
         self._observer.event(f"reconcile_{did}", pool=self._pool.name, kind=kind, ref=ref, why=why)
+
+
+def _sized(volume: Volume, observed: Observed) -> bool:
+    return observed.size is None or observed.size == volume.size
+
+
+def _lost(volume: Volume) -> bool:
+    return volume.state is VolumeState.ERROR and volume.reason == MISSING

@@ -34,6 +34,7 @@ def duties(house: House, periods: Mapping[str, float]) -> Sequence[Duty]:
     """Give the duties of a gateway. `periods` has, by name, the seconds of those that keep another time than usual."""
 
     async def open_closed() -> None:
+        await house.core.pools.close_lost()
         for name in house.core.pools.closed():
             await house.open_pool(name)
 

@@ -104,7 +104,7 @@ class Scene:
 
     def furnish(self) -> View:
         """Make a parent with three snapshots, a clone of the first, and another volume with two; give what is there."""
-        one, two, three, now = ({"a": word * 3000} for word in (b"one", b"two", b"three", b"now"))
+        one, two, three, now = ({"a": word * 300} for word in (b"one", b"two", b"three", b"now"))
         parent = self._made("parent")
         for name, files in (("s1", one), ("s2", two), ("s3", three)):
             self.write(parent, files)
