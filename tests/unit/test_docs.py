@@ -17,10 +17,7 @@ from gateway.server.drivers import drivers
 
 DOCS = Path(__file__).parents[2] / "docs"
 SITE = Site(name="n", cluster_id=UUID(int=1), addresses=(), started=time.monotonic())
-TABLE = {
-    path: verbs
-    for path, verbs in re.findall(r"^\| `/api/(\S+)` \| (.*) \|$", (DOCS / "ontap-rest.md").read_text(), re.MULTILINE)
-}
+TABLE = dict(re.findall(r"^\| `/api/(\S+)` \| (.*) \|$", (DOCS / "ontap-rest.md").read_text(), re.MULTILINE))
 
 
 def documented(template: str) -> str | None:
