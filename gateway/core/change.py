@@ -9,7 +9,8 @@ capability) is raised by the plan, before anything was written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -83,7 +84,9 @@ class Changes:
         self._fault = fault
         self._tasks: set[asyncio.Task[Job]] = set()
         self._unsettled: dict[UUID, tuple[Intent, Job]] = {}
+        self._batches: set[asyncio.Task[Job]] = set()
         self._closing = False
+        self.draining = False
         self.locks = KeyLocks()
 
     async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]]) -> Started:
@@ -113,15 +116,25 @@ class Changes:
         for intent, job in tuple(self._unsettled.values()):
             await (await self.recover(intent, job)).wait()
 
+    def spawn_batch(self, work: Coroutine[Any, Any, Job]) -> asyncio.Task[Job]:
+        """Run what starts changes of its own; `close` lets it come to its end, which `draining` asks it to hasten."""
+        task = self._spawn(work)
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
+        return task
+
     async def end_job(self, job: Job, error: errors.GatewayError | None) -> Job:
         """Put a job into its final state."""
         present = await self._catalog.get(Job, job.id) or job
-        ended = _ended(present, error)
+        ended = final(present, error)
         stored = await self._catalog.commit(put(ended))
         return stored[job.id]  # type: ignore[return-value]
 
     async def close(self) -> None:
         """Refuse new changes and wait for those under way."""
+        self.draining = True
+        while self._batches:
+            await asyncio.wait(self._batches)
         self._closing = True
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -179,7 +192,7 @@ class Changes:
             ended = await self._settle(intent, job, recovering=recovering)
         except Exception as error:  # noqa: BLE001 - neither done nor undone: the intent stays until `resettle`
             self._unsettled[intent.id] = (intent, job)
-            failure = error if isinstance(error, errors.GatewayError) else errors.Internal(incident=self._defect(error))
+            failure = error if isinstance(error, errors.GatewayError) else errors.Internal(incident=self.defect(error))
             return msgspec.structs.replace(job, error=failure.to_record())
         else:
             self._unsettled.pop(intent.id, None)
@@ -201,7 +214,7 @@ class Changes:
         except errors.GatewayError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - a defect of a backend must not leave the change half made
-            failure = errors.Internal(incident=self._defect(error))
+            failure = errors.Internal(incident=self.defect(error))
         publish = failure is None and self._context.publisher.concerns(intent)
         try:
             ended = await self._close(intent, job, failure, last=not publish)
@@ -224,7 +237,7 @@ class Changes:
         for attempt in range(_STALE_RETRIES + 1):
             step = operation.finish if failure is None else operation.revert
             batch = await step(self._context, intent)
-            ended = _ended(job, failure) if last else job
+            ended = final(job, failure) if last else job
             try:
                 stored = await self._catalog.commit(batch + put(ended) + drop(intent))
             except errors.StaleRevision:
@@ -244,7 +257,7 @@ class Changes:
         except errors.GatewayError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - see _settle
-            failure = errors.Internal(incident=self._defect(error))
+            failure = errors.Internal(incident=self.defect(error))
         return await self.end_job(job, failure)
 
     async def _republish(self, intent: Intent) -> None:
@@ -256,7 +269,8 @@ class Changes:
         except errors.GatewayError as error:
             self._observer.event("export_not_restored", volume=str(intent.before.id), error=str(error))
 
-    def _defect(self, error: Exception) -> str:
+    def defect(self, error: Exception) -> str:
+        """Report an error that is none of our tree; give the incident id under which the log has it."""
         incident = uuid4().hex
         self._observer.defect(incident, error)
         return incident
@@ -268,7 +282,8 @@ class Changes:
         return task
 
 
-def _ended(job: Job, error: errors.GatewayError | None) -> Job:
+def final(job: Job, error: errors.GatewayError | None) -> Job:
+    """Give the job as it is once it succeeded, or failed with `error`."""
     return msgspec.structs.replace(
         job,
         state=JobState.SUCCESS if error is None else JobState.FAILURE,

@@ -212,10 +212,35 @@ class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class PartState(enum.StrEnum):
+    """`undone`: it had succeeded and was taken back."""
+
+    QUEUED = "queued"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    UNDONE = "undone"
+
+
+class JobPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a batch, called `name` by whoever asked for it.
+
+    `ref` finds what it changed. `error` says why it failed, `undo_error` why
+    what it did could not be taken back.
+    """
+
+    operation: str
+    name: str
+    state: PartState = PartState.QUEUED
+    ref: str = ""
+    error: ErrorRecord | None = None
+    undo_error: ErrorRecord | None = None
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
     `target_id` is the object it changes; `owner` the process that carries it.
+    `parts` are the changes of a batch; other jobs have none.
     """
 
     id: UUID
@@ -228,6 +253,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     ended: datetime | None = None
     error: ErrorRecord | None = None
+    parts: tuple[JobPart, ...] = ()
     revision: int = 0
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from gateway.core.batches import interruption
 from gateway.core.context import Core
 from gateway.core.model import Intent, Job
 from gateway.core.observer import Observer
@@ -20,12 +21,16 @@ class Recovery:
         self._waiting: dict[UUID, list[Intent]] = {}
 
     async def adopt(self) -> None:
-        """Take over what dead processes left. Jobs without an intent had their commit; only their end was missing."""
+        """Take over what dead processes left.
+
+        Jobs without an intent had their commit and only lack their end; a batch
+        may lack some of its parts.
+        """
         intents, jobs = await self._core.catalog.adopt_orphans()
         for intent in intents:
             self._waiting.setdefault(intent.pool_id, []).append(intent)
         for job in jobs:
-            await self._core.changes.end_job(job, None)
+            await self._core.changes.end_job(job, interruption(job))
         if intents or jobs:
             self._observer.event("recovery_begun", intents=len(intents), jobs=len(jobs))
 

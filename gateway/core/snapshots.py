@@ -99,6 +99,16 @@ async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, descr
     return await core.changes.start({found.volume_id}, plan)
 
 
+async def put_back(core: Core, before: Snapshot, after: Snapshot, *, description: str) -> Started:
+    """Start undoing an update that led from `before` to `after`; what others changed meanwhile stays."""
+    given = {
+        name: value
+        for name in SnapshotChange.__struct_fields__
+        if (value := getattr(before, name)) != getattr(after, name)
+    }
+    return await update(core, after.id, SnapshotChange(**given), description=description)
+
+
 async def delete(core: Core, snapshot_id: UUID, *, description: str) -> Started:
     """Start deleting a snapshot. InUse when a clone hangs on it or its expiry is not reached."""
     found = await core.get(Snapshot, snapshot_id)

@@ -111,6 +111,22 @@ async def update(core: Core, volume_id: UUID, change: VolumeChange, *, descripti
     return await core.changes.start({volume_id}, plan)
 
 
+async def put_back(core: Core, before: Volume, after: Volume, *, description: str) -> Started:
+    """Start undoing an update that led from `before` to `after`; what others changed meanwhile stays.
+
+    InvalidState when it was a restore or a split, which cannot be undone.
+    """
+    for word, then, now in (("restored", before.generation, after.generation), ("split", before.origin, after.origin)):
+        if then != now:
+            raise errors.InvalidState(kind="volume", ref=after.name, state=word, action="take back")
+    given = {
+        name: value
+        for name in VolumeChange.__struct_fields__
+        if (value := getattr(before, name)) != getattr(after, name)
+    }
+    return await update(core, after.id, VolumeChange(**given), description=description)
+
+
 async def delete(core: Core, volume_id: UUID, *, description: str, with_snapshots: bool = True) -> Started:
     """Start deleting a volume and its snapshots.
 
