@@ -7,16 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from core_scene import MIB, clone_of, everything, make, snap, tenant_and_pool
 
 from gateway.core import clones, errors, policies, snapshots, volumes
 from gateway.core.catalog import drop
 from gateway.core.context import Core
 from gateway.core.model import (
     ExportRule,
-    Intent,
     Job,
     JobState,
-    Pool,
     Snapshot,
     Tenant,
     Volume,
@@ -29,58 +28,11 @@ from gateway.core.rebuild import rebuild
 from gateway.core.reconcile import Reconciler
 from gateway.testing.cores import core_on, memory_pool
 
-MIB = 1 << 20
-
 
 @pytest.fixture
 async def core(tmp_path: Path):
     async with core_on(tmp_path, [memory_pool()]) as made:
         yield made
-
-
-async def tenant_and_pool(core: Core):
-    tenant, pool = await core.find(Tenant, name="svm1"), await core.find(Pool, name="memory")
-    assert tenant is not None
-    assert pool is not None
-    return tenant, pool
-
-
-async def make(core: Core, name: str, **more: object) -> Volume:
-    tenant, pool = await tenant_and_pool(core)
-    new = volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=pool.id, size=20 * MIB, **more)
-    job = await (await volumes.create(core, new, description="test")).result()
-    return await core.get(Volume, job.target_id)
-
-
-async def snap(core: Core, volume: Volume, name: str, **more: object) -> Snapshot:
-    new = snapshots.NewSnapshot(name=name, volume_id=volume.id, **more)
-    job = await (await snapshots.create(core, new, description="test")).result()
-    return await core.get(Snapshot, job.target_id)
-
-
-async def clone_of(core: Core, volume: Volume, name: str, snapshot: Snapshot | None = None) -> Volume:
-    new = clones.NewClone(
-        name=name,
-        tenant_id=volume.tenant_id,
-        source_id=volume.id,
-        snapshot_id=snapshot.id if snapshot else None,
-    )
-    job = await (await clones.create(core, new, description="test")).result()
-    return await core.get(Volume, job.target_id)
-
-
-async def everything(core: Core) -> dict[str, object]:
-    """Give all volumes and snapshots without revisions, and what the substrate holds, for comparison."""
-    rows = {
-        kind.__name__: sorted(
-            (msgspec.structs.replace(r, revision=0) for r in (await core.catalog.page(kind, Query())).records),
-            key=lambda r: r.id,
-        )
-        for kind in (Volume, Snapshot, Intent)
-    }
-    (pool,) = core.pools
-    held = sorted([o.id async for o in pool.backend.scan()])
-    return {**rows, "substrate": held, "snapshots": sorted([s.id async for s in pool.backend.scan_snapshots()])}
 
 
 async def test_a_volume_is_made_changed_and_deleted(core: Core) -> None:

@@ -1,0 +1,127 @@
+"""Volumes, snapshots and clones made through a core, and substrates and exporters that follow a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+import msgspec
+
+from gateway.backends.memory import MemoryBackend, MemoryOptions
+from gateway.core import clones, errors, snapshots, volumes
+from gateway.core.backend import Export
+from gateway.core.context import Core
+from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
+from gateway.core.pools import Configured
+from gateway.core.query import Query
+
+MIB = 1 << 20
+
+
+class Script:
+    """A fault hook: what stands in `steps` happens when its point is passed, once, or always when `forever`."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, Callable[[], None] | Exception] = {}
+        self.forever = False
+
+    def __call__(self, point: str) -> None:
+        step = self.steps.get(point) if self.forever else self.steps.pop(point, None)
+        if isinstance(step, Exception):
+            raise step
+        if step is not None:
+            step()
+
+
+class LocalMemory(MemoryBackend):
+    """A memory pool whose volumes claim to be directories of this host, so that they can be published."""
+
+    async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
+        await super().access(volume, snapshot)
+        return LocalPath(path=f"/volumes/{volume}")
+
+
+def scripted_pool(script: Script, name: str = "memory") -> Configured:
+    """Give a memory pool that passes its points to the script."""
+    return Configured(name, LocalMemory(name, MemoryOptions(), fault=script))
+
+
+class PaperExporter:
+    """Writes down what it publishes. Refuses the ids in `broken`, and everything while it is `down`."""
+
+    def __init__(self) -> None:
+        self.exports: dict[UUID, Export] = {}
+        self.broken: set[UUID] = set()
+        self.down = False
+
+    async def open(self) -> None:
+        self._check()
+
+    async def publish(self, export: Export) -> None:
+        self._check()
+        if export.id in self.broken:
+            raise errors.Unavailable(what="nfs", reason="refused")
+        self.exports[export.id] = export
+
+    async def withdraw(self, export_id: UUID) -> None:
+        self._check()
+        self.exports.pop(export_id, None)
+
+    async def published(self) -> Mapping[UUID, Export | None]:
+        self._check()
+        return dict(self.exports)
+
+    def handle(self, export: Export) -> NfsExport:
+        return NfsExport(address="127.0.0.1", port=2049, path=export.path)
+
+    async def close(self) -> None:
+        pass
+
+    def _check(self) -> None:
+        if self.down:
+            raise errors.Unavailable(what="nfs", reason="the exporter is not open")
+
+
+async def tenant_and_pool(core: Core):
+    tenant, pool = await core.find(Tenant, name="svm1"), await core.find(Pool, name="memory")
+    assert tenant is not None
+    assert pool is not None
+    return tenant, pool
+
+
+async def make(core: Core, name: str, **more: object) -> Volume:
+    tenant, pool = await tenant_and_pool(core)
+    new = volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=pool.id, size=20 * MIB, **more)
+    job = await (await volumes.create(core, new, description="test")).result()
+    return await core.get(Volume, job.target_id)
+
+
+async def snap(core: Core, volume: Volume, name: str, **more: object) -> Snapshot:
+    new = snapshots.NewSnapshot(name=name, volume_id=volume.id, **more)
+    job = await (await snapshots.create(core, new, description="test")).result()
+    return await core.get(Snapshot, job.target_id)
+
+
+async def clone_of(core: Core, volume: Volume, name: str, snapshot: Snapshot | None = None) -> Volume:
+    new = clones.NewClone(
+        name=name,
+        tenant_id=volume.tenant_id,
+        source_id=volume.id,
+        snapshot_id=snapshot.id if snapshot else None,
+    )
+    job = await (await clones.create(core, new, description="test")).result()
+    return await core.get(Volume, job.target_id)
+
+
+async def everything(core: Core) -> dict[str, object]:
+    """Give all volumes and snapshots without revisions, and what the substrate holds, for comparison."""
+    rows = {
+        kind.__name__: sorted(
+            (msgspec.structs.replace(r, revision=0) for r in (await core.catalog.page(kind, Query())).records),
+            key=lambda r: r.id,
+        )
+        for kind in (Volume, Snapshot, Intent)
+    }
+    (pool,) = core.pools
+    held = sorted([o.id async for o in pool.backend.scan()])
+    return {**rows, "substrate": held, "snapshots": sorted([s.id async for s in pool.backend.scan_snapshots()])}
