@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +151,13 @@ class Scene:
 
 
 @contextlib.contextmanager
-def scene(folder: Path, *, extra: str = "", trace: bool = False) -> Iterator[Scene]:
+def scene(
+    folder: Path, *, extra: str = "", trace: bool = False, periods: Mapping[str, float] = QUIET
+) -> Iterator[Scene]:
     """Give a scene whose gateway is not started yet; process, mount and loop device are gone afterwards."""
     with btrfs_pool(folder / "pool") as mount:
         pools = f'[backend.fast]\ndriver = "btrfs"\npath = "{mount}"\n'
-        gateway = LiveGateway(folder / "gw", pools=pools, extra=extra, periods=QUIET, trace=trace)
+        gateway = LiveGateway(folder / "gw", pools=pools, extra=extra, periods=periods, trace=trace)
         at = Scene(gateway, mount)
         try:
             yield at

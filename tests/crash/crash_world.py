@@ -56,14 +56,15 @@ View = dict[str, VolumeView]
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in a catalog; `view` is what the substrate has, by name."""
+    """Everything in a catalog; `files` are the bytes of volumes and snapshots, `view` both by name."""
 
     tenants: dict[UUID, Tenant]
     volumes: dict[UUID, Volume]
     snapshots: dict[UUID, Snapshot]
     jobs: dict[UUID, Job]
-    view: View
-    findings: list[Finding]
+    files: dict[UUID, Files] = {}
+    view: View = {}
+    findings: list[Finding] = []
 
 
 def contents(folder: Path) -> Files:
@@ -84,8 +85,6 @@ async def examine(data: Path, mount: Path, *, reconcile: bool = False) -> World:
             volumes=await _all(catalog, Volume),
             snapshots=await _all(catalog, Snapshot),
             jobs=await _all(catalog, Job),
-            view={},
-            findings=[],
         )
         assert not await _all(catalog, Intent), "an intent was left open"
         document = (mount / ".gateway" / "manifest").read_bytes()
@@ -100,7 +99,10 @@ async def examine(data: Path, mount: Path, *, reconcile: bool = False) -> World:
     _assert_counted(world)
     _assert_substrate(world, mount)
     findings = await _reconciled(data, mount) if reconcile else []
-    return msgspec.structs.replace(world, view=_view(world, mount), findings=findings)
+    files = {volume.id: contents(mount / "volumes" / str(volume.id)) for volume in world.volumes.values()}
+    for snapshot in world.snapshots.values():
+        files[snapshot.id] = contents(mount / "snapshots" / str(snapshot.volume_id) / str(snapshot.id))
+    return msgspec.structs.replace(world, files=files, view=_view(world, files, mount), findings=findings)
 
 
 async def _all(catalog: SqliteCatalog, kind: type[R]) -> dict[UUID, R]:
@@ -186,30 +188,25 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _view(world: World, mount: Path) -> View:
+def _view(world: World, files: dict[UUID, Files], mount: Path) -> View:
     """Name things as a user does. Snapshots that a clone made for itself lose the time in their name."""
     shown = {
         s.id: s.name.partition(".")[0] if s.name.startswith("clone_") else s.name for s in world.snapshots.values()
     }
     view: View = {}
     for volume in world.volumes.values():
-        folder = mount / "volumes" / str(volume.id)
         origin = volume.origin
         view[volume.name] = VolumeView(
             size=volume.size,
-            files=contents(folder),
-            snapshots={
-                shown[s.id]: contents(mount / "snapshots" / str(volume.id) / str(s.id))
-                for s in world.snapshots.values()
-                if s.volume_id == volume.id
-            },
+            files=files[volume.id],
+            snapshots={shown[s.id]: files[s.id] for s in world.snapshots.values() if s.volume_id == volume.id},
             origin=(world.volumes[origin.volume_id].name, shown[origin.snapshot_id])
             if origin and origin.snapshot_id
             else None,
             comment=volume.comment,
             path=volume.junction_path,
             state=volume.state.value,
-            mode=folder.stat().st_mode & 0o7777,
+            mode=(mount / "volumes" / str(volume.id)).stat().st_mode & 0o7777,
         )
     return view
 
