@@ -37,22 +37,28 @@ async def create_export_policy(
     return await core.get(ExportPolicy, policy.id)
 
 
-async def rename_export_policy(core: Core, policy_id: UUID, name: str) -> ExportPolicy:
-    """Give an export policy another name. InUse for a built-in one."""
-    check_name("name", name)
+async def update_export_policy(
+    core: Core, policy_id: UUID, *, name: str | None = None, rules: Iterable[ExportRule] | None = None
+) -> ExportPolicy:
+    """Rename an export policy, replace all its rules, or both at once; None leaves a thing as it is.
 
-    def renamed(policy: ExportPolicy) -> ExportPolicy:
-        if policy.builtin and name != policy.name:
+    A rule's index 0 means: append in order. AlreadyExists for the name, InUse
+    for renaming a built-in policy.
+    """
+    if name is not None:
+        check_name("name", name)
+    numbered = None if rules is None else _numbered(rules)
+
+    def updated(policy: ExportPolicy) -> ExportPolicy:
+        if policy.builtin and name not in {None, policy.name}:
             raise errors.InUse(kind="export policy", ref=policy.name, by="builtin", action="rename")
-        return msgspec.structs.replace(policy, name=name)
+        return msgspec.structs.replace(
+            policy,
+            name=policy.name if name is None else name,
+            rules=policy.rules if numbered is None else numbered,
+        )
 
-    return await _change(core, policy_id, renamed)
-
-
-async def replace_rules(core: Core, policy_id: UUID, rules: Iterable[ExportRule]) -> ExportPolicy:
-    """Replace all rules. Index 0 means: append in order."""
-    numbered = _numbered(rules)
-    return await _change(core, policy_id, lambda policy: msgspec.structs.replace(policy, rules=numbered))
+    return await _change(core, policy_id, updated)
 
 
 async def add_rule(core: Core, policy_id: UUID, rule: ExportRule) -> ExportRule:

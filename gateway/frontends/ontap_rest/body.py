@@ -103,7 +103,7 @@ def confirm(resource: Resource, verb: Verb, values: Values, record: Mapping[str,
 
 
 def _refusal(resource: Resource, verb: Verb, path: str, shown: list[object]) -> WireError:
-    reason = f'here it is always "{shorten(str(shown[0]).lower())}"' if shown else "it has no counterpart here"
+    reason = f"here it is always {shorten(json.dumps(shown[0]))}" if shown else "it has no counterpart here"
     if resource.name != "volume":
         code, text = "262144017", "The operation is not supported on this platform"
     elif verb is Verb.PATCH:
@@ -135,7 +135,7 @@ def _leaves(values: Values, base: str = "") -> Iterator[tuple[str, Value]]:
 def _record(resource: Resource, verb: Verb, item: object) -> Values:
     if not isinstance(item, dict):
         raise WireError(400, "262200", message='Every element of "records" must be an object', target="records")
-    identity = {"name", *resource.keys} if verb is not Verb.POST else set()
+    identity = {"name", "svm.name", "svm.uuid", *resource.keys} if verb is not Verb.POST else set()
     return _flatten(resource, verb, item, identity=frozenset(identity))
 
 

@@ -90,6 +90,7 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ("snapshot", "comment"): (_rule(r".{0,255}", "1638455", "The comment is longer than 255 characters"),),
     ("snapshot", "snapmirror_label"): (_rule(r".{1,31}", "1638523", "The label must have 1 to 31 characters"),),
     ("svm", "name"): SVM_NAME,
+    ("svm", "state"): (_rule(r"running|stopped", "262245", "An SVM can be brought into running and stopped only"),),
     ("export_policy", "name"): POLICY_NAME,
     ("export_policy", "rules.clients.match"): CLIENT_MATCH,
     ("export_policy", "rules.index"): INDEX,
@@ -153,7 +154,7 @@ _VOLUME_BOTH = (
     "state",
 )
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
-_EXPORT_POLICY_BOTH = ("name", *(f"rules.{name}" for name in _POLICY_RULE))
+_EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
 
 SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("volume", Verb.POST): frozenset(

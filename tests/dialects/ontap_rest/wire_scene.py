@@ -27,7 +27,9 @@ COLLECTIONS = (
     "/api/network/ip/interfaces",
     "/api/cluster/jobs",
 )
-_LEAKS = re.compile(rb"Traceback|\.py\b|<class |object at 0x|NoneType|(?<![A-Za-z0-9])b'|aiohttp|Python|sqlite|msgspec")
+_LEAKS = re.compile(
+    rb"Traceback|\.py\b|<class |object at 0x|NoneType|(?<![A-Za-z0-9])b'|[\[{]'|aiohttp|Python|sqlite|msgspec"
+)
 
 
 class Reply:
@@ -232,28 +234,29 @@ def resident(gateway: LiveGateway) -> int:
     return int(found[1]) * 1024
 
 
-def furnish(caller: Caller) -> dict[str, str]:
-    """Make one of everything; give the paths' keys by template word."""
-    svm = caller.get("/api/svm/svms?name=svm1")["records"][0]["uuid"]
+def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
+    """Make one of everything in an SVM; give the paths' keys by template word."""
+    if not caller.get(f"/api/svm/svms?name={svm}")["num_records"]:
+        caller.do("POST", "/api/svm/svms", {"name": svm})
+    svm_uuid = caller.get(f"/api/svm/svms?name={svm}")["records"][0]["uuid"]
     aggregate = caller.get("/api/storage/aggregates")["records"][0]["uuid"]
-    base = {"svm": {"name": "svm1"}, "aggregates": [{"name": "memory"}], "size": "64MB"}
+    base = {"svm": {"name": svm}, "aggregates": [{"name": "memory"}], "size": "64MB"}
     for name in ("vol1", "vol2"):
         caller.do("POST", "/api/storage/volumes", {**base, "name": name, "comment": name, "_tags": ["a:b"]})
-    volumes = {r["name"]: r["uuid"] for r in caller.get("/api/storage/volumes")["records"]}
+    volumes = {r["name"]: r["uuid"] for r in caller.get(f"/api/storage/volumes?svm.name={svm}")["records"]}
     caller.do("POST", f"/api/storage/volumes/{volumes['vol1']}/snapshots", {"name": "snap1"})
     snapshot = caller.get(f"/api/storage/volumes/{volumes['vol1']}/snapshots")["records"][0]["uuid"]
     parent = {"is_flexclone": True, "parent_volume": {"name": "vol1"}, "parent_snapshot": {"name": "snap1"}}
-    caller.do("POST", "/api/storage/volumes", {"name": "clone1", "svm": {"name": "svm1"}, "clone": parent})
+    caller.do("POST", "/api/storage/volumes", {"name": "clone1", "svm": {"name": svm}, "clone": parent})
     rule = {"clients": [{"match": "10.0.0.0/8"}], "ro_rule": ["any"], "rw_rule": ["never"]}
-    caller.do("POST", "/api/protocols/nfs/export-policies", {"name": "p1", "svm.name": "svm1", "rules": [rule]})
-    policy = caller.get("/api/protocols/nfs/export-policies?name=p1")["records"][0]["id"]
-    caller.do(
-        "POST", "/api/storage/snapshot-policies", {"name": "sp1", "copies": [{"schedule.name": "daily", "count": 2}]}
-    )
-    copies = caller.get("/api/storage/snapshot-policies?name=sp1")["records"][0]["uuid"]
+    caller.do("POST", "/api/protocols/nfs/export-policies", {"name": "p1", "svm.name": svm, "rules": [rule]})
+    policy = caller.get(f"/api/protocols/nfs/export-policies?name=p1&svm.name={svm}")["records"][0]["id"]
+    kept = {"name": "sp1", "svm.name": svm, "copies": [{"schedule.name": "daily", "count": 2}]}
+    caller.do("POST", "/api/storage/snapshot-policies", kept)
+    copies = caller.get(f"/api/storage/snapshot-policies?name=sp1&svm.name={svm}")["records"][0]["uuid"]
     job = caller.get("/api/cluster/jobs?max_records=1")["records"][0]["uuid"]
     return {
-        "svm/svms": svm,
+        "svm/svms": svm_uuid,
         "storage/aggregates": aggregate,
         "storage/volumes": volumes["vol1"],
         "snapshots": snapshot,

@@ -29,11 +29,8 @@ async def create_export_policy(ask: Ask, values: Values) -> ExportPolicy:
 
 async def modify_export_policy(ask: Ask, policy: ExportPolicy, values: Values) -> None:
     """Rename an export policy, replace all its rules, or both."""
-    if "rules" in values:
-        await policies.replace_rules(ask.core, policy.id, _rules(values))
-    name = text(values, "name")
-    if name is not None:
-        await policies.rename_export_policy(ask.core, policy.id, name)
+    rules = _rules(values) if "rules" in values else None
+    await policies.update_export_policy(ask.core, policy.id, name=text(values, "name"), rules=rules)
 
 
 async def create_rule(ask: Ask, policy: ExportPolicy, values: Values) -> ExportRule:
