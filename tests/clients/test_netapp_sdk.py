@@ -364,6 +364,50 @@ def test_a_query_changes_and_deletes_all_it_matches(connection):
     assert names() == ["left"]
 
 
+def described(*wanted: str, **fields) -> list[Volume]:
+    return [Volume(name=name, svm=SVM, aggregates=[{"name": "memory"}], size=20 * MIB, **fields) for name in wanted]
+
+
+def test_many_volumes_are_one_job(connection):
+    made = Volume.post_collection(described("m1", "m2", "m3"), hydrate=True)
+    assert [(found.name, found.size, found.state) for found in made] == [
+        (name, 20 * MIB, "online") for name in ("m1", "m2", "m3")
+    ]
+    for found in made:
+        found.comment = f"comment of {found.name}"
+    Volume.patch_collection({}, records=made)
+    assert names(comment="comment of m*", order_by="name") == ["m1", "m2", "m3"]
+    Volume.delete_collection(records=made[:2])
+    assert names() == ["m3"]
+
+
+def test_many_volumes_are_made_together_or_not_at_all(connection):
+    volume("taken", "memory")
+    with pytest.raises(NetAppRestError, match='record "svm.name: svm1, name: taken" failed'):
+        Volume.post_collection(described("n1", "taken", "n2"))
+    assert names() == ["taken"]
+    with pytest.raises(NetAppRestError, match="POST of record"):
+        Volume.post_collection(described("n1", "taken", "n2"), continue_on_failure="true")
+    assert names(order_by="name") == ["n1", "n2", "taken"]
+
+
+def test_many_snapshots_and_policies_are_one_job(connection):
+    parent = volume("parent", "memory")
+    made = Snapshot.post_collection([Snapshot(parent.uuid, name=f"s{n}") for n in range(3)], parent.uuid)
+    assert sorted(found.name for found in made) == ["s0", "s1", "s2"]
+    Snapshot.delete_collection(parent.uuid, records=made)
+    assert Snapshot.count_collection(parent.uuid) == 0
+    policies = ExportPolicy.post_collection([ExportPolicy(name=f"p{n}", svm=SVM) for n in range(2)])
+    assert sorted(found.name for found in policies) == ["p0", "p1"]
+    with pytest.raises(NetAppRestError, match="duplicate entry"):
+        ExportPolicy.post_collection([ExportPolicy(name=f"p{n}", svm=SVM) for n in (5, 1)])
+    assert ExportPolicy.find(name="p5") is None
+
+
 def test_a_job_that_failed_tells_the_sdk_why(connection):
-    failed = list(Job.get_collection(state="failure", fields="**"))
-    assert all(job.message and job.code for job in failed)
+    with pytest.raises(NetAppRestError):
+        Volume.post_collection(described("f1", "f1"), serial_records="true")
+    failed = next(iter(Job.get_collection(state="failure", order_by="start_time desc", fields="**")))
+    assert failed.message.startswith('POST of record "svm.name: svm1, name: f1" failed. Reason: Duplicate volume name')
+    assert (failed.code, failed.error.code) == (262287, "262287")
+    assert names() == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
+from netapp_ontap.error import NetAppRestError
 from netapp_ontap.resources import ExportPolicy, ExportRule, IpInterface, Job, Snapshot, Volume
 from nfs_scene import Nfs
 from sdk_scene import MIB, OWN_WARNINGS, SVM, clone, names, patch, refused, sdk, seen, volume
@@ -236,12 +238,21 @@ def test_a_junction_path_belongs_to_one_volume(bed):
 
 
 def test_shrinking_is_real(bed):
+    nfs, pool = bed
     made = mounted("large", size=128 * MIB)
     made.size = 32 * MIB
     made.patch()
     assert seen("large").size == 32 * MIB
     with refused("917534", status=400):
         patch(made.uuid, size=MIB)
+    nfs.write("/large/marker", b"where the volume is")
+    (marker,) = pool.rglob("marker")
+    with (marker.parent / "filling").open("wb") as filling:
+        filling.write(os.urandom(30 * MIB))
+        os.fsync(filling.fileno())
+    with pytest.raises(NetAppRestError, match="Job failed: Size 20971520 is too small"):
+        patch(made.uuid, size=20 * MIB)
+    assert seen("large").size == 32 * MIB
     made.delete()
 
 

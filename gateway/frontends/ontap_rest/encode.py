@@ -112,14 +112,22 @@ def next_href(path: str, query: str, *, key: str, cursor: str) -> str:
     return f"{path}?" + "&".join([f"{CURSOR_PREFIX}{key}={quote(cursor)}", *rest])
 
 
-def job_link(job: UUID) -> JsonObject:
-    """Give the job member of an accepted change; its link is there whatever `Accept` says."""
-    return {"uuid": str(job), **_links(f"/api/cluster/jobs/{job}")}
+def results_href(path: str, job: UUID) -> str:
+    """Give where the results of a batch are found; `path` is the collection's."""
+    return f"{path}?job_results_uuid={job}"
 
 
-def accepted(job: UUID, records: Sequence[object] | None = None) -> JsonObject:
-    """Give the body of a 202; `records` when the client asked for them with `return_records`."""
-    body: JsonObject = {"job": job_link(job)}
+def job_link(job: UUID, *, results: str = "") -> JsonObject:
+    """Give the job member of an accepted change; its links are there whatever `Accept` says."""
+    links = _self(f"/api/cluster/jobs/{job}")
+    if results:
+        links["results"] = {"href": results}
+    return {"uuid": str(job), "_links": links}
+
+
+def accepted(job: UUID, records: Sequence[object] | None = None, *, results: str = "") -> JsonObject:
+    """Give the body of a 202: `records` when asked for with `return_records`, `results` for a batch."""
+    body: JsonObject = {"job": job_link(job, results=results)}
     if records is not None:
         body |= {"num_records": len(records), "records": records}
     return body
@@ -153,7 +161,3 @@ def _objects_at(node: object, parts: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _self(href: str) -> JsonObject:
     return {"self": {"href": href}}
-
-
-def _links(href: str) -> JsonObject:
-    return {"_links": _self(href)}

@@ -27,6 +27,8 @@ Made = Started | Job | Record | ExportRule | None
 Create = Callable[[Ask, Values], Awaitable[Made]]
 Modify = Callable[[Ask, Any, Values], Awaitable[Made]]
 Delete = Callable[[Ask, Any], Awaitable[Made]]
+Unmake = Callable[[Ask, Any, Values], Awaitable[Made]]
+PutBack = Callable[[Ask, Any, Any], Awaitable[Made]]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +36,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     `operation` names what a write does, as errors and audit lines call it;
     `precheck` refuses a request before any record is looked for. `singleton`:
-    there is one record and no collection.
+    there is one record and no collection. `unmake` undoes a create where more
+    than a delete is needed, `put_back` a modify that led from one record to
+    another.
     """
 
     resource: Resource
@@ -42,6 +46,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     create: Create | None = None
     modify: Modify | None = None
     delete: Delete | None = None
+    unmake: Unmake | None = None
+    put_back: PutBack | None = None
     operation: Callable[[Ask, Values], str]
     precheck: Callable[[Ask, Values], None] | None = None
     singleton: bool = False
@@ -95,6 +101,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             create=_create_svm,
             modify=_modify_svm,
             delete=_delete_svm,
+            put_back=_put_svm_back,
         ),
         "storage/aggregates": Endpoint(
             resource=schema["aggregate"],
@@ -112,6 +119,8 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             create=write_volumes.create,
             modify=write_volumes.modify,
             delete=_delete_volume,
+            unmake=write_volumes.unmake,
+            put_back=_put_volume_back,
         ),
         "storage/volumes/{}/snapshots": Endpoint(
             resource=schema["snapshot"],
@@ -120,6 +129,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             create=_create_snapshot,
             modify=write_snapshots.modify,
             delete=_delete_snapshot,
+            put_back=_put_snapshot_back,
         ),
         "storage/snapshot-policies": Endpoint(
             resource=schema["snapshot_policy"],
@@ -128,6 +138,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             create=write_policies.create_snapshot_policy,
             modify=write_policies.modify_snapshot_policy,
             delete=_delete_snapshot_policy,
+            put_back=_put_snapshot_policy_back,
         ),
         "protocols/nfs/export-policies": Endpoint(
             resource=schema["export_policy"],
@@ -136,6 +147,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             create=write_policies.create_export_policy,
             modify=write_policies.modify_export_policy,
             delete=_delete_export_policy,
+            put_back=_put_export_policy_back,
         ),
         "protocols/nfs/export-policies/{}/rules": Endpoint(
             resource=schema["export_rule"],
@@ -144,6 +156,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             create=_create_rule(export_policies),
             modify=_modify_rule,
             delete=_delete_rule,
+            put_back=_put_rule_back,
         ),
         "network/ip/interfaces": Endpoint(
             resource=schema["ip_interface"], source=sources.Interfaces(site), operation=_named("ip_interface")
@@ -219,6 +232,40 @@ async def _modify_rule(ask: Ask, found: tuple[ExportPolicy, ExportRule], values:
 
 async def _delete_rule(ask: Ask, found: tuple[ExportPolicy, ExportRule]) -> None:
     await policies.delete_rule(ask.core, found[0].id, found[1].index)
+
+
+# --- a modify of a batch that failed is put back ---
+
+
+async def _put_svm_back(ask: Ask, before: Tenant, after: Tenant) -> None:
+    change = {
+        name: value
+        for name in tenants.TenantChange.__struct_fields__
+        if (value := getattr(before, name)) != getattr(after, name)
+    }
+    await tenants.update(ask.core, after.id, tenants.TenantChange(**change))
+
+
+async def _put_volume_back(ask: Ask, before: Volume, after: Volume) -> Made:
+    return await volumes.put_back(ask.core, before, after, description=ask.description)
+
+
+async def _put_snapshot_back(ask: Ask, before: Snapshot, after: Snapshot) -> Made:
+    return await snapshots.put_back(ask.core, before, after, description=ask.description)
+
+
+async def _put_snapshot_policy_back(ask: Ask, before: SnapshotPolicy, after: SnapshotPolicy) -> None:
+    await policies.update_snapshot_policy(ask.core, after.id, comment=before.comment, enabled=before.enabled)
+
+
+async def _put_export_policy_back(ask: Ask, before: ExportPolicy, after: ExportPolicy) -> None:
+    await policies.update_export_policy(ask.core, after.id, name=before.name, rules=before.rules)
+
+
+async def _put_rule_back(
+    ask: Ask, before: tuple[ExportPolicy, ExportRule], after: tuple[ExportPolicy, ExportRule]
+) -> None:
+    await policies.change_rule(ask.core, after[0].id, after[1].index, before[1])
 
 
 async def _modify_job(ask: Ask, job: Job, values: Values) -> Made:

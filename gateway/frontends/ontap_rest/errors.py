@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core import errors
-from gateway.core.errors import FieldValue, GatewayError
+from gateway.core.errors import ErrorRecord, FieldValue, GatewayError
 from gateway.frontends.ontap_rest.error_table import RULES, TARGETS, Rule
 
 JsonObject = dict[str, object]
@@ -36,6 +36,7 @@ class WireError(Exception):
         self.arguments = arguments
 
 
+_RECORDED = "ontap_rest.WireError"
 _SHOWN = 64
 
 
@@ -108,6 +109,25 @@ def encode_job_error(error: GatewayError | WireError, *, operation: str) -> tupl
     """Give a failed job's integer `code` and its `error` object."""
     _, described = _describe(error, operation)
     return int(str(described["code"])), described
+
+
+def to_record(error: WireError) -> ErrorRecord:
+    """Give the form in which a job keeps an error of this dialect; `arguments` are not kept."""
+    fields: dict[str, FieldValue] = {
+        "status": error.status,
+        "code": error.code,
+        "message": error.message,
+        "target": error.target,
+    }
+    return ErrorRecord(type=_RECORDED, fields=fields)
+
+
+def from_record(record: ErrorRecord) -> GatewayError | WireError:
+    """Rebuild an error that a job kept, this dialect's own ones too."""
+    if record.type != _RECORDED:
+        return errors.from_record(record)
+    code, message, target = (str(record.fields.get(name) or "") for name in ("code", "message", "target"))
+    return WireError(int(record.fields.get("status") or 400), code, message=message, target=target)
 
 
 def _describe(error: GatewayError | WireError, operation: str) -> tuple[int, JsonObject]:

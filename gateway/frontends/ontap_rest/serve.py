@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from gateway.core import errors
 from gateway.core.change import Started
 from gateway.core.door import Trace
-from gateway.core.model import ExportRule, Job
-from gateway.frontends.ontap_rest import reading
+from gateway.core.model import Job
+from gateway.frontends.ontap_rest import batch, reading, writing
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
-from gateway.frontends.ontap_rest.body import Body, Values, confirm, decode, require_fields
+from gateway.frontends.ontap_rest.body import Body, Values, decode
 from gateway.frontends.ontap_rest.encode import (
     accepted,
     accepted_many,
@@ -23,14 +20,16 @@ from gateway.frontends.ontap_rest.encode import (
     dumps,
     next_href,
     record_href,
+    results_href,
     with_links,
 )
 from gateway.frontends.ontap_rest.endpoints import Endpoint, Made, Route
-from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_verb
+from gateway.frontends.ontap_rest.errors import WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.projection import Projection, Projections
-from gateway.frontends.ontap_rest.reading import Found, Selection
+from gateway.frontends.ontap_rest.reading import Selection
+from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
 from gateway.frontends.ontap_rest.schema import Resource, Verb
-from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered
+from gateway.frontends.ontap_rest.sources import Rendered
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf
 
 _BULK_TIMEOUT_S = 15
@@ -52,6 +51,8 @@ class Server:
             _, rendered = await reading.read_one(endpoint.resource, endpoint.source, ask)
             shown = self._shown(endpoint.resource, ask, rendered, instance=True)
             return Answer(status=200, body=self._dump(ask, shown))
+        if ask.parameters.job_results is not None:
+            return await self._results(endpoint, ask, ask.parameters.job_results)
         href = f"{ask.path}?{ask.raw_query}" if ask.raw_query else ask.path
         if ask.parameters.return_records is False:
             number = await reading.count(endpoint.resource, endpoint.source, ask)
@@ -93,11 +94,12 @@ class Server:
         trace.target, trace.outcome = ask.path, "accepted"
         trace.operation = f"{endpoint.resource.name}.{ask.verb.value.lower()}"
         body = decode(endpoint.resource, ask.verb, raw)
-        trace.operation = endpoint.operation(ask, body.values)
-        if endpoint.precheck is not None:
-            endpoint.precheck(ask, body.values)
         if body.records is not None:
-            raise WireError(400, "262200", message='A batch of "records" is not supported here', target="records")
+            if route.instance:
+                raise unexpected("records")
+            return await self._batch(endpoint, ask, body.records, trace)
+        trace.operation = endpoint.operation(ask, body.values)
+        writing.precheck(endpoint, ask, body.values)
         if ask.verb is Verb.POST:
             return await self._create(endpoint, ask, body.values, trace)
         if route.instance:
@@ -105,17 +107,11 @@ class Server:
         return await self._bulk(endpoint, ask, body, trace)
 
     async def _create(self, endpoint: Endpoint, ask: Ask, values: Values, trace: Trace) -> Answer:
-        if endpoint.create is None:
-            raise no_verb()
         resource = endpoint.resource
-        if ask.tenant is not None and "svm.name" in resource.fields:
-            require_fields(resource, {"svm.name": ask.tenant.name, **values})
-        else:
-            require_fields(resource, values)
-        confirm(resource, ask.verb, values)
-        made = await endpoint.create(ask, values)
+        writing.check_new(endpoint, ask, values)
+        made = await writing.create(endpoint, ask, values)
         job = await self._job(made, ask, trace)
-        rendered = await self._made(endpoint, ask, made, job)
+        rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
         if ask.parameters.return_records and rendered:
@@ -128,21 +124,12 @@ class Server:
 
     async def _change(self, endpoint: Endpoint, ask: Ask, values: Values, trace: Trace) -> Answer:
         found = await reading.read_one(endpoint.resource, endpoint.source, ask)
-        made = await self._apply(endpoint, ask, found, values)
+        made = await writing.change(endpoint, ask, found, values)
         job = await self._job(made, ask, trace)
         if job is not None:
             return self._job_answer(ask, job, None, headers={}, trace=trace)
         trace.outcome = "success"
         return Answer(status=200, body=self._dump(ask, {}))
-
-    async def _apply(self, endpoint: Endpoint, ask: Ask, found: Found, values: Values) -> Made:
-        record, rendered = found
-        if ask.verb is Verb.PATCH and endpoint.modify is not None:
-            confirm(endpoint.resource, ask.verb, values, rendered)
-            return await endpoint.modify(ask, record, values)
-        if ask.verb is Verb.DELETE and endpoint.delete is not None:
-            return await endpoint.delete(ask, record)
-        raise no_verb()
 
     async def _bulk(self, endpoint: Endpoint, ask: Ask, body: Body, trace: Trace) -> Answer:
         """Change all that a query selects. Without a query this would be everything there is, so it is refused."""
@@ -155,7 +142,7 @@ class Server:
         failure: errors.GatewayError | WireError | None = None
         for found in page.found:
             try:
-                started.append(await self._apply(endpoint, ask, found, body.values))
+                started.append(await writing.change(endpoint, ask, found, body.values))
             except (errors.GatewayError, WireError) as error:
                 failure = failure or error
                 if not ask.parameters.continue_on_failure:
@@ -171,6 +158,25 @@ class Server:
         trace.outcome = type(failure).__name__
         status, refused = encode_error(failure, operation=trace.operation)
         return Answer(status=status, body=self._dump(ask, {**answer, **refused} if jobs else refused))
+
+    async def _batch(self, endpoint: Endpoint, ask: Ask, records: Sequence[Values], trace: Trace) -> Answer:
+        """Answer 202 with one job for all the records of a body."""
+        job = await self._job(await batch.start(endpoint, ask, records), ask, trace)
+        if job is None:
+            raise AssertionError
+        headers = {"Location": results_href(ask.path, job.id)}
+        body = accepted(job.id, results=headers["Location"])
+        error = batch_error(job)
+        if error is None:
+            return Answer(status=202, body=self._dump(ask, body), headers=headers)
+        return Answer(status=400, body=self._dump(ask, {**body, "error": error}))
+
+    async def _results(self, endpoint: Endpoint, ask: Ask, job_id: UUID) -> Answer:
+        """Answer what became of a batch: its records as they are now, and its errors."""
+        job, found = await batch.results(endpoint, ask, job_id)
+        shown = [self._shown(endpoint.resource, ask, rendered, instance=True) for _, rendered in found]
+        envelope = collection(shown, count=len(shown), href=f"{ask.path}?{ask.raw_query}", links=ask.hal)
+        return Answer(status=200, body=self._dump(ask, {**envelope, **part_errors(job)}))
 
     async def _job(self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0) -> Job | None:
         """Give the job of a change, after waiting for its end as long as the client wants to."""
@@ -199,18 +205,3 @@ class Server:
             return Answer(status=202, body=self._dump(ask, body), headers=headers)
         status, refused = encode_error(errors.from_record(job.error), operation=trace.operation)
         return Answer(status=status, body=self._dump(ask, {**body, **refused}))
-
-    async def _made(self, endpoint: Endpoint, ask: Ask, made: Made, job: Job | None) -> Rendered | None:
-        """Render what a POST made, for `Location` and `return_records`; None when it is gone already."""
-        source = endpoint.source
-        if isinstance(made, ExportRule):
-            keyed = msgspec.structs.replace(ask, keys=(*ask.keys, str(made.index)))
-            return (await reading.read_one(endpoint.resource, source, keyed))[1]
-        if not isinstance(source, CatalogSource):
-            return None
-        record: Any = made
-        if job is not None:
-            target: UUID | None = job.target_id
-            record = await ask.core.catalog.get(source.kind, target) if target else None
-        rendered = await source.render(ask.core, [record]) if record is not None else []
-        return rendered[0][1] if rendered else None

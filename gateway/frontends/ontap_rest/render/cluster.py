@@ -7,10 +7,11 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.errors import from_record
+from gateway.core.jobs import FINAL
 from gateway.core.model import Job, JobState, Tenant
 from gateway.frontends.ontap_rest.constants import nested
-from gateway.frontends.ontap_rest.errors import encode_job_error
+from gateway.frontends.ontap_rest.errors import encode_job_error, from_record
+from gateway.frontends.ontap_rest.render.batches import batch_error, progress
 from gateway.frontends.ontap_rest.scalars import format_datetime
 
 RELEASE = "9.15.1"
@@ -98,8 +99,14 @@ def render_job(job: Job, *, tenant: Tenant | None = None, node: NodeFacts | None
     }
     if job.ended is not None:
         record["end_time"] = format_datetime(job.ended)
-    if job.state is JobState.FAILURE and job.error is not None:
+    if job.parts and job.state not in FINAL:
+        record["message"] = progress(job)
+    error = batch_error(job) if job.parts else None
+    if error is not None:
+        record["code"], record["error"] = int(str(error["code"])), error
+    elif job.state is JobState.FAILURE and job.error is not None:
         record["code"], record["error"] = encode_job_error(from_record(job.error), operation=job.operation)
+    if "error" in record:
         record["message"] = record["error"]["message"]
     if tenant is not None:
         record["svm"] = {"uuid": str(tenant.id), "name": tenant.name}

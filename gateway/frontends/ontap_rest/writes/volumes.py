@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core import clones, errors, volumes
+from gateway.core import clones, errors, snapshots, volumes
 from gateway.core.change import Started
 from gateway.core.model import RootDirectory, Volume, VolumeState
 from gateway.frontends.ontap_rest.ask import Ask
@@ -95,6 +95,16 @@ async def _clone(ask: Ask, values: Values) -> Started:
         snapshot_policy_id=await snapshot_policy_of(ask.core, values, tenant.id, fallback=None) or msgspec.UNSET,
     )
     return await clones.create(ask.core, new, description=ask.description)
+
+
+async def unmake(ask: Ask, volume: Volume, values: Values) -> Started:
+    """Start undoing a create: the volume goes, and the snapshot that was taken for a clone which named none."""
+    deletion = await volumes.delete(ask.core, volume.id, description=ask.description)
+    named = {"clone.parent_snapshot.name", "clone.parent_snapshot.uuid"} & values.keys()
+    if volume.origin is None or volume.origin.snapshot_id is None or named:
+        return deletion
+    await deletion.result()
+    return await snapshots.delete(ask.core, volume.origin.snapshot_id, description=ask.description)
 
 
 def operation(ask: Ask, values: Values) -> str:

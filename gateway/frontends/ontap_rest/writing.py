@@ -1,0 +1,71 @@
+"""What every way of writing shares: checks before a create, the change of one found record, and what a create made."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from gateway.core.change import Started
+from gateway.core.model import ExportRule, Job
+from gateway.frontends.ontap_rest import reading
+from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.body import Values, confirm, require_fields
+from gateway.frontends.ontap_rest.endpoints import Endpoint, Made
+from gateway.frontends.ontap_rest.errors import no_verb
+from gateway.frontends.ontap_rest.reading import Found
+from gateway.frontends.ontap_rest.schema import Verb
+from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered
+
+
+def precheck(endpoint: Endpoint, ask: Ask, values: Values) -> None:
+    """Refuse what the resource refuses before any record is looked for."""
+    if endpoint.precheck is not None:
+        endpoint.precheck(ask, values)
+
+
+def check_new(endpoint: Endpoint, ask: Ask, values: Values) -> None:
+    """Refuse a POST that lacks something obligatory or asks for what the door does not carry out."""
+    if endpoint.create is None:
+        raise no_verb()
+    resource = endpoint.resource
+    if ask.tenant is not None and "svm.name" in resource.fields:
+        require_fields(resource, {"svm.name": ask.tenant.name, **values})
+    else:
+        require_fields(resource, values)
+    confirm(resource, ask.verb, values)
+
+
+async def create(endpoint: Endpoint, ask: Ask, values: Values) -> Made:
+    """Start a POST that `check_new` let pass."""
+    if endpoint.create is None:
+        raise no_verb()
+    return await endpoint.create(ask, values)
+
+
+async def change(endpoint: Endpoint, ask: Ask, found: Found, values: Values) -> Made:
+    """Start a PATCH or DELETE of one record."""
+    record, rendered = found
+    if ask.verb is Verb.PATCH and endpoint.modify is not None:
+        confirm(endpoint.resource, ask.verb, values, rendered)
+        return await endpoint.modify(ask, record, values)
+    if ask.verb is Verb.DELETE and endpoint.delete is not None:
+        return await endpoint.delete(ask, record)
+    raise no_verb()
+
+
+async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | None:
+    """Render what a POST made or is making; None when it is gone already."""
+    source = endpoint.source
+    if isinstance(made, ExportRule):
+        keyed = msgspec.structs.replace(ask, keys=(*ask.keys, str(made.index)))
+        return (await reading.read_one(endpoint.resource, source, keyed))[1]
+    if not isinstance(source, CatalogSource):
+        return None
+    record: Any = made.job if isinstance(made, Started) else made
+    if isinstance(record, Job):
+        target: UUID | None = record.target_id
+        record = await ask.core.catalog.get(source.kind, target) if target else None
+    rendered = await source.render(ask.core, [record]) if record is not None else []
+    return rendered[0][1] if rendered else None
