@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -26,6 +26,8 @@ from gateway.core.operations import OPERATIONS, Context
 _FOREIGN_RETRIES = 20
 _FOREIGN_PAUSE_S = 0.25
 _STALE_RETRIES = 10
+
+T = TypeVar("T", Job, "Started")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +84,9 @@ class Changes:
         self._context = context
         self._observer = observer
         self._fault = fault
-        self._tasks: set[asyncio.Task[Job]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._unsettled: dict[UUID, tuple[Intent, Job]] = {}
+        self._failures: dict[UUID, errors.GatewayError] = {}
         self._batches: set[asyncio.Task[Job]] = set()
         self._closing = False
         self.draining = False
@@ -93,17 +96,15 @@ class Changes:
         """Lock the keys, let `plan` validate against the catalog as it is now, journal, and run in the background.
 
         Raises what `plan` raises; Conflict when another process changes one of
-        the keys for longer than a few seconds; Unavailable while closing.
+        the keys for longer than a few seconds; Unavailable while closing or
+        when the pool is not open. A caller that is cancelled while it waits
+        for the keys changes nothing; later, the change goes on without it.
         """
-        if self._closing:
-            raise errors.Unavailable(what="gateway", reason="it is stopping")
         held = await self.locks.acquire(keys)
-        try:
-            intent, job = await self._journal(held, plan)
-        except BaseException:
+        if self._closing:
             self.locks.release(held)
-            raise
-        return Started(job, self._spawn(self._run(intent, job, held)))
+            raise errors.Unavailable(what="gateway", reason="it is stopping")
+        return await asyncio.shield(self._spawn(self._begin(held, plan)))
 
     async def recover(self, intent: Intent, job: Job) -> Started:
         """Finish or take back what a process that died had begun."""
@@ -114,7 +115,8 @@ class Changes:
     async def resettle(self) -> None:
         """Try again to settle changes whose substrate or catalog did not answer when they ended."""
         for intent, job in tuple(self._unsettled.values()):
-            await (await self.recover(intent, job)).wait()
+            held = await self.locks.acquire(intent.keys)
+            await Started(job, self._spawn(self._run(intent, job, held, recovering=True))).wait()
 
     def spawn_batch(self, work: Coroutine[Any, Any, Job]) -> asyncio.Task[Job]:
         """Run what starts changes of its own; `close` lets it come to its end, which `draining` asks it to hasten."""
@@ -141,9 +143,18 @@ class Changes:
 
     # --- the steps ---
 
+    async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]]) -> Started:
+        try:
+            intent, job = await self._journal(held, plan)
+        except BaseException:
+            self.locks.release(held)
+            raise
+        return Started(job, self._spawn(self._run(intent, job, held)))
+
     async def _journal(self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]]) -> tuple[Intent, Job]:
         for attempt in range(_FOREIGN_RETRIES + 1):
             planned = await plan()
+            self._context.pools.get(planned.pool_id)
             intent, job = self._draw_up(keys, planned)
             shown = await OPERATIONS[intent.operation].shown(self._context, intent)
             try:
@@ -189,13 +200,17 @@ class Changes:
 
     async def _run(self, intent: Intent, job: Job, held: tuple[UUID, ...], *, recovering: bool = False) -> Job:
         try:
-            ended = await self._settle(intent, job, recovering=recovering)
+            if recovering and await self._catalog.get(Intent, intent.id) is None:
+                ended = await self._wind_up(intent, job)
+            else:
+                ended = await self._settle(intent, job, recovering=recovering)
         except Exception as error:  # noqa: BLE001 - neither done nor undone: the intent stays until `resettle`
             self._unsettled[intent.id] = (intent, job)
             failure = error if isinstance(error, errors.GatewayError) else errors.Internal(incident=self.defect(error))
-            return msgspec.structs.replace(job, error=failure.to_record())
+            return msgspec.structs.replace(job, error=self._failures.get(intent.id, failure).to_record())
         else:
             self._unsettled.pop(intent.id, None)
+            self._failures.pop(intent.id, None)
             self._observer.intent_closed(intent, ended)
             return ended
         finally:
@@ -203,11 +218,12 @@ class Changes:
 
     async def _settle(self, intent: Intent, job: Job, *, recovering: bool) -> Job:
         operation = OPERATIONS[intent.operation]
-        failure: errors.GatewayError | None = None
+        # A change that failed, and could not be taken back then, is not tried again: its caller knows it as failed.
+        failure = self._failures.get(intent.id)
         try:
-            if recovering and not await operation.happened(self._context, intent):
+            if failure is None and recovering and not await operation.happened(self._context, intent):
                 failure = errors.Unavailable(what="gateway", reason="it was restarted before the change took effect")
-            else:
+            if failure is None:
                 with self._observer.substrate(self._context.pools.get(intent.pool_id).name, intent.operation):
                     await operation.apply(self._context, intent)
                 self._fault(f"{intent.operation}.applied")
@@ -234,6 +250,8 @@ class Changes:
     async def _close(self, intent: Intent, job: Job, failure: errors.GatewayError | None, *, last: bool) -> Job:
         """Write the outcome, the end of the intent and (when nothing follows) of the job in one commit."""
         operation = OPERATIONS[intent.operation]
+        if failure is not None:
+            self._failures[intent.id] = failure
         for attempt in range(_STALE_RETRIES + 1):
             step = operation.finish if failure is None else operation.revert
             batch = await step(self._context, intent)
@@ -246,6 +264,13 @@ class Changes:
                 continue
             return stored[job.id]  # type: ignore[return-value]
         raise AssertionError
+
+    async def _wind_up(self, intent: Intent, job: Job) -> Job:
+        """End a change whose outcome is committed, although the commit or that of the job's end seemed to fail."""
+        present = await self._catalog.get(Job, job.id)
+        if present is None or present.ended is not None:
+            return present or job
+        return await self._publish(intent, present)
 
     async def _publish(self, intent: Intent, job: Job) -> Job:
         """Publish what the commit wished for; a failure is reported by the job and leaves the wish standing."""
@@ -275,7 +300,7 @@ class Changes:
         self._observer.defect(incident, error)
         return incident
 
-    def _spawn(self, work: Awaitable[Job]) -> asyncio.Task[Job]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
