@@ -17,7 +17,7 @@ from the catalog's present rows and may be computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -218,7 +218,8 @@ class DeleteVolume:
         for snapshot in intent.also:
             await context.part(intent, SnapshotBackend).delete_snapshot(before.id, snapshot.id)
             context.fault("volume.delete.snapshot")
-        await context.backend(intent).delete(before.id)
+        backend = context.backend(intent)
+        await _gone(lambda: backend.delete(before.id), lambda: backend.inspect(before.id))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
         before = _needed(intent.before)
@@ -228,11 +229,7 @@ class DeleteVolume:
     async def revert(self, context: Context, intent: Intent) -> Batch:
         before = _needed(intent.before)
         present = await context.present(before)
-        gone = [
-            snapshot
-            for snapshot in intent.also
-            if await context.part(intent, SnapshotBackend).inspect_snapshot(before.id, snapshot.id) is None
-        ]
+        gone = await _lost(context, intent)
         kept = msgspec.structs.replace(
             before, revision=present.revision, snapshot_count=before.snapshot_count - len(gone)
         )
@@ -240,6 +237,16 @@ class DeleteVolume:
 
     async def happened(self, context: Context, intent: Intent) -> bool:
         return True
+
+
+async def _gone(delete: Callable[[], Awaitable[None]], inspect: Callable[[], Awaitable[object | None]]) -> None:
+    """Delete. Once more when it failed after the deed: a row must not come back for what the substrate lost."""
+    try:
+        await delete()
+    except errors.GatewayError:
+        if await inspect() is not None:
+            raise
+        await delete()
 
 
 async def _leave_origin(context: Context, clone: Volume) -> Batch:
@@ -252,6 +259,15 @@ async def _leave_origin(context: Context, clone: Volume) -> Batch:
         if snapshot is not None:
             batch += put(msgspec.structs.replace(snapshot, clone_count=snapshot.clone_count - 1))
     return batch
+
+
+async def _lost(context: Context, intent: Intent) -> list[Snapshot]:
+    """Give those of the snapshots to be removed with the operation that are removed."""
+    return [
+        snapshot
+        for snapshot in intent.also
+        if await context.part(intent, SnapshotBackend).inspect_snapshot(snapshot.volume_id, snapshot.id) is None
+    ]
 
 
 class UpdateVolume:
@@ -330,7 +346,8 @@ class SplitVolume:
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
         before = _needed(intent.before)
-        await context.backend(intent).annotate(before.id, await context.note(before))
+        if await context.backend(intent).inspect(before.id) is not None:
+            await context.backend(intent).annotate(before.id, await context.note(before))
         return Batch()
 
     async def happened(self, context: Context, intent: Intent) -> bool:
@@ -358,6 +375,18 @@ class RestoreVolume:
         await context.part(intent, RestoreBackend).settle_restore(volume.id, intent.id)
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
+        return await self._restored(context, intent, intent.also)
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        """Content that came back stays, although something after it failed: write what is true."""
+        after = _needed(intent.after)
+        backend = context.backend(intent)
+        if await backend.inspect(after.id) is None or not await self.happened(context, intent):
+            return Batch()
+        await backend.annotate(after.id, await context.note(after))
+        return await self._restored(context, intent, await _lost(context, intent))
+
+    async def _restored(self, context: Context, intent: Intent, gone: Sequence[Snapshot]) -> Batch:
         volume = _needed(intent.after)
         observed = await context.backend(intent).inspect(volume.id)
         present = await context.present(volume)
@@ -365,12 +394,9 @@ class RestoreVolume:
             present,
             generation=volume.generation,
             used=observed.used if observed else present.used,
-            snapshot_count=present.snapshot_count - len(intent.also),
+            snapshot_count=present.snapshot_count - len(gone),
         )
-        return await context.unborn(*intent.also) + put(restored)
-
-    async def revert(self, context: Context, intent: Intent) -> Batch:
-        return Batch()
+        return await context.unborn(*gone) + put(restored)
 
     async def happened(self, context: Context, intent: Intent) -> bool:
         return await context.part(intent, RestoreBackend).settle_restore(_needed(intent.before).id, intent.id)
@@ -411,7 +437,8 @@ class DeleteSnapshot:
 
     async def apply(self, context: Context, intent: Intent) -> None:
         snapshot = _needed(intent.snapshot_before)
-        await context.part(intent, SnapshotBackend).delete_snapshot(snapshot.volume_id, snapshot.id)
+        backend, key = context.part(intent, SnapshotBackend), (snapshot.volume_id, snapshot.id)
+        await _gone(lambda: backend.delete_snapshot(*key), lambda: backend.inspect_snapshot(*key))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
         snapshot = _needed(intent.snapshot_before)

@@ -168,6 +168,8 @@ async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description
         snapshot = await core.get(Snapshot, snapshot_id)
         if snapshot.volume_id != volume_id:
             raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
+        if snapshot.state is not SnapshotState.VALID:
+            raise errors.InvalidState(kind="snapshot", ref=snapshot.name, state=snapshot.state, action="restore")
         capability = core.pools.get(before.pool_id).capability(before.kind)
         require(capability, "restore")
         newer = tuple(
