@@ -16,6 +16,8 @@ from gateway.core.model import Job, JobState
 pytestmark = pytest.mark.root
 
 JOURNALLED = {name: operation for name, operation in OPERATIONS.items() if not operation.job.startswith("svm.")}
+FORWARD = {"volume.delete", "volume.split", "snapshot.delete"}
+"""What is finished even if the substrate was not touched yet."""
 STARTING = ("catalog.commit.begun", "catalog.commit.durable")
 
 
@@ -53,17 +55,17 @@ def test_death_in_recovery_changes_nothing(at: Scene, name: str, step: str) -> N
     # The first commit of a start adopts what the dead process left, the last one of a recovery ends it.
     for point in STARTING:
         assert dies_starting(at, point)
-    applied = dies_starting(at, f"{operation.job}.applied")
-    assert applied or step == "journalled"
+    forward = step == "applied" or operation.job in FORWARD
+    if forward:
+        assert dies_starting(at, f"{operation.job}.applied")
     assert dies_starting(at, f"{operation.job}.committed")
-    assert not dies_starting(at, f"{operation.job}.committed")
     at.start()
 
     world = at.look(reconcile=True)
     assert world.findings == []
     job = ended(world.jobs, known)
-    assert (job.operation, job.state is JobState.SUCCESS) == (operation.job, applied)
-    assert world.view == (operation.outcome(before) if applied else before)
+    assert (job.operation, job.state is JobState.SUCCESS) == (operation.job, forward)
+    assert world.view == (operation.outcome(before) if forward else before)
 
 
 @pytest.mark.parametrize("point", ["btrfs.settle_restore.begun", "btrfs.settle_restore.removed"])
@@ -92,7 +94,7 @@ def test_a_first_start_may_be_interrupted_at_any_commit(tmp_path: Path) -> None:
         died = 0
         while dies_starting(at, "catalog.commit.written", died + 1):
             died += 1
-        assert died > 5
+        assert died > 2
         at.start()
         at.furnish()
         world = at.look(reconcile=True)
