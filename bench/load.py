@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 _HEAD_END = b"\r\n\r\n"
+_PATIENCE_S = 300
 _LENGTH = b"content-length:"
 
 
@@ -96,7 +97,8 @@ async def drive(url: str, requests: Sequence[bytes], *, connections: int, status
         await loop.create_connection(lambda made=connection: made, parts.hostname or "", parts.port or 0)  # type: ignore[misc]
         opened.append(connection)
         ends.append(ended)
-    await asyncio.gather(*ends)
+    async with asyncio.timeout(_PATIENCE_S):
+        await asyncio.gather(*ends)
     seconds = time.perf_counter() - start
     last = opened[0].last.partition(_HEAD_END)[2]
     longest_s = max(one.longest_s for one in opened)

@@ -14,7 +14,7 @@ from bench.changes import changes, creators
 from bench.fill import prepare
 from bench.process import lag, memory, start
 from bench.reads import reads
-from bench.results import Result
+from bench.results import Result, table
 from bench.subjects import MEMORY_POOL, Sizes
 from gateway.testing.live import LiveGateway
 
@@ -48,7 +48,9 @@ def run(parts: Sequence[str], folder: Path, catalogs: Path, sizes: Sizes) -> lis
         for name, part in PARTS.items():
             if name in parts:
                 _tell(f"{name} ...")
-                found += runner.run(part(scene))
+                lines = runner.run(part(scene))
+                _tell(table(lines))
+                found += lines
     return found
 
 
