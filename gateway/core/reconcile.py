@@ -17,11 +17,20 @@ from gateway.core import errors
 from gateway.core.backend import Observed, ObservedSnapshot, SnapshotBackend
 from gateway.core.catalog import Batch, drop, put
 from gateway.core.context import Core
-from gateway.core.model import Snapshot, SnapshotState, Tenant, Volume, VolumeState
+from gateway.core.model import (
+    ExportPolicy,
+    Record,
+    Snapshot,
+    SnapshotPolicy,
+    SnapshotState,
+    Tenant,
+    Volume,
+    VolumeState,
+)
 from gateway.core.notes import read_snapshot, read_volume
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
-from gateway.core.query import Compare, Op, Order, Query
+from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
 
 MISSING = "missing from the substrate"
 _AT_ONCE = 200
@@ -50,8 +59,7 @@ class Reconciler:
         if at_start and self._pool.substrate.volatile:
             await self._forget_volatile()
         orphans = [observed async for observed in self._pool.backend.scan() if await self._volume(observed)]
-        # Parents first: a clone's row needs its parent's to be counted there.
-        for observed in sorted(orphans, key=lambda found: found.origin is not None):
+        for observed in _parents_first(orphans):
             await self._adopt_volume(observed)
         backend = self._pool.backend
         if isinstance(backend, SnapshotBackend) and "snapshot" in self._operations():
@@ -93,7 +101,7 @@ class Reconciler:
                 present,
                 used=now.used,
                 size=present.size if now.size is None else now.size,
-                state=VolumeState.ONLINE if healed else present.state,
+                state=_noted_state(now) if healed else present.state,
                 reason="" if healed else present.reason,
             )
             if await self._commit(put(true)):
@@ -130,12 +138,18 @@ class Reconciler:
         self._found("adopted", "volume", volume.name, "was not in the catalog")
 
     async def _known_references(self, volume: Volume) -> Volume:
-        """Give the volume without references to a parent that no longer exists."""
-        origin = volume.origin
-        if origin is None or await self._core.catalog.get(Volume, origin.volume_id) is not None:
-            return volume
-        self._found("corrected", "volume", volume.name, "its parent is gone; it is no clone any more")
-        return msgspec.structs.replace(volume, origin=None)
+        """Give the volume without references to a parent or a policy that no longer exists."""
+        parent = volume.origin.volume_id if volume.origin else None
+        references: tuple[tuple[str, type[Record], UUID | None, str], ...] = (
+            ("origin", Volume, parent, "its parent is gone; it is no clone any more"),
+            ("export_policy_id", ExportPolicy, volume.export_policy_id, "its export policy is unknown"),
+            ("snapshot_policy_id", SnapshotPolicy, volume.snapshot_policy_id, "its snapshot policy is unknown"),
+        )
+        for field, kind, key, why in references:
+            if key is not None and await self._core.catalog.get(kind, key) is None:
+                self._found("corrected", "volume", volume.name, why)
+                volume = msgspec.structs.replace(volume, **{field: None})
+        return volume
 
     async def _snapshot(self, seen: ObservedSnapshot, backend: SnapshotBackend) -> None:
         if seen.id is None or seen.note is None:
@@ -157,6 +171,7 @@ class Reconciler:
             if await self._core.catalog.get(Snapshot, snapshot.id) is not None:
                 return
             await self._adopt_snapshot(msgspec.structs.replace(snapshot, size=seen.size))
+        await self._recount_snapshot(snapshot.id)
         await self._recount({snapshot.volume_id})
 
     async def _adopt_snapshot(self, snapshot: Snapshot) -> None:
@@ -223,24 +238,37 @@ class Reconciler:
                 affected.add(volume.origin.volume_id)
                 await self._recount_snapshot(volume.origin.snapshot_id)
         for volume_id in affected:
-            volume_row = await self._core.catalog.get(Volume, volume_id)
-            if volume_row is None:
-                continue
-            counted = msgspec.structs.replace(
-                volume_row,
-                snapshot_count=await self._core.catalog.count(Snapshot, Compare("volume.id", Op.EQ, volume_id)),
-                clone_count=await self._core.catalog.count(Volume, Compare("origin.volume.id", Op.EQ, volume_id)),
-            )
-            if counted != volume_row:
-                await self._write(volume_id, put(counted))
+            await self._recount_volume(volume_id)
+
+    async def _recount_volume(self, volume_id: UUID) -> None:
+        catalog = self._core.catalog
+        async with self._core.changes.locks.holding(volume_id):
+            while True:
+                volume = await catalog.get(Volume, volume_id)
+                if volume is None:
+                    return
+                counted = msgspec.structs.replace(
+                    volume,
+                    snapshot_count=await catalog.count(Snapshot, _made("volume.id", volume_id, SnapshotState.CREATING)),
+                    clone_count=await catalog.count(Volume, _made("origin.volume.id", volume_id, VolumeState.CREATING)),
+                )
+                if counted == volume or await self._commit(put(counted)):
+                    return
 
     async def _recount_snapshot(self, snapshot_id: UUID | None) -> None:
-        snapshot = await self._core.catalog.get(Snapshot, snapshot_id) if snapshot_id else None
-        if snapshot is None:
+        catalog = self._core.catalog
+        found = await catalog.get(Snapshot, snapshot_id) if snapshot_id else None
+        if found is None:
             return
-        clones = await self._core.catalog.count(Volume, Compare("origin.snapshot.id", Op.EQ, snapshot.id))
-        if clones != snapshot.clone_count:
-            await self._write(snapshot.volume_id, put(msgspec.structs.replace(snapshot, clone_count=clones)))
+        async with self._core.changes.locks.holding(found.volume_id):
+            while True:
+                snapshot = await catalog.get(Snapshot, found.id)
+                if snapshot is None:
+                    return
+                clones = await catalog.count(Volume, _made("origin.snapshot.id", found.id, VolumeState.CREATING))
+                counted = msgspec.structs.replace(snapshot, clone_count=clones)
+                if counted == snapshot or await self._commit(put(counted)):
+                    return
 
     async def _write(self, volume_id: UUID, batch: Batch) -> bool:
         """Commit a correction unless a change works on the volume; what it changes is compared at the next run."""
@@ -256,6 +284,36 @@ class Reconciler:
     def _found(self, did: str, kind: str, ref: str, why: str) -> None:
         self.findings.append(Finding(did=did, kind=kind, ref=ref, why=why))
         self._observer.event(f"reconcile_{did}", pool=self._pool.name, kind=kind, ref=ref, why=why)
+
+
+def _parents_first(orphans: list[Observed]) -> list[Observed]:
+    """Order a scan so that a clone comes behind its parent, by which it is recognised as a clone."""
+    waiting = {observed.id: observed for observed in orphans}
+    ordered: list[Observed] = []
+    for observed in orphans:
+        line: list[Observed] = []
+        found: Observed | None = observed
+        while found is not None and waiting.pop(found.id, None) is not None:
+            line.append(found)
+            found = waiting.get(_parent(found))
+        ordered += reversed(line)
+    return ordered
+
+
+def _parent(observed: Observed) -> UUID | None:
+    noted = read_volume(observed.note) if observed.note else None
+    return noted.origin.volume_id if noted and noted.origin else None
+
+
+def _noted_state(observed: Observed) -> VolumeState:
+    """Give the state that a volume had before it went missing."""
+    noted = read_volume(observed.note) if observed.note else None
+    return noted.state if noted else VolumeState.ONLINE
+
+
+def _made(field: str, key: UUID, unmade: VolumeState | SnapshotState) -> Filter:
+    """Select what a counter counts: the change that makes a thing counts it at its end."""
+    return And((Compare(field, Op.EQ, key), Not(Compare("state", Op.EQ, unmade.value))))
 
 
 def _sized(volume: Volume, observed: Observed) -> bool:

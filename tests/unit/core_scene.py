@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from uuid import UUID
 
 import msgspec
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import clones, errors, snapshots, volumes
-from gateway.core.backend import Export
+from gateway.core.backend import Export, FaultHook, Observed, no_fault
 from gateway.core.context import Core
 from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
 from gateway.core.pools import Configured
@@ -34,14 +34,30 @@ class Script:
 
 
 class LocalMemory(MemoryBackend):
-    """A memory pool whose volumes claim to be directories of this host, so that they can be published."""
+    """A memory pool whose volumes claim to be directories of this host, so that they can be published.
+
+    It does not find the volumes in `hidden`; `backwards`: it scans the youngest first.
+    """
+
+    def __init__(self, name: str, options: MemoryOptions, *, fault: FaultHook = no_fault) -> None:
+        super().__init__(name, options, fault=fault)
+        self.hidden: set[UUID] = set()
+        self.backwards = False
+
+    async def inspect(self, volume: UUID) -> Observed | None:
+        return None if volume in self.hidden else await super().inspect(volume)
+
+    async def scan(self) -> AsyncIterator[Observed]:
+        seen = [one async for one in super().scan() if one.id not in self.hidden]
+        for one in reversed(seen) if self.backwards else seen:
+            yield one
 
     async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
         await super().access(volume, snapshot)
         return LocalPath(path=f"/volumes/{volume}")
 
 
-def scripted_pool(script: Script, name: str = "memory") -> Configured:
+def scripted_pool(script: FaultHook, name: str = "memory") -> Configured:
     """Give a memory pool that passes its points to the script."""
     return Configured(name, LocalMemory(name, MemoryOptions(), fault=script))
 
@@ -82,16 +98,16 @@ class PaperExporter:
             raise errors.Unavailable(what="nfs", reason="the exporter is not open")
 
 
-async def tenant_and_pool(core: Core):
-    tenant, pool = await core.find(Tenant, name="svm1"), await core.find(Pool, name="memory")
+async def tenant_and_pool(core: Core, name: str = "memory") -> tuple[Tenant, Pool]:
+    tenant, pool = await core.find(Tenant, name="svm1"), await core.find(Pool, name=name)
     assert tenant is not None
     assert pool is not None
     return tenant, pool
 
 
-async def make(core: Core, name: str, **more: object) -> Volume:
-    tenant, pool = await tenant_and_pool(core)
-    new = volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=pool.id, size=20 * MIB, **more)
+async def make(core: Core, name: str, *, pool: str = "memory", **more: object) -> Volume:
+    tenant, found = await tenant_and_pool(core, pool)
+    new = volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=found.id, size=20 * MIB, **more)
     job = await (await volumes.create(core, new, description="test")).result()
     return await core.get(Volume, job.target_id)
 
