@@ -1,7 +1,9 @@
 """Keeps a copy of tenants and policies in every pool, so that a rebuilt catalog has them too.
 
 The copy is derived: it is written after the catalog's commit, and again at
-the next start when it differs.
+the next start when it differs. A copy of another catalog, which may be a lost
+one that is still to be rebuilt, is left alone as long as the pool holds
+volumes of it.
 """
 
 from __future__ import annotations
@@ -11,10 +13,10 @@ from typing import TypeVar
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog
-from gateway.core.model import ExportPolicy, Pool, SnapshotPolicy, Tenant
-from gateway.core.notes import Manifest, manifest_document
+from gateway.core.model import ExportPolicy, Pool, SnapshotPolicy, Tenant, Volume
+from gateway.core.notes import Manifest, manifest_document, read_manifest
 from gateway.core.observer import Observer
-from gateway.core.pools import Pools
+from gateway.core.pools import OpenPool, Pools
 from gateway.core.query import Order, Query
 
 CLUSTER_ID = "cluster_id"
@@ -45,9 +47,10 @@ class ManifestKeeper:
     async def write(self) -> None:
         """Bring every open pool's copy up to date. A pool that fails is logged and caught up at the next write."""
         async with self._lock:
+            cluster_id = await self._catalog.setting(CLUSTER_ID) or ""
             document = manifest_document(
                 Manifest(
-                    cluster_id=await self._catalog.setting(CLUSTER_ID) or "",
+                    cluster_id=cluster_id,
                     pools_since={str(pool.id): pool.created for pool in await everything(self._catalog, Pool)},
                     tenants=await everything(self._catalog, Tenant),
                     export_policies=await everything(self._catalog, ExportPolicy),
@@ -56,7 +59,21 @@ class ManifestKeeper:
             )
             for pool in self._pools:
                 try:
-                    if await pool.backend.manifest() != document:
-                        await pool.backend.put_manifest(document)
+                    present = await pool.backend.manifest()
+                    if present == document:
+                        continue
+                    if present is not None and await self._belongs_elsewhere(pool, present, cluster_id):
+                        self._observer.event("manifest_of_another_catalog", pool=pool.name)
+                        continue
+                    await pool.backend.put_manifest(document)
                 except errors.GatewayError as error:
                     self._observer.event("manifest_not_written", pool=pool.name, error=str(error))
+
+    async def _belongs_elsewhere(self, pool: OpenPool, document: bytes, cluster_id: str) -> bool:
+        manifest = read_manifest(document)
+        if manifest is not None and manifest.cluster_id == cluster_id:
+            return False
+        async for seen in pool.backend.scan():
+            if seen.id is not None and await self._catalog.get(Volume, seen.id) is None:
+                return True
+        return False

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.core import errors
 from gateway.core.catalog import put
-from gateway.core.context import Core
+from gateway.core.context import Core, word
 from gateway.core.manifest import CLUSTER_ID
-from gateway.core.model import ExportPolicy, Pool, Record, SnapshotPolicy, Tenant
+from gateway.core.model import ExportPolicy, Pool, SnapshotPolicy, Tenant
 from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
@@ -38,7 +39,7 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
             known = newest.get(record.id)
             if known is None or known.revision < record.revision:
                 newest[record.id] = record
-    await _store(core, tuple(newest.values()))
+    findings += await _store(core, tuple(newest.values()))
     for pool in core.pools:
         findings += await Reconciler(core, pool, observer).run()
     await core.manifest.write()
@@ -57,11 +58,18 @@ async def _since(core: Core, pool_id: UUID, manifest: Manifest) -> None:
         await core.catalog.commit(put(msgspec.structs.replace(record, created=since)))
 
 
-async def _store(core: Core, records: tuple[Shared, ...]) -> None:
-    fresh: list[Record] = [msgspec.structs.replace(record, revision=0) for record in records]
-    await core.catalog.commit(put(*fresh))
+async def _store(core: Core, records: tuple[Shared, ...]) -> list[Finding]:
+    """Store each by itself: pools of two gateways may bring two tenants, or numbers of policies, that are the same."""
+    findings: list[Finding] = []
+    for record in records:
+        try:
+            await core.catalog.commit(put(msgspec.structs.replace(record, revision=0)))
+        except errors.AlreadyExists as error:
+            why = f"its {error.field} is taken by another one"
+            findings.append(Finding(did="flagged", kind=word(type(record)), ref=record.name, why=why))
     if records:
         await core.catalog.put_setting("defaults_made", "1")
     numbers = [record.number for record in records if isinstance(record, ExportPolicy)]
     while numbers and await core.catalog.next_number("export_policy") < max(numbers):
         pass
+    return findings
