@@ -235,6 +235,8 @@ class SqliteCatalog:
         table = table_of(kind)
         sql = f"SELECT doc FROM {table.kind} WHERE owner = ? AND {condition}"  # noqa: S608 - constants
         docs = [doc for owner in dead for (doc,) in connection.execute(sql, (owner,)).fetchall()]
+        if not docs:
+            return []
         mine = [msgspec.structs.replace(table.decoder.decode(doc), owner=self.owner) for doc in docs]
         written = apply_batch(connection, put(*mine))
         return [msgspec.structs.replace(record, revision=written[record.id].revision) for record in mine]

@@ -34,13 +34,24 @@ def duties(house: House, periods: Mapping[str, float]) -> Sequence[Duty]:
     """Give the duties of a gateway. `periods` has, by name, the seconds of those that keep another time than usual."""
 
     async def open_closed() -> None:
-        await house.core.pools.close_lost()
-        for name in house.core.pools.closed():
+        """Also ends what other gateways on this catalog left when they died."""
+        pools = house.core.pools
+        await house.recovery.adopt()
+        await pools.close_lost()
+        closed = pools.closed()
+        for name in closed:
             await house.open_pool(name)
+        for pool in pools:
+            await house.recovery.settle(pool.id)
+        if set(closed) - set(pools.closed()):
+            await house.core.manifest.write()
 
     async def sample() -> None:
         for pool in house.core.pools:
-            await house.core.pools.observe(pool)
+            try:
+                await house.core.pools.observe(pool)
+            except errors.GatewayError as error:
+                house.observer.event("pool_not_sampled", pool=pool.name, error=str(error))
 
     async def forget() -> None:
         await forget_old(house.core)

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import clones, errors, snapshots, volumes
-from gateway.core.backend import Export, FaultHook, Observed, no_fault
+from gateway.core.backend import Capacity, Export, FaultHook, Observed, no_fault
 from gateway.core.context import Core
 from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
 from gateway.core.pools import Configured
@@ -36,16 +36,23 @@ class Script:
 class LocalMemory(MemoryBackend):
     """A memory pool whose volumes claim to be directories of this host, so that they can be published.
 
-    It does not find the volumes in `hidden`; `backwards`: it scans the youngest first.
+    It does not find the volumes in `hidden`; `backwards`: it scans the youngest
+    first; `silent`: it does not tell its space.
     """
 
     def __init__(self, name: str, options: MemoryOptions, *, fault: FaultHook = no_fault) -> None:
         super().__init__(name, options, fault=fault)
         self.hidden: set[UUID] = set()
         self.backwards = False
+        self.silent = False
 
     async def inspect(self, volume: UUID) -> Observed | None:
         return None if volume in self.hidden else await super().inspect(volume)
+
+    async def capacity(self) -> Capacity:
+        if self.silent:
+            raise errors.Busy(what="disk")
+        return await super().capacity()
 
     async def scan(self) -> AsyncIterator[Observed]:
         seen = [one async for one in super().scan() if one.id not in self.hidden]
