@@ -18,6 +18,10 @@ The pure half, without a socket, is a pipeline of functions over literal tables:
 * `encode.*`: `record_href`, `with_links`, `collection`, `accepted`, `next_href`, `dumps`.
 * `errors.WireError` and `errors.encode_error(error, operation=) -> (status, body)`.
 
+The half that acts: `door` (a request's way in and out), `endpoints` (the route
+table), `sources` and `reading` (GET), `serve` (every verb), `writing` and
+`writes.*` (one record), `batch` (many records as one job).
+
 Everything wrong with a request is a `WireError`; everything the core refuses a
 `GatewayError`; `encode_error` knows both.
 """
