@@ -147,6 +147,49 @@ def test_without_a_size_a_volume_has_the_smallest_one(connection):
     assert made.size == 20 * MIB
 
 
+def test_everything_that_scripts_say_about_a_volume_is_taken(connection):
+    ExportPolicy(name="scripts", svm=SVM).post()
+    made = volume(
+        "full",
+        "memory",
+        size="1GB",
+        comment='{"owner": "me"}',
+        guarantee={"type": "none"},
+        nas={
+            "path": "/full",
+            "export_policy": {"name": "scripts"},
+            "security_style": "unix",
+            "unix_permissions": "0750",
+            "uid": 1000,
+            "gid": 1001,
+        },
+        snapshot_policy={"name": "none"},
+        tiering={"policy": "none"},
+        style="flexvol",
+        type="rw",
+        language="c.utf_8",
+    )
+    looked = seen("full")
+    assert (looked.uuid, looked.size, looked.comment) == (made.uuid, 1 << 30, '{"owner": "me"}')
+    nas = looked.nas
+    assert (nas.path, nas.export_policy.name, nas.security_style) == ("/full", "scripts", "unix")
+    assert (nas.unix_permissions, nas.uid, nas.gid) == (750, 1000, 1001)
+    assert (looked.guarantee.type, looked.snapshot_policy.name, looked.tiering.policy) == ("none", "none", "none")
+    made.delete(return_timeout=0, force=True)
+
+
+def test_a_job_may_be_left_alone_and_asked_for_later(connection):
+    made = Volume(name="later", svm=SVM, aggregates=[{"name": "memory"}])
+    response = made.post(poll=False, return_timeout=0)
+    assert response.is_job
+    assert response.poll(interval=0)
+    job = Job(uuid=response.http_response.json()["job"]["uuid"])
+    job.get(fields="**")
+    assert (job.state, job.description) == ("success", "POST /api/storage/volumes")
+    made.get()
+    assert made.state == "online"
+
+
 def test_content_comes_and_goes_without_a_data_plane_too(history):
     copy = Volume.find(name="copy")
     copy.clone = {"split_initiated": True}
@@ -253,6 +296,18 @@ def test_what_is_unknown_is_named(connection):
 def test_bad_names_are_refused(connection, name, code):
     with refused(code, status=400, target="name"):
         volume(name, "memory")
+
+
+def test_bad_names_of_others_are_refused_too(connection):
+    made = volume("v", "memory")
+    with refused("1638518", target="name"):
+        Snapshot(made.uuid, name="a/b").post()
+    with refused("2621519", target="name"):
+        Svm(name="1st").post()
+    with refused("1703952", target="name"):
+        ExportPolicy(name="a b", svm=SVM).post()
+    with refused("1638417", target="name"):
+        SnapshotPolicy(name="a b", svm=SVM, copies=[{"count": 3, "schedule": {"name": "daily"}}]).post()
 
 
 def test_a_name_is_given_once_and_a_size_is_at_least_the_minimum(connection):
@@ -383,7 +438,7 @@ def test_many_volumes_are_one_job(connection):
 
 def test_many_volumes_are_made_together_or_not_at_all(connection):
     volume("taken", "memory")
-    with pytest.raises(NetAppRestError, match='record "svm.name: svm1, name: taken" failed'):
+    with pytest.raises(NetAppRestError, match=r'record "svm\.name: svm1, name: taken" failed'):
         Volume.post_collection(described("n1", "taken", "n2"))
     assert names() == ["taken"]
     with pytest.raises(NetAppRestError, match="POST of record"):

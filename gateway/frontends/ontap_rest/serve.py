@@ -161,6 +161,7 @@ class Server:
 
     async def _batch(self, endpoint: Endpoint, ask: Ask, records: Sequence[Values], trace: Trace) -> Answer:
         """Answer 202 with one job for all the records of a body."""
+        trace.operation = f"{endpoint.resource.name}.batch"
         job = await self._job(await batch.start(endpoint, ask, records), ask, trace)
         if job is None:
             raise AssertionError
