@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from uuid import UUID, uuid4
 
 import msgspec
@@ -11,7 +12,10 @@ from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Origin, Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import check, settled
+
+_NAME_PART_MAX = 200
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,11 +102,11 @@ async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) ->
     if new.snapshot_id is None:
         if source.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=source.name, state=source.state, action="clone")
-        require(core.pools.get(source.pool_id).capability(source.kind), "snapshot")
+        require_one_more(core, source)
         now = utc_now()
         made = Snapshot(
             id=snapshot_id,
-            name=f"clone_{new.name[:200]}.{now:%Y-%m-%d_%H%M%S}.0",
+            name=await _free_name(core, source, f"clone_{_cut(new.name)}.{now:%Y-%m-%d_%H%M%S}"),
             volume_id=source.id,
             tenant_id=source.tenant_id,
             pool_id=source.pool_id,
@@ -115,3 +119,16 @@ async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) ->
     if base.state is not SnapshotState.VALID:
         raise errors.InvalidState(kind="snapshot", ref=base.name, state=base.state, action="clone")
     return base, False
+
+
+async def _free_name(core: Core, source: Volume, stem: str) -> str:
+    """Number a name, because the snapshot of an earlier clone of the same name may have stayed."""
+    for number in itertools.count():
+        name = f"{stem}.{number}"
+        if await core.find(Snapshot, volume__id=source.id, name=name) is None:
+            return name
+    raise AssertionError
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:_NAME_PART_MAX].decode(errors="ignore")

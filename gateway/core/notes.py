@@ -11,8 +11,15 @@ from typing import TypeVar
 
 import msgspec
 
+from gateway.core import errors
 from gateway.core.backend import Note
 from gateway.core.model import ExportPolicy, Snapshot, SnapshotPolicy, SnapshotState, Tenant, Volume
+
+NOTE_MAX = 64 * 1024
+"""The longest document in bytes that a backend has to keep."""
+
+_SPARE = 1024
+"""Room for what later changes write without asking, such as a longer generation."""
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _T = TypeVar("_T", bound=Volume | Snapshot)
@@ -38,6 +45,13 @@ def bare(record: _T) -> _T:
 def note(record: Volume | Snapshot, tenant: str) -> Note:
     """Give the note of a volume or snapshot of the named tenant."""
     return Note(name=record.name, tenant=tenant, document=_encoder.encode(bare(record)))
+
+
+def require_short(record: Volume | Snapshot, *texts: str) -> None:
+    """Raise InvalidArgument for the longest of the named fields when the note would be longer than `NOTE_MAX`."""
+    if len(_encoder.encode(bare(record))) > NOTE_MAX - _SPARE:
+        longest = max(texts, key=lambda field: len(_encoder.encode(getattr(record, field))))
+        raise errors.InvalidArgument(field=longest, reason="all texts together are too long")
 
 
 def read_volume(found: Note) -> Volume | None:

@@ -11,11 +11,12 @@ from gateway.core import errors
 from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
-from gateway.core.model import Snapshot, SnapshotState, VolumeState, utc_now
-from gateway.core.query import And, Compare, Op, Query
-from gateway.core.volumes import check_name, settled
+from gateway.core.model import Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.notes import require_short
+from gateway.core.volumes import check_name, check_text, settled
 
 _COMMENT_MAX = 4096
+_LABEL_MAX = 255
 
 
 class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +48,7 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
         volume = await settled(core, new.volume_id)
         if volume.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="snapshot")
-        capability = core.pools.get(volume.pool_id).capability(volume.kind)
-        require(capability, "snapshot")
-        most = capability.facts.snapshot_max
-        if most is not None and volume.snapshot_count >= most:
-            raise errors.LimitExceeded(limit="snapshots", value=volume.snapshot_count + 1, minimum=0, maximum=most)
+        require_one_more(core, volume)
         snapshot = Snapshot(
             id=snapshot_id,
             name=new.name,
@@ -75,6 +72,15 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
         )
 
     return await core.changes.start({new.volume_id}, plan)
+
+
+def require_one_more(core: Core, volume: Volume) -> None:
+    """Raise Unsupported or LimitExceeded unless another snapshot of the volume can be taken."""
+    capability = core.pools.get(volume.pool_id).capability(volume.kind)
+    require(capability, "snapshot")
+    most = capability.facts.snapshot_max
+    if most is not None and volume.snapshot_count >= most:
+        raise errors.LimitExceeded(limit="snapshots", value=volume.snapshot_count + 1, minimum=0, maximum=most)
 
 
 async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, description: str) -> Started:
@@ -136,9 +142,9 @@ async def _settled(core: Core, snapshot_id: UUID, *, broken_too: bool = False) -
 
 async def _check(core: Core, snapshot: Snapshot) -> None:
     check_name("name", snapshot.name)
-    if len(snapshot.comment.encode()) > _COMMENT_MAX or "\x00" in snapshot.comment:
-        raise errors.InvalidArgument(field="comment", value=snapshot.comment[:64], reason="too long, or holds a NUL")
-    same = And((Compare("volume.id", Op.EQ, snapshot.volume_id), Compare("name", Op.EQ, snapshot.name)))
-    for other in (await core.catalog.page(Snapshot, Query(where=same, limit=1))).records:
-        if other.id != snapshot.id:
-            raise errors.AlreadyExists(kind="snapshot", name=snapshot.name, field="name")
+    check_text("comment", snapshot.comment, _COMMENT_MAX)
+    check_text("label", snapshot.label, _LABEL_MAX)
+    require_short(snapshot, "comment", "labels")
+    other = await core.find(Snapshot, volume__id=snapshot.volume_id, name=snapshot.name)
+    if other is not None and other.id != snapshot.id:
+        raise errors.AlreadyExists(kind="snapshot", name=snapshot.name, field="name")

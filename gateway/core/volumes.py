@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID, uuid4
 
 import msgspec
@@ -23,10 +24,14 @@ from gateway.core.model import (
     VolumeState,
     utc_now,
 )
+from gateway.core.notes import require_short
 from gateway.core.query import And, Compare, Op, Order, Query
 
 _TEXT_MAX = 32 * 1024
 _NAME_MAX = 255
+_USER_MAX = (1 << 32) - 2
+_MODE_MAX = 0o7777
+_JUNCTION_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]{1,255})+")
 
 
 class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,22 +222,37 @@ async def snapshots_of(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
 
 async def check(core: Core, volume: Volume) -> None:
     """Raise unless texts are usable, the references exist, and the names are free."""
-    check_name("name", volume.name)
-    for field, text in (("comment", volume.comment), ("junction_path", volume.junction_path or "")):
-        if "\x00" in text or len(text.encode()) > _TEXT_MAX:
-            raise errors.InvalidArgument(field=field, value=text[:64], reason="too long, or holds a NUL")
-    if sum(len(k.encode()) + len(v.encode()) for k, v in volume.labels.items()) > _TEXT_MAX:
-        raise errors.InvalidArgument(field="labels", value=None, reason="exceed 32 KiB together")
+    _check_values(volume)
     await core.get(Tenant, volume.tenant_id)
     if volume.export_policy_id is not None:
         policy = await core.get(ExportPolicy, volume.export_policy_id)
         if policy.tenant_id != volume.tenant_id:
             raise errors.NotFound(kind="export policy", ref=policy.name)
     if volume.snapshot_policy_id is not None:
-        await core.get(SnapshotPolicy, volume.snapshot_policy_id)
+        schedule = await core.get(SnapshotPolicy, volume.snapshot_policy_id)
+        if schedule.tenant_id not in {None, volume.tenant_id}:
+            raise errors.NotFound(kind="snapshot policy", ref=schedule.name)
     if volume.junction_path is not None and volume.state is not VolumeState.ONLINE:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="mount")
     await _names_free(core, volume)
+
+
+def _check_values(volume: Volume) -> None:
+    check_name("name", volume.name)
+    check_text("comment", volume.comment, _TEXT_MAX)
+    if volume.junction_path is not None and not _JUNCTION_PATH.fullmatch(volume.junction_path):
+        reason = 'must begin with "/" and must not end with it or hold ".", ".." or empty parts'
+        raise errors.InvalidArgument(field="junction_path", value=volume.junction_path[:64], reason=reason)
+    if volume.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
+        raise errors.InvalidArgument(field="state", value=volume.state, reason="cannot be asked for")
+    for field, value, most in (
+        ("root.uid", volume.root.uid, _USER_MAX),
+        ("root.gid", volume.root.gid, _USER_MAX),
+        ("root.mode", volume.root.mode, _MODE_MAX),
+    ):
+        if not 0 <= value <= most:
+            raise errors.InvalidArgument(field=field, value=value, reason=f"must be 0 to {most}")
+    require_short(volume, "comment", "labels", "junction_path")
 
 
 async def _names_free(core: Core, volume: Volume) -> None:
@@ -254,6 +274,12 @@ def check_name(field: str, name: str) -> None:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="must have 1 to 255 bytes")
     if "/" in name or not name.isprintable() or name in {".", ".."}:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="holds a slash or a control character")
+
+
+def check_text(field: str, text: str, most: int) -> None:
+    """Raise InvalidArgument for a text of more than `most` bytes, or with a NUL in it."""
+    if "\x00" in text or len(text.encode()) > most:
+        raise errors.InvalidArgument(field=field, value=text[:64], reason="too long, or holds a NUL")
 
 
 def _changed(before: Volume, change: VolumeChange) -> Volume:
