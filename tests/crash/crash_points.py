@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from crash_scene import MIB, SIZE, SVMS, VOLUMES, Change, clone, create, delete,
 from crash_world import View, VolumeView
 
 from gateway.backends.btrfs.faults import STEPS
+from gateway.core.model import Job, JobState
 
 COMMIT = ("catalog.commit.begun", "catalog.commit.written", "catalog.commit.durable")
 
@@ -26,7 +27,6 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     passes: tuple[str, ...]
     outcome: Callable[[View], View]
     tenants: tuple[str, ...] = ("svm1",)
-    prepare: tuple[Change, ...] = ()
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,3 +233,20 @@ def cases(operations: Mapping[str, Operation]) -> list[Case]:
             passed[point] += 1
             found.append(Case(operation=name, point=point, count=passed[point]))
     return found
+
+
+def assert_all_or_nothing(
+    operations: Mapping[str, Operation], case: Case, jobs: Collection[Job], *, before: View, after: View
+) -> None:
+    """Compare what became of an operation with what its job says; without a job it has not happened."""
+    operation = operations[case.operation]
+    done = after == operation.outcome(before)
+    assert done or after == before, "neither as before nor as wanted"
+    start = f"{operation.job}.journalled"
+    if start not in operation.passes:
+        return
+    assert [job.operation for job in jobs] in ([], [operation.job])
+    assert done == ([job.state for job in jobs] == [JobState.SUCCESS])
+    # Once the intent is durable, its job is known ever after.
+    position = cases({case.operation: operation}).index(case)
+    assert bool(jobs) == (position >= operation.passes.index(start) - 1)

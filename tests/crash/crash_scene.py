@@ -20,12 +20,16 @@ MIB = 1 << 20
 SIZE = 32 * MIB
 VOLUMES = "/api/storage/volumes"
 SVMS = "/api/svm/svms"
+POLICIES = "/api/protocols/nfs/export-policies"
 QUIET = {"open_pools": 3600.0, "resettle": 3600.0, "exports": 3600.0, "pool_space": 3600.0, "reconcile": 3600.0}
 """Duties that stay out of the way of a test that counts what happens."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that changes something. `{volume}` and `{volume/snapshot}` in the path stand for ids."""
+    """One request that changes something.
+
+    In the path `{volume}`, `{volume/snapshot}` and `{@export policy}` stand for ids.
+    """
 
     verb: str
     path: str
@@ -61,7 +65,7 @@ class Scene:
 
     def request(self, change: Change) -> httpx.Response:
         """Send a change and wait for its end."""
-        verb, path = change.verb, self._with_ids(change.path)
+        verb, path = change.verb, self.resolved(change.path)
         return self.http.request(verb, path, params={"return_timeout": 60}, json=change.body)
 
     def perform(self, change: Change) -> None:
@@ -71,7 +75,7 @@ class Scene:
 
     def die(self, change: Change, point: str, count: int = 1) -> None:
         """Send a change in which the process must die at the `count`-th pass of a point."""
-        ready = msgspec.structs.replace(change, path=self._with_ids(change.path))
+        ready = msgspec.structs.replace(change, path=self.resolved(change.path))
         self.gateway.arm(point, count)
         try:
             answer = self.request(ready)
@@ -139,15 +143,21 @@ class Scene:
         self.perform(create(name))
         return self.volume(name)
 
-    def _with_ids(self, path: str) -> str:
+    def resolved(self, path: str) -> str:
         """Put ids where a path names things, such as `/{parent}/snapshots/{parent/s1}`."""
         while "{" in path:
             before, _, rest = path.partition("{")
             inner, _, after = rest.partition("}")
-            volume, _, snapshot = inner.partition("/")
-            found = self.volume(volume)
-            path = f"{before}{self.snapshot(found, snapshot) if snapshot else found}{after}"
+            path = f"{before}{self._id(inner)}{after}"
         return path
+
+    def _id(self, named: str) -> str:
+        if named.startswith("@"):
+            (record,) = self.http.get(POLICIES, params={"name": named[1:]}).json()["records"]
+            return str(record["id"])
+        volume, _, snapshot = named.partition("/")
+        found = self.volume(volume)
+        return self.snapshot(found, snapshot) if snapshot else found
 
 
 @contextlib.contextmanager

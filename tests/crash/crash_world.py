@@ -62,6 +62,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     volumes: dict[UUID, Volume]
     snapshots: dict[UUID, Snapshot]
     jobs: dict[UUID, Job]
+    policies: dict[UUID, ExportPolicy]
     files: dict[UUID, Files] = {}
     view: View = {}
     findings: list[Finding] = []
@@ -85,6 +86,7 @@ async def examine(data: Path, mount: Path, *, reconcile: bool = False) -> World:
             volumes=await _all(catalog, Volume),
             snapshots=await _all(catalog, Snapshot),
             jobs=await _all(catalog, Job),
+            policies=await _all(catalog, ExportPolicy),
         )
         assert not await _all(catalog, Intent), "an intent was left open"
         document = (mount / ".gateway" / "manifest").read_bytes()

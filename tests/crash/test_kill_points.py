@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crash_points import OPERATIONS, Case, cases
+from crash_points import OPERATIONS, Case, assert_all_or_nothing, cases
 from crash_scene import Scene, scene
 
 import gateway
 from gateway.backends.btrfs.faults import STEPS
 from gateway.core import operations as core_operations
-from gateway.core.model import Job, JobState
 
 pytestmark = pytest.mark.root
 
@@ -56,23 +55,8 @@ def test_death_at_any_point_leaves_all_or_nothing(at: Scene, case: Case) -> None
     world = at.look(reconcile=True)
     assert world.findings == []
     jobs = [job for key, job in world.jobs.items() if key not in known]
-    assert_agrees(case, jobs, before == world.view, operation.outcome(before) == world.view)
+    assert_all_or_nothing(OPERATIONS, case, jobs, before=before, after=world.view)
     assert {tenant.name for tenant in world.tenants.values()} <= set(operation.tenants)
-
-
-def assert_agrees(case: Case, jobs: list[Job], unchanged: bool, done: bool) -> None:
-    """Compare what became of an operation with what its job says; without a job it has not happened."""
-    operation = OPERATIONS[case.operation]
-    assert unchanged or done, "neither as before nor as wanted"
-    if not operation.job.startswith("svm."):
-        succeeded = [job.state is JobState.SUCCESS for job in jobs]
-        assert [job.operation for job in jobs] == [operation.job] * len(jobs)
-        assert len(jobs) <= 1
-        assert done == (succeeded == [True])
-        # What was durable before the substrate was touched is known ever after.
-        journalled = operation.passes.index(f"{operation.job}.journalled")
-        position = [c for c in cases(OPERATIONS) if c.operation == case.operation].index(case)
-        assert len(jobs) == (position >= journalled - 1)
 
 
 def test_every_point_is_visited() -> None:
