@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gateway.catalog.connection import connect_reader, connect_scanner, translated
+from gateway.catalog.connection import connect_reader, connect_scanner, translated, unavailable
 from gateway.catalog.tables import SqlValue
 
 Row = tuple[Any, ...]
@@ -34,14 +34,14 @@ class Reader:
 
     async def fetch(self, sql: str, parameters: tuple[SqlValue, ...] = ()) -> list[Row]:
         """Give all rows. A read that outlasts its budget, or meets a lock, is repeated where it disturbs nobody."""
+        if len(sql) <= _SHORT:
+            self._deadline = time.monotonic() + _BUDGET_S
+            try:
+                return self._near.execute(sql, parameters).fetchall()
+            except sqlite3.Error as error:
+                if not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode & 0xFF not in _LATER:
+                    raise unavailable(error) from error
         with translated():
-            if len(sql) <= _SHORT:
-                self._deadline = time.monotonic() + _BUDGET_S
-                try:
-                    return self._near.execute(sql, parameters).fetchall()
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode & 0xFF not in _LATER:
-                        raise
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._thread, _fetch_all, self._far, sql, parameters)
 

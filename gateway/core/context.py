@@ -11,6 +11,7 @@ from gateway.core import errors
 from gateway.core.catalog import Catalog
 from gateway.core.change import Changes
 from gateway.core.exports import Publisher
+from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
 from gateway.core.model import Record
 from gateway.core.pools import Pools
@@ -27,6 +28,7 @@ class Core(msgspec.Struct, frozen=True):
     changes: Changes
     publisher: Publisher
     manifest: ManifestKeeper
+    known: Known
 
     async def get(self, kind: type[R], record_id: UUID) -> R:
         """Give a record by id, or raise NotFound."""

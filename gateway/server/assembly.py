@@ -17,6 +17,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.change import Changes
 from gateway.core.context import Core
 from gateway.core.exports import Publisher
+from gateway.core.known import Known
 from gateway.core.manifest import CLUSTER_ID, ManifestKeeper
 from gateway.core.observer import Observer
 from gateway.core.operations import Context
@@ -147,7 +148,7 @@ async def bare(
         pools = Pools(catalog, configured_pools(settings, fault))
         publisher = Publisher(catalog, pools, exporter)
         changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
-        core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer))
+        core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
         try:
             yield House(core, Recovery(core, observer), exporter, observer)
         finally:

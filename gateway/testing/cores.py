@@ -12,6 +12,7 @@ from gateway.core.backend import Exporter, FaultHook, no_fault
 from gateway.core.change import Changes
 from gateway.core.context import Core
 from gateway.core.exports import Publisher
+from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
 from gateway.core.observer import Observer, SilentObserver
 from gateway.core.operations import Context
@@ -41,7 +42,7 @@ async def core_on(
     pools = Pools(catalog, configured)
     publisher = Publisher(catalog, pools, exporter)
     changes = Changes(catalog, Context(catalog, pools, publisher, fault), watcher, fault)
-    core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher))
+    core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher), Known(catalog))
     try:
         recovery = Recovery(core, watcher)
         await recovery.adopt()

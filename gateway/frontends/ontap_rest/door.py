@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict, istr
 
 from gateway.core import errors
 from gateway.core.context import Core
@@ -31,12 +32,21 @@ from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.serve import Server
 from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, Site
 
-HEADERS: Mapping[str, str] = {
-    "Server": PRODUCT,
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache,no-store,must-revalidate",
+_COMMON: Mapping[bool, CIMultiDict[str]] = {
+    links: CIMultiDict(
+        {
+            "Server": PRODUCT,
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-cache,no-store,must-revalidate",
+            "Content-Type": content_type(links=links),
+        }
+    )
+    for links in (False, True)
 }
-_TUNNEL = ("X-Dot-SVM-Name", "X-Dot-SVM-UUID")
+"""The headers of every answer, with links and without."""
+_TUNNEL = (istr("X-Dot-SVM-Name"), istr("X-Dot-SVM-UUID"))
+_AUTHORIZATION, _ACCEPT = istr("Authorization"), istr("Accept")
+_READS = frozenset({"GET", "HEAD"})
 _VERBS: Mapping[str, Verb] = {"HEAD": Verb.GET, **{verb.value: verb for verb in Verb}}
 _TRANSPORT: Mapping[int, str] = {408: "65541", 500: "262145", 503: "262160"}
 _CACHE_BYTES = 16 * 1024 * 1024
@@ -75,7 +85,7 @@ class OntapDoor:
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
         """Answer one request. Never raises for anything a client can do."""
-        links = wants_links(request.headers.get("Accept"))
+        links = wants_links(request.headers.get(_ACCEPT))
         try:
             answer = await self._answer(request, trace, links=links)
         except (WireError, errors.GatewayError) as error:
@@ -84,13 +94,12 @@ class OntapDoor:
         except web.HTTPException as error:
             answer = self._refusal(_transport(error.status, error.reason), trace)
         body = b"" if request.method == "HEAD" else answer.body
-        headers = {**HEADERS, "Content-Type": content_type(links=links), **answer.headers}
-        return web.Response(status=answer.status, body=body, headers=headers)
+        return web.Response(status=answer.status, body=body, headers=_headers(answer, links=links))
 
     def refuse(self, status: int, reason: str) -> web.Response:
         """Give the answer to what could not be read as a request."""
         answer = self._refusal(_transport(status, reason), Trace())
-        headers = {**HEADERS, "Content-Type": content_type(links=True), **answer.headers}
+        headers = _headers(answer, links=True)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = "1"
         return web.Response(status=answer.status, body=answer.body, headers=headers)
@@ -106,18 +115,20 @@ class OntapDoor:
 
     async def _answer(self, request: web.BaseRequest, trace: Trace, *, links: bool) -> Answer:
         principal = await self._authenticator.authenticate(
-            request.headers.get("Authorization"), peer=request.remote or ""
+            request.headers.get(_AUTHORIZATION), peer=request.remote or ""
         )
         trace.who = principal.name
-        raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
+        version = await self._core.known.renew()
         key = None
-        if request.method in {"GET", "HEAD"}:
-            key = (request.raw_path, links, *(request.headers.get(name) for name in _TUNNEL))
-            known = self._answers.get(key, await self._core.catalog.version())
+        if request.method in _READS:
+            key = (request.raw_path, links, *[request.headers.get(name) for name in _TUNNEL])
+            known = self._answers.get(key, version)
             if known is not None:
                 trace.route = known.route
                 return known
-        found = self._find(raw_path)
+        raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
+        path = segments(raw_path)
+        found = self._find(path)
         trace.route = found.target.template
         if request.method == "OPTIONS":
             allow = ", ".join(["GET", "HEAD", "OPTIONS", *(verb.value for verb in found.target.verbs[1:])])
@@ -126,8 +137,7 @@ class OntapDoor:
         if verb is None or verb not in found.target.verbs:
             raise no_verb()
         authorize(principal, write=verb is not Verb.GET, action=f"{request.method} {found.target.template}")
-        version = await self._core.catalog.version()
-        ask = await self._ask(request, found, verb, raw_path=raw_path, raw_query=raw_query, links=links)
+        ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links)
         if verb is Verb.GET:
             answer = await self._server.get(found.target, ask)
             if key is not None and isinstance(found.target.endpoint.source, CatalogSource):
@@ -135,15 +145,21 @@ class OntapDoor:
             return answer
         return await self._server.write(found.target, ask, await self._body(request), trace)
 
-    def _find(self, raw_path: str) -> Found[Route]:
-        path = segments(raw_path)
+    def _find(self, path: Sequence[str]) -> Found[Route]:
         found = self._router.find(path[1:]) if path[:1] == (ROOT,) else None
         if found is None:
             raise no_endpoint()
         return found
 
     async def _ask(
-        self, request: web.BaseRequest, found: Found[Route], verb: Verb, *, raw_path: str, raw_query: str, links: bool
+        self,
+        request: web.BaseRequest,
+        found: Found[Route],
+        verb: Verb,
+        *,
+        path: Sequence[str],
+        raw_query: str,
+        links: bool,
     ) -> Ask:
         resource = found.target.endpoint.resource
         parameters = parse_query(resource, verb, raw_query)
@@ -153,7 +169,7 @@ class OntapDoor:
         return Ask(
             core=self._core,
             verb=verb,
-            path=f"/{'/'.join(segments(raw_path))}",
+            path=f"/{'/'.join(path)}",
             raw_query=raw_query,
             keys=found.keys,
             parameters=parameters,
@@ -162,7 +178,7 @@ class OntapDoor:
         )
 
     async def _tunnelled(self, request: web.BaseRequest) -> Tenant | None:
-        name, uuid = (request.headers.get(header) for header in _TUNNEL)
+        name, uuid = [request.headers.get(header) for header in _TUNNEL]
         if not name and not uuid:
             return None
         found: Tenant | None = None
@@ -196,6 +212,12 @@ class OntapDoor:
         except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
             raise _transport(400, "The body ended early, or its encoding cannot be read") from None
         return bytes(body)
+
+
+def _headers(answer: Answer, *, links: bool) -> CIMultiDict[str]:
+    headers = CIMultiDict(_COMMON[links])
+    headers.update(answer.headers)
+    return headers
 
 
 def _too_large(limit: int) -> WireError:

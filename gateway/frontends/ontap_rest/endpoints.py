@@ -54,34 +54,37 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A path template and the endpoint behind it. `instance`: the last key names one record."""
+    """A path template and the endpoint behind it. `instance`: the last key names one record.
+
+    `verbs` are those of the path, besides HEAD and OPTIONS.
+    """
 
     template: str
     endpoint: Endpoint
     instance: bool
-
-    @property
-    def verbs(self) -> tuple[Verb, ...]:
-        """Give the verbs of the path, besides HEAD and OPTIONS."""
-        endpoint = self.endpoint
-        offered = {
-            Verb.GET: True,
-            Verb.POST: endpoint.create is not None and not self.instance and not endpoint.singleton,
-            Verb.PATCH: endpoint.modify is not None,
-            Verb.DELETE: endpoint.delete is not None,
-        }
-        return tuple(verb for verb, yes in offered.items() if yes)
+    verbs: tuple[Verb, ...]
 
 
 def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
     """Give every route by its template below `/api`."""
     table: dict[str, Route] = {}
     for collection, endpoint in _endpoints(schema, site).items():
-        table[collection] = Route(template=collection, endpoint=endpoint, instance=endpoint.singleton)
+        table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
         if not endpoint.singleton:
             instance = f"{collection}/{{}}"
-            table[instance] = Route(template=instance, endpoint=endpoint, instance=True)
+            table[instance] = _route(instance, endpoint, instance=True)
     return table
+
+
+def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
+    offered = {
+        Verb.GET: True,
+        Verb.POST: endpoint.create is not None and not instance,
+        Verb.PATCH: endpoint.modify is not None,
+        Verb.DELETE: endpoint.delete is not None,
+    }
+    verbs = tuple(verb for verb, yes in offered.items() if yes)
+    return Route(template=template, endpoint=endpoint, instance=instance, verbs=verbs)
 
 
 def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:

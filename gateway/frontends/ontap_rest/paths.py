@@ -37,7 +37,7 @@ def segments(raw_path: str) -> tuple[str, ...]:
                 found.pop()
             continue
         found.append(part)
-    return tuple(unquote(part, errors="replace") for part in found)
+    return tuple(unquote(part, errors="replace") if "%" in part else part for part in found)
 
 
 class Found(msgspec.Struct, Generic[T], frozen=True):
@@ -52,12 +52,13 @@ class Router(Generic[T]):
 
     def __init__(self, templates: Mapping[str, T]) -> None:
         self._exact: dict[tuple[str, ...], T] = {}
-        self._keyed: dict[int, list[tuple[tuple[str | None, ...], T]]] = {}
+        self._keyed: dict[int, dict[tuple[int, ...], dict[tuple[str, ...], T]]] = {}
         for template, target in templates.items():
             parts = tuple(template.split("/"))
             if "{}" in parts:
-                pattern = tuple(None if part == "{}" else part for part in parts)
-                self._keyed.setdefault(len(parts), []).append((pattern, target))
+                fixed = tuple(place for place, part in enumerate(parts) if part != "{}")
+                alike = self._keyed.setdefault(len(parts), {}).setdefault(fixed, {})
+                alike[tuple(parts[place] for place in fixed)] = target
             else:
                 self._exact[parts] = target
 
@@ -67,7 +68,8 @@ class Router(Generic[T]):
         exact = self._exact.get(parts)
         if exact is not None:
             return Found(exact, ())
-        for pattern, target in self._keyed.get(len(parts), ()):
-            if all(want is None or want == got for want, got in zip(pattern, parts, strict=True)):
-                return Found(target, tuple(got for want, got in zip(pattern, parts, strict=True) if want is None))
+        for fixed, targets in self._keyed.get(len(parts), {}).items():
+            target = targets.get(tuple([parts[place] for place in fixed]))
+            if target is not None:
+                return Found(target, tuple([part for place, part in enumerate(parts) if place not in fixed]))
         return None

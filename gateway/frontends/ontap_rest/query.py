@@ -59,6 +59,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Scalar] = {}
 
 
+_NO_PARAMETERS = Parameters(where=AllOf(()))
+
 BOOLEAN_CONTROLS = frozenset(
     {"ignore_unknown_fields", "return_records", "pretty", "continue_on_failure", "serial_records"}
 )
@@ -86,6 +88,8 @@ OPTION_KINDS: Mapping[str, Kind] = {
 
 def parse_query(resource: Resource, verb: Verb, text: str) -> Parameters:
     """Decode the raw query string (what follows the first `?`) of a request to this resource."""
+    if not text:
+        return _NO_PARAMETERS
     controls: dict[str, str] = {}
     conditions: dict[str, str] = {}
     options: dict[str, Scalar] = {}

@@ -138,16 +138,14 @@ class Volumes(CatalogSource[Volume]):
 
     async def render(self, core: Core, records: Sequence[Volume]) -> list[tuple[Volume, Rendered]]:
         """Render with the names of everything that a volume refers to."""
-        catalog = core.catalog
-        tenants = await catalog.get_many(Tenant, {v.tenant_id for v in records})
-        pools = await catalog.get_many(Pool, {v.pool_id for v in records})
-        exports = await catalog.get_many(ExportPolicy, {v.export_policy_id for v in records if v.export_policy_id})
-        policies = await catalog.get_many(
-            SnapshotPolicy, {v.snapshot_policy_id for v in records if v.snapshot_policy_id}
-        )
+        known, catalog = core.known, core.catalog
+        tenants = await known.get_many(Tenant, {v.tenant_id for v in records})
+        pools = await known.get_many(Pool, {v.pool_id for v in records})
+        exports = await known.get_many(ExportPolicy, {v.export_policy_id for v in records if v.export_policy_id})
+        policies = await known.get_many(SnapshotPolicy, {v.snapshot_policy_id for v in records if v.snapshot_policy_id})
         origins = [v.origin for v in records if v.origin is not None]
-        parents = await catalog.get_many(Volume, {o.volume_id for o in origins})
-        bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id})
+        parents = await catalog.get_many(Volume, {o.volume_id for o in origins}) if origins else {}
+        bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id}) if origins else {}
         rendered: list[tuple[Volume, Rendered]] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
@@ -195,7 +193,7 @@ class Snapshots(CatalogSource[Snapshot]):
     async def render(self, core: Core, records: Sequence[Snapshot]) -> list[tuple[Snapshot, Rendered]]:
         """Render with the names of volume and SVM."""
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
-        tenants = await core.catalog.get_many(Tenant, {s.tenant_id for s in records})
+        tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
         return [
             (s, render_snapshot(s, volumes[s.volume_id], tenants[s.tenant_id]))
             for s in records
@@ -255,7 +253,7 @@ class Jobs(CatalogSource[Job]):
 
     async def render(self, core: Core, records: Sequence[Job]) -> list[tuple[Job, Rendered]]:
         """Render with the SVM's name."""
-        tenants = await core.catalog.get_many(Tenant, {j.tenant_id for j in records if j.tenant_id})
+        tenants = await core.known.get_many(Tenant, {j.tenant_id for j in records if j.tenant_id})
         node = self._site.node()
         return [
             (job, render_job(job, tenant=tenants.get(job.tenant_id) if job.tenant_id else None, node=node))
@@ -283,7 +281,7 @@ class ExportPolicies(CatalogSource[ExportPolicy]):
 
     async def render(self, core: Core, records: Sequence[ExportPolicy]) -> list[tuple[ExportPolicy, Rendered]]:
         """Render with the SVM's name."""
-        tenants = await core.catalog.get_many(Tenant, {p.tenant_id for p in records})
+        tenants = await core.known.get_many(Tenant, {p.tenant_id for p in records})
         return [(p, render_export_policy(p, tenants[p.tenant_id])) for p in records if p.tenant_id in tenants]
 
 
@@ -312,7 +310,7 @@ class SnapshotPolicies(CatalogSource[SnapshotPolicy]):
 
     async def render(self, core: Core, records: Sequence[SnapshotPolicy]) -> list[tuple[SnapshotPolicy, Rendered]]:
         """Render with the SVM's name."""
-        tenants = await core.catalog.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
+        tenants = await core.known.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
         return [(p, render_snapshot_policy(p, tenants.get(p.tenant_id) if p.tenant_id else None)) for p in records]
 
 
