@@ -272,6 +272,21 @@ def test_r12_r13_w20_bodies_may_be_empty(ontap):
     assert refusal(ontap.ask("DELETE", f"{VOLUMES}/{uuid}", {"name": "v"})) == (400, "262198")
 
 
+def test_r11_null_is_nothing_on_create_and_clears_on_change(ontap):
+    uuid = ontap.volume("v", comment=None, nas=None, **{"snapshot_policy.name": None})
+    assert ontap.get(f"{VOLUMES}/{uuid}")["snapshot_policy"]["name"] == "default"
+    place = f"{SNAPSHOTS.format(uuid)}/{ontap.snapshot(uuid, 's')}"
+    for path, field, value in (
+        (f"{VOLUMES}/{uuid}", "comment", "words"),
+        (place, "snapmirror_label", "daily"),
+        (place, "expiry_time", "2099-01-01T00:00:00+00:00"),
+    ):
+        ontap.must("PATCH", f"{path}?return_timeout=60", {field: value})
+        assert ontap.get(f"{path}?fields={field}")[field] == value
+        ontap.must("PATCH", f"{path}?return_timeout=60", {field: None})
+        assert not ontap.get(f"{path}?fields={field}").get(field)
+
+
 def test_content_type_is_not_insisted_on(ontap):
     body = json.dumps({"name": "p", "svm.name": "svm1"}).encode()
     assert ontap.ask("POST", POLICIES, body).status_code == 201
