@@ -27,7 +27,7 @@ from gateway.core.model import (
     VolumeState,
 )
 from gateway.core.pools import Pools
-from gateway.core.query import Compare, Filter, IsNull, Not, Op, Order, Query
+from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Order, Query
 
 _NFS = frozenset({"any", "nfs", "nfs4"})
 _MAY = frozenset({"any", "sys"})
@@ -97,26 +97,44 @@ class Publisher:
             except TimeoutError:
                 raise errors.Timeout(what="export", after=int(self._patience_s)) from None
 
-    async def withdraw(self, volume_id: UUID) -> None:
-        """End a volume's publication, whatever the catalog wants."""
+    async def withdraw(self, volume: Volume) -> None:
+        """End a volume's publication, whatever the catalog wants.
+
+        An exporter that does not answer hinders only where there was a wish.
+        """
         if self._exporter is None:
             return
-        async with self._locks.holding(volume_id):
-            await self._exporter.withdraw(volume_id)
+        async with self._locks.holding(volume.id):
+            try:
+                await self._exporter.withdraw(volume.id)
+            except errors.Unavailable:
+                if volume.junction_path is not None:
+                    raise
 
-    async def converge_policy(self, policy_id: UUID) -> None:
-        """Make the publications of every volume that uses an export policy as the catalog wants them."""
-        if self._exporter is None:
-            return
-        async for volume in self._volumes(Compare("export_policy.id", Op.EQ, policy_id)):
-            await self.converge(volume.id)
+    async def converge_policy(self, policy_id: UUID, changing: KeyLocks) -> None:
+        """Make the publications of every volume that uses an export policy as the catalog wants them.
 
-    async def converge_tenant(self, tenant_id: UUID) -> None:
+        `changing` holds the volumes that changes work on: what those withdrew
+        must not come back. Every volume is tried; then the first failure is raised.
+        """
+        await self._converge_all(Compare("export_policy.id", Op.EQ, policy_id), changing)
+
+    async def converge_tenant(self, tenant_id: UUID, changing: KeyLocks) -> None:
         """The same for a tenant."""
+        await self._converge_all(Compare("tenant.id", Op.EQ, tenant_id), changing)
+
+    async def _converge_all(self, where: Filter, changing: KeyLocks) -> None:
         if self._exporter is None:
             return
-        async for volume in self._volumes(Compare("tenant.id", Op.EQ, tenant_id)):
-            await self.converge(volume.id)
+        failures: list[errors.GatewayError] = []
+        async for volume in self._volumes(And((where, Not(IsNull("junction_path"))))):
+            try:
+                async with changing.holding(volume.id):
+                    await self.converge(volume.id)
+            except errors.GatewayError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def stale(self) -> frozenset[UUID]:
         """Give ids that are published although the catalog has no wish for them."""

@@ -213,7 +213,7 @@ class DeleteVolume:
 
     async def apply(self, context: Context, intent: Intent) -> None:
         before = _needed(intent.before)
-        await context.publisher.withdraw(before.id)
+        await context.publisher.withdraw(before)
         context.fault("volume.delete.withdrawn")
         for snapshot in intent.also:
             await context.part(intent, SnapshotBackend).delete_snapshot(before.id, snapshot.id)
@@ -279,7 +279,7 @@ class UpdateVolume:
     async def apply(self, context: Context, intent: Intent) -> None:
         before, after = _needed(intent.before), _needed(intent.after)
         if after.state is not VolumeState.ONLINE or after.junction_path != before.junction_path:
-            await context.publisher.withdraw(after.id)
+            await context.publisher.withdraw(before)
             context.fault("volume.update.withdrawn")
         await self._shape(context, intent, before, after)
         await context.backend(intent).annotate(after.id, await context.note(after))
@@ -362,7 +362,7 @@ class RestoreVolume:
 
     async def apply(self, context: Context, intent: Intent) -> None:
         volume, snapshot = _needed(intent.before), _needed(intent.snapshot_before)
-        await context.publisher.withdraw(volume.id)
+        await context.publisher.withdraw(volume)
         context.fault("volume.restore.withdrawn")
         await context.part(intent, RestoreBackend).restore(volume.id, snapshot.id, intent.id)
         context.fault("volume.restore.restored")

@@ -163,7 +163,7 @@ async def _change(core: Core, policy_id: UUID, change: Callable[[ExportPolicy], 
             break
     await core.manifest.write()
     if after.rules != before.rules:
-        await core.publisher.converge_policy(policy_id)
+        await core.publisher.converge_policy(policy_id, core.changes.locks)
     return await core.get(ExportPolicy, policy_id)
 
 

@@ -45,15 +45,17 @@ async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
 
 async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
     """Change a tenant. Stopping it withdraws its publications, running publishes them again."""
-    before = await core.get(Tenant, tenant_id)
     given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
-    after = msgspec.structs.replace(before, **given)
-    check_name("name", after.name)
+    async with core.changes.locks.holding(tenant_id):
+        before = await core.get(Tenant, tenant_id)
+        after = msgspec.structs.replace(before, **given)
+        check_name("name", after.name)
+        if after != before:
+            await core.catalog.commit(put(after))
     if after != before:
-        await core.catalog.commit(put(after))
         await core.manifest.write()
-        if after.state is not before.state:
-            await core.publisher.converge_tenant(tenant_id)
+    if after.state is not before.state:
+        await core.publisher.converge_tenant(tenant_id, core.changes.locks)
     return await core.get(Tenant, tenant_id)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from uuid import UUID
 
 import msgspec
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import clones, errors, snapshots, volumes
-from gateway.core.backend import Capacity, Export, FaultHook, Observed, no_fault
+from gateway.core.backend import Capacity, Export, FaultHook, Note, Observed, no_fault
 from gateway.core.context import Core
 from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
 from gateway.core.pools import Configured
@@ -37,7 +37,7 @@ class LocalMemory(MemoryBackend):
     """A memory pool whose volumes claim to be directories of this host, so that they can be published.
 
     It does not find the volumes in `hidden`; `backwards`: it scans the youngest
-    first; `silent`: it does not tell its space.
+    first; `silent`: it does not tell its space. `before_annotate` comes first.
     """
 
     def __init__(self, name: str, options: MemoryOptions, *, fault: FaultHook = no_fault) -> None:
@@ -45,9 +45,15 @@ class LocalMemory(MemoryBackend):
         self.hidden: set[UUID] = set()
         self.backwards = False
         self.silent = False
+        self.before_annotate: Callable[[], Awaitable[object]] | None = None
 
     async def inspect(self, volume: UUID) -> Observed | None:
         return None if volume in self.hidden else await super().inspect(volume)
+
+    async def annotate(self, volume: UUID, note: Note) -> None:
+        if self.before_annotate is not None:
+            await self.before_annotate()
+        await super().annotate(volume, note)
 
     async def capacity(self) -> Capacity:
         if self.silent:
