@@ -6,6 +6,7 @@ import base64
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -105,6 +106,16 @@ async def examine(data: Path, mount: Path, *, reconcile: bool = False) -> World:
     for snapshot in world.snapshots.values():
         files[snapshot.id] = contents(mount / "snapshots" / str(snapshot.volume_id) / str(snapshot.id))
     return msgspec.structs.replace(world, files=files, view=_view(world, files, mount), findings=findings)
+
+
+async def everything_in(data: Path, *kinds: type[Any]) -> dict[type[Any], list[Any]]:
+    """Give all records of these kinds in a catalog."""
+    catalog = SqliteCatalog(data / CATALOG)
+    await catalog.open()
+    try:
+        return {kind: list((await _all(catalog, kind)).values()) for kind in kinds}
+    finally:
+        await catalog.close()
 
 
 async def _all(catalog: SqliteCatalog, kind: type[R]) -> dict[UUID, R]:
