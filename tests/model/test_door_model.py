@@ -32,9 +32,9 @@ from gateway.testing.btrfs_pool import btrfs_pool
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 SNAPSHOTS = st.sampled_from(["s1", "s2", "s3"])
-POLICIES = st.sampled_from(["default", "p1", "p2", "missing"])
-PATHS = st.sampled_from(["/x", "/y", "/x/z"])
-SIZES = st.sampled_from([20 * MIB, 24 * MIB, 33 * MIB + 1, MIB])
+POLICIES = st.sampled_from(["default", "default", "p1", "p1", "p2", "missing"])
+PATHS = st.sampled_from(["/x", "/y", "/x/z", "/w"])
+SIZES = st.sampled_from([20 * MIB, 20 * MIB, 24 * MIB, 33 * MIB + 1, 64 * MIB, MIB])
 FILES = st.sampled_from(["f", "dir/g"])
 BYTES = st.binary(max_size=8) | st.integers(1, 255).map(lambda byte: bytes([byte]) * 70_000)
 TAGS = st.lists(st.sampled_from(["k:1", "l:2", "m:"]), max_size=3, unique=True).map(tuple)
@@ -45,6 +45,8 @@ ORDERS: dict[str, Callable[[Vol], Any]] = {
     "snapshot_count": lambda vol: len(vol.snapshots),
 }
 NOWHERE = str(uuid4())
+WHICH = st.integers(0, 11)
+"""Picks one of those that exist; 0 stands for one that does not."""
 
 
 class Door(RuleBasedStateMachine):
@@ -63,6 +65,12 @@ class Door(RuleBasedStateMachine):
         self.change("POST", "/api/svm/svms", {"name": self.svm}, None)
         found = self.get(f"/api/svm/svms?name={self.svm}")
         self.svm_uuid = found["records"][0]["uuid"]
+        self.create_policy("p1")
+        for name in ("a", "b"):
+            self.create(name, 20 * MIB, online=True, junction=None, policy=None)
+            self.all_is_as_the_model_says()
+            self.write(len(self.model.volumes), "f", name.encode())
+            self.snap(len(self.model.volumes), "s1")
 
     # --- volumes ---
 
@@ -81,53 +89,62 @@ class Door(RuleBasedStateMachine):
         self.change("POST", "/api/storage/volumes", body, expected)
 
     @rule(
-        parent=NAMES,
-        snapshot=st.none() | SNAPSHOTS,
+        volume=WHICH,
+        which=st.none() | WHICH,
         name=NAMES,
         junction=st.none() | PATHS,
         policy=st.none() | POLICIES,
     )
-    def clone(self, parent: str, snapshot: str | None, name: str, junction: str | None, policy: str | None) -> None:
+    def clone(self, volume: int, which: int | None, name: str, junction: str | None, policy: str | None) -> None:
+        parent = self.one(volume)
+        snapshot = None if which is None else self.one_of(parent, which)
         clone: dict[str, Any] = {"is_flexclone": True, "parent_volume": {"name": parent}}
         clone |= {} if snapshot is None else {"parent_snapshot": {"name": snapshot}}
         body = {"name": name, "svm": {"name": self.svm}, "clone": clone, **self._place(junction, policy)}
         expected = self.model.clone(parent, snapshot, name, junction=junction, policy=policy)
         self.change("POST", "/api/storage/volumes", body, expected)
 
-    @rule(name=NAMES)
-    def split(self, name: str) -> None:
+    @rule(volume=WHICH)
+    def split(self, volume: int) -> None:
+        name = self.one(volume)
         path = self.path(name)
         self.change("PATCH", path, {"clone": {"split_initiated": True}}, self.model.split(name))
 
-    @rule(name=NAMES, size=SIZES)
-    def resize(self, name: str, size: int) -> None:
+    @rule(volume=WHICH, size=SIZES)
+    def resize(self, volume: int, size: int) -> None:
+        name = self.one(volume)
         path = self.path(name)
         self.change("PATCH", path, {"size": size}, self.model.update(name, size=size))
 
-    @rule(name=NAMES, new_name=NAMES)
-    def rename(self, name: str, new_name: str) -> None:
+    @rule(volume=WHICH, new_name=NAMES)
+    def rename(self, volume: int, new_name: str) -> None:
+        name = self.one(volume)
         path = self.path(name)
         self.change("PATCH", path, {"name": new_name}, self.model.update(name, new_name=new_name))
 
-    @rule(name=NAMES, comment=st.text(st.characters(exclude_categories=["C"]), max_size=5), tags=TAGS)
-    def describe(self, name: str, comment: str, tags: tuple[str, ...]) -> None:
+    @rule(volume=WHICH, comment=st.text(st.characters(exclude_categories=["C"]), max_size=5), tags=TAGS)
+    def describe(self, volume: int, comment: str, tags: tuple[str, ...]) -> None:
+        name = self.one(volume)
         path = self.path(name)
         expected = self.model.update(name, comment=comment, tags=tags)
         self.change("PATCH", path, {"comment": comment, "_tags": list(tags)}, expected)
 
-    @rule(name=NAMES, junction=PATHS | st.just(""))
-    def mount(self, name: str, junction: str) -> None:
+    @rule(volume=WHICH, junction=PATHS | st.just(""))
+    def mount(self, volume: int, junction: str) -> None:
+        name = self.one(volume)
         path = self.path(name)
         self.change("PATCH", path, {"nas": {"path": junction}}, self.model.update(name, junction=junction))
 
-    @rule(name=NAMES, online=st.booleans())
-    def switch(self, name: str, *, online: bool) -> None:
+    @rule(volume=WHICH, online=st.booleans())
+    def switch(self, volume: int, *, online: bool) -> None:
+        name = self.one(volume)
         path = self.path(name)
         body = {"state": "online" if online else "offline"}
         self.change("PATCH", path, body, self.model.update(name, online=online))
 
-    @rule(name=NAMES, new_name=NAMES, size=SIZES, online=st.booleans(), junction=PATHS, policy=POLICIES)
-    def change_much(self, name: str, new_name: str, size: int, *, online: bool, junction: str, policy: str) -> None:
+    @rule(volume=WHICH, new_name=NAMES, size=SIZES, online=st.booleans(), junction=PATHS, policy=POLICIES)
+    def change_much(self, volume: int, new_name: str, size: int, *, online: bool, junction: str, policy: str) -> None:
+        name = self.one(volume)
         path = self.path(name)
         body = {"name": new_name, "size": size, "state": "online" if online else "offline"}
         body |= self._place(junction, policy)
@@ -136,13 +153,15 @@ class Door(RuleBasedStateMachine):
         )
         self.change("PATCH", path, body, expected)
 
-    @rule(name=NAMES)
-    def delete(self, name: str) -> None:
+    @rule(volume=WHICH)
+    def delete(self, volume: int) -> None:
+        name = self.one(volume)
         path = self.path(name)
         self.change("DELETE", path, None, self.model.delete(name))
 
-    @rule(name=NAMES, file=FILES, data=BYTES)
-    def write(self, name: str, file: str, data: bytes) -> None:
+    @rule(volume=WHICH, file=FILES, data=BYTES)
+    def write(self, volume: int, file: str, data: bytes) -> None:
+        name = self.one(volume)
         vol = self.model.volume(name)
         if vol is not None and vol.online:
             self.world.write(vol.id, file, data)
@@ -150,23 +169,30 @@ class Door(RuleBasedStateMachine):
 
     # --- snapshots ---
 
-    @rule(name=NAMES, snapshot=SNAPSHOTS)
-    def snap(self, name: str, snapshot: str) -> None:
+    @rule(volume=WHICH, snapshot=SNAPSHOTS)
+    def snap(self, volume: int, snapshot: str) -> None:
+        name = self.one(volume)
         path = f"{self.path(name)}/snapshots"
         self.change("POST", path, {"name": snapshot}, self.model.snap(name, snapshot))
 
-    @rule(name=NAMES, snapshot=SNAPSHOTS, new_name=SNAPSHOTS)
-    def rename_snapshot(self, name: str, snapshot: str, new_name: str) -> None:
+    @rule(volume=WHICH, which=WHICH, new_name=SNAPSHOTS)
+    def rename_snapshot(self, volume: int, which: int, new_name: str) -> None:
+        name = self.one(volume)
+        snapshot = self.one_of(name, which)
         path = self.snapshot_path(name, snapshot)
         self.change("PATCH", path, {"name": new_name}, self.model.rename_snapshot(name, snapshot, new_name))
 
-    @rule(name=NAMES, snapshot=SNAPSHOTS)
-    def delete_snapshot(self, name: str, snapshot: str) -> None:
+    @rule(volume=WHICH, which=WHICH)
+    def delete_snapshot(self, volume: int, which: int) -> None:
+        name = self.one(volume)
+        snapshot = self.one_of(name, which)
         path = self.snapshot_path(name, snapshot)
         self.change("DELETE", path, None, self.model.delete_snapshot(name, snapshot))
 
-    @rule(name=NAMES, snapshot=SNAPSHOTS, in_query=st.booleans())
-    def restore(self, name: str, snapshot: str, *, in_query: bool) -> None:
+    @rule(volume=WHICH, which=WHICH, in_query=st.booleans())
+    def restore(self, volume: int, which: int, *, in_query: bool) -> None:
+        name = self.one(volume)
+        snapshot = self.one_of(name, which)
         path, body = self.path(name), {"restore_to": {"snapshot": {"name": snapshot}}}
         if in_query:
             path, body = f"{path}?restore_to.snapshot.name={snapshot}", {}
@@ -298,6 +324,16 @@ class Door(RuleBasedStateMachine):
         assert code == expected, answer
         assert (status < 300) == (expected is None), (status, answer)
 
+    def one(self, volume: int) -> str:
+        """Give the name of a volume that exists; 0: of one that does not."""
+        volumes = self.model.volumes
+        return volumes[(volume - 1) % len(volumes)].name if volume and volumes else "missing"
+
+    def one_of(self, name: str, which: int) -> str:
+        """Give the name of a snapshot of the volume; 0: one that it does not have."""
+        vol = self.model.volume(name)
+        return vol.snapshots[(which - 1) % len(vol.snapshots)].name if vol and vol.snapshots and which else "missing"
+
     def path(self, name: str) -> str:
         vol = self.model.volume(name)
         return f"/api/storage/volumes/{vol.id if vol else NOWHERE}"
@@ -385,7 +421,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             yield stack.enter_context(World(tmp_path, lambda: btrfs_backend(mount)))
 
 
-SHORT = {"memory": (30, 30), "btrfs": (8, 30)}
+SHORT = {"memory": (80, 40), "btrfs": (40, 40)}
 
 
 def chosen(substrate: str) -> settings:
