@@ -14,8 +14,8 @@ import click
 from gateway.cli.machine import PROGRAMS, Machine, look
 from gateway.cli.template import configuration, quoted
 from gateway.config import Address
+from gateway.server.certificate import write_private, write_self_signed
 from gateway.server.passwords import hash_password
-from gateway.server.tls import write_private, write_self_signed
 
 ACCOUNT = "admin"
 PASSWORD_VARIABLE = "GATEWAY_ADMIN_PASSWORD"  # noqa: S105 - a name, not a password

@@ -61,7 +61,7 @@ class LiveGateway:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         if tls:
-            from gateway.server.tls import write_self_signed  # noqa: PLC0415 - plain gateways need no cryptography
+            from gateway.server.certificate import write_self_signed  # noqa: PLC0415 - plain gateways need no cryptography
 
             write_self_signed(
                 certificate=folder / "cert.pem", key=folder / "key.pem", names=(), now=utc_now(), overwrite=True

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.config import ConfigError, TlsSettings
-from gateway.server.tls import load_context, server_context, write_private, write_self_signed
+from gateway.server.certificate import write_private, write_self_signed
+from gateway.server.tls import load_context, server_context
 
 
 def make(folder: Path, *names: str, overwrite: bool = False) -> TlsSettings:
