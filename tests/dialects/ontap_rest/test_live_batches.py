@@ -159,6 +159,35 @@ def test_snapshots_policies_rules_and_svms_too(ontap):
     assert ontap.names("comment=kept", SVMS) == ["t2"]
 
 
+def test_snapshot_policies_are_put_back_too(ontap):
+    path = "/api/storage/snapshot-policies"
+    copies = [{"count": 3, "schedule": {"name": "daily"}}]
+    body = {"copies": copies, "svm.name": "svm1", "comment": "old"}
+    job, results = batch(ontap, "POST", path, {"name": "p", **body}, {"name": "q", **body})
+    keys = [{"uuid": record["uuid"]} for record in results["records"]]
+    assert len(keys) == 2
+    change = {"comment": "new", "enabled": False}
+    job, _ = batch(ontap, "PATCH", path, {**keys[0], **change}, {"uuid": MISSING, **change})
+    assert job["state"] == "failure"
+    assert ontap.get(f"{path}?comment=old&enabled=true")["num_records"] == 2
+    job, results = batch(ontap, "PATCH", path, *({**key, **change} for key in keys))
+    assert [record["enabled"] for record in results["records"]] == [False, False]
+    job, _ = batch(ontap, "DELETE", path, *keys)
+    assert (job["state"], ontap.get(f"{path}?comment=new")["num_records"]) == ("success", 0)
+
+
+def test_a_name_that_two_svms_use_is_not_enough(ontap):
+    ontap.must("POST", f"{SVMS}?return_timeout=60", {"name": "svm2"})
+    for svm in ("svm1", "svm2"):
+        job, _ = batch(ontap, "POST", VOLUMES, {**described("v"), "svm": {"name": svm}})
+        assert job["state"] == "success"
+    job, results = batch(ontap, "PATCH", VOLUMES, {"name": "v", "comment": "c"})
+    assert [error["arguments"][0]["code"] for error in results["errors"]] == ["262186"]
+    job, results = batch(ontap, "PATCH", VOLUMES, {"name": "v", "svm": {"name": "svm2"}, "comment": "c"})
+    assert job["state"] == "success"
+    assert ontap.get(f"{VOLUMES}?comment=c&fields=svm.name")["records"][0]["svm"]["name"] == "svm2"
+
+
 def test_a_tunnelled_batch_needs_no_svm(ontap):
     body = {"records": [{"name": "a", "aggregates": [{"name": "memory"}]}]}
     made = ontap.must("POST", VOLUMES, body, x_dot_svm_name="svm1")
