@@ -32,7 +32,7 @@ async def create_export_policy(
         created=utc_now(),
         rules=_numbered(rules),
     )
-    await core.catalog.commit(put(policy))
+    await core.catalog.commit(_tenant_there(tenant_id) + put(policy))
     await core.manifest.write()
     return await core.get(ExportPolicy, policy.id)
 
@@ -115,7 +115,7 @@ async def create_snapshot_policy(core: Core, policy: SnapshotPolicy) -> Snapshot
         if copy.schedule in seen:
             raise errors.InvalidArgument(field="copies.schedule.name", value=copy.schedule, reason="given twice")
         seen.add(copy.schedule)
-    await core.catalog.commit(put(policy))
+    await core.catalog.commit(_tenant_there(policy.tenant_id) + put(policy))
     await core.manifest.write()
     return await core.get(SnapshotPolicy, policy.id)
 
@@ -165,6 +165,14 @@ async def _change(core: Core, policy_id: UUID, change: Callable[[ExportPolicy], 
     if after.rules != before.rules:
         await core.publisher.converge_policy(policy_id, core.changes.locks)
     return await core.get(ExportPolicy, policy_id)
+
+
+def _tenant_there(tenant_id: UUID | None) -> Batch:
+    """Give the guard that the tenant, if there is to be one, has not gone meanwhile."""
+    if tenant_id is None:
+        return Batch()
+    gone = errors.NotFound(kind="tenant", ref=str(tenant_id))
+    return when(Guard(Tenant, Compare("id", Op.EQ, tenant_id), exists=True, error=gone))
 
 
 def _without(policy: ExportPolicy, index: int) -> tuple[ExportRule, ...]:

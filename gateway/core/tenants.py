@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import msgspec
 
 from gateway.core import errors
-from gateway.core.catalog import Guard, Sequences, drop, put, when
+from gateway.core.catalog import Batch, Guard, Sequences, drop, put, when
 from gateway.core.context import Core
 from gateway.core.manifest import everything
 from gateway.core.model import ExportPolicy, SnapshotPolicy, SnapshotSchedule, Tenant, TenantState, Volume, utc_now
-from gateway.core.query import Compare, Op
+from gateway.core.query import And, Compare, Filter, Not, Op
 from gateway.core.volumes import check_name
 
 DEFAULT_POLICY = "default"
+_RETRIES = 10
 
 
 class TenantChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,14 +63,36 @@ async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
 
 async def delete(core: Core, tenant_id: UUID) -> None:
     """Remove a tenant and its policies. InUse while it has volumes."""
+    async with core.changes.locks.holding(tenant_id):
+        for attempt in range(_RETRIES + 1):
+            try:
+                await core.catalog.commit(await _removal(core, tenant_id))
+            except (errors.StaleRevision, errors.Conflict):
+                if attempt == _RETRIES:
+                    raise
+                continue
+            break
+    await core.manifest.write()
+
+
+async def _removal(core: Core, tenant_id: UUID) -> Batch:
+    """Give the removal of a tenant with its policies; Conflict at the commit when there are other policies by then."""
     tenant = await core.get(Tenant, tenant_id)
-    used = Compare("tenant.id", Op.EQ, tenant_id)
+    own = Compare("tenant.id", Op.EQ, tenant_id)
     in_use = errors.InUse(kind="tenant", ref=tenant.name, by="volumes", action="delete")
+    changed = errors.Conflict(kind="tenant", ref=tenant.name, holder="policy.create")
     export = [p for p in await everything(core.catalog, ExportPolicy) if p.tenant_id == tenant_id]
     snapshot = [p for p in await everything(core.catalog, SnapshotPolicy) if p.tenant_id == tenant_id]
-    unused = when(Guard(Volume, used, exists=False, error=in_use))
-    await core.catalog.commit(unused + drop(*export, *snapshot, tenant))
-    await core.manifest.write()
+    guards = when(
+        Guard(Volume, own, exists=False, error=in_use),
+        Guard(ExportPolicy, _but(own, export), exists=False, error=changed),
+        Guard(SnapshotPolicy, _but(own, snapshot), exists=False, error=changed),
+    )
+    return guards + drop(*export, *snapshot, tenant)
+
+
+def _but(where: Filter, known: Sequence[ExportPolicy | SnapshotPolicy]) -> Filter:
+    return And((where, *(Not(Compare("id", Op.EQ, policy.id)) for policy in known)))
 
 
 async def ensure_defaults(core: Core, names: tuple[str, ...]) -> None:

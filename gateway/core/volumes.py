@@ -53,7 +53,10 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
-    """New values; UNSET leaves a thing as it is. `junction_path` None takes the volume out of the name space."""
+    """New values; UNSET leaves a thing as it is. `junction_path` None takes the volume out of the name space.
+
+    `root_mode`, `root_uid`, `root_gid` are the parts of `Volume.root`.
+    """
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     size: int | msgspec.UnsetType = msgspec.UNSET
@@ -63,7 +66,9 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | msgspec.UnsetType | None = msgspec.UNSET
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
-    root: RootDirectory | msgspec.UnsetType = msgspec.UNSET
+    root_mode: int | msgspec.UnsetType = msgspec.UNSET
+    root_uid: int | msgspec.UnsetType = msgspec.UNSET
+    root_gid: int | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create(core: Core, new: NewVolume, *, description: str) -> Started:
@@ -286,7 +291,8 @@ def _changed(before: Volume, change: VolumeChange) -> Volume:
     given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
     if given.get("state", before.state) is not VolumeState.ONLINE:
         given.setdefault("junction_path", None)
-    return msgspec.structs.replace(before, **given)
+    root = {part: given.pop(f"root_{part}") for part in before.root.__struct_fields__ if f"root_{part}" in given}
+    return msgspec.structs.replace(before, root=msgspec.structs.replace(before.root, **root), **given)
 
 
 def _removable(snapshots: tuple[Snapshot, ...]) -> None:

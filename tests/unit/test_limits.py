@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,9 +14,19 @@ from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import clones, errors, policies, snapshots, tenants, volumes
 from gateway.core.backend import Substrate
 from gateway.core.context import Core
-from gateway.core.model import RootDirectory, SnapshotPolicy, SnapshotSchedule, Volume, VolumeState, utc_now
+from gateway.core.model import (
+    ExportPolicy,
+    RootDirectory,
+    SnapshotPolicy,
+    SnapshotSchedule,
+    Tenant,
+    Volume,
+    VolumeState,
+    utc_now,
+)
 from gateway.core.notes import NOTE_MAX
 from gateway.core.pools import Configured
+from gateway.core.query import Query
 from gateway.testing.cores import core_on
 
 
@@ -49,6 +60,9 @@ async def test_unusable_values_of_a_volume(core: Core, field: str, given: dict[s
         await make(core, "v", **given)
     assert caught.value.field == field
     volume = await make(core, "v")
+    root = given.pop("root", None)
+    if isinstance(root, RootDirectory):
+        given |= {"root_mode": root.mode, "root_uid": root.uid, "root_gid": root.gid}
     with pytest.raises(errors.InvalidArgument) as caught:
         await volumes.update(core, volume.id, volumes.VolumeChange(**given), description="t")
     assert caught.value.field == field
@@ -135,3 +149,28 @@ async def test_a_clones_own_snapshot_counts_against_the_limit(tmp_path: Path) ->
         with pytest.raises(errors.LimitExceeded):
             await clones.create(core, new, description="t")
         assert volume.size == 20 * MIB
+
+
+async def test_an_update_leaves_alone_what_it_does_not_name(core: Core) -> None:
+    volume = await make(core, "v")
+    for change in (volumes.VolumeChange(root_uid=7), volumes.VolumeChange(root_mode=0o700)):
+        await (await volumes.update(core, volume.id, change, description="t")).result()
+    assert (await core.get(Volume, volume.id)).root == RootDirectory(mode=0o700, uid=7)
+
+
+async def test_no_policy_outlives_its_tenant(core: Core) -> None:
+    for number in range(20):
+        tenant = await tenants.create(core, f"t{number}")
+        copies = (SnapshotSchedule(schedule="daily", count=1),)
+        schedule = SnapshotPolicy(id=uuid4(), name="s", created=utc_now(), tenant_id=tenant.id, copies=copies)
+        outcomes = await asyncio.gather(
+            policies.create_export_policy(core, tenant.id, "p"),
+            policies.create_snapshot_policy(core, schedule),
+            tenants.delete(core, tenant.id),
+            return_exceptions=True,
+        )
+        assert outcomes[2] is None
+        assert await core.find(Tenant, name=tenant.name) is None
+        for kind in (ExportPolicy, SnapshotPolicy):
+            held = [p.tenant_id for p in (await core.catalog.page(kind, Query())).records]
+            assert tenant.id not in held

@@ -55,7 +55,7 @@ async def create(ask: Ask, values: Values) -> Started:
         junction_path=text(values, "nas.path") or None,
         export_policy_id=policy or await default_export_policy(ask.core, tenant.id),
         snapshot_policy_id=await snapshot_policy_of(ask.core, values, tenant.id, fallback=_SNAPSHOT_POLICY),
-        root=_root(values, RootDirectory()),
+        root=msgspec.structs.replace(RootDirectory(), **_root(values)),
     )
     return await volumes.create(ask.core, new, description=ask.description)
 
@@ -181,7 +181,7 @@ async def _change(ask: Ask, volume: Volume, values: Values) -> volumes.VolumeCha
         junction_path=unset if path is unset else str(path or "") or None,
         export_policy_id=await export_policy_of(core, values, tenant_id) or unset,
         snapshot_policy_id=await _snapshot_policy(core_values=values, ask=ask, tenant_id=tenant_id),
-        root=_root(values, volume.root),
+        **{f"root_{part}": value for part, value in _root(values).items()},
     )
 
 
@@ -214,11 +214,8 @@ def _labels(values: Values) -> dict[str, str]:
     return labels
 
 
-def _root(values: Values, present: RootDirectory) -> RootDirectory:
+def _root(values: Values) -> dict[str, int]:
     """Read owner and permissions; the number's decimal digits are the octal ones (755 means rwxr-xr-x)."""
-    mode, uid, gid = (values.get(f"nas.{name}") for name in ("unix_permissions", "uid", "gid"))
-    return RootDirectory(
-        mode=int(str(mode), 8) if mode is not None else present.mode,
-        uid=uid if isinstance(uid, int) else present.uid,
-        gid=gid if isinstance(gid, int) else present.gid,
-    )
+    mode = values.get("nas.unix_permissions")
+    owner = {part: value for part in ("uid", "gid") if isinstance(value := values.get(f"nas.{part}"), int)}
+    return owner if mode is None else {"mode": int(str(mode), 8), **owner}
