@@ -25,7 +25,7 @@ import msgspec
 from gateway.config import ConfigError
 from gateway.core.errors import Busy, Unauthenticated
 from gateway.core.principal import Principal, Role
-from gateway.server.passwords import PasswordHash, hash_password, usable
+from gateway.server.passwords import PasswordHash, impossible_hash, usable
 
 _REMEMBERED: Final = 1024
 _THREADS: Final = 2
@@ -66,7 +66,7 @@ class Accounts:
         self._waiting: Counter[str] = Counter()
         self._known: Mapping[str, _Known] = {}
         # Stands in for accounts that do not exist, so that they take as long to refuse.
-        self._nobody = hash_password(secrets.token_urlsafe())
+        self._nobody = impossible_hash()
 
     @classmethod
     def load(cls, path: Path) -> Accounts:
@@ -82,9 +82,7 @@ class Accounts:
     def reload(self) -> None:
         """Read the file again and forget every check. ConfigError leaves everything as it was."""
         known = read_accounts(self._path)
-        dearest = max(known.values(), key=lambda account: account.password.cost).password
-        if dearest.cost != self._nobody.cost:
-            self._nobody = hash_password(secrets.token_urlsafe(), n=dearest.n, r=dearest.r, p=dearest.p)
+        self._nobody = impossible_hash(max(known.values(), key=lambda account: account.password.cost).password)
         self._known = known
         self._right = {}
         self._wrong = {}

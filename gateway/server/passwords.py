@@ -18,6 +18,7 @@ _HASH_BYTES = 32
 _MEMORY_MAX = 64 * 1024 * 1024
 _WORK_MAX = 1 << 24
 _PARTS = 6
+_N, _R, _P = 1 << 14, 8, 1
 
 
 class PasswordHash(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +63,20 @@ class PasswordHash(msgspec.Struct, frozen=True, kw_only=True):
         return f"scrypt${self.n}${self.r}${self.p}${salt}${digest}"
 
 
-def hash_password(password: str, *, n: int = 1 << 14, r: int = 8, p: int = 1) -> PasswordHash:
+def hash_password(password: str, *, n: int = _N, r: int = _R, p: int = _P) -> PasswordHash:
     """Give a fresh salted hash; ValueError for a password that is empty, too long or not UTF-8."""
     encoded = password.encode()
     if not usable(encoded):
         raise ValueError(f"a password has 1 to {PASSWORD_MAX} bytes, none of them NUL")
     salt = secrets.token_bytes(_SALT_BYTES)
     return PasswordHash(n=n, r=r, p=p, salt=salt, digest=_derive(encoded, salt, n, r=r, p=p))
+
+
+def impossible_hash(like: PasswordHash | None = None) -> PasswordHash:
+    """Give a hash that no password has, as dear to check as the other one."""
+    model = like or PasswordHash(n=_N, r=_R, p=_P, salt=b"", digest=b"")
+    salt, digest = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_HASH_BYTES)
+    return msgspec.structs.replace(model, salt=salt, digest=digest)
 
 
 def usable(password: bytes) -> bool:
