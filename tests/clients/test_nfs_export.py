@@ -499,6 +499,22 @@ async def test_server_of_a_killed_gateway_is_adopted(bed):
     await exporter.close()
 
 
+async def test_server_of_a_gateway_killed_before_it_could_record_it_is_replaced(bed):
+    wanted = export(bed.volume())
+    await bed.session("end", "publish", msgspec.json.encode(wanted).decode())
+    names = ("dbus-daemon", "ganesha.nfsd")
+    left = [recorded(bed.state, name) for name in names]
+    for name in names:
+        (bed.state / "daemons" / f"{name}.pid").unlink()
+    exporter = bed.exporter()
+    await exporter.open()
+    try:
+        assert await exporter.published() == {wanted.id: wanted}
+        assert not any(runs(pid) for pid in left)
+    finally:
+        await exporter.close()
+
+
 async def test_state_directory_too_long_for_a_socket(bed):
     bed.state = bed.state / ("with space " * 10)
     volume = bed.volume()

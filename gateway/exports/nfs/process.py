@@ -4,14 +4,17 @@ Whoever serves clients must not die with the gateway: a mount that hangs while
 the control plane restarts is worse than a process without a parent. So no
 daemon is tied to us (no PR_SET_PDEATHSIG, a session of its own); instead each
 is recorded with its start time, which a recycled pid does not share, and the
-next start adopts it or ends exactly it. A service manager that kills the whole
-control group has to be told to leave the others (`KillMode=process`).
+next start adopts it or ends exactly it. Each notes its own birth before it
+becomes the program, because the gateway may die before it can. A service
+manager that kills the whole control group has to be told to leave the others
+(`KillMode=process`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -28,6 +31,10 @@ log = structlog.get_logger(__name__)
 STOP_LIMIT_S = 10
 POLL_S = 0.02
 _STATE, _START_TIME = 0, 19
+_BIRTH = """
+read -r boot < /proc/sys/kernel/random/boot_id && read -r self < /proc/$$/stat &&
+    printf '%s\\n' "$boot" "$self" > "$0" && exec "$@"
+"""
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,10 +75,15 @@ def _boot() -> str:
 def _start_time(pid: int) -> int | None:
     """Give the start time in clock ticks since boot; None when the process is gone or only waits to be reaped."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = _fields(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[_STATE] in "ZX" else int(fields[_START_TIME])
+
+
+def _fields(status: str) -> list[str]:
+    """Split what the kernel says of a process, from its state on; its name before that may hold anything."""
+    return status.rpartition(")")[2].split()
 
 
 class Daemon:
@@ -80,6 +92,7 @@ class Daemon:
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
         self._pid_file = directory / f"{name}.pid"
+        self._birth_file = directory / f"{name}.born"
         self._output = directory / f"{name}.out"
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -87,6 +100,16 @@ class Daemon:
         try:
             return msgspec.json.decode(self._pid_file.read_bytes(), type=Identity)
         except (FileNotFoundError, msgspec.DecodeError):
+            return self._born()
+
+    def _born(self) -> Identity | None:
+        """Give a process whose starter died before it could record it; nobody knows its settings."""
+        try:
+            boot, status = self._birth_file.read_text(encoding="utf-8", errors="replace").splitlines()
+            return Identity(
+                pid=int(status.split()[0]), started=int(_fields(status)[_START_TIME]), boot=boot, fingerprint=""
+            )
+        except (FileNotFoundError, ValueError, IndexError):
             return None
 
     def running(self) -> Identity | None:
@@ -100,11 +123,14 @@ class Daemon:
 
     def start(self, argv: Sequence[str], fingerprint: str, environment: Mapping[str, str] | None = None) -> None:
         """Start the program and record it. Whatever ran under this name must have been stopped before."""
-        self._pid_file.unlink(missing_ok=True)
+        for file in (self._pid_file, self._birth_file):
+            file.unlink(missing_ok=True)
+        if shutil.which(argv[0]) is None:
+            raise Unavailable(what="nfs", reason=f"{argv[0]} is not installed")
         try:
             with self._output.open("ab") as output:
                 child = subprocess.Popen(
-                    argv,
+                    ("/bin/sh", "-c", _BIRTH, str(self._birth_file), *argv),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -139,4 +165,5 @@ class Daemon:
         if self._child is not None:
             self._child.wait()
             self._child = None
-        self._pid_file.unlink(missing_ok=True)
+        for file in (self._pid_file, self._birth_file):
+            file.unlink(missing_ok=True)
