@@ -29,6 +29,7 @@ Found = tuple[Any, Rendered]
 _AT_ONCE = 100
 _SCAN = 500
 _READ_TIMEOUT_S = 15
+_CURSOR_DIGITS = 18
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,10 +63,7 @@ async def read_page(resource: Resource, source: Source, ask: Ask) -> Selection:
 async def count(resource: Resource, source: Source, ask: Ask) -> int:
     """Count everything that the parameters select, without rendering where the catalog can answer alone."""
     if isinstance(source, CatalogSource):
-        scan = _Scan(resource, source, ask)
-        where, test = await scan.divided()
-        if test is None:
-            return await ask.core.catalog.count(source.kind, where)
+        return await _Scan(resource, source, ask).count()
     every = msgspec.structs.replace(ask.parameters, max_records=None, cursor=None)
     return len((await read_page(resource, source, msgspec.structs.replace(ask, parameters=every))).found)
 
@@ -79,10 +77,10 @@ def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:
             id(rendered): place for place, rendered in enumerate(sort_records([r for _, r in kept], parameters.order))
         }
         kept.sort(key=lambda pair: order[id(pair[1])])
-    try:
-        start = int(parameters.cursor) if parameters.cursor else parameters.offset
-    except ValueError:
-        raise bad_key("start", parameters.cursor or "", "cursor") from None
+    cursor = parameters.cursor or str(parameters.offset)
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _CURSOR_DIGITS):
+        raise bad_key("start", cursor, "cursor")
+    start = int(cursor)
     stop = start + min(parameters.max_records or PAGE_MAX, PAGE_MAX)
     return Selection(found=kept[start:stop], cursor=str(stop) if stop < len(kept) else None)
 
@@ -102,6 +100,19 @@ class _Scan:
         base = await self._source.base(self._ask)
         test = None if parts.residual == TRUE else predicate(parts.residual)
         return And((base, parts.where)), test
+
+    async def count(self) -> int:
+        """Count all matches, however long it takes: nobody could go on from a number that is not the whole one."""
+        where, test = await self.divided()
+        if test is None:
+            return await self._ask.core.catalog.count(self._source.kind, where)
+        found, query = 0, Query(where=where, limit=_SCAN)
+        while True:
+            page = await self._ask.core.catalog.page(self._source.kind, query)
+            found += sum(test(rendered) for _, rendered in await self._render(page.records))
+            if page.cursor is None:
+                return found
+            query = msgspec.structs.replace(query, after=page.cursor)
 
     async def run(self) -> Selection:
         parameters = self._ask.parameters
