@@ -37,15 +37,15 @@ async def finished(core: Core, operation: str, *, description: str, tenant: Tena
 async def forget_old(core: Core, *, kept: timedelta = KEPT) -> int:
     """Remove jobs that ended longer ago than `kept`; give how many."""
     ended = Or(tuple(Compare("state", Op.EQ, state.value) for state in sorted(FINAL)))
-    where = And((ended, Compare("created", Op.LT, utc_now() - kept)))
+    before = utc_now() - kept
+    where = And((ended, Compare("created", Op.LT, before), Compare("ended", Op.LT, before)))
     forgotten = 0
     while True:
         page = await core.catalog.page(Job, Query(where=where, order=(Order("created"),), limit=_AT_ONCE))
-        old = [job for job in page.records if job.ended is not None and job.ended < utc_now() - kept]
-        if not old:
+        if not page.records:
             return forgotten
         try:
-            await core.catalog.commit(drop(*old))
+            await core.catalog.commit(drop(*page.records))
         except errors.StaleRevision:
             return forgotten
-        forgotten += len(old)
+        forgotten += len(page.records)

@@ -31,6 +31,7 @@ from gateway.core.notes import read_snapshot, read_volume
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
+from gateway.core.volumes import snapshots_of
 
 MISSING = "missing from the substrate"
 _AT_ONCE = 200
@@ -206,8 +207,7 @@ class Reconciler:
             return
         if not volume.snapshot_count or not isinstance(self._pool.backend, SnapshotBackend):
             return
-        where = Compare("volume.id", Op.EQ, volume.id)
-        for snapshot in (await self._core.catalog.page(Snapshot, Query(where=where, limit=10_000))).records:
+        for snapshot in await snapshots_of(self._core, volume.id):
             if snapshot.state is not SnapshotState.VALID:
                 continue
             if await self._pool.backend.inspect_snapshot(volume.id, snapshot.id) is None:
@@ -221,9 +221,7 @@ class Reconciler:
         forgotten = 0
         while records := (await self._core.catalog.page(Volume, query)).records:
             for volume in records:
-                where = Compare("volume.id", Op.EQ, volume.id)
-                snapshots = (await self._core.catalog.page(Snapshot, Query(where=where, limit=10_000))).records
-                await self._core.catalog.commit(drop(*snapshots, volume))
+                await self._core.catalog.commit(drop(*await snapshots_of(self._core, volume.id), volume))
                 forgotten += 1
         if forgotten:
             self._found("forgotten", "pool", self._pool.name, f"{forgotten} volumes went with the process's memory")

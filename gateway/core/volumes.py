@@ -220,9 +220,14 @@ async def settled(core: Core, volume_id: UUID, *, broken_too: bool = False) -> V
 
 async def snapshots_of(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
     """Give a volume's snapshots, oldest first."""
-    where = Compare("volume.id", Op.EQ, volume_id)
-    page = await core.catalog.page(Snapshot, Query(where=where, order=(Order("created"),), limit=10_000))
-    return page.records
+    query = Query(where=Compare("volume.id", Op.EQ, volume_id), order=(Order("created"),))
+    found: list[Snapshot] = []
+    while True:
+        page = await core.catalog.page(Snapshot, query)
+        found += page.records
+        if page.cursor is None:
+            return tuple(found)
+        query = msgspec.structs.replace(query, after=page.cursor)
 
 
 async def check(core: Core, volume: Volume) -> None:

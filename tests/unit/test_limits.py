@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,11 +12,13 @@ import pytest
 from core_scene import MIB, Script, clone_of, everything, make, scripted_pool, snap
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
-from gateway.core import clones, errors, policies, snapshots, tenants, volumes
+from gateway.core import clones, errors, jobs, policies, snapshots, tenants, volumes
 from gateway.core.backend import Substrate
 from gateway.core.context import Core
 from gateway.core.model import (
     ExportPolicy,
+    Job,
+    JobState,
     RootDirectory,
     SnapshotPolicy,
     SnapshotSchedule,
@@ -26,8 +29,10 @@ from gateway.core.model import (
 )
 from gateway.core.notes import NOTE_MAX
 from gateway.core.pools import Configured
-from gateway.core.query import Query
+from gateway.core.query import ALL, Query
+from gateway.testing import records
 from gateway.testing.cores import core_on
+from gateway.testing.records import stored
 
 
 @pytest.fixture
@@ -174,3 +179,23 @@ async def test_no_policy_outlives_its_tenant(core: Core) -> None:
         for kind in (ExportPolicy, SnapshotPolicy):
             held = [p.tenant_id for p in (await core.catalog.page(kind, Query())).records]
             assert tenant.id not in held
+
+
+async def test_all_snapshots_are_found_however_many(core: Core) -> None:
+    volume = await make(core, "v")
+    await stored(core.catalog, *(records.snapshot(f"s{number}", volume) for number in range(10_001)))
+    assert len(await volumes.snapshots_of(core, volume.id)) == 10_001
+
+
+async def test_old_jobs_are_forgotten_although_older_ones_have_only_just_ended(core: Core) -> None:
+    now = utc_now()
+    late = [
+        msgspec.structs.replace(records.job("o", JobState.SUCCESS), created=now - timedelta(days=9), ended=now)
+        for _ in range(501)
+    ]
+    old = msgspec.structs.replace(
+        records.job("o", JobState.SUCCESS), created=now - timedelta(days=3), ended=now - timedelta(days=3)
+    )
+    await stored(core.catalog, *late, old)
+    assert await jobs.forget_old(core) == 1
+    assert await core.catalog.count(Job, ALL) == 501
