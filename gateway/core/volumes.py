@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -129,11 +130,8 @@ async def put_back(core: Core, before: Volume, after: Volume, *, description: st
     for word, then, now in (("restored", before.generation, after.generation), ("split", before.origin, after.origin)):
         if then != now:
             raise errors.InvalidState(kind="volume", ref=after.name, state=word, action="take back")
-    given = {
-        name: value
-        for name in VolumeChange.__struct_fields__
-        if (value := getattr(before, name)) != getattr(after, name)
-    }
+    old, new = _values(before), _values(after)
+    given = {name: value for name, value in old.items() if value != new[name]}
     return await update(core, after.id, VolumeChange(**given), description=description)
 
 
@@ -290,6 +288,12 @@ def check_text(field: str, text: str, most: int) -> None:
     """Raise InvalidArgument for a text of more than `most` bytes, or with a NUL in it."""
     if "\x00" in text or len(text.encode()) > most:
         raise errors.InvalidArgument(field=field, value=text[:64], reason="too long, or holds a NUL")
+
+
+def _values(volume: Volume) -> dict[str, Any]:
+    """Give what a `VolumeChange` can set, as it is."""
+    root = {f"root_{part}": getattr(volume.root, part) for part in volume.root.__struct_fields__}
+    return {name: root[name] if name in root else getattr(volume, name) for name in VolumeChange.__struct_fields__}
 
 
 def _changed(before: Volume, change: VolumeChange) -> Volume:

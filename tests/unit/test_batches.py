@@ -129,14 +129,15 @@ async def test_an_update_is_put_back_but_not_what_others_changed(core: Core) -> 
     await run(core, [creation(core, "v")])
     before = await core.find(Volume, name="v")
     assert before is not None
-    first = volumes.VolumeChange(size=30 * MIB, labels={"a": "b"}, junction_path="/v")
+    first = volumes.VolumeChange(size=30 * MIB, labels={"a": "b"}, junction_path="/v", root_uid=7)
     await (await volumes.update(core, before.id, first, description="test")).result()
     after = await core.get(Volume, before.id)
     theirs = volumes.VolumeChange(comment="theirs", name="renamed")
     await (await volumes.update(core, before.id, theirs, description="test")).result()
     await (await volumes.put_back(core, before, after, description="test")).result()
     now = await core.get(Volume, before.id)
-    assert (now.size, now.labels, now.junction_path) == (20 * MIB, {}, None)
+    assert (now.size, now.labels, now.junction_path, now.root) == (20 * MIB, {}, None, before.root)
+    assert after.root.uid == 7
     assert (now.name, now.comment) == ("renamed", "theirs")
 
 
