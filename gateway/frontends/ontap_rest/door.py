@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +24,7 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
 from gateway.frontends.ontap_rest.endpoints import Route, routes
 from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_endpoint, no_verb
+from gateway.frontends.ontap_rest.memory import Memory
 from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, origin_form, segments
 from gateway.frontends.ontap_rest.projection import Projections
 from gateway.frontends.ontap_rest.query import parse_query, scoped
@@ -49,7 +49,8 @@ _AUTHORIZATION, _ACCEPT = istr("Authorization"), istr("Accept")
 _READS = frozenset({"GET", "HEAD"})
 _VERBS: Mapping[str, Verb] = {"HEAD": Verb.GET, **{verb.value: verb for verb in Verb}}
 _TRANSPORT: Mapping[int, str] = {408: "65541", 500: "262145", 503: "262160"}
-_CACHE_BYTES = 16 * 1024 * 1024
+_ANSWERS_BYTES = 8 * 1024 * 1024
+_TEXTS_BYTES = 8 * 1024 * 1024
 
 
 class OntapDoor:
@@ -74,9 +75,9 @@ class OntapDoor:
         self._receive_timeout_s = receive_timeout_s
         self._observer = observer
         self._schema = load_schema()
-        self._server = Server(Projections())
+        self._server = Server(Projections(), Memory(_TEXTS_BYTES))
         self._router: Router[Route] = Router({})
-        self._answers = _Answers(_CACHE_BYTES)
+        self._answers = _Answers(_ANSWERS_BYTES)
 
     async def open(self) -> None:
         """Learn the cluster's identity and build the route table."""
@@ -230,31 +231,21 @@ def _transport(status: int, reason: str) -> WireError:
 
 
 class _Answers:
-    """Answers to GETs, valid while nothing in the catalog changes. Bounded by their bytes."""
+    """Answers to GETs, valid while nothing in the catalog changes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
         self._version = -1
-        self._kept: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
+        self._kept: Memory[Answer] = Memory(limit)
 
     def get(self, key: tuple[Any, ...], version: int) -> Answer | None:
         """Give an answer if it is as fresh as the catalog."""
         if version != self._version:
             self._kept.clear()
-            self._size, self._version = 0, version
+            self._version = version
         return self._kept.get(key)
 
     def put(self, key: tuple[Any, ...], version: int, answer: Answer) -> None:
         """Keep an answer that was computed entirely after `version` was read."""
-        if version != self._version or key in self._kept or _weight(key, answer) > self._limit // 4:
-            return
-        self._kept[key] = answer
-        self._size += _weight(key, answer)
-        while self._size > self._limit:
-            self._size -= _weight(*self._kept.popitem(last=False))
-
-
-def _weight(key: tuple[Any, ...], answer: Answer) -> int:
-    """Give about how many bytes an entry takes; clients may send long queries and tunnel headers."""
-    return len(answer.body) + 1024 + sum(2 * len(part) for part in key if isinstance(part, str))
+        if version == self._version:
+            # Clients may send long queries and tunnel headers.
+            self._kept.put(key, answer, len(answer.body) + sum(2 * len(part) for part in key if isinstance(part, str)))

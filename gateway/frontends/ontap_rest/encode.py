@@ -22,6 +22,24 @@ from gateway.frontends.ontap_rest.tree import values_at
 _ENCODER = msgspec.json.Encoder()
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_~-]")
 
+
+class _Layout(msgspec.Struct, frozen=True):
+    """How a collection is laid out around its records."""
+
+    before: bytes
+    after: bytes
+    start: bytes
+    between: bytes
+    end: bytes
+    empty: bytes
+
+
+_LAYOUTS: Mapping[bool, _Layout] = {
+    True: _Layout(b"{\n  ", b"\n}", b'"records": [\n', b",\n", b"\n  ]", b'"records": []'),
+    False: _Layout(b"{", b"}", b'"records":[', b",", b"]", b'"records":[]'),
+}
+"""Pretty or not -> layout."""
+
 REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "volume": {
         "svm": ("/api/svm/svms", "uuid"),
@@ -146,6 +164,25 @@ def dumps(body: object, *, pretty: bool = True) -> bytes:
         return compact
     # ONTAP writes an empty answer over two lines.
     return b"{\n}" if compact == b"{}" else msgspec.json.format(compact, indent=2)
+
+
+def compact(body: object) -> msgspec.Raw:
+    """Give a record as compact text, ready to be kept and to become a part of other answers."""
+    return msgspec.Raw(_ENCODER.encode(body))
+
+
+def items_text(records: Sequence[object], *, pretty: bool = True) -> bytes:
+    """Give some records of a collection as they stand between its brackets; `page_text` joins such slices."""
+    layout = _LAYOUTS[pretty]
+    text = dumps({"records": records}, pretty=pretty)
+    return text[len(layout.before) + len(layout.start) : -len(layout.end) - len(layout.after)]
+
+
+def page_text(slices: Sequence[bytes], envelope: JsonObject, *, pretty: bool = True) -> bytes:
+    """Give the bytes of a collection from its slices and its envelope, whose records are left empty."""
+    layout = _LAYOUTS[pretty]
+    before, _, after = dumps(envelope, pretty=pretty).partition(layout.empty)
+    return b"".join([before, layout.start, layout.between.join(slices), layout.end, after])
 
 
 def _objects_at(node: object, parts: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ next link may then lead on from there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -20,13 +20,13 @@ from gateway.frontends.ontap_rest.errors import bad_key, no_entry
 from gateway.frontends.ontap_rest.pushdown import catalog_order, sort_records, split
 from gateway.frontends.ontap_rest.query import PAGE_MAX
 from gateway.frontends.ontap_rest.schema import Resource
-from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered, Source
+from gateway.frontends.ontap_rest.sources import CatalogSource, Item, Rendered, Source
 from gateway.frontends.ontap_rest.tree import TRUE, Predicate, predicate, values_at
 
 Found = tuple[Any, Rendered]
 """What a writer needs, and the record rendered whole."""
 
-_AT_ONCE = 100
+AT_ONCE = 100
 _SCAN = 500
 _READ_TIMEOUT_S = 15
 _CURSOR_DIGITS = 18
@@ -35,21 +35,32 @@ _CURSOR_DIGITS = 18
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """One page. `cursor` leads to the next one; None: there is none."""
 
-    found: Sequence[Found]
+    items: Sequence[Item]
     cursor: str | None = None
+
+    @property
+    def found(self) -> list[Found]:
+        """Give the records with their renderings."""
+        return [(item.record, item.render()) for item in self.items]
 
 
 async def read_one(resource: Resource, source: Source, ask: Ask) -> Found:
     """Give the record that the path's keys name; WireError 4 when there is none or the query excludes it."""
+    item = await read_item(resource, source, ask)
+    return item.record, item.render()
+
+
+async def read_item(resource: Resource, source: Source, ask: Ask) -> Item:
+    """Give the same, not rendered yet."""
     if isinstance(source, CatalogSource):
-        rendered = await source.render(ask.core, [await source.one(ask)])
-        if not rendered:
+        items = await source.items(ask.core, [await source.one(ask)])
+        if not items:
             raise no_entry()
-        return rendered[0]
+        return items[0]
     key = resource.keys[-1] if resource.keys else None
-    for record, rendered_one in await source.list(ask):
-        if key is None or str(next(values_at(rendered_one, tuple(key.split("."))), "")) == ask.keys[-1]:
-            return record, rendered_one
+    for record, rendered in await source.list(ask):
+        if key is None or str(next(values_at(rendered, tuple(key.split("."))), "")) == ask.keys[-1]:
+            return _made(record, rendered)
     raise no_entry(key or "uuid")
 
 
@@ -65,7 +76,7 @@ async def count(resource: Resource, source: Source, ask: Ask) -> int:
     if isinstance(source, CatalogSource):
         return await _Scan(resource, source, ask).count()
     every = msgspec.structs.replace(ask.parameters, max_records=None, cursor=None)
-    return len((await read_page(resource, source, msgspec.structs.replace(ask, parameters=every))).found)
+    return len((await read_page(resource, source, msgspec.structs.replace(ask, parameters=every))).items)
 
 
 def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:
@@ -82,7 +93,12 @@ def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:
         raise bad_key("start", cursor, "cursor")
     start = int(cursor)
     stop = start + min(parameters.max_records or PAGE_MAX, PAGE_MAX)
-    return Selection(found=kept[start:stop], cursor=str(stop) if stop < len(kept) else None)
+    items = [_made(record, rendered) for record, rendered in kept[start:stop]]
+    return Selection(items=items, cursor=str(stop) if stop < len(kept) else None)
+
+
+def _made(record: object, rendered: Rendered, stamp: tuple[int, ...] | None = None) -> Item:
+    return Item(record, lambda: rendered, stamp)
 
 
 class _Scan:
@@ -109,7 +125,7 @@ class _Scan:
         found, query = 0, Query(where=where, limit=_SCAN)
         while True:
             page = await self._ask.core.catalog.page(self._source.kind, query)
-            found += sum(test(rendered) for _, rendered in await self._render(page.records))
+            found += len([item async for item in self._passing(page.records, test)])
             if page.cursor is None:
                 return found
             query = msgspec.structs.replace(query, after=page.cursor)
@@ -134,30 +150,30 @@ class _Scan:
 
     async def _plain(self, query: Query) -> Selection:
         page = await self._ask.core.catalog.page(self._source.kind, query)
-        return Selection(found=await self._render(page.records), cursor=page.cursor)
+        items = [item async for items in self._slices(page.records) for item in items]
+        return Selection(items=items, cursor=page.cursor)
 
     async def _tested(self, query: Query, test: Predicate) -> Selection:
         wanted, skip = query.limit, self._ask.parameters.offset if query.after is None else 0
         clock = asyncio.get_running_loop().time
         budget = self._ask.parameters.return_timeout
         deadline = clock() + (_READ_TIMEOUT_S if budget is None else budget)
-        kept: list[Found] = []
+        kept: list[Item] = []
         after = query.after
         while True:
             page = await self._ask.core.catalog.page(
                 self._source.kind, msgspec.structs.replace(query, limit=_SCAN, after=after)
             )
-            rendered = await self._render(page.records)
-            hits = [found for found in rendered if test(found[1])]
+            hits = [item async for item in self._passing(page.records, test)]
             passed, hits = hits[:skip], hits[skip:]
             skip -= len(passed)
             room = wanted - len(kept)
             kept += hits[:room]
             if len(hits) > room or (len(hits) == room and page.cursor is not None):
-                last = page.records.index(hits[room - 1][0])
-                return Selection(found=kept, cursor=await self._cursor_at(query, after, last))
+                last = page.records.index(hits[room - 1].record)
+                return Selection(items=kept, cursor=await self._cursor_at(query, after, last))
             if page.cursor is None or clock() > deadline:
-                return Selection(found=kept, cursor=page.cursor)
+                return Selection(items=kept, cursor=page.cursor)
             after = page.cursor
 
     async def _cursor_at(self, query: Query, after: str | None, place: int) -> str | None:
@@ -165,11 +181,16 @@ class _Scan:
         short = msgspec.structs.replace(query, limit=place + 1, after=after)
         return (await self._ask.core.catalog.page(self._source.kind, short)).cursor
 
-    async def _render(self, records: Sequence[Any]) -> list[Found]:
-        """Render in slices, so that a large page holds the loop for no longer than one slice."""
-        found: list[Found] = []
-        for start in range(0, len(records), _AT_ONCE):
-            found += await self._source.render(self._ask.core, records[start : start + _AT_ONCE])
-            if len(records) > _AT_ONCE:
+    async def _passing(self, records: Sequence[Any], test: Predicate) -> AsyncIterator[Item]:
+        async for items in self._slices(records):
+            for item in items:
+                rendered = item.render()
+                if test(rendered):
+                    yield _made(item.record, rendered, item.stamp)
+
+    async def _slices(self, records: Sequence[Any]) -> AsyncIterator[list[Item]]:
+        """Work in slices, so that a large page holds the loop for no longer than one slice."""
+        for start in range(0, len(records), AT_ONCE):
+            yield await self._source.items(self._ask.core, records[start : start + AT_ONCE])
+            if len(records) > AT_ONCE:
                 await asyncio.sleep(0)
-        return found

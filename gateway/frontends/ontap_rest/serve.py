@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from uuid import UUID
+
+import msgspec
 
 from gateway.core import errors
 from gateway.core.change import Started
@@ -17,29 +20,34 @@ from gateway.frontends.ontap_rest.encode import (
     accepted,
     accepted_many,
     collection,
+    compact,
     dumps,
+    items_text,
     next_href,
+    page_text,
     record_href,
     results_href,
     with_links,
 )
 from gateway.frontends.ontap_rest.endpoints import Endpoint, Made, Route
-from gateway.frontends.ontap_rest.errors import WireError, encode_error, unexpected
+from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
+from gateway.frontends.ontap_rest.memory import Memory
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
 from gateway.frontends.ontap_rest.schema import Resource, Verb
-from gateway.frontends.ontap_rest.sources import Rendered
+from gateway.frontends.ontap_rest.sources import Item, Rendered
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf
 
 _BULK_TIMEOUT_S = 15
 
 
 class Server:
-    """Answers asks. Holds nothing but the compiled projections."""
+    """Answers asks. Holds nothing but the compiled projections, and the texts of records as they were last shown."""
 
-    def __init__(self, projections: Projections) -> None:
+    def __init__(self, projections: Projections, texts: Memory[msgspec.Raw]) -> None:
         self._projections = projections
+        self._texts = texts
 
     # --- reading ---
 
@@ -48,9 +56,8 @@ class Server:
         endpoint = route.endpoint
         self._projection(endpoint.resource, ask, instance=route.instance)  # refuses unknown fields
         if route.instance:
-            _, rendered = await reading.read_one(endpoint.resource, endpoint.source, ask)
-            shown = self._shown(endpoint.resource, ask, rendered, instance=True)
-            return Answer(status=200, body=self._dump(ask, shown))
+            item = await reading.read_item(endpoint.resource, endpoint.source, ask)
+            return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
         if ask.parameters.job_results is not None:
             return await self._results(endpoint, ask, ask.parameters.job_results)
         href = f"{ask.path}?{ask.raw_query}" if ask.raw_query else ask.path
@@ -59,10 +66,31 @@ class Server:
             return Answer(status=200, body=self._dump(ask, collection(None, count=number, href=href, links=ask.hal)))
         page = await reading.read_page(endpoint.resource, endpoint.source, ask)
         following = self._following(endpoint.resource, ask, page)
-        shown_records = [self._shown(endpoint.resource, ask, rendered) for _, rendered in page.found]
-        body = collection(shown_records, count=len(shown_records), href=href, links=ask.hal, following=following)
+        envelope = collection([], count=len(page.items), href=href, links=ask.hal, following=following)
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
-        return Answer(status=200, body=self._dump(ask, body), headers=headers)
+        return Answer(status=200, body=await self._page(endpoint.resource, ask, page.items, envelope), headers=headers)
+
+    async def _page(self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject) -> bytes:
+        """Encode in slices, so that a large page holds the loop for no longer than one slice."""
+        if not items:
+            return self._dump(ask, envelope)
+        slices: list[bytes] = []
+        for start in range(0, len(items), reading.AT_ONCE):
+            texts = [self._text(resource, ask, item) for item in items[start : start + reading.AT_ONCE]]
+            slices.append(items_text(texts, pretty=ask.parameters.pretty))
+            if len(items) > reading.AT_ONCE:
+                await asyncio.sleep(0)
+        return page_text(slices, envelope, pretty=ask.parameters.pretty)
+
+    def _text(self, resource: Resource, ask: Ask, item: Item, *, instance: bool = False) -> msgspec.Raw:
+        projection = self._projection(resource, ask, instance=instance)
+        key = None if item.stamp is None else (item.stamp, projection, ask.hal)
+        text = None if key is None else self._texts.get(key)
+        if text is None:
+            text = compact(self._shown(resource, ask, item.render(), instance=instance))
+            if key is not None:
+                self._texts.put(key, text, len(memoryview(text)))
+        return text
 
     def _projection(self, resource: Resource, ask: Ask, *, instance: bool) -> Projection:
         parameters = ask.parameters

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -92,6 +93,18 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic())
 
 
+class Item(msgspec.Struct, frozen=True):
+    """A record and its rendering, made when it is wanted.
+
+    Items of one resource with equal stamps render alike: a stamp is the
+    revisions of everything that shows. None: something else shows too.
+    """
+
+    record: Any
+    render: Callable[[], Rendered]
+    stamp: tuple[int, ...] | None = None
+
+
 class CatalogSource(Generic[R]):
     """Records that the catalog pages, keyed by their id, restricted to the tunnelled SVM by `tenant_field`."""
 
@@ -117,8 +130,12 @@ class CatalogSource(Generic[R]):
         return ask.tenant is None or tenant_id is None or tenant_id == ask.tenant.id
 
     @abstractmethod
+    async def items(self, core: Core, records: Sequence[R]) -> list[Item]:
+        """Read what the records refer to. One whose tenant or parent went away meanwhile is left out."""
+
     async def render(self, core: Core, records: Sequence[R]) -> list[tuple[R, Rendered]]:
-        """Render records, whole. One whose tenant or parent went away meanwhile is left out."""
+        """Render records, whole."""
+        return [(item.record, item.render()) for item in await self.items(core, records)]
 
 
 class ListSource(Protocol):
@@ -136,8 +153,8 @@ class Volumes(CatalogSource[Volume]):
 
     kind = Volume
 
-    async def render(self, core: Core, records: Sequence[Volume]) -> list[tuple[Volume, Rendered]]:
-        """Render with the names of everything that a volume refers to."""
+    async def items(self, core: Core, records: Sequence[Volume]) -> list[Item]:
+        """Read the names of everything that a volume refers to."""
         known, catalog = core.known, core.catalog
         tenants = await known.get_many(Tenant, {v.tenant_id for v in records})
         pools = await known.get_many(Pool, {v.pool_id for v in records})
@@ -146,7 +163,7 @@ class Volumes(CatalogSource[Volume]):
         origins = [v.origin for v in records if v.origin is not None]
         parents = await catalog.get_many(Volume, {o.volume_id for o in origins}) if origins else {}
         bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id}) if origins else {}
-        rendered: list[tuple[Volume, Rendered]] = []
+        items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
             if tenant is None or pool is None:
@@ -161,8 +178,8 @@ class Volumes(CatalogSource[Volume]):
                 parent_snapshot=bases.get(origin.snapshot_id) if origin and origin.snapshot_id else None,
                 parent_tenant=tenant if origin else None,
             )
-            rendered.append((volume, render_volume(volume, refs)))
-        return rendered
+            items.append(Item(volume, partial(render_volume, volume, refs), _stamp(volume, *refs.records)))
+        return items
 
 
 class Snapshots(CatalogSource[Snapshot]):
@@ -190,15 +207,17 @@ class Snapshots(CatalogSource[Snapshot]):
             raise no_entry()
         return found
 
-    async def render(self, core: Core, records: Sequence[Snapshot]) -> list[tuple[Snapshot, Rendered]]:
-        """Render with the names of volume and SVM."""
+    async def items(self, core: Core, records: Sequence[Snapshot]) -> list[Item]:
+        """Read the names of volume and SVM."""
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
         tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
-        return [
-            (s, render_snapshot(s, volumes[s.volume_id], tenants[s.tenant_id]))
-            for s in records
-            if s.volume_id in volumes and s.tenant_id in tenants
-        ]
+        items: list[Item] = []
+        for snapshot in records:
+            volume, tenant = volumes.get(snapshot.volume_id), tenants.get(snapshot.tenant_id)
+            if volume is not None and tenant is not None:
+                render = partial(render_snapshot, snapshot, volume, tenant)
+                items.append(Item(snapshot, render, _stamp(snapshot, volume, tenant)))
+        return items
 
 
 class Svms(CatalogSource[Tenant]):
@@ -214,10 +233,10 @@ class Svms(CatalogSource[Tenant]):
         """Show the tunnelled SVM only."""
         return ask.tenant is None or record.id == ask.tenant.id
 
-    async def render(self, core: Core, records: Sequence[Tenant]) -> list[tuple[Tenant, Rendered]]:
-        """Render with the aggregates, which every SVM may use."""
+    async def items(self, core: Core, records: Sequence[Tenant]) -> list[Item]:
+        """Read the aggregates, which every SVM may use."""
         pools = await everything(core.catalog, Pool)
-        return [(tenant, render_svm(tenant, pools, nfs=self._nfs)) for tenant in records]
+        return [Item(tenant, partial(render_svm, tenant, pools, nfs=self._nfs)) for tenant in records]
 
 
 class Aggregates(CatalogSource[Pool]):
@@ -229,10 +248,10 @@ class Aggregates(CatalogSource[Pool]):
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    async def render(self, core: Core, records: Sequence[Pool]) -> list[tuple[Pool, Rendered]]:
-        """Render with the node."""
+    async def items(self, core: Core, records: Sequence[Pool]) -> list[Item]:
+        """Add the node."""
         del core
-        return [(pool, render_aggregate(pool, self._site.node())) for pool in records]
+        return [Item(pool, partial(render_aggregate, pool, self._site.node())) for pool in records]
 
 
 class Jobs(CatalogSource[Job]):
@@ -251,12 +270,12 @@ class Jobs(CatalogSource[Job]):
             raise no_entry()
         return found
 
-    async def render(self, core: Core, records: Sequence[Job]) -> list[tuple[Job, Rendered]]:
-        """Render with the SVM's name."""
+    async def items(self, core: Core, records: Sequence[Job]) -> list[Item]:
+        """Read the SVM's name."""
         tenants = await core.known.get_many(Tenant, {j.tenant_id for j in records if j.tenant_id})
         node = self._site.node()
         return [
-            (job, render_job(job, tenant=tenants.get(job.tenant_id) if job.tenant_id else None, node=node))
+            Item(job, partial(render_job, job, tenant=tenants.get(job.tenant_id) if job.tenant_id else None, node=node))
             for job in records
         ]
 
@@ -279,10 +298,12 @@ class ExportPolicies(CatalogSource[ExportPolicy]):
             raise no_entry("id")
         return found
 
-    async def render(self, core: Core, records: Sequence[ExportPolicy]) -> list[tuple[ExportPolicy, Rendered]]:
-        """Render with the SVM's name."""
+    async def items(self, core: Core, records: Sequence[ExportPolicy]) -> list[Item]:
+        """Read the SVM's name."""
         tenants = await core.known.get_many(Tenant, {p.tenant_id for p in records})
-        return [(p, render_export_policy(p, tenants[p.tenant_id])) for p in records if p.tenant_id in tenants]
+        return [
+            Item(p, partial(render_export_policy, p, tenants[p.tenant_id])) for p in records if p.tenant_id in tenants
+        ]
 
 
 class ExportRules:
@@ -308,10 +329,13 @@ class SnapshotPolicies(CatalogSource[SnapshotPolicy]):
         own = await super().base(ask)
         return own if own == ALL else Or((own, IsNull("tenant.id")))
 
-    async def render(self, core: Core, records: Sequence[SnapshotPolicy]) -> list[tuple[SnapshotPolicy, Rendered]]:
-        """Render with the SVM's name."""
+    async def items(self, core: Core, records: Sequence[SnapshotPolicy]) -> list[Item]:
+        """Read the SVM's name."""
         tenants = await core.known.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
-        return [(p, render_snapshot_policy(p, tenants.get(p.tenant_id) if p.tenant_id else None)) for p in records]
+        return [
+            Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None))
+            for p in records
+        ]
 
 
 class Cluster:
@@ -363,3 +387,8 @@ class Interfaces:
                 )
                 found.append((facts, render_interface(facts)))
         return found
+
+
+def _stamp(*records: Record | None) -> tuple[int, ...]:
+    # Revisions are unique among all records, so they name record and content at once.
+    return tuple([0 if record is None else record.revision for record in records])

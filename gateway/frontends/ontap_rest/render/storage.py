@@ -25,6 +25,19 @@ class VolumeRefs(msgspec.Struct, frozen=True, kw_only=True):
     parent_snapshot: Snapshot | None = None
     parent_tenant: Tenant | None = None
 
+    @property
+    def records(self) -> tuple[Tenant | Pool | ExportPolicy | SnapshotPolicy | Volume | Snapshot | None, ...]:
+        """Give everything that shows beside the volume itself."""
+        return (
+            self.tenant,
+            self.pool,
+            self.export_policy,
+            self.snapshot_policy,
+            self.parent,
+            self.parent_snapshot,
+            self.parent_tenant,
+        )
+
 
 def render_svm(tenant: Tenant, pools: Iterable[Pool] = (), *, nfs: bool = False) -> dict[str, Any]:
     """Render a tenant as an SVM. `pools` are those it may use, `nfs` whether its volumes are exported."""

@@ -1,0 +1,40 @@
+"""What is kept of finished work, bounded by bytes; the oldest goes first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+_ENTRY_BYTES = 1024
+"""About what an entry takes beside the weight that its maker tells."""
+
+
+class Memory(Generic[V]):
+    """Values by key. What weighs more than a quarter of the limit is not kept."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+
+    def get(self, key: Hashable) -> V | None:
+        """Give a value if it is kept."""
+        found = self._kept.get(key)
+        return None if found is None else found[0]
+
+    def put(self, key: Hashable, value: V, weight: int) -> None:
+        """Keep a value that takes `weight` bytes, its key included."""
+        weight += _ENTRY_BYTES
+        if weight > self._limit // 4 or key in self._kept:
+            return
+        self._kept[key] = value, weight
+        self._size += weight
+        while self._size > self._limit:
+            self._size -= self._kept.popitem(last=False)[1][1]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self._size = 0
