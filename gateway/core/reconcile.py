@@ -53,6 +53,8 @@ class Reconciler:
         self._core = core
         self._pool = pool
         self._observer = observer
+        # Asking for one object costs some substrates a flush: what the scans saw is not asked for again.
+        self._scanned: set[UUID] = set()
         self.findings: list[Finding] = []
 
     async def run(self, *, at_start: bool = False) -> list[Finding]:
@@ -81,6 +83,7 @@ class Reconciler:
         if observed.id is None or observed.note is None:
             self._found("flagged", "volume", observed.place or str(observed.id), "not made by this gateway")
             return False
+        self._scanned.add(observed.id)
         volume = await self._core.catalog.get(Volume, observed.id)
         if volume is None:
             return True
@@ -156,6 +159,7 @@ class Reconciler:
         if seen.id is None or seen.note is None:
             self._found("flagged", "snapshot", seen.place or str(seen.id), "not made by this gateway")
             return
+        self._scanned.add(seen.id)
         known = await self._core.catalog.get(Snapshot, seen.id)
         if known is not None:
             if known.state is SnapshotState.ERROR and known.reason == MISSING:
@@ -200,7 +204,7 @@ class Reconciler:
             query = msgspec.structs.replace(query, after=page.cursor)
 
     async def _check_present(self, volume: Volume) -> None:
-        if await self._pool.backend.inspect(volume.id) is None:
+        if volume.id not in self._scanned and await self._pool.backend.inspect(volume.id) is None:
             lost = msgspec.structs.replace(volume, state=VolumeState.ERROR, reason=MISSING)
             if await self._write(volume.id, put(lost)):
                 self._found("flagged", "volume", volume.name, MISSING)
@@ -208,7 +212,7 @@ class Reconciler:
         if not volume.snapshot_count or not isinstance(self._pool.backend, SnapshotBackend):
             return
         for snapshot in await snapshots_of(self._core, volume.id):
-            if snapshot.state is not SnapshotState.VALID:
+            if snapshot.state is not SnapshotState.VALID or snapshot.id in self._scanned:
                 continue
             if await self._pool.backend.inspect_snapshot(volume.id, snapshot.id) is None:
                 lost_one = msgspec.structs.replace(snapshot, state=SnapshotState.ERROR, reason=MISSING)
