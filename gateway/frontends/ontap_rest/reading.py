@@ -75,7 +75,7 @@ async def count(resource: Resource, source: Source, ask: Ask) -> int:
     """Count everything that the parameters select, without rendering where the catalog can answer alone."""
     if isinstance(source, CatalogSource):
         return await _Scan(resource, source, ask).count()
-    every = msgspec.structs.replace(ask.parameters, max_records=None, cursor=None)
+    every = msgspec.structs.replace(ask.parameters, max_records=None, cursor=None, offset=0)
     return len((await read_page(resource, source, msgspec.structs.replace(ask, parameters=every))).items)
 
 
@@ -172,7 +172,8 @@ class _Scan:
             if len(hits) > room or (len(hits) == room and page.cursor is not None):
                 last = page.records.index(hits[room - 1].record)
                 return Selection(items=kept, cursor=await self._cursor_at(query, after, last))
-            if page.cursor is None or clock() > deadline:
+            # A next link continues behind a record and could not tell how much of the offset is left.
+            if page.cursor is None or (clock() > deadline and not skip):
                 return Selection(items=kept, cursor=page.cursor)
             after = page.cursor
 
