@@ -25,6 +25,7 @@ from gateway.testing.live import LiveGateway
 _CONNECTIONS = 16
 _HOT = 200
 _PAGE = "/api/storage/volumes?fields=**&max_records=100"
+_LAPS = 120
 _WRITE_EVERY_S = 0.05
 
 
@@ -150,14 +151,14 @@ async def _scale(reading: Reading) -> list[Result]:
 
 def _spread(volumes: int, count: int) -> Iterator[list[bytes]]:
     """Give batches over all volumes, no two requests alike: the parameter changes nothing but the address."""
-    step = max(1, volumes // 1000)
-    numbers = itertools.cycle(range(0, volumes, step))
-    for lap in itertools.count():
-        path = f"?return_timeout={lap % 120}"
-        yield [
-            requests.get(f"/api/storage/volumes/{volume_id(number)}{path}")
-            for number in itertools.islice(numbers, count)
-        ]
+    each = range(0, volumes, max(1, volumes // 1000))
+    requested = (
+        requests.get(f"/api/storage/volumes/{volume_id(number)}?return_timeout={lap}")
+        for lap in itertools.cycle(range(_LAPS))
+        for number in each
+    )
+    while True:
+        yield list(itertools.islice(requested, count))
 
 
 async def _pages(reading: Reading) -> list[Result]:

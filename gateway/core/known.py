@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 from uuid import UUID
@@ -19,15 +20,28 @@ class Known:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._version = -1
+        self._turn, self._sure = 0, -1
         self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy] = {}
 
     async def renew(self) -> int:
-        """Give the catalog's version, and forget what is older. A request calls this once, before it reads."""
+        """Give the catalog's version, and forget what is older. A request calls this once, before it reads.
+
+        Requests that came before the loop's present turn began share one look
+        at the catalog: none of their clients can know of a later commit.
+        """
+        if self._turn == self._sure:
+            return self._version
+        turn = self._turn
+        asyncio.get_running_loop().call_soon(self._next_turn)
         version = await self._catalog.version()
+        self._sure = turn
         if version != self._version:
             self._kept.clear()
             self._version = version
         return version
+
+    def _next_turn(self) -> None:
+        self._turn += 1
 
     async def get_many(self, kind: type[K], ids: Collection[UUID]) -> Mapping[UUID, K]:
         """Give those of the records that exist, at least as new as the last `renew`."""

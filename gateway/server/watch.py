@@ -16,6 +16,7 @@ from gateway.server.own import OwnResources
 
 Door = Callable[[web.BaseRequest, Trace], Awaitable[web.StreamResponse]]
 _UNROUTED = "(none)"
+_DIALECTS = "/api/"
 
 
 class Watch:
@@ -78,7 +79,8 @@ class Watch:
         return response
 
     async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
-        if self._own.has(request.path):
+        # Decoding a path costs more than seeing that it is not one of ours.
+        if not request.raw_path.startswith(_DIALECTS) and self._own.has(request.path):
             return await self._own.handle(request, trace)
         return await self._door(request, trace)
 

@@ -217,7 +217,8 @@ class OntapDoor:
 
 def _headers(answer: Answer, *, links: bool) -> CIMultiDict[str]:
     headers = CIMultiDict(_COMMON[links])
-    headers.update(answer.headers)
+    if answer.headers:
+        headers.update(answer.headers)
     return headers
 
 

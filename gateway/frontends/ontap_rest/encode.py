@@ -19,6 +19,7 @@ from gateway.frontends.ontap_rest.query import CURSOR_PREFIX
 from gateway.frontends.ontap_rest.schema import Resource
 from gateway.frontends.ontap_rest.tree import values_at
 
+_JSON = "application/json"
 _ENCODER = msgspec.json.Encoder()
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_~-]")
 
@@ -76,7 +77,9 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
 
 def wants_links(accept: str | None) -> bool:
     """Tell whether an `Accept` header asks for HAL: everything does, but `application/json`."""
-    return (accept or "").split(";", maxsplit=1)[0].strip().lower() != "application/json"
+    if accept is None or accept == _JSON:
+        return accept is None
+    return accept.split(";", maxsplit=1)[0].strip().lower() != _JSON
 
 
 def content_type(*, links: bool) -> str:
