@@ -434,6 +434,7 @@ def chosen(substrate: str) -> settings:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_door_behaves_like_the_model(world: World, request: pytest.FixtureRequest) -> None:
     class OnThisWorld(Door):
         pass
