@@ -62,7 +62,7 @@ class Watch:
             path=request.raw_path,
             status=response.status,
             seconds=seconds,
-            size=response.content_length or 0 if isinstance(response, web.Response) else 0,
+            size=response.content_length or 0,
             who=trace.who,
             peer=request.remote or "",
             request_id=request_id,

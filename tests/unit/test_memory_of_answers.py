@@ -44,7 +44,7 @@ def test_a_page_of_slices_is_the_page(pretty: bool, sizes: tuple[int, ...]) -> N
     for size in sizes:
         slices.append(items_text(texts[:size], pretty=pretty))
         del texts[:size]
-    assert page_text(slices, collection([], **links), pretty=pretty) == whole
+    assert b"".join(page_text(slices, collection([], **links), pretty=pretty)) == whole
     assert json.loads(whole)["num_records"] == len(records)
 
 

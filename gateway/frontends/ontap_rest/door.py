@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -94,6 +95,8 @@ class OntapDoor:
             answer = self._refusal(error, trace)
         except web.HTTPException as error:
             answer = self._refusal(_transport(error.status, error.reason), trace)
+        if answer.parts and request.method != "HEAD":
+            return await _send_parts(request, answer, links=links)
         body = b"" if request.method == "HEAD" else answer.body
         return web.Response(status=answer.status, body=body, headers=_headers(answer, links=links))
 
@@ -222,6 +225,18 @@ def _headers(answer: Answer, *, links: bool) -> CIMultiDict[str]:
     return headers
 
 
+async def _send_parts(request: web.BaseRequest, answer: Answer, *, links: bool) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=_headers(answer, links=links))
+    response.content_length = sum(map(len, answer.parts))
+    # A client that does not want the rest is no error of ours.
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        for part in answer.parts:
+            await response.write(part)
+            await asyncio.sleep(0)
+    return response
+
+
 def _too_large(limit: int) -> WireError:
     return _transport(413, f"The body is larger than {limit} bytes")
 
@@ -247,6 +262,6 @@ class _Answers:
 
     def put(self, key: tuple[Any, ...], version: int, answer: Answer) -> None:
         """Keep an answer that was computed entirely after `version` was read."""
-        if version == self._version:
+        if version == self._version and not answer.parts:
             # Clients may send long queries and tunnel headers.
             self._kept.put(key, answer, len(answer.body) + sum(2 * len(part) for part in key if isinstance(part, str)))

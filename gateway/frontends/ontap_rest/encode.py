@@ -181,11 +181,14 @@ def items_text(records: Sequence[object], *, pretty: bool = True) -> bytes:
     return text[len(layout.before) + len(layout.start) : -len(layout.end) - len(layout.after)]
 
 
-def page_text(slices: Sequence[bytes], envelope: JsonObject, *, pretty: bool = True) -> bytes:
-    """Give the bytes of a collection from its slices and its envelope, whose records are left empty."""
+def page_text(slices: Sequence[bytes], envelope: JsonObject, *, pretty: bool = True) -> list[bytes]:
+    """Give the text of a collection, in pieces, from its slices and its envelope, whose records are left empty."""
     layout = _LAYOUTS[pretty]
     before, _, after = dumps(envelope, pretty=pretty).partition(layout.empty)
-    return b"".join([before, layout.start, layout.between.join(slices), layout.end, after])
+    pieces = [before + layout.start]
+    for number, text in enumerate(slices):
+        pieces += [layout.between, text] if number else [text]
+    return [*pieces, layout.end + after]
 
 
 def _objects_at(node: object, parts: Sequence[str]) -> Iterator[dict[str, Any]]:

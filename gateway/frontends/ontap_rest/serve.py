@@ -40,6 +40,7 @@ from gateway.frontends.ontap_rest.sources import Item, Rendered
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf
 
 _BULK_TIMEOUT_S = 15
+_WHOLE_BYTES = 1024 * 1024
 
 
 class Server:
@@ -68,12 +69,15 @@ class Server:
         following = self._following(endpoint.resource, ask, page)
         envelope = collection([], count=len(page.items), href=href, links=ask.hal, following=following)
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
-        return Answer(status=200, body=await self._page(endpoint.resource, ask, page.items, envelope), headers=headers)
+        pieces = await self._page(endpoint.resource, ask, page.items, envelope)
+        if sum(map(len, pieces)) > _WHOLE_BYTES:
+            return Answer(status=200, parts=pieces, headers=headers)
+        return Answer(status=200, body=b"".join(pieces), headers=headers)
 
-    async def _page(self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject) -> bytes:
+    async def _page(self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject) -> list[bytes]:
         """Encode in slices, so that a large page holds the loop for no longer than one slice."""
         if not items:
-            return self._dump(ask, envelope)
+            return [self._dump(ask, envelope)]
         slices: list[bytes] = []
         for start in range(0, len(items), reading.AT_ONCE):
             texts = [self._text(resource, ask, item) for item in items[start : start + reading.AT_ONCE]]
