@@ -1,8 +1,8 @@
 """The one thread that writes, with group commit.
 
 Whatever has been queued while the disk flushed goes into the next transaction
-together. Each piece of work has its own savepoint, so it fails alone, and each
-caller hears of its result only when all of them are on the disk.
+together. A piece of work fails alone, and each caller hears of its result only
+when all of them are on the disk.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._fault("catalog.commit.begun")
-            results = [_attempt(connection, work) for work in group]
+            results = _perform(connection, group)
             self._fault("catalog.commit.written")
             connection.execute("COMMIT")
             self.transactions += 1
@@ -122,12 +122,25 @@ class Writer:
             self._loop.call_soon_threadsafe(_resolve, results)
 
 
+def _perform(connection: sqlite3.Connection, group: Sequence[_Work]) -> list[Any]:
+    """Do all of it within the transaction that has begun, what fails excepted."""
+    try:
+        return [work.run(connection) for work in group]
+    except Exception:
+        # A full disk may have ended the whole transaction: then the group fails together.
+        if len(group) == 1 or not connection.in_transaction:
+            raise
+    # Failures are rare and savepoints are not free: only now every piece gets its own.
+    connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    return [_attempt(connection, work) for work in group]
+
+
 def _attempt(connection: sqlite3.Connection, work: _Work) -> Any:
     connection.execute("SAVEPOINT work")
     try:
         result = work.run(connection)
     except Exception as error:
-        # A full disk may have ended the whole transaction: then the group fails together.
         if not connection.in_transaction:
             raise
         connection.execute("ROLLBACK TO work")
