@@ -23,7 +23,7 @@ from gateway.testing.live import LiveGateway
 
 _PAGE = "/api/storage/volumes?fields=**&max_records={}&order_by=name&name=>vol_{:07}"
 _MEMORY_MB = 64
-_CACHE_MB = 16 + 8
+_CACHE_MB = 16 + 4
 _CONNECTIONS = 16
 _CREATES_WITHIN = 10
 
@@ -65,7 +65,7 @@ async def memory(many: LiveGateway, sizes: Sizes) -> list[Result]:
             _MEMORY_MB + _CACHE_MB,
             unit=" MB",
             digits=0,
-            detail=f"of it caches of at most {_CACHE_MB} MB: answers and texts 16, catalog pages 8",
+            detail=f"of it caches of at most {_CACHE_MB} MB: answers and texts 16, catalog pages 4",
         ),
     ]
 

@@ -14,11 +14,11 @@ _BUSY_S = 15.0
 _STATEMENTS = 256
 _WRITER_PRAGMAS = (
     "synchronous = FULL",
-    "cache_size = -8000",
+    "cache_size = -4000",
     "journal_size_limit = 67108864",
     "temp_store = MEMORY",  # what a savepoint needs to undo would be a file, made and removed each time
 )
-_READER_PRAGMAS = ("query_only = ON", "cache_size = -8000")
+_READER_PRAGMAS = ("query_only = ON", "cache_size = -4000")
 _SCANNER_PRAGMAS = ("query_only = ON", "cache_size = -2000")
 
 

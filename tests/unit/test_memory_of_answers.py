@@ -12,7 +12,7 @@ from gateway.frontends.ontap_rest.memory import Memory
 
 
 def test_the_oldest_goes_first() -> None:
-    memory: Memory[str] = Memory(5 * 1024)
+    memory: Memory[str] = Memory(10 * 1024)
     for number in range(10):
         memory.put(number, f"value {number}", 0)
     assert [memory.get(number) for number in range(10)] == [None] * 5 + [f"value {number}" for number in range(5, 10)]
@@ -21,9 +21,9 @@ def test_the_oldest_goes_first() -> None:
 
 
 def test_what_is_large_is_not_kept() -> None:
-    memory: Memory[str] = Memory(8 * 1024)
-    memory.put("small", "small", 1024)
-    memory.put("large", "large", 1025)
+    memory: Memory[str] = Memory(16 * 1024)
+    memory.put("small", "small", 2048)
+    memory.put("large", "large", 2049)
     assert (memory.get("small"), memory.get("large")) == ("small", None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
-_ENTRY_BYTES = 1024
+_ENTRY_BYTES = 2048
 """About what an entry takes beside the weight that its maker tells."""
 
 
