@@ -104,6 +104,20 @@ class Door(RuleBasedStateMachine):
         expected = self.model.clone(parent, snapshot, name, junction=junction, policy=policy)
         self.change("POST", "/api/storage/volumes", body, expected)
 
+    @precondition(lambda self: self.model.volumes)
+    @rule(volume=WHICH, which=st.none() | WHICH)
+    def clone_simply(self, volume: int, which: int | None) -> None:
+        """Clone under a name that is free, so that what follows from clones is seen often."""
+        free = next(name for number in count() if self.model.volume(name := f"clone{number}") is None)
+        self.clone(volume, which, free, None, None)
+
+    @precondition(lambda self: any(vol.origin for vol in self.model.volumes))
+    @rule(which=WHICH, whole=st.booleans())
+    def end_clone(self, which: int, *, whole: bool) -> None:
+        """Split a clone off or delete it: either frees its parent."""
+        clones = [place for place, vol in enumerate(self.model.volumes, start=1) if vol.origin]
+        (self.delete if whole else self.split)(clones[which % len(clones)])
+
     @rule(volume=WHICH)
     def split(self, volume: int) -> None:
         name = self.one(volume)
