@@ -195,6 +195,26 @@ def test_metrics_of_a_route() -> None:
     assert f'gateway_request_seconds_sum{{{labels}"4xx"}} 0.003' in page
 
 
+def test_a_time_falls_into_every_bucket_that_holds_it() -> None:
+    metrics = Metrics()
+    route = metrics.route(door="ontap", route="/x", method="GET")
+    for seconds in (0.0005, 0.00051, 60.0, 61.0):
+        route.observe(200, seconds)
+    page = metrics.render().decode()
+
+    def within(bound: str) -> str:
+        start = f'gateway_request_seconds_bucket{{door="ontap",le="{bound}",method="GET",route="/x",status="2xx"}} '
+        return page.partition(start)[2].partition("\n")[0]
+
+    assert [within(bound) for bound in ("0.0005", "0.001", "15.0", "60.0", "+Inf")] == [
+        "1.0",
+        "2.0",
+        "2.0",
+        "3.0",
+        "4.0",
+    ]
+
+
 def test_two_gateways_in_one_process_count_apart() -> None:
     one, two = Metrics(), Metrics()
     one.open_intents.inc()
