@@ -1,4 +1,8 @@
-"""The baseline: aiohttp on uvloop answering every path with the same bytes. `python -m bench.bare FILE`."""
+"""The baselines: aiohttp on uvloop answering with the same bytes, with routes and without.
+
+`python -m bench.bare FILE` prints both addresses: of an application with the
+two routes that are measured, and of a server that looks at no path at all.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,17 @@ async def _serve(body: bytes) -> None:
         del request
         return web.Response(body=body, content_type="application/json")
 
-    runner = web.ServerRunner(web.Server(handle, access_log=None))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    application = web.Application()
+    application.router.add_get("/api/storage/volumes", handle)
+    application.router.add_get("/api/storage/volumes/{uuid}", handle)
+    routed = web.AppRunner(application, access_log=None)
+    unrouted = web.ServerRunner(web.Server(handle, access_log=None))
+    for runner in (routed, unrouted):
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
     gc.collect()
     gc.freeze()
-    host, port = runner.addresses[0][:2]
-    print(f"http://{host}:{port}", flush=True)
+    print(*("http://{}:{}".format(*runner.addresses[0][:2]) for runner in (routed, unrouted)), flush=True)
     await asyncio.Event().wait()
 
 

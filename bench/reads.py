@@ -15,7 +15,7 @@ from bench import requests
 from bench.fill import volume_id
 from bench.load import drive
 from bench.measure import Cost, Round, Rounds, cpu_ratio, cpu_s, cpu_us, interleaved, wall_ms, wall_ratio
-from bench.results import Result, at_least, at_most
+from bench.results import Result, at_least, at_most, told
 from bench.subjects import Server, Sizes, bare, running
 from gateway.catalog import SqliteCatalog
 from gateway.core.catalog import put
@@ -76,19 +76,22 @@ async def _gets(reading: Reading) -> list[Result]:
         async with _writing(reading.catalog_file):
             return await written()
 
-    with bare(reading.folder, body) as base:
+    with bare(reading.folder, body) as (routed, unrouted):
         found = await interleaved(
             sizes.rounds,
             {
-                "bare": _cost(base, itertools.repeat(warm)),
+                "bare": _cost(routed, itertools.repeat(warm)),
+                "unrouted": _cost(unrouted, itertools.repeat(warm)),
                 "warm": _cost(reading.many, itertools.repeat(warm)),
                 "written": while_written,
                 "cold": _cost(reading.many, _ever_new(sizes)),
             },
         )
     what = f"GET by uuid, {len(body)} bytes: "
+    harder = f"{cpu_ratio(found, 'unrouted', 'warm'):.2f}"
     return [
         at_least(what + "warm", cpu_ratio(found, "bare", "warm"), 0.5, stretch=0.7, detail=_costs(found, "warm")),
+        told(f"{what}warm, against aiohttp without routes", harder, f"CPU {cpu_us(found, 'unrouted'):.0f} us bare"),
         at_least(
             f"{what}{_HOT} volumes, another process writes {1 / _WRITE_EVERY_S:.0f}/s",
             cpu_ratio(found, "bare", "written"),
@@ -165,10 +168,10 @@ async def _pages(reading: Reading) -> list[Result]:
     sizes = reading.sizes
     first = [requests.get(_PAGE)] * sizes.pages
     body = (await drive(reading.many.url, first[:1], connections=1)).last
-    with bare(reading.folder, body) as base:
+    with bare(reading.folder, body) as (routed, _):
         found = await interleaved(
             sizes.rounds,
-            {"bare": _cost(base, itertools.repeat(first)), "warm": _cost(reading.many, itertools.repeat(first))},
+            {"bare": _cost(routed, itertools.repeat(first)), "warm": _cost(reading.many, itertools.repeat(first))},
         )
     ratio = cpu_ratio(found, "bare", "warm")
     what = f"page of 100, {len(body) // 1024} KB: warm"

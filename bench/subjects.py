@@ -67,8 +67,8 @@ def running(gateway: LiveGateway) -> Iterator[Server]:
 
 
 @contextmanager
-def bare(folder: Path, body: bytes) -> Iterator[Server]:
-    """Give the baseline server that answers everything with this body."""
+def bare(folder: Path, body: bytes) -> Iterator[tuple[Server, Server]]:
+    """Give the baselines that answer with this body: an application with routes, and a server without."""
     file = folder / "body"
     file.write_bytes(body)
     process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(file)], stdout=subprocess.PIPE, text=True)
@@ -78,7 +78,8 @@ def bare(folder: Path, body: bytes) -> Iterator[Server]:
         if process.stdout is None:
             raise RuntimeError("no pipe to the baseline")
         stack.callback(process.stdout.close)
-        url = process.stdout.readline().strip()
-        if not url:
+        urls = process.stdout.readline().split()
+        if not urls:
             raise RuntimeError("the baseline did not start")
-        yield Server(url, process.pid)
+        routed, unrouted = (Server(url, process.pid) for url in urls)
+        yield routed, unrouted
