@@ -19,7 +19,7 @@ serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@exec env GATEWAY__LOG__FORMAT=console $(BIN)/gateway serve --config $(LOCAL)/config.toml
 
 test: $(VENV)/.test test-packages lint
-	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 2 $(if $(ROOT),,-m "not root") \
+	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(ROOT),,-m "not root") \
 		--cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.test
