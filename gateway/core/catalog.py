@@ -8,7 +8,7 @@ one catalog: an intent's `keys` are locked by the very row that journals it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -140,3 +140,14 @@ class Sequences:
     """Names used with `Catalog.next_number`."""
 
     EXPORT_POLICY = "export_policy"
+
+
+async def walk(catalog: Catalog, kind: type[R], query: Query) -> AsyncIterator[R]:
+    """Yield every match of a query, page after page; `query.limit` is the size of the pages."""
+    while True:
+        page = await catalog.page(kind, query)
+        for record in page.records:
+            yield record
+        if page.cursor is None:
+            return
+        query = msgspec.structs.replace(query, after=page.cursor)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from gateway.core import errors
 from gateway.core.backend import Export, ExportAccess, Exporter
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalog, walk
 from gateway.core.locks import KeyLocks
 from gateway.core.model import (
     AccessHandle,
@@ -160,15 +160,8 @@ class Publisher:
         wanted = await self.desired(volume)
         return (local,) if wanted is None else (local, self._exporter.handle(wanted))
 
-    async def _volumes(self, where: Filter) -> AsyncIterator[Volume]:
-        query = Query(where=where, order=(Order("id"),), limit=500)
-        while True:
-            page = await self._catalog.page(Volume, query)
-            for volume in page.records:
-                yield volume
-            if page.cursor is None:
-                return
-            query = Query(where=where, order=query.order, limit=query.limit, after=page.cursor)
+    def _volumes(self, where: Filter) -> AsyncIterator[Volume]:
+        return walk(self._catalog, Volume, Query(where=where, order=(Order("id"),), limit=500))
 
 
 def _wish(volume: Volume | None) -> tuple[object, ...] | None:

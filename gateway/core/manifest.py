@@ -12,7 +12,7 @@ import asyncio
 from typing import TypeVar
 
 from gateway.core import errors
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalog, walk
 from gateway.core.model import ExportPolicy, Pool, SnapshotPolicy, Tenant, Volume
 from gateway.core.notes import Manifest, manifest_document, read_manifest
 from gateway.core.observer import Observer
@@ -25,14 +25,7 @@ _K = TypeVar("_K", Tenant, ExportPolicy, SnapshotPolicy, Pool)
 
 async def everything(catalog: Catalog, kind: type[_K]) -> tuple[_K, ...]:
     """Give all records of a kind of which there are few."""
-    found: list[_K] = []
-    query = Query(order=(Order("id"),), limit=1000)
-    while True:
-        page = await catalog.page(kind, query)
-        found.extend(page.records)
-        if page.cursor is None:
-            return tuple(found)
-        query = Query(order=query.order, limit=query.limit, after=page.cursor)
+    return tuple([record async for record in walk(catalog, kind, Query(order=(Order("id"),), limit=1000))])
 
 
 class ManifestKeeper:

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.backend import Observed, ObservedSnapshot, SnapshotBackend
-from gateway.core.catalog import Batch, drop, put
+from gateway.core.catalog import Batch, drop, put, walk
 from gateway.core.context import Core
 from gateway.core.model import (
     ExportPolicy,
@@ -194,14 +194,9 @@ class Reconciler:
 
     async def _missing(self) -> None:
         query = Query(where=Compare("pool.id", Op.EQ, self._pool.id), order=(Order("id"),), limit=_AT_ONCE)
-        while True:
-            page = await self._core.catalog.page(Volume, query)
-            for volume in page.records:
-                if volume.state in {VolumeState.ONLINE, VolumeState.OFFLINE}:
-                    await self._check_present(volume)
-            if page.cursor is None:
-                return
-            query = msgspec.structs.replace(query, after=page.cursor)
+        async for volume in walk(self._core.catalog, Volume, query):
+            if volume.state in {VolumeState.ONLINE, VolumeState.OFFLINE}:
+                await self._check_present(volume)
 
     async def _check_present(self, volume: Volume) -> None:
         if volume.id not in self._scanned and await self._pool.backend.inspect(volume.id) is None:

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.capability import require, require_size
+from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import (
@@ -219,13 +220,7 @@ async def settled(core: Core, volume_id: UUID, *, broken_too: bool = False) -> V
 async def snapshots_of(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
     """Give a volume's snapshots, oldest first."""
     query = Query(where=Compare("volume.id", Op.EQ, volume_id), order=(Order("created"),))
-    found: list[Snapshot] = []
-    while True:
-        page = await core.catalog.page(Snapshot, query)
-        found += page.records
-        if page.cursor is None:
-            return tuple(found)
-        query = msgspec.structs.replace(query, after=page.cursor)
+    return tuple([snapshot async for snapshot in walk(core.catalog, Snapshot, query)])
 
 
 async def check(core: Core, volume: Volume) -> None:
