@@ -13,6 +13,7 @@ from gateway.core.model import RootDirectory, Volume, VolumeState
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.render.storage import permissions_to_mode
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.writes.names import (
     default_export_policy,
@@ -218,4 +219,4 @@ def _root(values: Values) -> dict[str, int]:
     """Read owner and permissions; the number's decimal digits are the octal ones (755 means rwxr-xr-x)."""
     mode = values.get("nas.unix_permissions")
     owner = {part: value for part in ("uid", "gid") if isinstance(value := values.get(f"nas.{part}"), int)}
-    return owner if mode is None else {"mode": int(str(mode), 8), **owner}
+    return {"mode": permissions_to_mode(mode), **owner} if isinstance(mode, int) else owner
