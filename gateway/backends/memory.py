@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 from uuid import UUID, uuid5
@@ -26,6 +26,7 @@ import msgspec
 from gateway.core.backend import (
     Capacity,
     FaultHook,
+    GroupMember,
     Note,
     Observed,
     ObservedSnapshot,
@@ -34,23 +35,32 @@ from gateway.core.backend import (
     no_fault,
 )
 from gateway.core.capability import Facts
-from gateway.core.errors import InvalidArgument, InvalidState, NotFound, OutOfSpace
+from gateway.core.errors import InUse, InvalidArgument, InvalidState, NotFound, OutOfSpace
 from gateway.core.model import InProcess, RootDirectory, VolumeKind
 
 _POOLS = UUID("6f0d2f0e-3d1a-5c62-9c55-0a1f7d1c4b1e")
 _CHUNK = 64 * 1024
 _SCAN_SLICE = 256
 
+_FACTS = Facts(
+    quota=True,
+    thin=True,
+    thick=True,
+    shrink=True,
+    split=True,
+    restore_keeps_newer=True,
+    crash_consistent=True,
+)
 _KINDS: Mapping[VolumeKind, Facts] = {
-    VolumeKind.FILESYSTEM: Facts(
-        quota=True,
-        thin=True,
-        thick=True,
-        shrink=True,
-        split=True,
-        restore_keeps_newer=True,
-        crash_consistent=True,
-    ),
+    VolumeKind.FILESYSTEM: _FACTS,
+    # Memory has no devices to lose data from, but a block volume that shrinks cuts off what somebody wrote.
+    VolumeKind.BLOCK: msgspec.structs.replace(_FACTS, shrink=False),
+}
+_LACKS: Mapping[VolumeKind, Mapping[str, str]] = {
+    VolumeKind.BLOCK: {
+        "permissions": "a block volume has no top directory",
+        "convert": "it is a block volume already",
+    }
 }
 
 
@@ -160,7 +170,9 @@ class MemoryBackend:
         """Do nothing: memory needs no probe and a new process has no leftovers."""
 
     def describe(self) -> Substrate:
-        return Substrate(id=self._id, driver="memory", kinds=_KINDS, handles=("in_process",), volatile=True)
+        return Substrate(
+            id=self._id, driver="memory", kinds=_KINDS, lacks=_LACKS, handles=("in_process",), volatile=True
+        )
 
     async def close(self) -> None:
         """Do nothing: the content lives as long as the object."""
@@ -217,6 +229,8 @@ class MemoryBackend:
 
     async def resize(self, volume: UUID, size: int) -> None:
         found = self._volume(volume)
+        if found.kind is VolumeKind.BLOCK and size < found.size:
+            raise InvalidArgument(field="size", value=size, reason="a block volume does not shrink")
         with self._step("resize"):
             if found.thick:
                 self._space.take(max(size, found.used) - found.reserved())
@@ -259,6 +273,37 @@ class MemoryBackend:
                 await asyncio.sleep(0)
             for snapshot in list(siblings.values()):
                 yield _observed_snapshot(snapshot)
+
+    async def snapshot_group(self, members: Sequence[GroupMember]) -> None:
+        # Nothing else runs between the first image and the last: no await lies between them.
+        missing = [m for m in members if m.snapshot not in self._snapshots.get(m.volume, {})]
+        taken = [
+            _Snapshot(
+                id=m.snapshot,
+                volume_id=m.volume,
+                lineage=m.snapshot,
+                image=self._volume(m.volume).image(),
+                note=m.note,
+            )
+            for m in missing
+        ]
+        with self._step("snapshot_group"):
+            for snapshot in taken:
+                self._keep(snapshot)
+
+    # --- ConvertBackend ---
+
+    async def convert(self, spec: VolumeSpec) -> Observed:
+        found = self._volumes.get(spec.id)
+        if found is not None and found.kind is spec.kind:
+            return _observed(found)
+        if found is not None and (found.files or self._snapshots.get(spec.id)):
+            raise InUse(kind="volume", ref=str(spec.id), by="content", action="convert")
+        with self._step("convert"):
+            if found is not None:
+                self._space.take(-found.reserved())
+                del self._volumes[spec.id]
+            return _observed(self._make(spec, _Image(files={}, used=0, root=RootDirectory())))
 
     # --- RestoreBackend ---
 

@@ -19,7 +19,7 @@ backend implements or does not (`derive` looks). The contract of all of them:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
@@ -82,6 +82,14 @@ class ObservedSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
 
 
+class GroupMember(msgspec.Struct, frozen=True, kw_only=True):
+    """One snapshot of a group: of which volume, its id, and its note."""
+
+    volume: UUID
+    snapshot: UUID
+    note: Note
+
+
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """Space of a pool in bytes."""
 
@@ -95,14 +103,14 @@ class Substrate(msgspec.Struct, frozen=True, kw_only=True):
 
     id: stable identity that travels with the substrate.
     kinds: facts per kind of volume that it holds.
-    lacks: operations that the class implements but this instance cannot do, with the reason.
+    lacks: per kind, operations that the class implements but this instance cannot do, with the reason.
     volatile: content is gone when the process ends.
     """
 
     id: UUID
     driver: str
     kinds: Mapping[VolumeKind, Facts]
-    lacks: Mapping[str, str] = {}
+    lacks: Mapping[VolumeKind, Mapping[str, str]] = {}
     handles: tuple[str, ...] = ()
     volatile: bool = False
 
@@ -217,6 +225,32 @@ class ReplicationBackend(Protocol):
         """Take a stream as snapshot `snapshot` of volume `spec.id` (made by the first, full stream). All or nothing."""
 
 
+@runtime_checkable
+class GroupSnapshotBackend(Protocol):
+    """Takes snapshots of several volumes at one instant."""
+
+    async def snapshot_group(self, members: Sequence[GroupMember]) -> None:
+        """Take one snapshot of each member's volume, all at the same instant, or none at all.
+
+        Members whose snapshot is there already are left as they are. NotFound
+        when a volume is not there.
+        """
+
+
+@runtime_checkable
+class ConvertBackend(Protocol):
+    """Turns an empty volume into one of the other kind."""
+
+    async def convert(self, spec: VolumeSpec) -> Observed:
+        """Replace the empty filesystem volume `spec.id` by a block volume as described.
+
+        InUse (by "content") when it holds anything: nothing is ever lost. One
+        that is of the wanted kind already is returned as it is. When the
+        process dies in it, the old volume is there, the new one, or none;
+        calling again leads to the new one in each case.
+        """
+
+
 PROTOCOLS: Mapping[str, type] = {
     "resize": ResizeBackend,
     "permissions": PermissionsBackend,
@@ -224,6 +258,8 @@ PROTOCOLS: Mapping[str, type] = {
     "restore": RestoreBackend,
     "clone": CloneBackend,
     "replicate": ReplicationBackend,
+    "snapshot_group": GroupSnapshotBackend,
+    "convert": ConvertBackend,
 }
 
 
@@ -232,7 +268,9 @@ def derive(pool: str, backend: VolumeBackend) -> dict[VolumeKind, Capability]:
     substrate = backend.describe()
     implemented = [name for name, protocol in PROTOCOLS.items() if isinstance(backend, protocol)]
     return {
-        kind: capabilities.assemble(pool=pool, kind=kind, facts=facts, implemented=implemented, lacks=substrate.lacks)
+        kind: capabilities.assemble(
+            pool=pool, kind=kind, facts=facts, implemented=implemented, lacks=substrate.lacks.get(kind, {})
+        )
         for kind, facts in substrate.kinds.items()
     }
 

@@ -64,6 +64,8 @@ OPERATIONS: Mapping[str, str] = {
     "restore": "RestoreBackend",
     "clone": "CloneBackend",
     "replicate": "ReplicationBackend",
+    "snapshot_group": "GroupSnapshotBackend",
+    "convert": "ConvertBackend",
 }
 """Operation -> the protocol (in `gateway.core.backend`) that carries it."""
 
@@ -86,7 +88,7 @@ _FACT_NEEDS: Mapping[str, str] = {
     "crash_consistent": "snapshot",
     "snapshot_max": "snapshot",
 }
-_OPERATION_NEEDS: Mapping[str, str] = {"restore": "snapshot", "replicate": "snapshot"}
+_OPERATION_NEEDS: Mapping[str, str] = {"restore": "snapshot", "replicate": "snapshot", "snapshot_group": "snapshot"}
 _RESTRICTIONS = frozenset({"clone_needs_snapshot"})
 """Flags that take something away when set: masking one would add an ability."""
 

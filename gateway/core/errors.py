@@ -98,7 +98,7 @@ class InvalidState(GatewayError):
 
 
 class InUse(GatewayError):
-    """`by` is one of: clones, clone, export, expiry, replication, volumes, builtin."""
+    """`by` is one of: clones, clone, content, export, expiry, replication, sessions, snapshots, volumes, builtin."""
 
     names = ("kind", "ref", "by", "action")
 

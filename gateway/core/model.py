@@ -285,7 +285,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalPath(msgspec.Struct, frozen=True, kw_only=True, tag="local_path"):
-    """A directory (filesystem) or file or device (block) on the gateway's host."""
+    """A directory (filesystem), or a raw file or device (block), on the gateway's host."""
 
     path: str
     read_only: bool = False

@@ -12,7 +12,7 @@ the case failed, and add one line to `INSTANCES`:
             backend = BtrfsBackend("pool", options)
             await backend.open()
             return backend
-        harness = Harness(opened=..., content=LocalContent, reopen=reopen)
+        harness = Harness(opened=..., content=LocalContent, reopen=reopen)   # block: BlockContent, kind=...
         try:
             yield harness
         finally:
@@ -36,6 +36,7 @@ from btrfs_pool import btrfs
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.capability import FLAGS, OPERATIONS
+from gateway.core.model import VolumeKind
 from gateway.testing.backends import BackendConformance, Harness, MemoryContent, needed
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Harness]]
@@ -51,7 +52,18 @@ async def memory(_folder: Path) -> AsyncIterator[Harness]:
         await backend.close()
 
 
-INSTANCES = [pytest.param(memory, id="memory"), pytest.param(btrfs, id="btrfs", marks=pytest.mark.root)]
+@asynccontextmanager
+async def memory_block(folder: Path) -> AsyncIterator[Harness]:
+    async with memory(folder) as harness:
+        harness.kind = VolumeKind.BLOCK
+        yield harness
+
+
+INSTANCES = [
+    pytest.param(memory, id="memory"),
+    pytest.param(memory_block, id="memory-block"),
+    pytest.param(btrfs, id="btrfs", marks=pytest.mark.root),
+]
 
 
 @pytest.mark.parametrize("opener", INSTANCES)

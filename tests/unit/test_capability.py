@@ -53,7 +53,7 @@ class PartlyAble(MemoryBackend):
         self._facts = facts
 
     def describe(self) -> Substrate:
-        return msgspec.structs.replace(super().describe(), lacks=self._lacks, kinds={KIND: self._facts})
+        return msgspec.structs.replace(super().describe(), lacks={KIND: self._lacks}, kinds={KIND: self._facts})
 
 
 def test_operations_and_protocols_are_one_table() -> None:

@@ -143,7 +143,7 @@ class BtrfsBackend:
             id=session.record.id,
             driver="btrfs",
             kinds={VolumeKind.FILESYSTEM: facts},
-            lacks=lacks,
+            lacks={VolumeKind.FILESYSTEM: lacks},
             handles=("local_path",),
         )
 

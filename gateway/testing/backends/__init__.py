@@ -19,7 +19,7 @@ pool was closed and opened again. For readable failures call
 from __future__ import annotations
 
 from gateway.testing.backends.clones import CloneCases
-from gateway.testing.backends.content import Content, LocalContent, MemoryContent
+from gateway.testing.backends.content import BlockContent, Content, LocalContent, MemoryContent
 from gateway.testing.backends.harness import Harness, needed, needs, note
 from gateway.testing.backends.honesty import HonestyCases
 from gateway.testing.backends.replication import ReplicationCases
@@ -28,6 +28,7 @@ from gateway.testing.backends.volumes import VolumeCases
 
 __all__ = [
     "BackendConformance",
+    "BlockContent",
     "Content",
     "Harness",
     "LocalContent",

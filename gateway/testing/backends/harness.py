@@ -13,6 +13,8 @@ import pytest
 
 from gateway.core.backend import (
     CloneBackend,
+    ConvertBackend,
+    GroupSnapshotBackend,
     Note,
     Observed,
     ObservedSnapshot,
@@ -40,6 +42,8 @@ class WholeBackend(
     RestoreBackend,
     CloneBackend,
     ReplicationBackend,
+    GroupSnapshotBackend,
+    ConvertBackend,
     Protocol,
 ):
     """Every protocol at once, for the type checker; `needs` sees to it that a case calls only what is there."""

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from gateway.core.backend import GroupMember
 from gateway.core.errors import GatewayError, InvalidState, NotFound
 from gateway.testing.backends.harness import Harness, needs, note
 from gateway.testing.backends.volumes import DOCUMENTS, NAMES, PARALLEL
@@ -130,6 +131,31 @@ class SnapshotCases:
             assert set(await harness.snapshots()) == set(ids[1::2])
             for snapshot in ids[1::2]:
                 assert await harness.held(volume, snapshot) == {"a": b"alpha"}
+
+    @needs("snapshot", "snapshot_group")
+    async def test_a_group_of_snapshots_is_taken_whole(self, harness: Harness) -> None:
+        volumes = [await harness.volume(a=str(n).encode()) for n in range(3)]
+        members = [GroupMember(volume=volume, snapshot=uuid4(), note=note(f"of {volume}")) for volume in volumes]
+        await harness.backend.snapshot(members[0].volume, members[0].snapshot, members[0].note)
+        for _ in range(2):
+            await harness.backend.snapshot_group(members)
+        for volume in volumes:
+            await harness.write(volume, a=b"since")
+        async for _ in harness.lives():
+            found = await harness.snapshots()
+            assert {key: seen.note for key, seen in found.items()} == {m.snapshot: m.note for m in members}
+            for n, member in enumerate(members):
+                assert await harness.held(member.volume, member.snapshot) == {"a": str(n).encode()}
+
+    @needs("snapshot", "snapshot_group")
+    async def test_a_group_with_a_missing_volume_leaves_nothing(self, harness: Harness) -> None:
+        volumes = [await harness.volume(), uuid4(), await harness.volume()]
+        with pytest.raises(NotFound):
+            await harness.backend.snapshot_group(
+                [GroupMember(volume=volume, snapshot=uuid4(), note=note()) for volume in volumes]
+            )
+        async for _ in harness.lives():
+            assert await harness.snapshots() == {}
 
     @needs("restore")
     async def test_restore_brings_the_bytes_back(self, harness: Harness) -> None:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from gateway.core.backend import Observed, VolumeSpec
-from gateway.core.errors import NotFound
-from gateway.core.model import RootDirectory
+from gateway.core.errors import InUse, NotFound
+from gateway.core.model import RootDirectory, VolumeKind
 from gateway.testing.backends.harness import Harness, needs, note
 
 NAMES = ("plain", "Grüße-漢字-🎉", "two words\tand 'quotes' \"\\", "../up", "n" * 203)
@@ -210,3 +210,34 @@ class VolumeCases:
     async def test_permissions_of_nothing_are_not_found(self, harness: Harness) -> None:
         with pytest.raises(NotFound):
             await harness.backend.set_root(uuid4(), RootDirectory())
+
+    @needs("convert")
+    async def test_an_empty_volume_becomes_a_block_volume(self, harness: Harness) -> None:
+        kept, spec = await harness.volume(a=b"kept"), harness.spec()
+        await harness.backend.create(spec)
+        block = msgspec.structs.replace(spec, kind=VolumeKind.BLOCK, size=2 * harness.size, note=note("block"))
+        for _ in range(2):
+            assert_is(await harness.backend.convert(block), block)
+        async for backend in harness.lives():
+            assert_is(await backend.inspect(spec.id), block)
+            assert set(await harness.volumes()) == {kept, spec.id}
+            assert await harness.held(kept) == {"a": b"kept"}
+
+    @needs("convert")
+    async def test_what_holds_anything_is_not_converted(self, harness: Harness) -> None:
+        spec = harness.spec()
+        await harness.backend.create(spec)
+        await harness.write(spec.id, a=b"alpha")
+        with pytest.raises(InUse):
+            await harness.backend.convert(msgspec.structs.replace(spec, kind=VolumeKind.BLOCK))
+        async for backend in harness.lives():
+            assert_is(await backend.inspect(spec.id), spec)
+            assert await harness.held(spec.id) == {"a": b"alpha"}
+
+    @needs("convert")
+    async def test_a_conversion_cut_short_is_completed(self, harness: Harness) -> None:
+        """As when the process died after the old volume went."""
+        spec = harness.spec(kind=VolumeKind.BLOCK)
+        assert_is(await harness.backend.convert(spec), spec)
+        async for backend in harness.lives():
+            assert_is(await backend.inspect(spec.id), spec)
