@@ -115,7 +115,7 @@ class Circuit:
                 now = self._clock()
                 if now < self._again_at:
                     raise Unavailable(
-                        what=self._what, reason="it did not answer several times; it is left alone a while"
+                        what=self._what, reason="it did not answer several times and is left alone for a while"
                     )
                 # The one call that tries; others keep waiting for its outcome.
                 self._again_at = now + self._rest_s + timeout_s
