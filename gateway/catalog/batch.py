@@ -94,6 +94,8 @@ def _fill(connection: sqlite3.Connection, child: Child, identity: bytes, values:
         try:
             connection.execute(sql, (identity, value))
         except sqlite3.IntegrityError as error:
+            if child.taken is not None:
+                raise AlreadyExists(kind=child.taken.partition(".")[0], name=str(value), field=child.taken) from error
             if child is not INTENT_KEYS or not isinstance(value, bytes):
                 raise
             raise _held(connection, value) from error

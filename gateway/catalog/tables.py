@@ -17,7 +17,19 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.errors import InvalidArgument
-from gateway.core.model import ExportPolicy, Intent, Job, Pool, Record, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.core.model import (
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    Intent,
+    Job,
+    Pool,
+    Record,
+    Snapshot,
+    SnapshotPolicy,
+    Tenant,
+    Volume,
+)
 
 R = TypeVar("R", bound=Record)
 SqlValue = str | int | float | bytes | None
@@ -63,13 +75,17 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Child(msgspec.Struct, frozen=True):
-    """A table of the values that one record holds many of; `key` is the record's id in it."""
+    """A table of the values that one record holds many of; `key` is the record's id in it.
+
+    `taken` names the field of which no two records may hold one value.
+    """
 
     table: str
     key: str
     column: str
     type: Type
     extract: Callable[[Any], Iterable[object]]
+    taken: str | None = None
 
 
 class Table(msgspec.Struct, Generic[R], frozen=True):
@@ -243,6 +259,19 @@ _LABELS = Child(
     lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
 )
 
+_NODES = Child("volume_node", "volume_id", "node", Type.TEXT, lambda volume: [a.node for a in volume.attachments])
+_LUNS = Child(
+    "volume_lun",
+    "volume_id",
+    "lun",
+    Type.TEXT,
+    lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
+    taken="attachment.lun",
+)
+_INITIATORS = Child(
+    "host_group_initiator", "host_group_id", "initiator", Type.TEXT, lambda group: [i.name for i in group.initiators]
+)
+
 TABLES: Mapping[type[Any], Table[Any]] = {
     Tenant: _table(
         Tenant,
@@ -295,6 +324,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             Column("is_clone", Type.BOOL, lambda volume: volume.origin is not None),
             Column("origin_volume_id", Type.ID, _origin("volume_id")),
             Column("origin_snapshot_id", Type.ID, _origin("snapshot_id")),
+            Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
             _column("snapshot_count", Type.INTEGER),
             _column("clone_count", Type.INTEGER),
             _column("generation", Type.INTEGER),
@@ -313,7 +343,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _Reference("origin.volume", "origin_volume_id", "volume"),
             _Reference("origin.snapshot", "origin_snapshot_id", "snapshot"),
         ],
-        children=[("label", _LABELS)],
+        children=[("label", _LABELS), ("attachment.node", _NODES), ("attachment.lun", _LUNS)],
         renamed={
             "junction_key": None,
             "root_mode": "root.mode",
@@ -372,6 +402,30 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("builtin", Type.BOOL),
         ],
         taken={"index 'snapshot_policy_tenant_name'": "name"},
+        references=[_TENANT],
+    ),
+    HostGroup: _table(
+        HostGroup,
+        "host_group",
+        order="name",
+        columns=[_column("name"), _column("tenant_id", Type.ID), _column("created", Type.TIME), _column("comment")],
+        taken={"host_group.tenant_id, host_group.name": "name"},
+        references=[_TENANT],
+        children=[("initiator", _INITIATORS)],
+    ),
+    InitiatorLogin: _table(
+        InitiatorLogin,
+        "initiator_login",
+        order="initiator",
+        columns=[
+            _column("tenant_id", Type.ID),
+            _column("initiator"),
+            _column("kind"),
+            _column("created", Type.TIME),
+            _column("user"),
+            _column("target_user"),
+        ],
+        taken={"initiator_login.tenant_id, initiator_login.initiator": "initiator"},
         references=[_TENANT],
     ),
     Job: _table(

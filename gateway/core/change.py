@@ -41,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_before: Snapshot | None = None
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
+    force: bool = False
 
     @property
     def target(self) -> Volume | Snapshot:
@@ -195,6 +196,7 @@ class Changes:
             snapshot_before=planned.snapshot_before,
             snapshot_after=planned.snapshot_after,
             also=planned.also,
+            force=planned.force,
         )
         return intent, job
 

@@ -53,6 +53,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             labels=new.labels,
             junction_path=new.junction_path,
             origin=Origin(volume_id=source.id, snapshot_id=base.id),
+            attachments=(),
             snapshot_count=0,
             clone_count=0,
             generation=0,

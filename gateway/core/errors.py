@@ -98,7 +98,11 @@ class InvalidState(GatewayError):
 
 
 class InUse(GatewayError):
-    """`by` is one of: clones, clone, content, export, expiry, replication, sessions, snapshots, volumes, builtin."""
+    """Something of the kind `by` depends on it.
+
+    `by` is one of: attachments, builtin, clone, clones, content, expiry,
+    export, replication, sessions, snapshots, volumes.
+    """
 
     names = ("kind", "ref", "by", "action")
 

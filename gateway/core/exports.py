@@ -1,19 +1,20 @@
 """Publications are desired state: the catalog says what should be reachable, this makes it so.
 
-A volume is published when it is online and has a junction path and an export
-policy, its tenant runs, and an exporter is configured. Export servers forget
-and get restarted, so the same step serves a change, the start and a timer.
+A filesystem volume is published when it is online and has a junction path and
+an export policy, its tenant runs, and an exporter is configured; a block
+volume when it is online and has attachments. Export servers forget and get
+restarted, so the same step serves a change, the start and a timer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from uuid import UUID
 
 from gateway.core import errors
-from gateway.core.backend import Export, ExportAccess, Exporter
 from gateway.core.catalog import Catalog, walk
+from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter
 from gateway.core.locks import KeyLocks
 from gateway.core.model import (
     AccessHandle,
@@ -23,14 +24,18 @@ from gateway.core.model import (
     LocalPath,
     Tenant,
     TenantState,
+    Transport,
     Volume,
+    VolumeKind,
     VolumeState,
 )
 from gateway.core.pools import Pools
-from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Order, Query
+from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
+from gateway.core.targets import block_access, serial_of
 
 _NFS = frozenset({"any", "nfs", "nfs4"})
 _MAY = frozenset({"any", "sys"})
+_WISHED = Or((Not(IsNull("junction_path")), Compare("attachment_count", Op.GT, 0)))
 
 
 def access_of(rule: ExportRule) -> ExportAccess | None:
@@ -48,29 +53,40 @@ def access_of(rule: ExportRule) -> ExportAccess | None:
 class Publisher:
     """Makes publications follow the catalog. Without an exporter it publishes nothing and says so in `handles`."""
 
-    def __init__(self, catalog: Catalog, pools: Pools, exporter: Exporter | None, *, patience_s: float = 30) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        pools: Pools,
+        exporter: Exporter | None,
+        block: Mapping[Transport, BlockExporter] = {},
+        *,
+        patience_s: float = 30,
+    ) -> None:
         self._catalog = catalog
         self._pools = pools
         self._exporter = exporter
+        self._block = block
         self._patience_s = patience_s
         self._locks = KeyLocks()
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is no exporter at all."""
+        return self._exporter is None and not self._block
+
     def concerns(self, intent: Intent) -> bool:
         """Tell whether what is published may differ after the intent."""
-        if self._exporter is None:
+        if self.idle:
             return False
         return _wish(intent.before) != _wish(intent.after) and _wish(intent.after) is not None
 
     async def desired(self, volume: Volume) -> Export | None:
-        """Give the publication that a volume should have, or None."""
+        """Give the NFS publication that a volume should have, or None."""
         if volume.state is not VolumeState.ONLINE or not volume.junction_path or volume.export_policy_id is None:
             return None
         policy = await self._catalog.get(ExportPolicy, volume.export_policy_id)
-        tenant = await self._catalog.get(Tenant, volume.tenant_id)
-        if policy is None or tenant is None or tenant.state is not TenantState.RUNNING:
-            return None
-        source = await self._pools.get(volume.pool_id).backend.access(volume.id)
-        if not isinstance(source, LocalPath):
+        source = await self._source(volume)
+        if policy is None or source is None:
             return None
         rules = [access_of(rule) for rule in policy.rules]
         return Export(
@@ -81,35 +97,68 @@ class Publisher:
             generation=volume.generation,
         )
 
+    async def desired_block(self, volume: Volume, transport: Transport) -> BlockExport | None:
+        """Give the publication of a volume's blocks that a transport should have, or None."""
+        attachments = [a for a in volume.attachments if a.transport is transport]
+        if volume.kind is not VolumeKind.BLOCK or volume.state is not VolumeState.ONLINE or not attachments:
+            return None
+        tenant = await self._catalog.get(Tenant, volume.tenant_id)
+        source = await self._source(volume)
+        if tenant is None or source is None:
+            return None
+        access = [await block_access(self._catalog, tenant, attachment) for attachment in attachments]
+        granted = tuple(one for one in access if one is not None)
+        if not granted:
+            return None
+        return BlockExport(
+            id=volume.id,
+            serial=serial_of(volume.id),
+            size=volume.size,
+            source=source,
+            access=granted,
+            generation=volume.generation,
+        )
+
     async def converge(self, volume_id: UUID) -> None:
         """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be."""
-        if self._exporter is None:
+        if self.idle:
             return
         async with self._locks.holding(volume_id):
             volume = await self._catalog.get(Volume, volume_id)
-            wanted = await self.desired(volume) if volume is not None else None
-            try:
-                async with asyncio.timeout(self._patience_s):
-                    if wanted is None:
-                        await self._exporter.withdraw(volume_id)
-                    else:
-                        await self._exporter.publish(wanted)
-            except TimeoutError:
-                raise errors.Timeout(what="export", after=int(self._patience_s)) from None
+            if self._exporter is not None:
+                wanted = await self.desired(volume) if volume is not None else None
+                if wanted is None:
+                    await self._patiently(self._exporter.withdraw(volume_id))
+                else:
+                    await self._patiently(self._exporter.publish(wanted))
+            for transport, exporter in self._block.items():
+                blocks = await self.desired_block(volume, transport) if volume is not None else None
+                await self._converge_block(exporter, volume_id, blocks, force=False)
 
-    async def withdraw(self, volume: Volume) -> None:
+    async def withdraw(self, volume: Volume, *, force: bool = False) -> None:
         """End a volume's publication, whatever the catalog wants.
 
         An exporter that does not answer hinders only where there was a wish.
+        InUse while a node uses the blocks, unless by force.
         """
-        if self._exporter is None:
-            return
         async with self._locks.holding(volume.id):
-            try:
-                await self._exporter.withdraw(volume.id)
-            except errors.Unavailable:
-                if volume.junction_path is not None:
-                    raise
+            if self._exporter is not None:
+                await _tolerantly(self._exporter.withdraw(volume.id), wished=volume.junction_path is not None)
+            for transport, exporter in self._block.items():
+                wished = any(a.transport is transport for a in volume.attachments)
+                await _tolerantly(exporter.withdraw(volume.id, force=force), wished=wished)
+
+    async def narrow(self, before: Volume, after: Volume, *, force: bool) -> None:
+        """End what attachments gave that `after` has no more.
+
+        InUse while one of their nodes is connected, unless by force.
+        """
+        kept = {attachment.id for attachment in after.attachments}
+        ended = {attachment.transport for attachment in before.attachments if attachment.id not in kept}
+        async with self._locks.holding(before.id):
+            for transport in ended & self._block.keys():
+                wanted = await self.desired_block(after, transport)
+                await self._converge_block(self._block[transport], before.id, wanted, force=force)
 
     async def converge_policy(self, policy_id: UUID, changing: KeyLocks) -> None:
         """Make the publications of every volume that uses an export policy as the catalog wants them.
@@ -123,11 +172,15 @@ class Publisher:
         """The same for a tenant."""
         await self._converge_all(Compare("tenant.id", Op.EQ, tenant_id), changing)
 
+    async def converge_node(self, node: str, changing: KeyLocks) -> None:
+        """The same for a node or host group."""
+        await self._converge_all(Compare("attachment.node", Op.EQ, node), changing)
+
     async def _converge_all(self, where: Filter, changing: KeyLocks) -> None:
-        if self._exporter is None:
+        if self.idle:
             return
         failures: list[errors.GatewayError] = []
-        async for volume in self._volumes(And((where, Not(IsNull("junction_path"))))):
+        async for volume in self._volumes(And((where, _WISHED))):
             try:
                 async with changing.holding(volume.id):
                     await self.converge(volume.id)
@@ -138,33 +191,75 @@ class Publisher:
 
     async def stale(self) -> frozenset[UUID]:
         """Give ids that are published although the catalog has no wish for them."""
-        if self._exporter is None:
-            return frozenset()
+        published: set[UUID] = set()
+        if self._exporter is not None:
+            published |= (await self._exporter.published()).keys()
+        for exporter in self._block.values():
+            published |= await exporter.published()
         stale = set()
-        for volume_id in await self._exporter.published():
+        for volume_id in published:
             volume = await self._catalog.get(Volume, volume_id)
             if volume is None or _wish(volume) is None:
                 stale.add(volume_id)
         return frozenset(stale)
 
     async def wished(self) -> AsyncIterator[UUID]:
-        """Yield every volume that has a junction path."""
-        async for volume in self._volumes(Not(IsNull("junction_path"))):
+        """Yield every volume that has a junction path or attachments."""
+        async for volume in self._volumes(_WISHED):
             yield volume.id
 
     async def handles(self, volume: Volume) -> tuple[AccessHandle, ...]:
         """Give every way to the bytes of a volume: on this host, and as published."""
-        local = await self._pools.get(volume.pool_id).backend.access(volume.id)
-        if self._exporter is None:
-            return (local,)
-        wanted = await self.desired(volume)
-        return (local,) if wanted is None else (local, self._exporter.handle(wanted))
+        found: list[AccessHandle] = [await self._pools.get(volume.pool_id).backend.access(volume.id)]
+        wanted = await self.desired(volume) if self._exporter is not None else None
+        if self._exporter is not None and wanted is not None:
+            found.append(self._exporter.handle(wanted))
+        for transport, exporter in self._block.items():
+            blocks = await self.desired_block(volume, transport)
+            found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
+        return tuple(found)
+
+    async def _source(self, volume: Volume) -> LocalPath | None:
+        """Give where a volume's bytes are on this host; None when they are elsewhere or its tenant is stopped."""
+        tenant = await self._catalog.get(Tenant, volume.tenant_id)
+        if tenant is None or tenant.state is not TenantState.RUNNING:
+            return None
+        source = await self._pools.get(volume.pool_id).backend.access(volume.id)
+        return source if isinstance(source, LocalPath) else None
+
+    async def _converge_block(
+        self, exporter: BlockExporter, volume_id: UUID, wanted: BlockExport | None, *, force: bool
+    ) -> None:
+        if wanted is None:
+            await self._patiently(exporter.withdraw(volume_id, force=force))
+        else:
+            await self._patiently(exporter.publish(wanted, force=force))
+
+    async def _patiently(self, work: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await work
+        except TimeoutError:
+            raise errors.Timeout(what="export", after=int(self._patience_s)) from None
 
     def _volumes(self, where: Filter) -> AsyncIterator[Volume]:
         return walk(self._catalog, Volume, Query(where=where, order=(Order("id"),), limit=500))
 
 
+async def _tolerantly(work: Awaitable[None], *, wished: bool) -> None:
+    try:
+        await work
+    except errors.Unavailable:
+        if wished:
+            raise
+
+
 def _wish(volume: Volume | None) -> tuple[object, ...] | None:
-    if volume is None or volume.state is not VolumeState.ONLINE or volume.junction_path is None:
+    """Give what a publication depends on; None when there is to be none."""
+    if volume is None or volume.state is not VolumeState.ONLINE:
         return None
-    return (volume.junction_path, volume.export_policy_id, volume.generation)
+    if volume.junction_path is not None:
+        return (volume.junction_path, volume.export_policy_id, volume.generation)
+    if volume.attachments:
+        return (volume.attachments, volume.size, volume.generation)
+    return None

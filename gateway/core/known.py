@@ -8,9 +8,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from gateway.core.catalog import Catalog
-from gateway.core.model import ExportPolicy, Pool, SnapshotPolicy, Tenant
+from gateway.core.model import ExportPolicy, HostGroup, Pool, SnapshotPolicy, Tenant
 
-K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy)
+K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy, HostGroup)
 _LIMIT = 4096
 
 
@@ -21,7 +21,7 @@ class Known:
         self._catalog = catalog
         self._version = -1
         self._turn, self._sure = 0, -1
-        self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy] = {}
+        self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy | HostGroup] = {}
 
     async def renew(self) -> int:
         """Give the catalog's version, and forget what is older. A request calls this once, before it reads.

@@ -66,6 +66,62 @@ class JobState(enum.StrEnum):
     FAILURE = "failure"
 
 
+class Transport(enum.StrEnum):
+    """By which way a node reaches the blocks of a volume."""
+
+    ISCSI = "iscsi"
+    NBD = "nbd"
+    LOCAL = "local"
+
+
+class AttachMode(enum.StrEnum):
+    """What a node may do with the blocks."""
+
+    READ_WRITE = "rw"
+    READ_ONLY = "ro"
+
+
+class LoginKind(enum.StrEnum):
+    """How an initiator proves who it is; `deny` keeps it out whatever it proves."""
+
+    NONE = "none"
+    CHAP = "chap"
+    DENY = "deny"
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's right to a block volume.
+
+    `node` is the id by which its door knows the node, or the id of a host
+    group as text. `initiators` are a node's iSCSI names; those of a host group
+    stay with the group. `lun` is its logical unit number, unique per node.
+    """
+
+    id: UUID
+    node: str
+    created: datetime
+    transport: Transport
+    mode: AttachMode = AttachMode.READ_WRITE
+    host_group_id: UUID | None = None
+    initiators: tuple[str, ...] = ()
+    lun: int | None = None
+
+
+class Initiator(msgspec.Struct, frozen=True, kw_only=True):
+    """An iSCSI name that belongs to a host group."""
+
+    name: str
+    comment: str = ""
+
+
+class IscsiService(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's iSCSI target: its name, and whether it serves."""
+
+    target: str
+    alias: str = ""
+    enabled: bool = True
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a clone came from. Cleared by a split."""
 
@@ -82,13 +138,14 @@ class RootDirectory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
-    """A name space of volumes and policies (an SVM to ONTAP)."""
+    """A name space of volumes and policies (an SVM to ONTAP). `iscsi` None: nobody has asked for iSCSI yet."""
 
     id: UUID
     name: str
     created: datetime
     comment: str = ""
     state: TenantState = TenantState.RUNNING
+    iscsi: IscsiService | None = None
     revision: int = 0
 
 
@@ -115,7 +172,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     `used` is bytes as last observed. `snapshot_count` and `clone_count` are
     kept in the same commit as the objects they count. `generation` counts how
     often the content was replaced in place. `reason` says why the state is
-    `error`.
+    `error`. `multi_attach` lets several nodes write at once. `annotations`
+    are what a door keeps with the volume under keys that begin with the door's
+    name; they mean nothing to anybody else.
     """
 
     id: UUID
@@ -136,6 +195,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_policy_id: UUID | None = None
     root: RootDirectory = RootDirectory()
     origin: Origin | None = None
+    attachments: tuple[Attachment, ...] = ()
+    multi_attach: bool = False
+    annotations: dict[str, str] = {}
     snapshot_count: int = 0
     clone_count: int = 0
     generation: int = 0
@@ -212,6 +274,37 @@ class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class HostGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Hosts that are given volumes together, by their iSCSI names (an igroup to ONTAP)."""
+
+    id: UUID
+    name: str
+    tenant_id: UUID
+    created: datetime
+    comment: str = ""
+    initiators: tuple[Initiator, ...] = ()
+    annotations: dict[str, str] = {}
+    revision: int = 0
+
+
+class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """How an initiator of a tenant logs in. `initiator` "default" stands for those without a login of their own.
+
+    The passwords of `user` (the initiator's) and `target_user` (the target's,
+    when the initiator asks it to prove itself) are not here: see
+    `gateway.core.logins`.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    initiator: str
+    kind: LoginKind
+    created: datetime
+    user: str = ""
+    target_user: str = ""
+    revision: int = 0
+
+
 class PartState(enum.StrEnum):
     """`undone`: it had succeeded and was taken back."""
 
@@ -263,7 +356,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
     snapshot) or removes (`restore`). `keys` are locked against other changes
-    until the intent is gone.
+    until the intent is gone. `force`: nodes that are connected are cut off.
     """
 
     id: UUID
@@ -278,6 +371,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_before: Snapshot | None = None
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
+    force: bool = False
     revision: int = 0
 
 
@@ -308,9 +402,29 @@ class NfsExport(msgspec.Struct, frozen=True, kw_only=True, tag="nfs"):
     read_only: bool = False
 
 
-AccessHandle = LocalPath | InProcess | NfsExport
+class IscsiTarget(msgspec.Struct, frozen=True, kw_only=True, tag="iscsi"):
+    """A logical unit of an iSCSI target. `chap`: the initiator has to log in."""
 
-Record = Tenant | Pool | Volume | Snapshot | ExportPolicy | SnapshotPolicy | Job | Intent
+    address: str
+    port: int
+    target: str
+    lun: int
+    chap: bool = False
+    read_only: bool = False
+
+
+class NbdExport(msgspec.Struct, frozen=True, kw_only=True, tag="nbd"):
+    """An export of an NBD server."""
+
+    address: str
+    port: int
+    name: str
+    read_only: bool = False
+
+
+AccessHandle = LocalPath | InProcess | NfsExport | IscsiTarget | NbdExport
+
+Record = Tenant | Pool | Volume | Snapshot | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin | Job | Intent
 
 
 def utc_now() -> datetime:

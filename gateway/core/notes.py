@@ -13,7 +13,16 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.backend import Note
-from gateway.core.model import ExportPolicy, Snapshot, SnapshotPolicy, SnapshotState, Tenant, Volume
+from gateway.core.model import (
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    Snapshot,
+    SnapshotPolicy,
+    SnapshotState,
+    Tenant,
+    Volume,
+)
 
 NOTE_MAX = 64 * 1024
 """The longest document in bytes that a backend has to keep."""
@@ -33,6 +42,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tenants: tuple[Tenant, ...] = ()
     export_policies: tuple[ExportPolicy, ...] = ()
     snapshot_policies: tuple[SnapshotPolicy, ...] = ()
+    host_groups: tuple[HostGroup, ...] = ()
+    initiator_logins: tuple[InitiatorLogin, ...] = ()
 
 
 def bare(record: _T) -> _T:

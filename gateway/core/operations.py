@@ -26,6 +26,7 @@ import msgspec
 from gateway.core import errors
 from gateway.core.backend import (
     CloneBackend,
+    ConvertBackend,
     FaultHook,
     Note,
     PermissionsBackend,
@@ -39,12 +40,14 @@ from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.exports import Publisher
 from gateway.core.model import (
     ExportPolicy,
+    HostGroup,
     Intent,
     Snapshot,
     SnapshotPolicy,
     SnapshotState,
     Tenant,
     Volume,
+    VolumeKind,
     VolumeState,
 )
 from gateway.core.notes import note
@@ -101,11 +104,12 @@ class Context(msgspec.Struct, frozen=True):
 
     def references(self, volume: Volume) -> Batch:
         """Give the guards that hold while everything that the volume refers to exists."""
-        wanted: tuple[tuple[type[Tenant | ExportPolicy | SnapshotPolicy], str, UUID | None], ...] = (
+        wanted: tuple[tuple[type[Tenant | ExportPolicy | SnapshotPolicy | HostGroup], str, UUID | None], ...] = (
             (Tenant, "tenant", volume.tenant_id),
             (ExportPolicy, "export policy", volume.export_policy_id),
             (SnapshotPolicy, "snapshot policy", volume.snapshot_policy_id),
         )
+        wanted += tuple((HostGroup, "host group", a.host_group_id) for a in volume.attachments)
         return when(
             *(
                 Guard(kind, Compare("id", Op.EQ, key), exists=True, error=errors.NotFound(kind=word, ref=str(key)))
@@ -213,7 +217,7 @@ class DeleteVolume:
 
     async def apply(self, context: Context, intent: Intent) -> None:
         before = _needed(intent.before)
-        await context.publisher.withdraw(before)
+        await context.publisher.withdraw(before, force=intent.force)
         context.fault("volume.delete.withdrawn")
         for snapshot in intent.also:
             await context.part(intent, SnapshotBackend).delete_snapshot(before.id, snapshot.id)
@@ -279,8 +283,11 @@ class UpdateVolume:
     async def apply(self, context: Context, intent: Intent) -> None:
         before, after = _needed(intent.before), _needed(intent.after)
         if after.state is not VolumeState.ONLINE or after.junction_path != before.junction_path:
-            await context.publisher.withdraw(before)
+            await context.publisher.withdraw(before, force=intent.force)
             context.fault("volume.update.withdrawn")
+        elif after.attachments != before.attachments:
+            await context.publisher.narrow(before, after, force=intent.force)
+            context.fault("volume.update.narrowed")
         await self._shape(context, intent, before, after)
         await context.backend(intent).annotate(after.id, await context.note(after))
 
@@ -328,6 +335,41 @@ class UpdateVolume:
         if new.root != old.root:
             await context.part(intent, PermissionsBackend).set_root(new.id, new.root)
             context.fault("volume.update.permitted")
+
+
+class ConvertVolume:
+    """An empty volume of files becomes one of blocks, with the same id."""
+
+    async def shown(self, context: Context, intent: Intent) -> Batch:
+        return Batch()
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        spec = await _spec(context, _needed(intent.after), root=False)
+        await context.part(intent, ConvertBackend).convert(spec)
+
+    async def finish(self, context: Context, intent: Intent) -> Batch:
+        after = _needed(intent.after)
+        present = await context.present(after)
+        observed = await context.backend(intent).inspect(after.id)
+        return put(
+            msgspec.structs.replace(after, revision=present.revision, used=observed.used if observed else after.used)
+        )
+
+    async def revert(self, context: Context, intent: Intent) -> Batch:
+        before = _needed(intent.before)
+        backend = context.backend(intent)
+        observed = await backend.inspect(before.id)
+        if observed is None:
+            # It failed between the two, as when the pool has no room for the new one. The old one was empty.
+            await backend.create(await _spec(context, before, root=True))
+        elif observed.kind is not before.kind:
+            raise errors.Internal(incident="a conversion failed after it was done")
+        return Batch()
+
+    async def happened(self, context: Context, intent: Intent) -> bool:
+        """Also when neither is there any more: then only going on helps."""
+        observed = await context.backend(intent).inspect(_needed(intent.after).id)
+        return observed is None or observed.kind is VolumeKind.BLOCK
 
 
 class SplitVolume:
@@ -488,6 +530,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "volume.clone": CloneVolume(),
     "volume.delete": DeleteVolume(),
     "volume.update": UpdateVolume(),
+    "volume.convert": ConvertVolume(),
     "volume.split": SplitVolume(),
     "volume.restore": RestoreVolume(),
     "snapshot.create": CreateSnapshot(),

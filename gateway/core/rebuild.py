@@ -10,12 +10,12 @@ from gateway.core import errors
 from gateway.core.catalog import put
 from gateway.core.context import Core, word
 from gateway.core.manifest import CLUSTER_ID
-from gateway.core.model import ExportPolicy, Pool, SnapshotPolicy, Tenant
+from gateway.core.model import ExportPolicy, HostGroup, InitiatorLogin, LoginKind, Pool, SnapshotPolicy, Tenant
 from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
 
-Shared = Tenant | ExportPolicy | SnapshotPolicy
+Shared = Tenant | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin
 
 
 async def rebuild(core: Core, observer: Observer) -> list[Finding]:
@@ -34,7 +34,13 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
             continue
         await _identity(core, manifest)
         await _since(core, pool.id, manifest)
-        held: tuple[Shared, ...] = (*manifest.tenants, *manifest.export_policies, *manifest.snapshot_policies)
+        held: tuple[Shared, ...] = (
+            *manifest.tenants,
+            *manifest.export_policies,
+            *manifest.snapshot_policies,
+            *manifest.host_groups,
+            *manifest.initiator_logins,
+        )
         for record in held:
             known = newest.get(record.id)
             if known is None or known.revision < record.revision:
@@ -66,10 +72,17 @@ async def _store(core: Core, records: tuple[Shared, ...]) -> list[Finding]:
             await core.catalog.commit(put(msgspec.structs.replace(record, revision=0)))
         except errors.AlreadyExists as error:
             why = f"its {error.field} is taken by another one"
-            findings.append(Finding(did="flagged", kind=word(type(record)), ref=record.name, why=why))
+            findings.append(Finding(did="flagged", kind=word(type(record)), ref=_named(record), why=why))
+        if isinstance(record, InitiatorLogin) and record.kind is LoginKind.CHAP:
+            why = "its password is kept nowhere but in the lost catalog: set it again"
+            findings.append(Finding(did="flagged", kind=word(type(record)), ref=_named(record), why=why))
     if records:
         await core.catalog.put_setting("defaults_made", "1")
     numbers = [record.number for record in records if isinstance(record, ExportPolicy)]
     while numbers and await core.catalog.next_number("export_policy") < max(numbers):
         pass
     return findings
+
+
+def _named(record: Shared) -> str:
+    return record.initiator if isinstance(record, InitiatorLogin) else record.name

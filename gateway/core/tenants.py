@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
 
 from gateway.core import errors
-from gateway.core.catalog import Batch, Guard, Sequences, drop, put, when
+from gateway.core.catalog import Batch, Guard, Sequences, drop, put, walk, when
 from gateway.core.context import Core
 from gateway.core.manifest import everything
-from gateway.core.model import ExportPolicy, SnapshotPolicy, SnapshotSchedule, Tenant, TenantState, Volume, utc_now
-from gateway.core.query import And, Compare, Filter, Not, Op
+from gateway.core.model import (
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    IscsiService,
+    Record,
+    SnapshotPolicy,
+    SnapshotSchedule,
+    Tenant,
+    TenantState,
+    Volume,
+    utc_now,
+)
+from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
+from gateway.core.targets import check_initiator
 from gateway.core.volumes import check_name
 
 DEFAULT_POLICY = "default"
 _RETRIES = 10
+Owned = TypeVar("Owned", ExportPolicy, SnapshotPolicy, HostGroup, InitiatorLogin)
 
 
 class TenantChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +40,7 @@ class TenantChange(msgspec.Struct, frozen=True, kw_only=True):
     name: str | msgspec.UnsetType = msgspec.UNSET
     comment: str | msgspec.UnsetType = msgspec.UNSET
     state: TenantState | msgspec.UnsetType = msgspec.UNSET
+    iscsi: IscsiService | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
@@ -46,23 +62,26 @@ async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
 
 
 async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
-    """Change a tenant. Stopping it withdraws its publications, running publishes them again."""
+    """Change a tenant. Stopping it or its iSCSI service withdraws publications, running publishes them again."""
     given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
     async with core.changes.locks.holding(tenant_id):
         before = await core.get(Tenant, tenant_id)
         after = msgspec.structs.replace(before, **given)
         check_name("name", after.name)
+        if after.iscsi is not None:
+            iscsi = msgspec.structs.replace(after.iscsi, target=check_initiator("iscsi.target", after.iscsi.target))
+            after = msgspec.structs.replace(after, iscsi=iscsi)
         if after != before:
             await core.catalog.commit(put(after))
     if after != before:
         await core.manifest.write()
-    if after.state is not before.state:
+    if (after.state, after.iscsi) != (before.state, before.iscsi):
         await core.publisher.converge_tenant(tenant_id, core.changes.locks)
     return await core.get(Tenant, tenant_id)
 
 
 async def delete(core: Core, tenant_id: UUID) -> None:
-    """Remove a tenant and its policies. InUse while it has volumes."""
+    """Remove a tenant with its policies, host groups and logins. InUse while it has volumes."""
     async with core.changes.locks.holding(tenant_id):
         for attempt in range(_RETRIES + 1):
             try:
@@ -81,17 +100,25 @@ async def _removal(core: Core, tenant_id: UUID) -> Batch:
     own = Compare("tenant.id", Op.EQ, tenant_id)
     in_use = errors.InUse(kind="tenant", ref=tenant.name, by="volumes", action="delete")
     changed = errors.Conflict(kind="tenant", ref=tenant.name, holder="policy.create")
-    export = [p for p in await everything(core.catalog, ExportPolicy) if p.tenant_id == tenant_id]
-    snapshot = [p for p in await everything(core.catalog, SnapshotPolicy) if p.tenant_id == tenant_id]
-    guards = when(
-        Guard(Volume, own, exists=False, error=in_use),
-        Guard(ExportPolicy, _but(own, export), exists=False, error=changed),
-        Guard(SnapshotPolicy, _but(own, snapshot), exists=False, error=changed),
-    )
-    return guards + drop(*export, *snapshot, tenant)
+    batch = when(Guard(Volume, own, exists=False, error=in_use))
+    for part in (
+        await _all_of(core, ExportPolicy, own, changed),
+        await _all_of(core, SnapshotPolicy, own, changed),
+        await _all_of(core, HostGroup, own, changed),
+        await _all_of(core, InitiatorLogin, own, changed),
+    ):
+        batch += part
+    return batch + drop(tenant)
 
 
-def _but(where: Filter, known: Sequence[ExportPolicy | SnapshotPolicy]) -> Filter:
+async def _all_of(core: Core, kind: type[Owned], own: Filter, changed: errors.GatewayError) -> Batch:
+    """Give the removal of what a tenant has of one kind."""
+    query = Query(where=own, order=(Order("id"),))
+    owned = [record async for record in walk(core.catalog, kind, query)]
+    return when(Guard(kind, _but(own, owned), exists=False, error=changed)) + drop(*owned)
+
+
+def _but(where: Filter, known: Sequence[Record]) -> Filter:
     return And((where, *(Not(Compare("id", Op.EQ, policy.id)) for policy in known)))
 
 

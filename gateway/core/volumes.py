@@ -52,6 +52,8 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     export_policy_id: UUID | None = None
     snapshot_policy_id: UUID | None = None
     root: RootDirectory = RootDirectory()
+    multi_attach: bool = False
+    annotations: dict[str, str] = {}
 
 
 class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,8 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | msgspec.UnsetType | None = msgspec.UNSET
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    multi_attach: bool | msgspec.UnsetType = msgspec.UNSET
+    annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     root_mode: int | msgspec.UnsetType = msgspec.UNSET
     root_uid: int | msgspec.UnsetType = msgspec.UNSET
     root_gid: int | msgspec.UnsetType = msgspec.UNSET
@@ -136,10 +140,49 @@ async def put_back(core: Core, before: Volume, after: Volume, *, description: st
     return await update(core, after.id, VolumeChange(**given), description=description)
 
 
-async def delete(core: Core, volume_id: UUID, *, description: str, with_snapshots: bool = True) -> Started:
+async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[str, str], description: str) -> Started:
+    """Start turning an empty filesystem volume into a block volume of `size` bytes.
+
+    It stays the same volume. InUse when it holds anything, or has snapshots,
+    clones or a junction path; Unsupported where the pool cannot.
+    """
+
+    async def plan() -> Plan:
+        before = await settled(core, volume_id)
+        pool = core.pools.get(before.pool_id)
+        require(pool.capability(before.kind), "convert")
+        for by, there in (
+            ("snapshots", before.snapshot_count),
+            ("clones", before.clone_count),
+            ("clone", before.origin),
+            ("export", before.junction_path),
+        ):
+            if there:
+                raise errors.InUse(kind="volume", ref=before.name, by=by, action="convert")
+        require_size(pool.capability(VolumeKind.BLOCK), size)
+        after = msgspec.structs.replace(
+            before,
+            kind=VolumeKind.BLOCK,
+            size=size,
+            annotations=annotations,
+            root=RootDirectory(),
+            generation=before.generation + 1,
+        )
+        _check_values(after)
+        return Plan(
+            operation="volume.convert", description=description, pool_id=before.pool_id, before=before, after=after
+        )
+
+    return await core.changes.start({volume_id}, plan)
+
+
+async def delete(
+    core: Core, volume_id: UUID, *, description: str, with_snapshots: bool = True, force: bool = False
+) -> Started:
     """Start deleting a volume and its snapshots.
 
-    InUse when clones hang on it, when a snapshot must not be deleted yet, or
+    InUse when clones hang on it, when a snapshot must not be deleted yet, when
+    nodes are attached (unless by `force`, which cuts them off), or
     (`with_snapshots` False) when it has snapshots.
     """
     volume = await core.get(Volume, volume_id)
@@ -150,13 +193,20 @@ async def delete(core: Core, volume_id: UUID, *, description: str, with_snapshot
         snapshots = await snapshots_of(core, volume_id)
         if before.clone_count:
             raise errors.InUse(kind="volume", ref=before.name, by="clones", action="delete")
+        if before.attachments and not force:
+            raise errors.InUse(kind="volume", ref=before.name, by="attachments", action="delete")
         if snapshots and not with_snapshots:
             raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
         for snapshot in snapshots:
             if snapshot.expires is not None and snapshot.expires > utc_now():
                 raise errors.InUse(kind="volume", ref=before.name, by="expiry", action="delete")
         return Plan(
-            operation="volume.delete", description=description, pool_id=before.pool_id, before=before, also=snapshots
+            operation="volume.delete",
+            description=description,
+            pool_id=before.pool_id,
+            before=before,
+            also=snapshots,
+            force=force,
         )
 
     return await core.changes.start(keys, plan)
@@ -246,6 +296,10 @@ def _check_values(volume: Volume) -> None:
     if volume.junction_path is not None and not _JUNCTION_PATH.fullmatch(volume.junction_path):
         reason = 'must begin with "/" and must not end with it or hold ".", ".." or empty parts'
         raise errors.InvalidArgument(field="junction_path", value=volume.junction_path[:64], reason=reason)
+    if volume.junction_path is not None and volume.kind is VolumeKind.BLOCK:
+        raise errors.InvalidArgument(
+            field="junction_path", value=volume.junction_path[:64], reason="a block volume holds no files"
+        )
     if volume.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
         raise errors.InvalidArgument(field="state", value=volume.state, reason="cannot be asked for")
     for field, value, most in (
@@ -255,7 +309,7 @@ def _check_values(volume: Volume) -> None:
     ):
         if not 0 <= value <= most:
             raise errors.InvalidArgument(field=field, value=value, reason=f"must be 0 to {most}")
-    require_short(volume, "comment", "labels", "junction_path")
+    require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations")
 
 
 async def _names_free(core: Core, volume: Volume) -> None:

@@ -27,7 +27,7 @@ from gateway.server.assembly import (
     bare,
     configured_pools,
     furnished,
-    make_exporter,
+    make_exporters,
 )
 from gateway.server.auth import Accounts
 from gateway.server.duties import duties, once, perform
@@ -162,7 +162,7 @@ def nfs_addresses(settings: Settings) -> tuple[str, ...]:
 
 
 async def check(settings: Settings) -> CheckResult:
-    """Try accounts, certificate, every backend and the exporter; change nothing in a catalog."""
+    """Try accounts, certificate, every backend and every exporter; change nothing in a catalog."""
     problems: list[str] = []
     matrix: dict[str, dict[str, dict[str, str]]] = {}
     try:
@@ -179,14 +179,13 @@ async def check(settings: Settings) -> CheckResult:
             problems.append(f"backend.{item.name}: {error}")
         finally:
             await item.backend.close()
-    exporter = make_exporter(settings, no_fault)
-    if exporter is not None:
+    for kind, exporter in make_exporters(settings, no_fault).all().items():
         try:
             await exporter.open()
         except errors.GatewayError as error:
             # One that serves is no problem, and must not be disturbed.
             if error.fields.get("reason") != IN_USE:
-                problems.append(f"export.nfs: {error}")
+                problems.append(f"export.{kind}: {error}")
         finally:
             await exporter.close()
     return CheckResult(problems=tuple(problems), matrix=matrix)

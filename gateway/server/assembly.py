@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import cast
 from uuid import uuid4
+
+import msgspec
 
 from gateway.catalog import SqliteCatalog
 from gateway.config import ConfigError, Settings
 from gateway.core import errors
-from gateway.core.backend import Exporter, FaultHook
+from gateway.core.backend import FaultHook
 from gateway.core.catalog import Catalog
 from gateway.core.change import Changes
 from gateway.core.context import Core
+from gateway.core.exporter import BlockExporter, Exporter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import CLUSTER_ID, ManifestKeeper
+from gateway.core.model import Transport
 from gateway.core.observer import Observer
 from gateway.core.operations import Context
 from gateway.core.pools import Configured, Pools
@@ -26,18 +29,30 @@ from gateway.core.reconcile import Finding, Reconciler
 from gateway.core.recover import Recovery
 from gateway.core.tenants import ensure_defaults
 from gateway.exports.nfs import NfsExporter, NfsOptions
-from gateway.server.drivers import drivers
+from gateway.server.drivers import BLOCK_EXPORTERS, drivers
 
 CATALOG_FILE = "catalog.sqlite"
+
+
+class Exporters(msgspec.Struct, frozen=True, kw_only=True):
+    """The configured exporters."""
+
+    nfs: Exporter | None = None
+    block: Mapping[Transport, BlockExporter] = {}
+
+    def all(self) -> Mapping[str, Exporter | BlockExporter]:
+        """Give them by kind, as `[export.*]` names it."""
+        found: dict[str, Exporter | BlockExporter] = {} if self.nfs is None else {"nfs": self.nfs}
+        return found | {transport.value: exporter for transport, exporter in self.block.items()}
 
 
 class House:
     """The running core with what surrounds it. Made by `furnished`."""
 
-    def __init__(self, core: Core, recovery: Recovery, exporter: Exporter | None, observer: Observer) -> None:
+    def __init__(self, core: Core, recovery: Recovery, exporters: Exporters, observer: Observer) -> None:
         self.core = core
         self.recovery = recovery
-        self.exporter = exporter
+        self.exporters = exporters
         self.observer = observer
 
     async def open_pool(self, name: str) -> None:
@@ -55,13 +70,13 @@ class House:
         if pool.substrate.volatile:
             await Reconciler(self.core, pool, self.observer).run(at_start=True)
 
-    async def open_exporter(self) -> None:
-        """Start the exporter unless it runs. Without it everything but publishing works, and it is tried again."""
-        if self.exporter is not None:
+    async def open_exporters(self) -> None:
+        """Start the exporters that do not run. Without one everything but its publishing works; it is tried again."""
+        for kind, exporter in self.exporters.all().items():
             try:
-                await self.exporter.open()
+                await exporter.open()
             except errors.GatewayError as error:
-                self.observer.event("exporter_not_open", error=str(error))
+                self.observer.event("exporter_not_open", kind=kind, error=str(error))
 
     async def reconcile(self) -> list[Finding]:
         """Compare every open pool with the catalog."""
@@ -76,7 +91,7 @@ class House:
     async def converge_exports(self) -> None:
         """Publish what the catalog wishes, withdraw what it does not; volumes that change right now come next time."""
         publisher, locks = self.core.publisher, self.core.changes.locks
-        await self.open_exporter()
+        await self.open_exporters()
         for volume_id in await publisher.stale():
             async with locks.holding(volume_id):
                 await self._converge(volume_id)
@@ -105,35 +120,37 @@ def configured_pools(settings: Settings, fault: FaultHook) -> list[Configured]:
     ]
 
 
-def make_exporter(settings: Settings, fault: FaultHook) -> Exporter | None:
-    """Make the configured exporter; None when there is none."""
-    options = settings.export.get("nfs")
-    if options is None:
-        return None
-    return NfsExporter(cast("NfsOptions", options), state_directory(settings), fault=fault)
+def make_exporters(settings: Settings, fault: FaultHook) -> Exporters:
+    """Make the configured exporters; each has a folder of its own in `data_dir`."""
+    options = cast("NfsOptions | None", settings.export.get("nfs"))
+    nfs = None if options is None else NfsExporter(options, settings.data_dir / "nfs", fault=fault)
+    block = {
+        transport: driver(settings.export[transport.value], settings.data_dir / transport.value, fault=fault)
+        for transport, driver in BLOCK_EXPORTERS.items()
+        if transport.value in settings.export
+    }
+    return Exporters(nfs=nfs, block=block)
 
 
-def state_directory(settings: Settings) -> Path:
-    """Give the exporter's own folder."""
-    return settings.data_dir / "nfs"
+NO_EXPORTERS = Exporters()
 
 
 @asynccontextmanager
 async def furnished(settings: Settings, observer: Observer, fault: FaultHook) -> AsyncIterator[House]:
-    """Open catalog, pools and exporter in the order that recovery needs, and close them in reverse.
+    """Open catalog, pools and exporters in the order that recovery needs, and close them in reverse.
 
     Interrupted changes are settled before anything new is let in.
     """
-    async with bare(settings, observer, fault, make_exporter(settings, fault)) as house:
+    async with bare(settings, observer, fault, make_exporters(settings, fault)) as house:
         await _start(house, settings)
         yield house
 
 
 @asynccontextmanager
 async def bare(
-    settings: Settings, observer: Observer, fault: FaultHook, exporter: Exporter | None = None
+    settings: Settings, observer: Observer, fault: FaultHook, exporters: Exporters = NO_EXPORTERS
 ) -> AsyncIterator[House]:
-    """Wire a core around the opened catalog; its pools and exporter are not opened yet.
+    """Wire a core around the opened catalog; its pools and exporters are not opened yet.
 
     ConfigError for what this version does not serve.
     """
@@ -146,14 +163,14 @@ async def bare(
     await catalog.open()
     try:
         pools = Pools(catalog, configured_pools(settings, fault))
-        publisher = Publisher(catalog, pools, exporter)
+        publisher = Publisher(catalog, pools, exporters.nfs, exporters.block)
         changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
         core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
         try:
-            yield House(core, Recovery(core, observer), exporter, observer)
+            yield House(core, Recovery(core, observer), exporters, observer)
         finally:
             await changes.close()
-            if exporter is not None:
+            for exporter in exporters.all().values():
                 await exporter.close()
             await pools.close()
     finally:
@@ -164,7 +181,7 @@ async def _start(house: House, settings: Settings) -> None:
     core = house.core
     if await core.catalog.setting(CLUSTER_ID) is None:
         await core.catalog.put_setting(CLUSTER_ID, str(uuid4()))
-    await house.open_exporter()
+    await house.open_exporters()
     await house.recovery.adopt()
     async with asyncio.TaskGroup() as opening:
         for name in settings.backend:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Protocol, cast
 
 import msgspec
 
 from gateway.core.backend import FaultHook, VolumeBackend
+from gateway.core.exporter import BlockExporter
+from gateway.core.model import Transport
 from gateway.exports.nfs import NfsOptions
 
 GROUP = "gateway.backends"
-EXPORTERS: Mapping[str, type[msgspec.Struct]] = {"nfs": NfsOptions}
 
 
 class Driver(Protocol):
@@ -22,6 +24,23 @@ class Driver(Protocol):
 
     def __call__(self, name: str, options: msgspec.Struct, *, fault: FaultHook) -> VolumeBackend:
         """Make the backend of one pool."""
+
+
+class BlockDriver(Protocol):
+    """The class of a block exporter as configuration and assembly see it."""
+
+    Options: type[msgspec.Struct]
+
+    def __call__(self, options: msgspec.Struct, state_dir: Path, *, fault: FaultHook) -> BlockExporter:
+        """Make the exporter; its state is kept in `state_dir`."""
+
+
+BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {}
+EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
+    "nfs": NfsOptions,
+    **{transport.value: driver.Options for transport, driver in BLOCK_EXPORTERS.items()},
+}
+"""Kind of export, as `[export.*]` names it -> its options."""
 
 
 def drivers() -> dict[str, Driver]:

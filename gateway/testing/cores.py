@@ -8,9 +8,10 @@ from pathlib import Path
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.catalog import SqliteCatalog
-from gateway.core.backend import Exporter, FaultHook, no_fault
+from gateway.core.backend import FaultHook, no_fault
 from gateway.core.change import Changes
 from gateway.core.context import Core
+from gateway.core.exporter import Exporter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper

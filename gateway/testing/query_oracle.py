@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.core.model import Intent, Record, Volume
+from gateway.core.model import HostGroup, Intent, Record, Volume
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
 R = TypeVar("R", bound=Record)
@@ -21,6 +21,18 @@ _OPERATORS: Mapping[Op, Callable[[Any, Any], bool]] = {
     Op.GT: operator.gt,
     Op.GE: operator.ge,
 }
+
+
+_DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
+    (Volume, "label"): lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
+    (Volume, "is_clone"): lambda volume: [volume.origin is not None],
+    (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
+    (Volume, "attachment.node"): lambda volume: [a.node for a in volume.attachments],
+    (Volume, "attachment.lun"): lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
+    (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],
+    (Intent, "key"): lambda intent: list(intent.keys),
+}
+"""Fields that are computed, or of which a record holds many."""
 
 
 class Oracle:
@@ -56,12 +68,9 @@ class Oracle:
 
     def values(self, record: Record, field: str) -> list[Any]:
         """Give what the record holds under the field: nothing when it is not set."""
-        if isinstance(record, Volume) and field == "label":
-            return [f"{key}:{value}" for key, value in record.labels.items()]
-        if isinstance(record, Volume) and field == "is_clone":
-            return [record.origin is not None]
-        if isinstance(record, Intent) and field == "key":
-            return list(record.keys)
+        derive = _DERIVED.get((type(record), field))
+        if derive is not None:
+            return derive(record)
         value = self._follow(record, field.split("."))
         return [] if value is None else [value]
 

@@ -10,15 +10,21 @@ import msgspec
 
 from gateway.core.catalog import Catalog, put
 from gateway.core.model import (
+    Attachment,
     ExportPolicy,
+    HostGroup,
+    Initiator,
+    InitiatorLogin,
     Intent,
     Job,
     JobState,
+    LoginKind,
     Pool,
     Record,
     Snapshot,
     SnapshotPolicy,
     Tenant,
+    Transport,
     Volume,
 )
 
@@ -54,6 +60,11 @@ def snapshot(name: str, of: Volume) -> Snapshot:
     return Snapshot(id=uuid4(), name=name, volume_id=of.id, tenant_id=of.tenant_id, pool_id=of.pool_id, created=CREATED)
 
 
+def attachment(node: str = "node1", lun: int | None = 0) -> Attachment:
+    """Give a new attachment."""
+    return Attachment(id=uuid4(), node=node, created=CREATED, transport=Transport.ISCSI, lun=lun)
+
+
 def job(owner: str, state: JobState = JobState.RUNNING) -> Job:
     """Give a new job."""
     return Job(id=uuid4(), operation="volume.create", description="", state=state, created=CREATED, owner=owner)
@@ -84,6 +95,7 @@ def one_of_each() -> list[Record]:
     base = msgspec.structs.replace(
         volume("base", tenant_id=home.id, pool_id=place.id), labels={"a": "1", "b": ""}, junction_path="/base"
     )
+    base = msgspec.structs.replace(base, attachments=(attachment("node1"), attachment("node2", 7)))
     return [
         home,
         place,
@@ -91,6 +103,12 @@ def one_of_each() -> list[Record]:
         snapshot("hourly", base),
         ExportPolicy(id=uuid4(), number=1, name="default", tenant_id=home.id, created=CREATED),
         SnapshotPolicy(id=uuid4(), name="none", created=CREATED),
+        HostGroup(
+            id=uuid4(), name="hosts", tenant_id=home.id, created=CREATED, initiators=(Initiator(name="iqn.1993-08:a"),)
+        ),
+        InitiatorLogin(
+            id=uuid4(), tenant_id=home.id, initiator="iqn.1993-08:a", kind=LoginKind.CHAP, created=CREATED, user="u"
+        ),
         job("nobody"),
         intent("nobody", base.id),
     ]

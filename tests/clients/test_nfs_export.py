@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from gateway.core.backend import Export, ExportAccess, Exporter
 from gateway.core.errors import Busy, InvalidArgument, Unavailable
+from gateway.core.exporter import Export, ExportAccess, Exporter
 from gateway.core.model import InProcess, LocalPath, NfsExport
 from gateway.exports.nfs import FAULT_POINTS, NfsExporter, NfsOptions
 from gateway.exports.nfs.ganesha import Ganesha, runtime_directory
@@ -35,7 +35,7 @@ SESSION = """
 import asyncio, msgspec, sys
 from pathlib import Path
 from uuid import UUID
-from gateway.core.backend import Export
+from gateway.core.exporter import Export
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.testing.faults import KillAt
 

@@ -9,8 +9,9 @@ import msgspec
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import clones, errors, snapshots, volumes
-from gateway.core.backend import Capacity, Export, FaultHook, Note, Observed, no_fault
+from gateway.core.backend import Capacity, FaultHook, Note, Observed, no_fault
 from gateway.core.context import Core
+from gateway.core.exporter import Export
 from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
 from gateway.core.pools import Configured
 from gateway.core.query import Query

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.backend import Export, ExportAccess
 from gateway.core.errors import InvalidArgument
+from gateway.core.exporter import Export, ExportAccess
 from gateway.core.model import LocalPath
 from gateway.exports.nfs.ganesha import SOCKET_PATH_MAX, runtime_directory
 from gateway.exports.nfs.stanza import (

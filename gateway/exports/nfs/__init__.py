@@ -14,8 +14,9 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from gateway.core.backend import Export, FaultHook, no_fault
+from gateway.core.backend import FaultHook, no_fault
 from gateway.core.errors import GatewayError, Unavailable
+from gateway.core.exporter import Export
 from gateway.core.model import NfsExport
 from gateway.core.worker import Worker
 from gateway.exports.nfs.ganesha import Ganesha

@@ -24,8 +24,9 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from gateway.core.backend import Export, FaultHook
+from gateway.core.backend import FaultHook
 from gateway.core.errors import Busy, GatewayError, InvalidArgument, Timeout, Unavailable
+from gateway.core.exporter import Export
 from gateway.core.model import LocalPath
 from gateway.exports.nfs import mounts
 from gateway.exports.nfs.ganesha import Ganesha

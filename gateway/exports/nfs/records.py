@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.backend import Export
 from gateway.core.errors import Unavailable
+from gateway.core.exporter import Export
 from gateway.exports.nfs.process import sync_directory, write_atomically
 from gateway.exports.nfs.stanza import NUMBER_MAX
 

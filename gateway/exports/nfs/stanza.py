@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from gateway.core.backend import Export, ExportAccess
 from gateway.core.errors import InvalidArgument
+from gateway.core.exporter import Export, ExportAccess
 
 Resolve = Callable[[str], tuple[str, ...]]
 """Gives the addresses of a host name; empty when it has none."""

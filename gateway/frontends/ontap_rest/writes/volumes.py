@@ -173,7 +173,7 @@ async def _change(ask: Ask, volume: Volume, values: Values) -> volumes.VolumeCha
     tenant_id = volume.tenant_id
     path = values.get("nas.path", unset)
     state = text(values, "state")
-    return volumes.VolumeChange(
+    change = volumes.VolumeChange(
         name=text(values, "name") or unset,
         size=_size(values, volume.size) if {"size", "space.size"} & values.keys() else unset,
         state=VolumeState(state) if state else unset,
@@ -182,8 +182,8 @@ async def _change(ask: Ask, volume: Volume, values: Values) -> volumes.VolumeCha
         junction_path=unset if path is unset else str(path or "") or None,
         export_policy_id=await export_policy_of(core, values, tenant_id) or unset,
         snapshot_policy_id=await _snapshot_policy(core_values=values, ask=ask, tenant_id=tenant_id),
-        **{f"root_{part}": value for part, value in _root(values).items()},
     )
+    return msgspec.structs.replace(change, **{f"root_{part}": value for part, value in _root(values).items()})
 
 
 async def _snapshot_policy(*, core_values: Values, ask: Ask, tenant_id: UUID) -> UUID | msgspec.UnsetType | None:
