@@ -61,12 +61,24 @@ def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2))
     else:
         click.echo(capability_table(result.matrix))
+        for hint in result.hints:
+            click.echo(f"without it: {hint}")
         for problem in result.problems:
             click.echo(f"problem: {problem}", err=True)
         if not result.problems:
             click.echo("All is well.")
     if result.problems:
         raise SystemExit(1)
+
+
+@click.command()
+@_config
+def unit(paths: tuple[Path, ...]) -> None:
+    """Print a hardened systemd unit that grants just what the configured pools and exports need."""
+    settings = read_settings(paths)
+    from gateway.server import unit as units
+
+    click.echo(units.unit(settings, paths, program=str(Path(sys.argv[0]).absolute())), nl=False)
 
 
 @click.command()

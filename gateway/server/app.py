@@ -15,6 +15,7 @@ from gateway.config import ConfigError, Settings
 from gateway.core import errors
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.capability import FLAGS, OPERATIONS, CapabilityMismatch
+from gateway.core.needs import missing
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.rebuild import rebuild as rebuild_catalog
@@ -30,6 +31,7 @@ from gateway.server.assembly import (
     make_exporters,
 )
 from gateway.server.auth import Accounts
+from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
 from gateway.server.own import OwnResources
@@ -42,9 +44,14 @@ _USUAL: Mapping[str, float] = {}
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What `check` found. `matrix`: pool -> kind -> operation or fact -> yes, or why not."""
+    """What `check` found.
+
+    problems: what does not work. hints: what would work with something that this machine lacks.
+    matrix: pool -> kind -> operation or fact -> yes, or why not.
+    """
 
     problems: tuple[str, ...]
+    hints: tuple[str, ...]
     matrix: dict[str, dict[str, dict[str, str]]]
 
 
@@ -171,6 +178,9 @@ async def check(settings: Settings) -> CheckResult:
             server_context(settings.tls)
     except ConfigError as error:
         problems.append(str(error))
+    lacking = {place: missing(needs) for place, needs in needs_of(settings).items()}
+    problems += [f"{place}: needs {need}" for place, needs in lacking.items() for need in needs if not need.optional]
+    hints = tuple(f"{place}: {need}" for place, needs in lacking.items() for need in needs if need.optional)
     for item in configured_pools(settings, no_fault):
         try:
             await item.backend.open()
@@ -188,7 +198,7 @@ async def check(settings: Settings) -> CheckResult:
                 problems.append(f"export.{kind}: {error}")
         finally:
             await exporter.close()
-    return CheckResult(problems=tuple(problems), matrix=matrix)
+    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix)
 
 
 def _abilities(pool: OpenPool) -> dict[str, dict[str, str]]:
