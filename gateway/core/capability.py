@@ -18,15 +18,20 @@ from gateway.core.model import VolumeKind
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend states about one kind of volume. Sizes in bytes; None: no limit known.
+    """What a backend states about one kind of volume.
 
     quota: the substrate itself stops writes beyond a volume's size.
-    thin / thick: volumes without / with reserved space can be made.
+    thin: volumes without reserved space can be made.
+    thick: volumes with reserved space can be made.
     shrink: resize may also go down.
     clone_needs_snapshot: a clone's source must be a snapshot.
     split: a clone can be made independent of its source.
     restore_keeps_newer: snapshots newer than the restored one survive.
     crash_consistent: a snapshot is one instant of the whole volume.
+    size_min: bytes of the smallest volume.
+    size_max: bytes of the largest volume; None: no limit known.
+    size_step: bytes that every size is a multiple of.
+    snapshot_max: how many snapshots a volume may have; None: no limit known.
     """
 
     quota: bool = False
