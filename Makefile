@@ -43,7 +43,7 @@ test-packages:
 	@scripts/test-packages
 
 $(LOCAL)/config.toml: | $(VENV)/.serve
-	$(BIN)/gateway init --config-dir $(LOCAL) --listen $(LISTEN)
+	$(BIN)/gateway init --config-dir $(LOCAL) --listen $(LISTEN) --pool auto --pool memory
 
 $(BIN)/python:
 	$(if $(PYTHON),,$(error Python 3.11 or later is needed and was not found; say where it is with PYTHON=/path/to/python3))
