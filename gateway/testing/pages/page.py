@@ -8,7 +8,7 @@ import msgspec
 from msgspec import inspect
 
 from gateway.core.backend import PROTOCOLS
-from gateway.core.capability import FLAGS, OPERATIONS, Capability, Facts
+from gateway.core.capability import FLAGS, NO_SUCH_OPERATION, OPERATIONS, Capability, Facts
 from gateway.core.model import VolumeKind
 from gateway.core.needs import Need, NeedKind
 from gateway.server.drivers import Driver
@@ -34,7 +34,6 @@ _NEEDS: Mapping[NeedKind, str] = {
     NeedKind.WRITABLE: "writable directory",
 }
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-_NO_REASON = "the substrate has no such operation"
 
 
 def page(name: str, driver: Driver, subject: Subject, records: Mapping[str, Record], *, notes: str) -> str:
@@ -132,11 +131,11 @@ def _does(protocol: type) -> str:
 
 
 def _cells(able: Mapping[str, Capability], name: str) -> list[str]:
-    return ["yes" if each.can(name) else _no(each.why_not.get(name, _NO_REASON)) for each in able.values()]
+    return ["yes" if each.can(name) else _no(each.why_not.get(name, NO_SUCH_OPERATION)) for each in able.values()]
 
 
 def _no(reason: str) -> str:
-    return "no" if reason == _NO_REASON else f"no: {reason}"
+    return "no" if reason == NO_SUCH_OPERATION else f"no: {reason}"
 
 
 def _limits(records: Mapping[str, Record]) -> Iterator[str]:

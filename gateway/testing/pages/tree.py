@@ -34,11 +34,11 @@ _ROWS: Mapping[str, str] = {
 
 
 def files(root: Path, drivers: Mapping[str, Driver]) -> dict[Path, str]:
-    """Give the text of each file as it should be. ValueError for a driver without an entry, or without a record."""
+    """Give the text of each file as it should be. ValueError when drivers, entries and records do not go together."""
+    if missing := drivers.keys() ^ SUBJECTS.keys():
+        raise ValueError(f"either no driver or no entry in SUBJECTS: {', '.join(sorted(missing))}")
     docs = root / "docs"
     records = {name: _records(docs, name) for name in SUBJECTS}
-    if missing := drivers.keys() - SUBJECTS.keys():
-        raise ValueError(f"no entry in gateway.testing.pages.subjects: {', '.join(sorted(missing))}")
     made: dict[Path, str] = {}
     for name, subject in SUBJECTS.items():
         place = page_of(docs, name)
