@@ -40,11 +40,11 @@ class Inner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Odd(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of an odd pool. `word` and `other` are said here. This says nothing.
+    """Settings of an odd pool. `word` is said here. This says nothing.
 
     path: a directory; a relative one begins
         at the configuration file: there.
-    inner: what is inside
+    inner, other: what is inside
     and goes on.
 
     tail: unknown names count as no field.
@@ -74,8 +74,8 @@ def test_a_docstring_loses_its_pointers_into_the_source() -> None:
 def test_a_docstring_says_what_each_field_means() -> None:
     assert meanings(Odd) == {
         "path": "a directory; a relative one begins at the configuration file: there",
-        "word": "`word` and `other` are said here",
-        "other": "`word` and `other` are said here",
+        "word": "`word` is said here",
+        "other": "what is inside and goes on",
         "inner": "what is inside and goes on",
     }
 
@@ -169,22 +169,41 @@ def test_a_page_has_options_abilities_limits_and_needs() -> None:
     text = odd_page(size_min=4096, size_max=2**40 - 1, size_step=512, snapshot_max=7, thick=True)
     assert '[backend.pool1]\ndriver = "odd"\npath = "/srv/odd"\n' in text
     for line in (
-        '| `word` | text | `"x"` | `word` and `other` are said here |',
-        "| `other` | whole number | none | `word` and `other` are said here |",
+        '| `word` | text | `"x"` | `word` is said here |',
+        "| `other` | whole number | none | what is inside and goes on |",
         "| `inner` | table | none | what is inside and goes on |",
         "| `inner.key` | `env:NAME` or `file:PATH` | required | a way to the key |",
         "| `resize` | changes a volume's size | yes |",
-        "| `clone` | makes writable copies | no: no reflink &#124; here |",
+        "| `clone` | makes writable copies | no (1) |",
+        "1. no reflink | here",
         "| `restore` | brings a snapshot's content back in place | no |",
         "| `thick` | volumes with reserved space can be made | yes |",
         "| smallest volume | 4 KiB |",
-        "| largest volume | 1 TiB - 1 |",
+        "| largest volume | 1 TiB less 1 byte |",
         "| sizes are multiples of | 512 bytes |",
         "| snapshots of a volume | 7 |",
         "| program `odd` | keeps /srv/odd | no pool |",
         "| device `/dev/odd` | shows | the rest works |",
     ):
         assert line in text.splitlines(), line
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (1, "1 byte"),
+        (512, "512 bytes"),
+        (1536, "1536 bytes"),
+        (65536, "64 KiB"),
+        (5 * 2**40, "5 TiB"),
+        (2**63 - 512, "8 EiB less 512 bytes"),
+        (2**44 - 4096, "16 TiB less 4 KiB"),
+        (2**40 - 2**30, "1023 GiB"),
+        (None, "no limit known"),
+    ],
+)
+def test_sizes_are_exact(size: int | None, words: str) -> None:
+    assert f"| largest volume | {words} |" in odd_page(size_max=size)
 
 
 def test_what_was_written_by_hand_stays() -> None:

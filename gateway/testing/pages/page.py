@@ -33,6 +33,7 @@ _NEEDS: Mapping[NeedKind, str] = {
     NeedKind.DEVICE: "device",
     NeedKind.WRITABLE: "writable directory",
 }
+_BLOCK_MAX = 65_536
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -113,14 +114,18 @@ def _default(field: inspect.Field) -> str:
 def _abilities(records: Mapping[str, Record]) -> Iterator[str]:
     able = columns(records)
     said = meanings(Facts)
+    # Reason -> its number. Many abilities are absent for one reason.
+    reasons: dict[str, int] = {}
     yield "## What it can do\n"
     yield rows(
         ["", "", *able],
         [
-            *([f"`{name}`", _does(PROTOCOLS[name]), *_cells(able, name)] for name in OPERATIONS),
-            *([f"`{name}`", said[name], *_cells(able, name)] for name in FLAGS),
+            *([f"`{name}`", _does(PROTOCOLS[name]), *_cells(able, name, reasons)] for name in OPERATIONS),
+            *([f"`{name}`", said[name], *_cells(able, name, reasons)] for name in FLAGS),
         ],
     )
+    if reasons:
+        yield "".join(f"{number}. {reason}\n" for reason, number in reasons.items())
     volatile = any(record.volatile for record in records.values())
     yield f"Content {'is gone when the gateway ends' if volatile else 'survives a restart of the gateway'}.\n"
 
@@ -130,12 +135,15 @@ def _does(protocol: type) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
-def _cells(able: Mapping[str, Capability], name: str) -> list[str]:
-    return ["yes" if each.can(name) else _no(each.why_not.get(name, NO_SUCH_OPERATION)) for each in able.values()]
+def _cells(able: Mapping[str, Capability], name: str, reasons: dict[str, int]) -> list[str]:
+    return [_cell(each, name, reasons) for each in able.values()]
 
 
-def _no(reason: str) -> str:
-    return "no" if reason == NO_SUCH_OPERATION else f"no: {reason}"
+def _cell(able: Capability, name: str, reasons: dict[str, int]) -> str:
+    if able.can(name):
+        return "yes"
+    reason = able.why_not.get(name, NO_SUCH_OPERATION)
+    return "no" if reason == NO_SUCH_OPERATION else f"no ({reasons.setdefault(reason, len(reasons) + 1)})"
 
 
 def _limits(records: Mapping[str, Record]) -> Iterator[str]:
@@ -155,12 +163,12 @@ def _limits(records: Mapping[str, Record]) -> Iterator[str]:
 def _size(size: int | None) -> str:
     if size is None:
         return "no limit known"
-    if size > 1 and size & (size + 1) == 0:
-        return f"{_size(size + 1)} - 1"
-    power = 0
-    while power < len(_UNITS) - 1 and size % 1024 == 0:
-        size, power = size // 1024, power + 1
-    return "1 byte" if (size, power) == (1, 0) else f"{size} {_UNITS[power]}"
+    power = max(range(len(_UNITS)), key=lambda power: (size % 1024**power == 0, power))
+    # Just below a large one: what is left of an address space, less a block.
+    above = next((each for each in range(len(_UNITS) - 1, power + 1, -1) if 0 < -size % 1024**each <= _BLOCK_MAX), None)
+    if above is not None:
+        return f"{-(-size // 1024**above)} {_UNITS[above]} less {_size(-size % 1024**above)}"
+    return "1 byte" if size == 1 else f"{size // 1024**power} {_UNITS[power]}"
 
 
 def _count(able: Capability) -> str:

@@ -15,7 +15,7 @@ from gateway.core.secret import Secret
 
 _POINTER = re.compile(r"[;,:]? \(?see `[^`]*`[^.)]*\)?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_LINE = re.compile(r"(?P<names>\w+(?: / \w+)*): (?P<meaning>.+)", re.DOTALL)
+_LINE = re.compile(r"(?P<names>\w+(?:, \w+)*): (?P<meaning>.+)")
 
 _SIMPLE: Mapping[type, str] = {
     inspect.BoolType: "true or false",
@@ -40,8 +40,8 @@ def first_sentence(described: object) -> str:
 def meanings(record: type[msgspec.Struct]) -> dict[str, str]:
     """Give what a record's docstring says of each field; ValueError naming one of which it says nothing.
 
-    Said is either a line `name: meaning`, which may go on in lines that begin
-    with no field's name, or a sentence that names the field.
+    Said is either a line `name: meaning` or `name, name: meaning`, which may go
+    on in lines that begin with no field's name, or a sentence that names the field.
     """
     text = python.getdoc(record) or ""
     lines = _by_line(text, record.__struct_fields__)
@@ -54,16 +54,17 @@ def meanings(record: type[msgspec.Struct]) -> dict[str, str]:
 
 def _by_line(text: str, fields: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
-    current: str | None = None
+    current: list[str] = []
     for line in text.splitlines():
         match = _LINE.fullmatch(line)
-        if match and match["names"] in fields:
-            current = match["names"]
-            found[current] = match["meaning"]
-        elif current and line.strip():
-            found[current] += f" {line.strip()}"
+        names = match["names"].split(", ") if match else []
+        if match and set(names) <= set(fields):
+            current = names
+            found |= dict.fromkeys(names, match["meaning"])
+        elif line.strip():
+            found |= {name: f"{found[name]} {line.strip()}" for name in current}
         else:
-            current = None
+            current = []
     return {name: meaning.rstrip(".") for name, meaning in found.items()}
 
 
