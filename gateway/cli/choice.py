@@ -130,7 +130,10 @@ def _asked(request: str, stand: Stand, lacking: Lacking) -> Pool:
     reflink = False
     if by == "path":
         path = Path(where).absolute()
-        where, reflink = str(path), stand(path).reflink
+        place = stand(path)
+        if driver == "btrfs" and place.kind not in {"btrfs", ""}:
+            raise ValueError(f"{request!r} is on {place.kind}, not on btrfs")
+        where, reflink = str(path), place.reflink
     pool = _pool(match["name"] or driver, driver, where, reflink=reflink)
     check_name("its name", pool.name)
     if missing := lacking(driver, pool.options):

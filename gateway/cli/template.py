@@ -74,7 +74,7 @@ def _pools(pools: Sequence[Pool]) -> Iterator[str]:
 
 def _offered(pools: Sequence[Pool]) -> Iterator[str]:
     if pools:
-        yield "# Other pools that would work here:"
+        yield "# Other pools that would work here; make their folders first."
     for pool in pools:
         yield f"# {_sentence(pool)}"
         yield from (f"# {line}" for line in _table(pool))

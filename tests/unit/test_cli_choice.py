@@ -66,7 +66,8 @@ def pick(*requests: str, place: Place = EXT4, works: Collection[str] = INSTALLED
 
 
 def test_pools_can_be_asked_for() -> None:
-    assert brief(pick("zfs:tank", "btrfs:/srv/a", "fast=btrfs:/srv/b", "btrfs:/srv/c", "btrfs:/srv/d", "memory")) == {
+    asked = ("zfs:tank", "btrfs:/srv/a", "fast=btrfs:/srv/b", "btrfs:/srv/c", "btrfs:/srv/d", "memory")
+    assert brief(pick(*asked, place=BTRFS)) == {
         "zfs": "zfs tank",
         "btrfs": "btrfs /srv/a",
         "fast": "btrfs /srv/b",
@@ -91,6 +92,7 @@ def test_what_a_directory_is_good_for_depends_on_where_it_is() -> None:
         ("ext4:/srv", "is neither auto nor"),
         ("nfs:/srv", "is neither auto nor"),
         ("btrfs", "it is btrfs:WHERE"),
+        ("btrfs:/srv", "is on ext4, not on btrfs"),
         ("memory:/srv", "memory takes nothing more"),
         ("a/b=memory", "its name: 'a/b' is not a name"),
         ("zfs:tank", "does not work here: no zfs here"),
