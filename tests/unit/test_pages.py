@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -221,6 +223,18 @@ def test_a_record_survives_being_kept(tmp_path: Path) -> None:
     assert kept(tmp_path / "odd.json") == records
     keep(tmp_path / "odd.json", dict(reversed(records.items())))
     assert (tmp_path / "odd.json").read_bytes() == first
+
+
+@pytest.mark.parametrize("arguments", [["memory", "gateway.backends.memory:MemoryBackend"], ["memory"]])
+def test_a_record_can_be_had_where_little_else_is(tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "gateway.testing.pages", *arguments, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if len(arguments) == 2:
+        assert done.returncode == 0, done.stderr
+        assert kept(tmp_path / "memory.json").keys() == {""}
+    else:
+        assert done.returncode == 1
+        assert "NAME MODULE:CLASS FOLDER" in " ".join(done.stderr.split())
 
 
 def test_an_instance_may_need_root_or_a_device(tmp_path: Path) -> None:
