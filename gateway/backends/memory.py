@@ -65,7 +65,10 @@ _LACKS: Mapping[VolumeKind, Mapping[str, str]] = {
 
 
 class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a memory pool. `size` is the capacity in bytes that it pretends to have."""
+    """Settings of a memory pool.
+
+    size: the capacity in bytes that it pretends to have.
+    """
 
     size: int = 1024**4
 
@@ -153,7 +156,7 @@ class _Space:
 
 
 class MemoryBackend:
-    """Volumes in memory, with every operation of `gateway.core.backend`."""
+    """Volumes in the gateway's memory, with every operation that there is; for trying out and for tests."""
 
     Options: ClassVar[type[MemoryOptions]] = MemoryOptions
 

@@ -180,13 +180,13 @@ async def check(settings: Settings) -> CheckResult:
         problems.append(str(error))
     lacking = {place: missing(needs) for place, needs in needs_of(settings).items()}
     problems += [f"{place}: needs {need}" for place, needs in lacking.items() for need in needs if not need.optional]
-    hints = tuple(f"{place}: {need}" for place, needs in lacking.items() for need in needs if need.optional)
+    hints = tuple(f"{place}: could use {need}" for place, needs in lacking.items() for need in needs if need.optional)
     for item in configured_pools(settings, no_fault):
         try:
             await item.backend.open()
             matrix[item.name] = _abilities(OpenPool(item.name, item.backend, item.disabled))
         except (errors.GatewayError, CapabilityMismatch) as error:
-            problems.append(f"backend.{item.name}: {error}")
+            problems.append(f"backend.{item.name}: {_why(error)}")
         finally:
             await item.backend.close()
     for kind, exporter in make_exporters(settings, no_fault).all().items():
@@ -195,10 +195,16 @@ async def check(settings: Settings) -> CheckResult:
         except errors.GatewayError as error:
             # One that serves is no problem, and must not be disturbed.
             if error.fields.get("reason") != IN_USE:
-                problems.append(f"export.{kind}: {error}")
+                problems.append(f"export.{kind}: {_why(error)}")
         finally:
             await exporter.close()
     return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix)
+
+
+def _why(error: Exception) -> str:
+    """Give an error in words for the operator: its reason, where it has one."""
+    reason = error.fields.get("reason") if isinstance(error, errors.GatewayError) else None
+    return str(reason or error or type(error).__name__)
 
 
 def _abilities(pool: OpenPool) -> dict[str, dict[str, str]]:

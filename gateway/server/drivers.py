@@ -58,11 +58,16 @@ def driver_options() -> dict[str, type[msgspec.Struct]]:
 def needs_of(settings: Settings) -> dict[str, tuple[Need, ...]]:
     """Give what each configured pool and export needs of the machine, by its place in the configuration."""
     known = drivers()
-    found = {f"backend.{pool.name}": _needs(known[pool.driver], pool.options) for pool in settings.backend.values()}
+    found = {
+        f"backend.{pool.name}": needs_of_driver(known[pool.driver], pool.options) for pool in settings.backend.values()
+    }
     exporters = {"nfs": NfsExporter, **{transport.value: driver for transport, driver in BLOCK_EXPORTERS.items()}}
-    return found | {f"export.{kind}": _needs(exporters[kind], options) for kind, options in settings.export.items()}
+    return found | {
+        f"export.{kind}": needs_of_driver(exporters[kind], options) for kind, options in settings.export.items()
+    }
 
 
-def _needs(driver: object, options: msgspec.Struct) -> tuple[Need, ...]:
+def needs_of_driver(driver: object, options: msgspec.Struct) -> tuple[Need, ...]:
+    """Give what a backend or exporter class needs for these options; nothing when it does not say."""
     stated = getattr(driver, "needs", None)
     return tuple(stated(options)) if stated is not None else ()

@@ -134,3 +134,5 @@ def test_check_names_what_is_missing(tmp_path):
     result = CliRunner().invoke(main, ["check", "--config", str(tmp_path / "config.toml")])
     assert result.exit_code == 1
     assert f"backend.fast: needs writable {tmp_path / 'nowhere'}: volumes are in it" in result.output
+    assert f"problem: backend.fast: cannot use {tmp_path / 'nowhere'}: no such directory\n" in result.output
+    assert "All is well" not in result.output
