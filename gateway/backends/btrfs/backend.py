@@ -10,13 +10,13 @@ from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
 from gateway.backends.btrfs.failures import translated
-from gateway.backends.btrfs.layout import read_file, replace_file
 from gateway.backends.btrfs.opening import Opened, keep_counting, open_pool
 from gateway.backends.btrfs.pool import BtrfsOptions, Pool
 from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.snapshots import Snapshots
 from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream, installed, parse_head
 from gateway.backends.btrfs.volumes import Volumes
+from gateway.backends.files.names import read_file, replace_file
 from gateway.core.backend import (
     Capacity,
     FaultHook,
