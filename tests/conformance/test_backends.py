@@ -33,7 +33,7 @@ from pathlib import Path
 
 import pytest
 from btrfs_pool import btrfs
-from file_pools import btrfs_block, ext4, ext4_block, xfs, xfs_block
+from file_pools import btrfs_block, ext4, ext4_block, nfs, xfs, xfs_block
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.capability import FLAGS, OPERATIONS
@@ -69,6 +69,7 @@ INSTANCES = [
     pytest.param(xfs, id="directory-xfs", marks=pytest.mark.root),
     pytest.param(xfs_block, id="directory-xfs-block", marks=pytest.mark.root),
     pytest.param(btrfs_block, id="directory-btrfs-block", marks=pytest.mark.root),
+    pytest.param(nfs, id="nfs", marks=pytest.mark.root),
 ]
 
 

@@ -115,13 +115,16 @@ def _probe(one: Path, other: Path) -> Abilities:
         reserve = _can(lambda: _reserve(copy, 2 * _SAMPLE, unshare=reflink))
         for fd in (source, copy):
             os.fsync(fd)
-        return Abilities(
+        abilities = Abilities(
             sparse=_held(source) < 2 * _SAMPLE,
             reflink=reflink,
             exchange=_can(lambda: exchange(one, other)),
             reserve=reserve and _held(copy) >= 2 * _SAMPLE,
             size_max=_largest(source),
         )
+        for fd in (source, copy):
+            os.ftruncate(fd, 0)  # XFS gives the room of removed files back a while later
+        return abilities
 
 
 def _can(attempt: Callable[[], object]) -> bool:

@@ -32,7 +32,12 @@ _STRANGER = 65534
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a pool is, and how it is used. `path`: a directory for this pool alone."""
+    """Where a pool is, and how it is used.
+
+    path: a directory for this pool alone.
+    wanted: called after each step of a change; raises when its caller has given it up.
+    regain: called before a pool that was lost is looked for; raises when it cannot be there.
+    """
 
     name: str
     driver: str
@@ -40,6 +45,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     durable: bool
     fault: FaultHook
     wanted: Callable[[], None] = lambda: None
+    regain: Callable[[], None] = lambda: None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -66,7 +72,7 @@ def open_pool(setting: Setting) -> Opened:
             pool = Pool(
                 setting.name,
                 layout,
-                Hold(setting.name, layout, record.id, lock),
+                Hold(setting.name, layout, record.id, lock, regain=setting.regain),
                 driver=setting.driver,
                 durable=setting.durable,
                 fault=setting.fault,

@@ -71,12 +71,13 @@ class Hold:
     pool is back at the path.
     """
 
-    def __init__(self, name: str, layout: Layout, pool: UUID, lock: Lock) -> None:
+    def __init__(self, name: str, layout: Layout, pool: UUID, lock: Lock, *, regain: Callable[[], None]) -> None:
         self._name = name
         self._layout = layout
         self.pool = pool
         self._lock: Lock | None = lock
         self._place = _identity(layout.volumes)
+        self._regain = regain
         self._closed = False
         self._changing = threading.Lock()
 
@@ -102,6 +103,7 @@ class Hold:
         self.let_go()
 
     def _take(self) -> None:
+        self._regain()
         try:
             record = self._layout.pool_record()
         except msgspec.DecodeError:

@@ -18,9 +18,9 @@ from gateway.backends.files.opening import Setting, open_pool
 from gateway.backends.files.pool import Pool
 from gateway.backends.files.session import Session
 from gateway.backends.files.volumes import Volumes
-from gateway.backends.nfs.mounting import NfsPoolOptions, ensure_mounted
+from gateway.backends.nfs.mounting import Mounting, NfsPoolOptions
 from gateway.core.backend import FaultHook, Substrate, no_fault
-from gateway.core.errors import NotFound, Unavailable
+from gateway.core.errors import NotFound
 from gateway.core.expendable import ExpendableWorker
 from gateway.core.model import NfsExport, VolumeKind
 from gateway.core.runner import Runner, SystemRunner
@@ -40,7 +40,7 @@ class NfsBackend(FileBackend):
         super().__init__(name)
         self._options = options
         self._fault = fault
-        self._runner = SystemRunner() if runner is None else runner
+        self._mounting = Mounting(name, options, SystemRunner() if runner is None else runner)
         self._owners = True
 
     async def open(self) -> None:
@@ -61,6 +61,7 @@ class NfsBackend(FileBackend):
             durable=options.durable,
             fault=self._fault,
             wanted=worker.check,
+            regain=self._mounting.ensure,
         )
         try:
             opened = await worker.run(open_pool, setting)
@@ -74,7 +75,7 @@ class NfsBackend(FileBackend):
     async def _mount(self) -> None:
         worker = Worker(f"nfs-{self._name}-mount", 1)
         try:
-            await worker.run(ensure_mounted, self._name, self._options, self._runner)
+            await worker.run(self._mounting.ensure)
         finally:
             await worker.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -10,14 +11,13 @@ import msgspec
 import structlog
 
 from gateway.core.errors import Unavailable
-from gateway.core.runner import Runner
+from gateway.core.runner import Circuit, Runner
 
 log = structlog.get_logger(__name__)
 
 TABLE = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _NFS = frozenset({"nfs", "nfs4"})
-_ALREADY_MOUNTED = 32
 
 
 class NfsPoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,18 +68,47 @@ def mounts(table: Iterable[str]) -> list[Mount]:
     return found
 
 
-def ensure_mounted(name: str, options: NfsPoolOptions, runner: Runner, table: Path = TABLE) -> None:
-    """Mount the export if we are to; Unavailable unless `path` then leads to a mounted file server.
+class Mounting:
+    """Sees to it that the export is where the pool expects it. Safe for use from several threads at once."""
 
-    Without this a server that is not mounted would be taken for an empty pool,
-    and volumes would be made on the disk below the mount point.
-    """
-    path = PurePosixPath(options.path.absolute())
-    if _refusal(path, options, _read(table)) is not None and options.mount:
-        _mount(name, options, runner)
-    refusal = _refusal(path, options, _read(table))
-    if refusal is not None:
-        raise Unavailable(what=name, reason=refusal)
+    def __init__(self, name: str, options: NfsPoolOptions, runner: Runner, table: Path = TABLE) -> None:
+        self._name = name
+        self._options = options
+        self._runner = Circuit(runner, what=name)
+        self._table = table
+        self._turn = threading.Lock()
+
+    def ensure(self) -> None:
+        """Mount the export if we are to; Unavailable unless `path` then leads to a mounted file server.
+
+        Without this a server that is not mounted would be taken for an empty
+        pool, and volumes would be made on the disk below the mount point.
+        """
+        if self._refusal() is not None and self._options.mount:
+            if not self._turn.acquire(blocking=False):
+                raise Unavailable(what=self._name, reason="it is being mounted")
+            try:
+                if self._refusal() is not None:
+                    self._mount()
+            finally:
+                self._turn.release()
+        refusal = self._refusal()
+        if refusal is not None:
+            raise Unavailable(what=self._name, reason=refusal)
+
+    def _mount(self) -> None:
+        options = self._options
+        done = self._runner.run(command(options), timeout_s=options.timeout_s)
+        if done.status:
+            export, error = remote(options), done.stderr.strip()
+            log.warning("not mounted", pool=self._name, export=export, status=done.status, error=error)
+            reason = f"{export} cannot be mounted (mount ended with status {done.status})"
+            raise Unavailable(what=self._name, reason=reason)
+
+    def _refusal(self) -> str | None:
+        with self._table.open(encoding="utf-8", errors="surrogateescape") as lines:
+            table = mounts(line.rstrip("\n") for line in lines)
+        return _refusal(PurePosixPath(self._options.path.absolute()), self._options, table)
 
 
 def command(options: NfsPoolOptions) -> tuple[str, ...]:
@@ -92,14 +121,6 @@ def remote(options: NfsPoolOptions) -> str:
     """Give the export as the mount table names it."""
     server = f"[{options.server}]" if ":" in options.server else options.server
     return f"{server}:{PurePosixPath(options.export)}"
-
-
-def _mount(name: str, options: NfsPoolOptions, runner: Runner) -> None:
-    done = runner.run(command(options), timeout_s=options.timeout_s)
-    if done.status:
-        log.warning("not mounted", pool=name, export=remote(options), status=done.status, error=done.stderr.strip())
-        reason = f"{remote(options)} cannot be mounted (mount ended with status {done.status})"
-        raise Unavailable(what=name, reason=reason)
 
 
 def _refusal(path: PurePosixPath, options: NfsPoolOptions, table: list[Mount]) -> str | None:
@@ -120,11 +141,6 @@ def _refusal(path: PurePosixPath, options: NfsPoolOptions, table: list[Mount]) -
 def _joined(source: str, below: PurePosixPath) -> str:
     server, _, export = source.rpartition(":")
     return f"{server}:{PurePosixPath(export) / below}"
-
-
-def _read(table: Path) -> list[Mount]:
-    with table.open(encoding="utf-8", errors="surrogateescape") as lines:
-        return mounts(line.rstrip("\n") for line in lines)
 
 
 def _plain(text: str) -> str:
