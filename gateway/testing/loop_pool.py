@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+_SHUTDOWN = 0x8004587D
+_FLUSH_NOTHING = 2
 
 MAKERS: Mapping[str, tuple[str, ...]] = {
     "btrfs": ("mkfs.btrfs", "--quiet", "--metadata", "single"),
@@ -55,3 +61,12 @@ def run(*command: str) -> None:
     if done.returncode:
         message = f"{' '.join(command)}: {done.stderr.strip()}"
         raise RuntimeError(message)
+
+
+def cut_power(mount: Path) -> None:
+    """Stop an ext4 or XFS as a power cut would: nothing more gets to its image; until a remount every call fails."""
+    fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.ioctl(fd, _SHUTDOWN, struct.pack("<I", _FLUSH_NOTHING))
+    finally:
+        os.close(fd)

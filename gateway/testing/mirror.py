@@ -59,9 +59,11 @@ class Mirror:
     def end(self) -> None:
         """Unmount. Idempotent."""
         self.speak()
-        if self.mounted():
-            detach(self.mount)
-        self._reap()
+        try:
+            if self.mounted():
+                detach(self.mount)
+        finally:
+            self._reap()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:

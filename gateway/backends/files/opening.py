@@ -82,6 +82,7 @@ def open_pool(setting: Setting) -> Opened:
             if lock.alone:
                 _settle(pool)
             lock.share()
+            setting.wanted()
         except BaseException:
             lock.release()
             raise
