@@ -63,8 +63,11 @@ def _btrfs(machine: Machine) -> Iterator[str]:
 def _found(machine: Machine) -> Iterator[str]:
     for pool in machine.zfs:
         yield f"# ZFS pool {quoted(pool)} was seen; this version has no driver for it."
-    for path in _without(machine.reflink, machine.btrfs):
-        yield f"# {quoted(str(path))} can copy files on write; this version has no driver for it."
+    for number, path in enumerate(_without(machine.reflink, machine.btrfs), start=1):
+        yield f"# {quoted(str(path))} can copy files by reference, which is enough for block volumes with snapshots:"
+        yield f"# [backend.directory{number}]"
+        yield '# driver = "directory"'
+        yield f"# path = {quoted(str(path / 'gateway'))}     # a folder of its own; make it first"
     for name in ("tgtd", "qemu-storage-daemon", "git"):
         if name in machine.programs:
             yield f"# {name} was seen: {PROGRAMS[name]}; this version does not use it."
