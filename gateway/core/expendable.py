@@ -66,7 +66,6 @@ class ExpendableWorker:
         self._silent = 0
         self._again_at = 0.0
         self._here = threading.local()
-        self._closed = False
 
     @property
     def lost(self) -> int:
@@ -106,16 +105,17 @@ class ExpendableWorker:
             raise self._timeout()
 
     async def close(self) -> None:
-        """Wait for what was started, each until its deadline; leave behind what hangs. Idempotent."""
-        self._closed = True
+        """Wait for what was started, each until its deadline; leave behind what hangs.
+
+        The worker can be used again, and knows what still hangs: a new one for
+        the same server would begin to lose threads anew.
+        """
         waiting = [call.outcome for call in self._calls if not call.given_up]
         if waiting:
             await asyncio.wait(waiting, timeout=self._deadline_s)
 
     def _admit(self) -> bool:
         """Tell whether this call is one that tries an open circuit; Unavailable when it may not go."""
-        if self._closed:
-            raise Unavailable(what=self._what, reason="not open")
         if self._silent < self._trips:
             return False
         now = self._clock()

@@ -185,8 +185,11 @@ async def test_cancelling_waits_for_what_was_started(clock: Clock, answer: threa
             await call
 
 
-async def test_closing_does_not_wait_for_the_lost(clock: Clock, answer: threading.Event) -> None:
+async def test_closing_does_not_wait_for_the_lost_and_forgets_none(clock: Clock, answer: threading.Event) -> None:
     async with working(clock) as worker:
         await lose(worker, answer, 1)
-    with pytest.raises(Unavailable, match="not open"):
-        await worker.run(int)
+        await worker.close()
+        assert worker.lost == 1
+        await lose(worker, answer, 2)
+        with pytest.raises(Unavailable):
+            await worker.run(int)

@@ -290,6 +290,24 @@ async def test_opening_and_closing_do_not_wait_for_a_silent_server(server: Mirro
 
 
 @pytest.mark.root
+async def test_opening_again_and_again_loses_no_more_threads(server: Mirror) -> None:
+    async with opened(server) as backend:
+        kept = spec()
+        await backend.create(kept)
+        try:
+            server.fall_silent()
+            for _ in range(20):
+                with pytest.raises((Timeout, Unavailable)):
+                    await backend.open()
+            assert sum(thread.name == "nfs-pool" for thread in threading.enumerate()) == 3
+        finally:
+            server.speak()
+        await all_threads()
+        await backend.open()
+        assert await backend.inspect(kept.id) is not None
+
+
+@pytest.mark.root
 async def test_a_server_that_died_is_found_again_when_it_is_mounted_anew(server: Mirror) -> None:
     async with opened(server, timeout_s=30) as backend:
         kept = spec()

@@ -69,7 +69,7 @@ class DirectoryBackend(FileBackend):
             await worker.close()
             raise
         self._found = found
-        self._opened = Session(found.pool, found.volumes, worker)
+        self._opened = Session(found.pool, found.volumes, worker, self._turns)
 
     def describe(self) -> Substrate:
         found = self._parts

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from gateway.backends.files.session import Session
+from gateway.backends.files.session import Session, Turns
 from gateway.core.backend import Capacity, Note, Observed, VolumeSpec
 from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
@@ -24,6 +24,7 @@ class FileBackend:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._turns = Turns(name)
         self._opened: Session | None = None
 
     @property

@@ -36,16 +36,37 @@ class Work(Protocol):
         """End the threads. Idempotent."""
 
 
+class Turns:
+    """What threads are changing. It outlives a session, because a thread that hangs does so too."""
+
+    def __init__(self, pool: str) -> None:
+        self._pool = pool
+        self._taken: set[UUID] = set()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def alone(self, key: UUID) -> Iterator[None]:
+        """Be the only one to change something for a block; Busy when another thread still is at it."""
+        with self._guard:
+            if key in self._taken:
+                raise Busy(what=self._pool)
+            self._taken.add(key)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._taken.discard(key)
+
+
 class Session:
     """An open pool. To be made within the loop that uses it."""
 
-    def __init__(self, pool: Pool, volumes: Volumes, work: Work) -> None:
+    def __init__(self, pool: Pool, volumes: Volumes, work: Work, turns: Turns) -> None:
         self.pool = pool
         self.volumes = volumes
         self._work = work
+        self._turns = turns
         self._keys = KeyLocks()
-        self._changing: set[UUID] = set()
-        self._guard = threading.Lock()
         self._trash = Trash(pool.name, pool.layout)
         self._due = asyncio.Event()
         self._due.set()
@@ -73,7 +94,7 @@ class Session:
         """
 
         def alone() -> T:
-            with self._alone(key):
+            with self._turns.alone(key):
                 return fn(*args, **kwargs)
 
         async with self._keys.holding(key):
@@ -90,18 +111,6 @@ class Session:
             await self._chores
         await self._work.close()
         self.pool.hold.close()
-
-    @contextmanager
-    def _alone(self, key: UUID) -> Iterator[None]:
-        with self._guard:
-            if key in self._changing:
-                raise Busy(what=self.pool.name)
-            self._changing.add(key)
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._changing.discard(key)
 
     # --- chores ---
 

@@ -42,18 +42,14 @@ class NfsBackend(FileBackend):
         self._fault = fault
         self._mounting = Mounting(name, options, SystemRunner() if runner is None else runner)
         self._owners = True
+        self._worker = ExpendableWorker(
+            f"nfs-{name}", options.threads, what=name, deadline_s=options.timeout_s, rest_s=options.rest_s
+        )
 
     async def open(self) -> None:
         await self.close()
-        options = self._options
+        options, worker = self._options, self._worker
         await self._mount()
-        worker = ExpendableWorker(
-            f"nfs-{self._name}",
-            options.threads,
-            what=self._name,
-            deadline_s=options.timeout_s,
-            rest_s=options.rest_s,
-        )
         setting = Setting(
             name=self._name,
             driver="nfs",
@@ -63,14 +59,11 @@ class NfsBackend(FileBackend):
             wanted=worker.check,
             regain=self._mounting.ensure,
         )
-        try:
-            opened = await worker.run(open_pool, setting)
-        except BaseException:
-            await worker.close()
-            raise
+        opened = await worker.run(open_pool, setting)
         trees = Trees(opened.pool, owners=opened.owners)
         self._owners = opened.owners
-        self._opened = Session(opened.pool, Volumes(opened.pool, trees, {VolumeKind.FILESYSTEM: trees}), worker)
+        volumes = Volumes(opened.pool, trees, {VolumeKind.FILESYSTEM: trees})
+        self._opened = Session(opened.pool, volumes, worker, self._turns)
 
     async def _mount(self) -> None:
         worker = Worker(f"nfs-{self._name}-mount", 1)
