@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from btrfs_scene import command, note
+from btrfs_scene import Died, command, note
 from files_scene import BLOCK, MIB, SIZE, TREE, Scene, scene, spec
 
 from gateway.backends.files.layout import CONTENT
@@ -302,6 +302,18 @@ async def test_what_is_no_longer_empty_is_not_converted(at: Scene) -> None:
     assert at.held(made.id) == (b"", 2 * SIZE)
     with pytest.raises(Unsupported):
         await at.backend.set_root(made.id, RootDirectory())
+    await at.assert_tidy()
+
+
+async def test_a_conversion_that_was_cut_short_can_be_given_up(at: Scene) -> None:
+    made = spec()
+    await at.backend.create(made)
+    at.faults.armed = "directory.convert.emptied"
+    with pytest.raises(Died):
+        await at.backend.convert(spec(made.id, kind=BLOCK))
+    await at.backend.delete(made.id)
+    assert [seen async for seen in at.backend.scan()] == []
+    await at.backend.create(made)
     await at.assert_tidy()
 
 

@@ -44,8 +44,7 @@ class Copies:
         passed("begun")
         with self._pool.staged(snapshot) as staged:
             passed("made")
-            self._images.copy(source.content, staged / CONTENT)
-            self._images.seal(staged / CONTENT)
+            self._images.freeze(source.content, staged / CONTENT)
             passed("filled")
             put_sidecar(staged, SnapshotSidecar(id=snapshot, volume=volume, note=note), lambda: passed("written"))
             passed("noted")

@@ -69,18 +69,20 @@ class Images:
         """Give the length of the file."""
         return found.length
 
-    def copy(self, source: Path, path: Path, *, size: int | None = None, thick: bool = False) -> None:
-        """Copy a file as it is at one instant, and give the copy a size not below the source's (None: the same)."""
+    def copy(self, source: Path, path: Path, *, size: int, thick: bool) -> None:
+        """Copy a file as it is at one instant, and give the copy its size, which must not be below the source's."""
         with _opened(source, os.O_RDONLY) as original, _made(path) as fd:
             fcntl.ioctl(fd, _FICLONE, original)
             length = os.fstat(fd).st_size
-            if size is not None and size < length:
+            if size < length:
                 raise InvalidArgument(field="size", value=size, reason=f"the source has {length} bytes")
-            self._finish(fd, length if size is None else size, thick=thick)
+            self._finish(fd, size, thick=thick)
 
-    def seal(self, path: Path) -> None:
-        """Take everybody's right to write away."""
-        path.chmod(0o400)
+    def freeze(self, source: Path, path: Path) -> None:
+        """Copy a file as it is at one instant, into one that nobody may write to."""
+        with _opened(source, os.O_RDONLY) as original, _made(path, 0o400) as fd:
+            fcntl.ioctl(fd, _FICLONE, original)
+            self._pool.keep_file(fd)
 
     def _finish(self, fd: int, size: int, *, thick: bool) -> None:
         length = os.fstat(fd).st_size
@@ -166,16 +168,16 @@ def _reserve(fd: int, size: int, *, unshare: bool) -> None:
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _opened(path: Path, flags: int, mode: int = 0o600) -> Iterator[int]:
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def _made(path: Path) -> AbstractContextManager[int]:
-    return _opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+def _made(path: Path, mode: int = 0o600) -> AbstractContextManager[int]:
+    return _opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
 
 
 @functools.cache

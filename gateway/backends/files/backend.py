@@ -12,7 +12,8 @@ from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
 from gateway.core.model import RootDirectory
 
-SLICE = 128
+SLICE = 32
+"""So many things are looked at in one call: on a slow server it must end well before its deadline."""
 SIZE_MAX = 2**63 - 1
 TREE = Facts(shrink=True, size_max=SIZE_MAX)
 """The facts of volumes that are directories. Any size may be recorded, for none is enforced."""

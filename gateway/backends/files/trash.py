@@ -23,7 +23,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Trash:
-    """The trash of a pool. What cannot be removed is left alone until the next open. Not for several threads at once.
+    """The trash of a pool. What cannot be removed is left alone until the next open.
 
     Clients may still hold directories in it open and change them, so no path is
     followed that they could bend: everything goes by descriptors.

@@ -77,6 +77,8 @@ class Volumes:
     def delete(self, volume: UUID) -> None:
         found = self._pool.find_volume(volume)
         if found is None:
+            if is_emptied(self._layout.volume(volume), volume):
+                self._pool.discard(self._layout.volume(volume))
             self._pool.discard(self._layout.staged(volume))
             self._pool.keep(self._layout.volumes)
             return
