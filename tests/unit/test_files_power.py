@@ -28,6 +28,8 @@ class Disk:
 
     def __init__(self, mount: Path) -> None:
         self.mount = mount
+        self._image = mount.with_name(f"{mount.name}.img")
+        self._copies = 0
 
     def cut(self) -> None:
         cut_power(self.mount)
@@ -35,7 +37,17 @@ class Disk:
     def restart(self) -> None:
         """Mount what is on the disk."""
         detach(self.mount)
-        attach(self.mount.with_name(f"{self.mount.name}.img"), self.mount)
+        self.attach()
+
+    def attach(self) -> None:
+        """Mount a copy of the disk: whoever else holds on to the dead file system would keep it on the old one."""
+        self._copies += 1
+        copy = self.mount.with_name(f"{self._copies}.img")
+        command("cp", "--sparse=always", self._image, copy)
+        if self._copies > 1:
+            self._image.unlink()
+        self._image = copy
+        attach(copy, self.mount)
 
 
 @contextmanager
@@ -185,7 +197,7 @@ async def test_while_another_file_system_is_at_the_path_the_pool_is_unavailable(
                     await call
         (at.path / "volumes").rmdir()
         at.path.rmdir()
-        attach(turned.mount.with_name("ext4.img"), turned.mount)
+        turned.attach()
         assert await at.backend.inspect(volume) is not None
         await at.backend.close()
 

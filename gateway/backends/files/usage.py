@@ -123,7 +123,10 @@ def _walk(top: Path) -> Iterator[int]:
 
     What vanishes meanwhile, may not be read, or lies deeper than a path can say is left out.
     """
-    status = top.lstat()
+    try:
+        status = top.lstat()
+    except FileNotFoundError:
+        return
     yield status.st_blocks * BLOCK
     linked: set[int] = set()
     pending = [str(top)]
