@@ -24,8 +24,8 @@ from gateway.core.errors import Unavailable
 from gateway.core.model import LocalPath, VolumeKind
 from gateway.core.worker import Worker
 
-_NO_INSTANT = "a directory cannot be copied at one instant: use block volumes, btrfs or ZFS"
-_NO_REFLINK = "the file system cannot copy a file by reference (XFS and btrfs can, ext4 cannot)"
+_NO_INSTANT = "a directory cannot be copied at one instant"
+_NO_REFLINK = "the file system has no reflink (XFS and btrfs have)"
 _NO_EXCHANGE = "the file system cannot exchange two names in one step"
 
 

@@ -17,7 +17,7 @@ SLICE = 32
 SIZE_MAX = 2**63 - 1
 TREE = Facts(shrink=True, size_max=SIZE_MAX)
 """The facts of volumes that are directories. Any size may be recorded, for none is enforced."""
-FOREIGN_OWNERS = "this process may not give files to other owners (it lacks CAP_CHOWN, or the server forbids it)"
+FOREIGN_OWNERS = "files cannot be given to other owners (no CAP_CHOWN, or the server forbids it)"
 
 
 class FileBackend:
