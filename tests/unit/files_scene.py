@@ -8,11 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import msgspec
 from btrfs_scene import Faults, note
 
 from gateway.backends.directory import DirectoryBackend, DirectoryOptions
-from gateway.backends.files.backend import FileBackend
 from gateway.backends.nfs import NfsBackend, NfsPoolOptions
 from gateway.core.backend import SnapshotBackend, VolumeSpec
 from gateway.core.model import RootDirectory, VolumeKind
@@ -129,11 +127,3 @@ def spec(
 ) -> VolumeSpec:
     """Describe a volume."""
     return VolumeSpec(id=volume or uuid4(), kind=kind, size=size, root=root, thick=thick, note=note("volume"))
-
-
-def renamed(made: VolumeSpec, name: str) -> VolumeSpec:
-    """Describe the same volume under another name."""
-    return msgspec.structs.replace(made, note=note(name))
-
-
-__all__ = ["BLOCK", "MIB", "SIZE", "TREE", "FileBackend", "Scene", "renamed", "scene", "spec"]

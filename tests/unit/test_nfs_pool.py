@@ -63,6 +63,8 @@ def refusal(table: Path, text: str, options: NfsPoolOptions = OPTIONS) -> str | 
         ({"server": "2001:db8::1"}, FILER.replace("filer:/export", "[2001:db8::1]:/export")),
         ({"path": Path("/srv/two words")}, FILER.replace("/srv/filer", "/srv/two\\040words")),
         ({"export": "/"}, FILER.replace("filer:/export", "filer:/")),
+        ({"export": "export/"}, FILER),
+        ({"path": Path("/mnt/x"), "export": "/export/pool"}, FILER.replace("/ /srv/filer", "/pool /mnt/x")),
         ({}, FILER.replace("nfs4 filer:/export", "fuse.filer anything")),
         ({}, "41 21 8:1 / /srv/filer rw - ext4 /dev/sdb rw\n" + FILER),
         ({}, FILER + "41 40 8:1 / /srv/filer/sub rw - ext4 /dev/sdb rw\n"),
@@ -202,12 +204,12 @@ async def all_threads(name: str = "nfs-pool") -> None:
 
 @pytest.mark.root
 async def test_the_handle_is_the_server_s_own_export(server: Mirror) -> None:
-    async with opened(server, export="/export/pool", server="filer", port=20490, version="4.2") as backend:
+    async with opened(server, export="/export/pool", address="192.0.2.9", port=20490, version="4.2") as backend:
         made = spec()
         await backend.create(made)
         handle = await backend.access(made.id)
         path = f"/export/pool/volumes/{made.id}/data"
-        assert handle == NfsExport(address="filer", port=20490, path=path, version="4.2")
+        assert handle == NfsExport(address="192.0.2.9", port=20490, path=path, version="4.2")
         assert (server.server / "volumes" / str(made.id) / "data").is_dir()
         with pytest.raises(NotFound):
             await backend.access(made.id, uuid4())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from uuid import uuid4
 
 import msgspec
@@ -15,6 +14,7 @@ from gateway.backends.btrfs.layout import FORMAT, GONE, Layout, PoolRecord
 from gateway.backends.btrfs.pool import BtrfsOptions, Pool
 from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.volumes import Volumes
+from gateway.backends.files.failures import refused
 from gateway.backends.files.lock import Lock
 from gateway.backends.files.names import UNFINISHED, parse_id, replace_file
 from gateway.core.backend import FaultHook
@@ -44,9 +44,9 @@ def open_pool(name: str, options: BtrfsOptions, fault: FaultHook) -> Opened:
     What a crash left is settled only when no other process uses the pool: what
     looks left over may be its work in progress.
     """
-    with _unavailable(name, "libbtrfsutil.so.1 cannot be loaded"):
+    with refused(name, "libbtrfsutil.so.1 cannot be loaded", _REASONS):
         kernel = Kernel()
-    with _unavailable(name, f"cannot use {options.path}"):
+    with refused(name, f"cannot use {options.path}", _REASONS):
         layout = Layout(options.path.resolve(strict=True))
         filesystem = kernel.filesystem(layout.root)
         layout.make()
@@ -64,15 +64,6 @@ def open_pool(name: str, options: BtrfsOptions, fault: FaultHook) -> Opened:
             lock.release()
             raise
     return Opened(pool, record, lock)
-
-
-@contextmanager
-def _unavailable(name: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-        raise Unavailable(what=name, reason=f"{what}: {reason}") from error
 
 
 def _require_one_tree(name: str, layout: Layout) -> None:

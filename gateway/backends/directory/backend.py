@@ -14,7 +14,8 @@ from gateway.backends.directory.copies import Copies
 from gateway.backends.directory.images import SECTOR, Abilities, Images, probe
 from gateway.backends.files.backend import FOREIGN_OWNERS, SLICE, TREE, FileBackend
 from gateway.backends.files.contents import Trees
-from gateway.backends.files.opening import Opened, Setting, open_pool, refused
+from gateway.backends.files.failures import refused
+from gateway.backends.files.opening import REASONS, Opened, Setting, open_pool
 from gateway.backends.files.pool import Pool
 from gateway.backends.files.session import Session
 from gateway.backends.files.volumes import Volumes
@@ -144,7 +145,7 @@ class _Found:
 def _open(setting: Setting) -> _Found:
     opened = open_pool(setting)
     try:
-        with refused(setting.name, f"cannot use {setting.path}"):
+        with refused(setting.name, f"cannot use {setting.path}", REASONS):
             return _Found(opened, probe(opened.pool))
     except BaseException:
         opened.pool.hold.close()

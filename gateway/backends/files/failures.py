@@ -92,3 +92,13 @@ def translated(pool: str, failures: Mapping[int, Failure] = FAILURES) -> Iterato
         if found is None:
             raise Internal(incident=f"{pool}: {errno.errorcode.get(number, number)}") from error
         raise found(pool) from error
+
+
+@contextmanager
+def refused(pool: str, what: str, reasons: Mapping[int, str]) -> Iterator[None]:
+    """Turn every OSError of the body into Unavailable, with a sentence that tells the operator what is wrong."""
+    try:
+        yield
+    except OSError as error:
+        reason = reasons.get(error.errno or 0) or error.strerror or str(error)
+        raise Unavailable(what=pool, reason=f"{what}: {reason}") from error

@@ -6,12 +6,12 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 
+from gateway.backends.files.failures import refused
 from gateway.backends.files.layout import FORMAT, Layout, PoolRecord, is_emptied, is_ours
 from gateway.backends.files.lock import Lock
 from gateway.backends.files.names import UNFINISHED, flush, parse_id, replace_file
@@ -19,7 +19,7 @@ from gateway.backends.files.pool import Hold, Pool
 from gateway.core.backend import FaultHook
 from gateway.core.errors import Unavailable
 
-_REASONS: Mapping[int, str] = {
+REASONS: Mapping[int, str] = {
     errno.ENOENT: "no such directory",
     errno.ENOTDIR: "not a directory",
     errno.EPERM: "not permitted",
@@ -61,7 +61,7 @@ def open_pool(setting: Setting) -> Opened:
     What a crash left is settled only when no other process uses the pool: what
     looks left over may be its work in progress.
     """
-    with refused(setting.name, f"cannot use {setting.path}"):
+    with refused(setting.name, f"cannot use {setting.path}", REASONS):
         layout = Layout(setting.path.resolve(strict=True))
         _require_directory(layout.root)
         layout.make()
@@ -87,16 +87,6 @@ def open_pool(setting: Setting) -> Opened:
             lock.release()
             raise
     return Opened(pool, owners)
-
-
-@contextmanager
-def refused(name: str, what: str) -> Iterator[None]:
-    """Turn every OSError of the body into Unavailable with a sentence for the operator."""
-    try:
-        yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-        raise Unavailable(what=name, reason=f"{what}: {reason}") from error
 
 
 def _require_directory(root: Path) -> None:

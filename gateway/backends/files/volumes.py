@@ -15,6 +15,7 @@ from gateway.backends.files.contents import Contents, Trees
 from gateway.backends.files.layout import CONTENT, VolumeSidecar, is_emptied, put_sidecar
 from gateway.backends.files.names import parse_id, read_file, replace_file
 from gateway.backends.files.pool import Pool, Step, Volume
+from gateway.backends.files.space import capacity
 from gateway.backends.files.usage import SLICE_S, Counted, Usage
 from gateway.core.backend import Capacity, Note, Observed, VolumeSpec
 from gateway.core.errors import AlreadyExists, Unsupported
@@ -179,13 +180,7 @@ class Volumes:
         return read_file(self._layout.manifest)
 
     def capacity(self) -> Capacity:
-        status = os.statvfs(self._layout.root)
-        unit = status.f_frsize
-        return Capacity(
-            size=status.f_blocks * unit,
-            used=(status.f_blocks - status.f_bfree) * unit,
-            available=status.f_bavail * unit,
-        )
+        return capacity(self._layout.root)
 
 
 def described(spec: VolumeSpec) -> VolumeSidecar:

@@ -88,7 +88,7 @@ class NfsBackend(FileBackend):
         below = await self.session.run(_place, self.session.pool, volume)
         options = self._options
         return NfsExport(
-            address=options.server,
+            address=options.address or options.server,
             port=options.port,
             path=str(PurePosixPath("/", options.export, below)),
             version=options.version,

@@ -24,7 +24,8 @@ class NfsPoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Settings of a pool on a file server.
 
     path: where the export is mounted on this host; a relative one begins at the configuration file.
-    server, port: the file server as clients reach it.
+    server, port: the file server, as it is mounted here.
+    address: what clients are told to mount from, when they know it by another name.
     export: the path there that corresponds to `path`.
     version: the protocol's, such as "4.1".
     mount: the gateway mounts the export where it is not mounted; else it must be.
@@ -40,6 +41,7 @@ class NfsPoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     server: str
     export: str
     port: int = 2049
+    address: str = ""
     version: str = "4.1"
     mount: bool = False
     mount_options: str = "softerr,timeo=100,retrans=2"
@@ -120,7 +122,7 @@ def command(options: NfsPoolOptions) -> tuple[str, ...]:
 def remote(options: NfsPoolOptions) -> str:
     """Give the export as the mount table names it."""
     server = f"[{options.server}]" if ":" in options.server else options.server
-    return f"{server}:{PurePosixPath(options.export)}"
+    return f"{server}:{PurePosixPath('/', options.export)}"
 
 
 def _refusal(path: PurePosixPath, options: NfsPoolOptions, table: list[Mount]) -> str | None:
@@ -132,15 +134,11 @@ def _refusal(path: PurePosixPath, options: NfsPoolOptions, table: list[Mount]) -
     last = [mount for mount in holding if mount.point == deepest.point][-1]
     if last.filesystem not in _NFS:
         return None if PurePosixPath(last.point) == path and last.point != "/" else f"{path} is not a mount point"
-    mounted = _joined(last.source, path.relative_to(last.point))
+    server, _, export = last.source.rpartition(":")
+    mounted = f"{server}:{PurePosixPath(export, last.root.lstrip('/'), path.relative_to(last.point))}"
     if mounted != remote(options):
         return f"{mounted} is mounted at {path}, not {remote(options)}"
     return None
-
-
-def _joined(source: str, below: PurePosixPath) -> str:
-    server, _, export = source.rpartition(":")
-    return f"{server}:{PurePosixPath(export) / below}"
 
 
 def _plain(text: str) -> str:
