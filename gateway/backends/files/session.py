@@ -105,12 +105,16 @@ class Session:
         await self._idle.wait()
 
     async def close(self) -> None:
-        """End the chores, then the threads."""
+        """End the chores, let go of the pool, then end the threads."""
         self._chores.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._chores
+        try:
+            await self._work.run(self.pool.hold.close)
+        except GatewayError:
+            # A server that does not answer holds whoever gives its lock back; nobody waits for this thread.
+            threading.Thread(target=self.pool.hold.close, name=f"{self.pool.name}-leaving", daemon=True).start()
         await self._work.close()
-        self.pool.hold.close()
 
     # --- chores ---
 
