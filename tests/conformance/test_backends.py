@@ -33,6 +33,7 @@ from pathlib import Path
 
 import pytest
 from btrfs_pool import btrfs
+from qcow2_pool import qcow2
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.capability import FLAGS, OPERATIONS
@@ -63,6 +64,7 @@ INSTANCES = [
     pytest.param(memory, id="memory"),
     pytest.param(memory_block, id="memory-block"),
     pytest.param(btrfs, id="btrfs", marks=pytest.mark.root),
+    pytest.param(qcow2, id="qcow2", marks=pytest.mark.root),
 ]
 
 
