@@ -41,6 +41,8 @@ PROGRAM = "qemu-storage-daemon"
 CONTROL, JOBS = "control", "jobs"
 FUSE = Path("/dev/fuse")
 _TALK_S = 20.0
+_START_S = 5.0
+_STARTS = 3
 _REST_S = 30.0
 _DEATH_S = 5.0
 _STEADY_S = 60.0
@@ -156,6 +158,28 @@ class Devices:
             os.close(fd)
 
     def _start(self) -> None:
+        """Start the daemon and be greeted by it.
+
+        A monitor that somebody connects to while it is being set up may stay
+        mute for ever (a race in QEMU). Such a daemon has nothing open yet, so
+        another one is started in its place.
+        """
+        for _ in range(_STARTS):
+            self._launch()
+            try:
+                for channel in (CONTROL, JOBS):
+                    with self._greeted(channel, _START_S):
+                        pass
+            except (OSError, Timeout) as error:
+                log.warning("storage daemon did not start", pool=self._pool, error=repr(error))
+                self._daemon.stop()
+            else:
+                self._rest_until = 0.0
+                return
+        reason = f"{PROGRAM} did not start; {self._layout.run / 'output'} may say why"
+        raise Unavailable(what=self._pool, reason=reason)
+
+    def _launch(self) -> None:
         sockets = {name: listen(self._layout.run / name) for name in (CONTROL, JOBS)}
         try:
             arguments = [PROGRAM]
@@ -166,13 +190,6 @@ class Devices:
         finally:
             for server in sockets.values():
                 server.close()
-        self._rest_until = 0.0
-        try:
-            with self._talk():
-                pass
-        except OSError as error:
-            reason = f"{PROGRAM} did not start; {self._layout.run / 'output'} says why"
-            raise Unavailable(what=self._pool, reason=reason) from error
 
     def _names(self) -> list[str]:
         return [name for name in names_in(self._layout.devices) if parse_device(name) is not None]
@@ -190,14 +207,16 @@ class Devices:
         """Talk to the daemon. One that was silent is left alone for a while, so that not all threads wait for it."""
         if time.monotonic() < self._rest_until:
             raise Unavailable(what=self._pool, reason="the storage daemon did not answer and is left alone for a while")
-        path = self._layout.run / channel
         try:
-            with Conversation(path, what=f"{self._pool}: storage daemon", timeout_s=_TALK_S) as talk:
+            with self._greeted(channel, _TALK_S) as talk:
                 yield talk
         except Timeout:
             if channel == CONTROL:
                 self._rest_until = time.monotonic() + _REST_S
             raise
+
+    def _greeted(self, channel: str, timeout_s: float) -> Conversation:
+        return Conversation(self._layout.run / channel, what=f"{self._pool}: storage daemon", timeout_s=timeout_s)
 
     def _ask(self, fn: Callable[[Conversation], None]) -> None:
         """Run `fn` with a daemon that has everything open that is to be; not at all when nothing is to be open.

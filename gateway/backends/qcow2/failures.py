@@ -44,6 +44,9 @@ FAILURES: Mapping[int, Callable[[str], GatewayError]] = {
     errno.EUCLEAN: _unavailable("the file system is damaged"),
     errno.ENODEV: _unavailable("the device is gone"),
     errno.ENXIO: _unavailable("the device is gone"),
+    errno.ECONNREFUSED: _unavailable("the storage daemon ended"),
+    errno.ECONNRESET: _unavailable("the storage daemon ended"),
+    errno.EPIPE: _unavailable("the storage daemon ended"),
     errno.ESTALE: _unavailable("the file system was unmounted"),
 }
 """Error number -> the error, given the pool's name. Anything else is a defect: Internal."""

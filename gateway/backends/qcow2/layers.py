@@ -107,15 +107,16 @@ class Layers:
         return False
 
     def _merge(self, family: UUID, lower: Layer, upper: Layer) -> bool:
-        """Merge two layers; False when the upper one is the head of something open."""
+        """Merge two layers; False when it has to wait until the upper one is not the top of what is open."""
         devices = self._pool.devices
         users = devices.holders(upper)
-        merged = Merged(family, lower.inode, upper.inode)
-        if any(place == 0 for _, place in users):
+        tops = [name for name, place in users if place > 0]
+        if users and not tops:
             return False
+        merged = Merged(family, lower.inode, upper.inode)
         self._passed("begun")
         if users:
-            devices.merge(merged, users[0][0], name=upper.name, volume=upper.allocated)
+            devices.merge(merged, tops[0], name=upper.name, volume=upper.allocated)
         else:
             self._pool.images.commit(upper.path, volume=upper.allocated)
         self._passed("committed")

@@ -1,7 +1,7 @@
 """A daemon that outlives a killed gateway and is found again.
 
 It serves clients, who must not notice when the control plane ends. So it has a
-session of its own and is recorded with its start time, which a recycled pid
+session and a parent of its own, and is recorded with its start time, which a recycled pid
 does not share: the next start adopts it, or ends exactly it. It notes its own
 birth before it becomes the program, because the gateway may die before it can.
 A service manager that kills the whole control group has to be told to leave
@@ -32,7 +32,8 @@ ulimit -n "$(ulimit -H -n)"
 read -r boot < /proc/sys/kernel/random/boot_id && read -r self < /proc/$$/stat &&
     printf '%s\\n' "$boot" "$self" > "$0" && exec "$@"
 """
-"""Files are open by the layer; the usual soft limit is for a handful of volumes."""
+"""A file is open for each layer: the usual soft limit would do for a handful of volumes."""
+_ORPHAN = '/bin/sh -c "$@" &'
 
 
 class Daemon:
@@ -43,12 +44,9 @@ class Daemon:
         self._directory = directory
         self._record = directory / "born"
         self._output = directory / "output"
-        self._child: subprocess.Popen[bytes] | None = None
 
     def pid(self) -> int | None:
         """Give the recorded process if it is still that one and alive."""
-        if self._child is not None:
-            self._child.poll()
         try:
             boot, status = self._record.read_text(encoding="utf-8", errors="replace").splitlines()
             pid, started = int(status.split()[0]), int(_fields(status)[_START_TIME])
@@ -62,8 +60,8 @@ class Daemon:
             raise Unavailable(what=self._pool, reason=f"{arguments[0]} is not installed")
         self._record.unlink(missing_ok=True)
         with self._output.open("ab") as output:
-            self._child = subprocess.Popen(
-                ("/bin/sh", "-c", _BIRTH, self._record.name, *arguments),
+            subprocess.run(
+                ("/bin/sh", "-c", _ORPHAN, "sh", _BIRTH, self._record.name, *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -71,6 +69,7 @@ class Daemon:
                 env={**os.environ, "LC_ALL": "C"},
                 start_new_session=True,
                 pass_fds=inherited,
+                check=True,
             )
 
     def stop(self) -> None:
@@ -89,9 +88,6 @@ class Daemon:
                     os.close(fd)
         if self.pid() is not None:
             raise Unavailable(what=self._pool, reason="the storage daemon cannot be ended")
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
         self._record.unlink(missing_ok=True)
 
 

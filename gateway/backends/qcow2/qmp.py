@@ -7,6 +7,7 @@ lock.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -46,6 +47,9 @@ _decoder = msgspec.json.Decoder(Message)
 
 class HungUp(ConnectionResetError):  # noqa: N818 - it is what the daemon did
     """The daemon ended the conversation: it has ended itself, or is about to."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "hung up")
 
 
 class Conversation:

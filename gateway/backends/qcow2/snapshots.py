@@ -42,6 +42,8 @@ class Snapshots:
         self._volumes.freeze(found, sidecar, passed)
         self._pool.place_taken(volume)
         passed("placed")
+        # What waited for the head below it to become immutable waits no longer.
+        self._layers.collect(found.family)
         return self.observed(self._pool.snapshot(volume, snapshot))
 
     def delete(self, volume: UUID, snapshot: UUID) -> None:

@@ -64,7 +64,10 @@ class Volumes:
         head = self._pool.layer(found.family, spec.id, spec.size, on=base)
         passed("made")
         sidecar = VolumeSidecar(id=spec.id, head=head.name, note=spec.note, origin=source, origin_snapshot=snapshot)
-        return self._place(sidecar, head, passed)
+        made = self._place(sidecar, head, passed)
+        if snapshot is None:
+            self._layers.collect(found.family)
+        return made
 
     def _place(self, sidecar: VolumeSidecar, head: Layer, passed: Step) -> Observed:
         try:
