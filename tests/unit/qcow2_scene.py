@@ -13,7 +13,7 @@ from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import parse_device
 from gateway.backends.qcow2.pool import Pool
-from gateway.backends.qcow2.process import ended
+from gateway.backends.qcow2.process import gone
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.model import VolumeKind
 from gateway.testing.backends import BlockContent
@@ -72,6 +72,7 @@ class Scene:
         assert session is not None
         session.watch.end()
         await session.worker.close()
+        session.pool.devices.hang_up()
         session.opened.lock.release()
         self.backend = self.fresh()
         await self.backend.open()
@@ -80,10 +81,8 @@ class Scene:
         """Kill the storage daemon, and wait until it is gone."""
         pid = self.pool.devices.pid()
         assert pid is not None
-        fd = os.pidfd_open(pid)
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
-        assert ended(fd, 10)
-        os.close(fd)
+        os.kill(pid, signal.SIGKILL)
+        assert gone(pid, 10)
 
     async def volume(self, **files: bytes) -> UUID:
         """Make a volume with files."""

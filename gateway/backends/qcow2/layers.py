@@ -19,10 +19,10 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from gateway.backends.qcow2.devices import Merged
 from gateway.backends.qcow2.failures import Refused
 from gateway.backends.qcow2.images import Layer, flush, new_name, read_layer
 from gateway.backends.qcow2.layout import names_in, owner
+from gateway.backends.qcow2.nodes import Merged
 from gateway.backends.qcow2.pool import Pool
 from gateway.core.errors import GatewayError
 

@@ -69,6 +69,7 @@ def open_pool(name: str, options: Qcow2Options, fault: FaultHook) -> Opened:
 
 def close_pool(opened: Opened) -> None:
     """End the storage daemon unless another process uses the pool, and let go."""
+    opened.pool.devices.hang_up()
     opened.lock.release()
     with contextlib.suppress(OSError):
         last = Lock(opened.pool.layout.lock)

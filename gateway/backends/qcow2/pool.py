@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.qcow2.devices import Devices, Target
+from gateway.backends.qcow2.devices import Devices
 from gateway.backends.qcow2.images import Images, Layer, flush, new_name, read_layer
 from gateway.backends.qcow2.layout import Layout, SnapshotSidecar, VolumeSidecar, parse_device
+from gateway.backends.qcow2.nodes import Target
+from gateway.backends.qcow2.process import file_lock
 from gateway.core.backend import FaultHook
 from gateway.core.errors import LimitExceeded, NotFound, Unavailable
 from gateway.core.runner import Circuit, SystemRunner
@@ -26,8 +27,6 @@ SNAPSHOT_MAX = 200
 """Snapshots of one volume: reading what lies at the bottom passes through all of them."""
 DEPTH_MAX = 600
 """Layers of one chain, clones of clones included."""
-_LOCK = struct.Struct("hhqqi4x")
-"""What the kernel calls `struct flock`."""
 
 
 class Qcow2Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +95,7 @@ class Pool:
         try:
             # One byte for each family, by its id; two that meet only wait for each other.
             place = family.int >> 68
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0))
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, file_lock(place, 1))
             yield
         finally:
             os.close(fd)

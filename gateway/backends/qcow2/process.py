@@ -1,94 +1,111 @@
-"""A daemon that outlives a killed gateway and is found again.
+"""A storage daemon that outlives a killed gateway and is found again. All of it blocks.
 
-It serves clients, who must not notice when the control plane ends. So it has a
-session and a parent of its own, and is recorded with its start time, which a recycled pid
-does not share: the next start adopts it, or ends exactly it. It notes its own
-birth before it becomes the program, because the gateway may die before it can.
-A service manager that kills the whole control group has to be told to leave
-it (`KillMode=process`).
+It serves clients, who must not notice when the control plane ends. So it makes
+itself independent of whoever started it, and it keeps a lock on its pid file as
+long as it lives: whoever finds the file locked knows that the process named in
+it is that one and alive. A service manager that kills the whole control group
+has to be told to leave it (`KillMode=process`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import select
 import shutil
 import signal
+import struct
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
-from gateway.core.errors import Unavailable
+from gateway.core.errors import Timeout, Unavailable
 
 log = structlog.get_logger(__name__)
 
-STOP_LIMIT_S = 20.0
-_STATE, _START_TIME = 0, 19
-_BIRTH = """
-ulimit -n "$(ulimit -H -n)"
-read -r boot < /proc/sys/kernel/random/boot_id && read -r self < /proc/$$/stat &&
-    printf '%s\\n' "$boot" "$self" > "$0" && exec "$@"
-"""
+PROGRAM = "qemu-storage-daemon"
+_START_S = 20.0
+_STOP_S = 20.0
+_FLOCK = struct.Struct("hhqqi4x")
+_ROOMY = 'ulimit -n "$(ulimit -H -n)"; exec "$@"'
 """A file is open for each layer: the usual soft limit would do for a handful of volumes."""
-_ORPHAN = '/bin/sh -c "$@" &'
 
 
 class Daemon:
-    """One program kept running under a record in a directory. Not safe for use from two threads at once."""
+    """The one daemon of a directory."""
 
     def __init__(self, pool: str, directory: Path) -> None:
         self._pool = pool
         self._directory = directory
-        self._record = directory / "born"
-        self._output = directory / "output"
+        self._pid_file = directory / "pid"
+        self.output = directory / "output"
 
     def pid(self) -> int | None:
-        """Give the recorded process if it is still that one and alive."""
+        """Give the daemon's process, if it lives."""
         try:
-            boot, status = self._record.read_text(encoding="utf-8", errors="replace").splitlines()
-            pid, started = int(status.split()[0]), int(_fields(status)[_START_TIME])
-        except (FileNotFoundError, ValueError, IndexError):
+            fd = os.open(self._pid_file, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
             return None
-        return pid if boot == _boot() and _start_time(pid) == started else None
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, file_lock())
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.EACCES}:
+                raise
+            return int(os.pread(fd, 32, 0) or 0) or None
+        finally:
+            os.close(fd)
+        return None
 
     def start(self, arguments: Sequence[str], *, inherited: Sequence[int]) -> None:
-        """Start the program in the directory with these descriptors. What ran before must have ended."""
-        if shutil.which(arguments[0]) is None:
-            raise Unavailable(what=self._pool, reason=f"{arguments[0]} is not installed")
-        self._record.unlink(missing_ok=True)
-        with self._output.open("ab") as output:
-            subprocess.run(
-                ("/bin/sh", "-c", _ORPHAN, "sh", _BIRTH, self._record.name, *arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=self._directory,
-                env={**os.environ, "LC_ALL": "C"},
-                start_new_session=True,
-                pass_fds=inherited,
-                check=True,
-            )
+        """Start the daemon with these arguments and descriptors; it is ready when this returns."""
+        if shutil.which(PROGRAM) is None:
+            raise Unavailable(what=self._pool, reason=f"{PROGRAM} is not installed")
+        own = ("--daemonize", "--pidfile", str(self._pid_file))
+        try:
+            with self.output.open("ab") as output:
+                done = subprocess.run(
+                    ("/bin/sh", "-c", _ROOMY, "sh", PROGRAM, *own, *arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd=self._directory,
+                    env={**os.environ, "LC_ALL": "C"},
+                    pass_fds=inherited,
+                    timeout=_START_S,
+                    check=False,
+                )
+        except subprocess.TimeoutExpired:
+            raise Timeout(what=f"{self._pool}: {PROGRAM}", after=int(_START_S)) from None
+        if done.returncode:
+            raise Unavailable(what=self._pool, reason=f"{PROGRAM} did not start; {self.output} says why")
 
     def stop(self) -> None:
-        """End the recorded process and nothing else: politely, then by force. Nothing there: succeeds."""
+        """End the daemon and nothing else: politely, then by force. Nothing there: succeeds."""
         for send in (signal.SIGTERM, signal.SIGKILL):
             pid = self.pid()
             if pid is None:
-                break
+                return
             with contextlib.suppress(ProcessLookupError):
                 fd = os.pidfd_open(pid)
                 try:
-                    signal.pidfd_send_signal(fd, send)
-                    if not ended(fd, STOP_LIMIT_S):
+                    # The file may have been locked by the next one meanwhile.
+                    if self.pid() == pid:
+                        signal.pidfd_send_signal(fd, send)
+                    if not ended(fd, _STOP_S):
                         log.warning("storage daemon does not end", pool=self._pool, pid=pid, signal=send.name)
                 finally:
                     os.close(fd)
         if self.pid() is not None:
             raise Unavailable(what=self._pool, reason="the storage daemon cannot be ended")
-        self._record.unlink(missing_ok=True)
+
+
+def file_lock(start: int = 0, length: int = 0) -> bytes:
+    """Give what the kernel calls `struct flock`: an exclusive lock of a file, or of a part of it."""
+    return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
 
 
 def ended(pidfd: int, limit_s: float) -> bool:
@@ -98,19 +115,13 @@ def ended(pidfd: int, limit_s: float) -> bool:
     return bool(poll.poll(limit_s * 1000))
 
 
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def _start_time(pid: int) -> int | None:
-    """Give the start time in clock ticks since boot; None when the process is gone or only waits to be reaped."""
+def gone(pid: int, limit_s: float) -> bool:
+    """Wait until a process has ended, at most so long; tell whether it has."""
     try:
-        fields = _fields(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[_STATE] in "ZX" else int(fields[_START_TIME])
-
-
-def _fields(status: str) -> list[str]:
-    """Split what the kernel says of a process, from its state on; its name before that may hold anything."""
-    return status.rpartition(")")[2].split()
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return ended(fd, limit_s)
+    finally:
+        os.close(fd)

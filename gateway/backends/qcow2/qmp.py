@@ -1,8 +1,7 @@
 """One conversation with a QEMU monitor: a line of JSON each way, events in between. All of it blocks.
 
-A monitor talks to one client at a time; the next one's greeting comes when the
-one before has hung up. So conversations are short, and being greeted is the
-lock.
+A monitor talks to one client at a time: the greeting of the next comes when the
+one before has hung up.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -53,36 +52,35 @@ class HungUp(ConnectionResetError):  # noqa: N818 - it is what the daemon did
 
 
 class Conversation:
-    """A greeted conversation, for a `with` block.
+    """A greeted conversation.
 
     OSError when nobody listens or the daemon hangs up, Timeout when it is
-    silent, Refused when it does not do what it is told.
+    silent; after either it is of no use any more. Refused when the daemon does
+    not do what it is told.
     """
 
     def __init__(self, path: Path, *, what: str, timeout_s: float) -> None:
-        self._path = path
         self._what = what
         self._timeout_s = timeout_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._lines: deque[bytes] = deque()
         self._part = b""
         self._events: list[Message] = []
-
-    def __enter__(self) -> Self:
         try:
-            self._greet()
+            connect(self._socket, path)
+            self._next(time.monotonic() + timeout_s)
+            self.execute("qmp_capabilities")
         except BaseException:
             self._socket.close()
             raise
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Hang up. Idempotent."""
         self._socket.close()
 
-    def _greet(self) -> None:
-        connect(self._socket, self._path)
-        self._next(time.monotonic() + self._timeout_s)
-        self.execute("qmp_capabilities")
+    def forget_events(self) -> None:
+        """Forget the events so far: what is awaited from now on has not happened yet."""
+        self._events.clear()
 
     def execute(self, command: str, arguments: Mapping[str, Any] | None = None) -> msgspec.Raw:
         """Give what the daemon answers to a command; events that come before it are kept for `await_event`."""
@@ -103,7 +101,7 @@ class Conversation:
                 return message.result
 
     def await_event(self, wanted: Callable[[str, Mapping[str, Any]], bool], *, timeout_s: float) -> Mapping[str, Any]:
-        """Give the data of the first event, since this conversation began, that `wanted(name, data)` accepts."""
+        """Give the data of the first event, since they were last forgotten, that `wanted(name, data)` accepts."""
         deadline = time.monotonic() + timeout_s
         while True:
             for index, message in enumerate(self._events):
