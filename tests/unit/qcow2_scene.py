@@ -138,11 +138,12 @@ class Scene:
         """Fail when anything is there that nothing needs."""
         pool, layout = self.pool, self.pool.layout
         for family in layout.families():
-            kin = Layers(pool).kin(family)
+            layers = Layers(pool)
+            kin = layers.kin(family)
             assert kin.layers, "a directory stayed"
             assert kin.idle() == []
             for _, upper in kin.pairs():
-                assert {place for _, place in pool.devices.holders(upper)} == {0}, "layers stayed unmerged"
+                assert {place for _, place in layers.users(kin, family)[upper.name]} == {0}, "layers stayed unmerged"
         assert list(layout.root.glob("**/.*.new")) == []
         for folder in layout.notes.glob("*/*"):
             assert list(folder.iterdir()), "a directory stayed"

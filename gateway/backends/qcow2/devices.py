@@ -67,9 +67,10 @@ class Devices:
         with self._life, self._alone():
             if self._daemon.pid() is not None:
                 return
-            names = self._names()
+            names = self.names()
             for name in names:
                 self._detach(name)
+            self._unlink_all()
             if not names:
                 return
             try:
@@ -118,9 +119,14 @@ class Devices:
         with self._life:
             self._daemon.stop()
             self.hang_up()
-            for name in self._names():
+            for name in self.names():
                 self._detach(name)
                 (self._layout.devices / name).unlink(missing_ok=True)
+            self._unlink_all()
+
+    def _unlink_all(self) -> None:
+        for name in names_in(self._layout.open):
+            (self._layout.open / name).unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -131,9 +137,6 @@ class Devices:
             yield
         finally:
             os.close(fd)
-
-    def _names(self) -> list[str]:
-        return [name for name in names_in(self._layout.devices) if parse_device(name) is not None]
 
     def _detach(self, name: str) -> None:
         """Take away what a daemon that is gone has left mounted."""
@@ -188,7 +191,7 @@ class Devices:
         def end(talk: Conversation) -> None:
             if name in nodes.exports(talk):
                 nodes.end_export(talk, name, timeout_s=ANSWER_S)
-            nodes.drop(talk, [nodes.name_of(layer) for layer in chain])
+            self._drop(talk, [nodes.name_of(layer) for layer in chain])
 
         if self.is_open(name):
             with self._life:
@@ -204,6 +207,10 @@ class Devices:
         except OSError:
             return None
         return path if mounted else None
+
+    def names(self) -> list[str]:
+        """Give all that is open, or is to be."""
+        return [name for name in names_in(self._layout.devices) if parse_device(name) is not None]
 
     def is_open(self, name: str) -> bool:
         """Tell whether a name is open, or is to be."""
@@ -226,7 +233,7 @@ class Devices:
                 },
             )
         except Refused:
-            nodes.drop(talk, added[::-1])
+            self._drop(talk, added[::-1])
             raise
 
     def _add_chain(self, talk: Conversation, target: Target, added: list[str]) -> None:
@@ -234,17 +241,28 @@ class Devices:
         known: frozenset[str] | None = None
         for layer in reversed(target.chain):
             top = layer is target.chain[0]
-            options = nodes.options(layer, below, writable=top and target.writable, sparse=target.sparse)
-            below = nodes.name_of(layer)
             try:
-                talk.execute("blockdev-add", options)
+                self._add(talk, layer, below, writable=top and target.writable, sparse=target.sparse)
             except Refused:
                 # Clones share layers. To ask for all nodes each time would take long where there are many.
                 known = nodes.known(talk) if known is None else known
-                if below not in known:
+                if nodes.name_of(layer) not in known:
                     raise
             else:
-                added.append(below)
+                added.append(nodes.name_of(layer))
+            below = nodes.name_of(layer)
+
+    def _add(
+        self, talk: Conversation, layer: Layer, below: str | None, *, writable: bool, sparse: bool = False
+    ) -> None:
+        link = self._layout.open / nodes.link_of(nodes.name_of(layer))
+        with contextlib.suppress(FileExistsError):
+            link.hardlink_to(layer.path)
+        options = nodes.options(layer, below, links=self._layout.open, writable=writable, sparse=sparse)
+        talk.execute("blockdev-add", options)
+
+    def _drop(self, talk: Conversation, names: Sequence[str]) -> None:
+        nodes.drop(talk, names, links=self._layout.open)
 
     # --- changes of what is open ---
 
@@ -259,11 +277,11 @@ class Devices:
             if shown not in chain:
                 raise Refused(f"{name} shows {shown}, which is none of its layers")
             for layer in reversed(target.chain[: chain.index(shown)]):
-                talk.execute("blockdev-add", nodes.options(layer, None, writable=True))
+                self._add(talk, layer, None, writable=True)
                 try:
                     talk.execute("blockdev-snapshot", {"node": shown, "overlay": nodes.name_of(layer)})
                 except Refused:
-                    nodes.drop(talk, [nodes.name_of(layer)])
+                    self._drop(talk, [nodes.name_of(layer)])
                     raise
                 shown = nodes.name_of(layer)
 
@@ -282,16 +300,6 @@ class Devices:
         self._ask(grow)
         return bool(done)
 
-    def holders(self, layer: Layer) -> list[tuple[str, int]]:
-        """Give the names that are open on this layer, and how many layers lie above it in each."""
-        found = []
-        for name in self._names():
-            target = self._locate(name)
-            inodes = [] if target is None else [each.inode for each in target.chain]
-            if layer.inode in inodes:
-                found.append((name, inodes.index(layer.inode)))
-        return found
-
     def replace(self, old: Sequence[Layer], new: Layer, children: Sequence[Layer]) -> None:
         """Put `new`, which holds the same bytes, in the place of the first of `old` below all open `children`."""
 
@@ -301,13 +309,13 @@ class Devices:
             if nodes.name_of(old[0]) not in known:
                 return
             if nodes.name_of(new) not in known:
-                talk.execute("blockdev-add", nodes.options(new, None, writable=False))
+                self._add(talk, new, None, writable=False)
             for child in children:
                 name = nodes.name_of(child)
                 if name in known:
-                    options = nodes.options(child, nodes.name_of(new), writable=name in tops)
+                    options = nodes.options(child, nodes.name_of(new), links=self._layout.open, writable=name in tops)
                     talk.execute("blockdev-reopen", {"options": [{**options, "file": nodes.file_of(child)}]})
-            nodes.drop(talk, [nodes.name_of(layer) for layer in old])
+            self._drop(talk, [nodes.name_of(layer) for layer in old])
 
         self._ask(swap)
 
@@ -371,6 +379,6 @@ class Devices:
         def forget(talk: Conversation) -> None:
             if any(known == merged for known, _ in nodes.merges(talk)):
                 talk.execute("job-dismiss", {"id": merged.job})
-            nodes.drop(talk, [f"layer{merged.upper}"])
+            self._drop(talk, [f"layer{merged.upper}"])
 
         self._ask(forget)

@@ -13,7 +13,8 @@ the volume is closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import msgspec
@@ -48,13 +49,16 @@ class Kin(msgspec.Struct, frozen=True):
             if name not in self.held and len(self.above[name]) == 1
         ]
 
+    def chain(self, name: str) -> Iterator[Layer]:
+        """Yield a layer and all below it, the upper first."""
+        below = self.layers.get(name)
+        while below is not None:
+            yield below
+            below = None if below.backing is None else self.layers.get(below.backing)
+
     def used(self, name: str) -> int:
         """Give the bytes that are allocated for a layer and all below it."""
-        total, below = 0, self.layers.get(name)
-        while below is not None:
-            total += below.allocated
-            below = None if below.backing is None else self.layers.get(below.backing)
-        return total
+        return sum(layer.allocated for layer in self.chain(name))
 
 
 class Layers:
@@ -85,6 +89,15 @@ class Layers:
         while self._sweep(self.kin(family)) or self._merge_one(family, tried):
             pass
 
+    def users(self, kin: Kin, family: UUID) -> dict[str, list[tuple[str, int]]]:
+        """Give, for each layer that is open, under which names it is, and below how many others in each."""
+        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for name in self._pool.devices.names():
+            top = self._pool.top(name, family)
+            for place, layer in enumerate(() if top is None else kin.chain(top)):
+                found[layer.name].append((name, place))
+        return found
+
     def _sweep(self, kin: Kin) -> bool:
         idle = [layer for layer in kin.idle() if not self._pool.pinned[layer.inode]]
         for layer in idle:
@@ -94,22 +107,24 @@ class Layers:
         return bool(idle)
 
     def _merge_one(self, family: UUID, tried: set[str]) -> bool:
-        for lower, upper in self.kin(family).pairs():
+        kin = self.kin(family)
+        pairs = kin.pairs()
+        users = self.users(kin, family) if pairs else {}
+        for lower, upper in pairs:
             if lower.name in tried or self._pool.pinned[lower.inode] or self._pool.pinned[upper.inode]:
                 continue
             tried.add(lower.name)
             try:
-                if self._merge(family, lower, upper):
+                if self._merge(family, lower, upper, users.get(upper.name, [])):
                     tried.discard(lower.name)
                     return True
             except (OSError, Refused, GatewayError) as error:
                 log.warning("layers stay unmerged", pool=self._pool.name, layer=lower.name, error=str(error))
         return False
 
-    def _merge(self, family: UUID, lower: Layer, upper: Layer) -> bool:
+    def _merge(self, family: UUID, lower: Layer, upper: Layer, users: list[tuple[str, int]]) -> bool:
         """Merge two layers; False when it has to wait until the upper one is not the top of what is open."""
         devices = self._pool.devices
-        users = devices.holders(upper)
         tops = [name for name, place in users if place > 0]
         if users and not tops:
             return False
@@ -167,17 +182,17 @@ class Layers:
             raise
         flush(root.path.parent)
         passed("renamed")
-        users = self._pool.devices.holders(self._pool.images.layer(root.path))
-        if users:
-            self._replace(family, old, users)
+        kin = self.kin(family)
+        self._replace(kin, old, self.users(kin, family).get(root.name, []))
         passed("replaced")
 
-    def _replace(self, family: UUID, old: tuple[Layer, ...], users: list[tuple[str, int]]) -> None:
-        new = self._pool.images.layer(old[0].path)
+    def _replace(self, kin: Kin, old: tuple[Layer, ...], users: list[tuple[str, int]]) -> None:
+        new = kin.layers[old[0].name]
         for name, place in users:
             target = self._pool.locate(name)
             # An open snapshot shows the layer itself, which cannot be exchanged below its readers.
             if place == 0 and target is not None:
                 self._pool.devices.close(name, old)
                 self._pool.devices.open(name, target)
-        self._pool.devices.replace(old, new, self.kin(family).above[new.name])
+        if users:
+            self._pool.devices.replace(old, new, kin.above[new.name])

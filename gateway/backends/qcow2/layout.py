@@ -4,7 +4,8 @@
     .gateway/manifest                           the core's document for the whole pool
     .gateway/lock                               held by every process that uses the pool
     .gateway/changes                            locked by the family that a process changes
-    .gateway/run/                               the storage daemon's sockets, record and output
+    .gateway/run/                               the storage daemon's sockets, pid file and output
+    .gateway/open/layer<inode>.qcow2            second links of layers that the storage daemon has open
     devices/<volume id>                         raw view of an open volume
     devices/<volume id>.<snapshot id>           raw view of an open snapshot
     images/<family id>/<volume id>.<token>.qcow2    layers
@@ -94,6 +95,7 @@ class Layout:
         self.lock = self.private / "lock"
         self.changes = self.private / "changes"
         self.run = self.private / "run"
+        self.open = self.private / "open"
         self.devices = root / "devices"
         self.images = root / "images"
         self.notes = root / "notes"
@@ -104,6 +106,7 @@ class Layout:
         for folder, mode in (
             (self.private, PRIVATE),
             (self.run, PRIVATE),
+            (self.open, PRIVATE),
             (self.devices, PASSABLE),
             (self.images, PRIVATE),
             (self.notes, PRIVATE),

@@ -1,12 +1,15 @@
 """What is said to the storage daemon about its nodes, exports and jobs.
 
 A node is named by the inode of its layer's file, which stays when a merged
-layer takes the name of another.
+layer takes the name of another. QEMU opens a file anew by the name it knows
+when a layer becomes immutable or is merged, so it knows a name that stays too:
+a second link, by the inode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -72,9 +75,15 @@ def export_id(name: str) -> str:
     return f"x{name}"
 
 
-def options(layer: Layer, backing: str | None, *, writable: bool, sparse: bool = False) -> dict[str, Any]:
+def link_of(name: str) -> str:
+    """Give the second name of the file behind a node."""
+    return f"{name}.qcow2"
+
+
+def options(layer: Layer, backing: str | None, *, links: Path, writable: bool, sparse: bool = False) -> dict[str, Any]:
     """Give how a layer is opened: by its format, so that nothing in the file has a say in that."""
-    file = {"driver": "file", "node-name": file_of(layer), "filename": str(layer.path), "discard": "unmap"}
+    filename = str(links / link_of(name_of(layer)))
+    file = {"driver": "file", "node-name": file_of(layer), "filename": filename, "discard": "unmap"}
     return {
         "driver": "qcow2",
         "node-name": name_of(layer),
@@ -138,10 +147,11 @@ def end_export(talk: Conversation, name: str, *, timeout_s: float) -> None:
     talk.await_event(ended, timeout_s=timeout_s)
 
 
-def drop(talk: Conversation, names: Sequence[str]) -> None:
+def drop(talk: Conversation, names: Sequence[str], *, links: Path) -> None:
     """Let go of nodes, the upper first, up to one that others still use."""
     for name in names:
         try:
             talk.execute("blockdev-del", {"node-name": name})
         except Refused:
             return
+        (links / link_of(name)).unlink(missing_ok=True)

@@ -147,6 +147,18 @@ class Pool:
         taken = self.find_snapshot(volume, snapshot)
         return None if taken is None else self.frozen(taken)
 
+    def top(self, device: str, family: UUID) -> str | None:
+        """Give the layer that a raw view shows; None when that is gone, or of another family."""
+        parsed = parse_device(device)
+        if parsed is None or self.layout.family(parsed[0]) != family:
+            return None
+        volume, snapshot = parsed
+        if snapshot is not None:
+            taken = self.find_snapshot(volume, snapshot)
+            return None if taken is None else taken.sidecar.layer
+        sidecar = self.layout.volume_sidecar(volume)
+        return None if sidecar is None else sidecar.head
+
     def target(self, found: Volume) -> Target:
         """Give what a volume shows."""
         return Target(self.images.chain(found.head.path), writable=True)
