@@ -7,16 +7,19 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
 from gateway.backends.btrfs.layout import read_file, replace_file
+from gateway.backends.qcow2.devices import FUSE
 from gateway.backends.qcow2.failures import translated
 from gateway.backends.qcow2.images import flush
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import device_name
 from gateway.backends.qcow2.opening import Opened, close_pool, open_pool
 from gateway.backends.qcow2.pool import SNAPSHOT_MAX, Pool, Qcow2Options
+from gateway.backends.qcow2.replicas import Replicas
 from gateway.backends.qcow2.snapshots import Snapshots
 from gateway.backends.qcow2.volumes import Volumes
 from gateway.core.backend import (
@@ -62,6 +65,7 @@ class _Session:
         self.layers = Layers(self.pool)
         self.volumes = Volumes(self.pool, self.layers)
         self.snapshots = Snapshots(self.pool, self.layers, self.volumes)
+        self.replicas = Replicas(self.pool, self.layers, self.volumes)
         self.keys = KeyLocks()
         self.watch = Watch(self)
 
@@ -77,16 +81,20 @@ class _Session:
 
     async def change(self, volume: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a change of a volume and what belongs to it: one at a time for each family."""
+        async with self.family(volume):
+            return await self.run(fn, *args, **kwargs)
 
-        def alone() -> T:
-            with self.pool.changing(family):
-                return fn(*args, **kwargs)
-
+    @asynccontextmanager
+    async def family(self, volume: UUID) -> AsyncIterator[None]:
+        """Keep everybody else from a volume and all that may share layers with it, for a block."""
         family = await self.run(self.pool.layout.family, volume)
         async with self.keys.holding(family):
-            done = await self.run(alone)
+            lock = await self.run(self.pool.lock, family)
+            try:
+                yield
+            finally:
+                lock.release()
         self.watch.begin()
-        return done
 
     async def close(self) -> None:
         self.watch.end()
@@ -171,10 +179,12 @@ class Qcow2Backend:
         return self._opened
 
     def describe(self) -> Substrate:
+        lacks = {} if FUSE.exists() else {"replicate": f"{FUSE} is missing"}
         return Substrate(
             id=self._session.record.id,
             driver="qcow2",
             kinds={VolumeKind.BLOCK: _FACTS},
+            lacks={VolumeKind.BLOCK: lacks},
             handles=("local_path",),
         )
 
@@ -260,6 +270,33 @@ class Qcow2Backend:
 
     async def split(self, volume: UUID) -> None:
         await self._session.change(volume, self._session.volumes.split, volume)
+
+    # --- ReplicationBackend ---
+
+    async def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
+        session = self._session
+        sender = await session.change(volume, session.replicas.sender, volume, snapshot, base)
+        try:
+            while part := await session.run(sender.read):
+                yield part
+        finally:
+            sender.stop()
+
+    async def receive(self, spec: VolumeSpec, snapshot: UUID, note: Note, stream: AsyncIterator[bytes]) -> None:
+        session = self._session
+        async with session.family(spec.id):
+            receiver = await session.run(session.replicas.receiver, spec, snapshot)
+            if receiver is None:
+                return
+            try:
+                async for part in stream:
+                    await session.run(receiver.write, part)
+                arrived = await session.run(receiver.finish)
+                lineage = receiver.head.lineage
+                await session.run(session.replicas.land, spec, snapshot, note, arrived=arrived, lineage=lineage)
+            except Exception:
+                await session.run(receiver.abandon)
+                raise
 
 
 def _capacity(pool: Pool) -> Capacity:

@@ -38,6 +38,7 @@ _DEATH_S = 5.0
 _STEADY_S = 60.0
 _SLOWEST = 4 * 1024**2
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Locate = Callable[[str], Target | None]
@@ -217,8 +218,11 @@ class Devices:
         return name in names_in(self._layout.devices)
 
     def _export(self, talk: Conversation, name: str, target: Target) -> None:
-        if name in nodes.exports(talk):
+        shown = nodes.exports(talk).get(name)
+        if shown in {nodes.name_of(layer) for layer in target.chain}:
             return
+        if shown is not None:
+            nodes.end_export(talk, name, timeout_s=ANSWER_S)
         added: list[str] = []
         try:
             self._add_chain(talk, target, added)
@@ -255,10 +259,17 @@ class Devices:
     def _add(
         self, talk: Conversation, layer: Layer, below: str | None, *, writable: bool, sparse: bool = False
     ) -> None:
-        link = self._layout.open / nodes.link_of(nodes.name_of(layer))
-        with contextlib.suppress(FileExistsError):
-            link.hardlink_to(layer.path)
-        options = nodes.options(layer, below, links=self._layout.open, writable=writable, sparse=sparse)
+        file = self._layout.open / nodes.link_of(nodes.name_of(layer))
+        try:
+            file.hardlink_to(layer.path)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Without second names, what is open is merged only when it is closed.
+            file = layer.path
+        options = nodes.options(layer, below, file=file, writable=writable, sparse=sparse)
         talk.execute("blockdev-add", options)
 
     def _drop(self, talk: Conversation, names: Sequence[str]) -> None:
@@ -313,8 +324,8 @@ class Devices:
             for child in children:
                 name = nodes.name_of(child)
                 if name in known:
-                    options = nodes.options(child, nodes.name_of(new), links=self._layout.open, writable=name in tops)
-                    talk.execute("blockdev-reopen", {"options": [{**options, "file": nodes.file_of(child)}]})
+                    options = nodes.options(child, nodes.name_of(new), file=None, writable=name in tops)
+                    talk.execute("blockdev-reopen", {"options": [options]})
             self._drop(talk, [nodes.name_of(layer) for layer in old])
 
         self._ask(swap)

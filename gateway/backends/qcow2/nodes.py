@@ -80,17 +80,21 @@ def link_of(name: str) -> str:
     return f"{name}.qcow2"
 
 
-def options(layer: Layer, backing: str | None, *, links: Path, writable: bool, sparse: bool = False) -> dict[str, Any]:
-    """Give how a layer is opened: by its format, so that nothing in the file has a say in that."""
-    filename = str(links / link_of(name_of(layer)))
-    file = {"driver": "file", "node-name": file_of(layer), "filename": filename, "discard": "unmap"}
+def options(
+    layer: Layer, backing: str | None, *, file: Path | None, writable: bool, sparse: bool = False
+) -> dict[str, Any]:
+    """Give how a layer is opened, from a file or, None, from the one that it is open from already.
+
+    By its format, so that nothing in the file has a say in that.
+    """
+    opened = {"driver": "file", "node-name": file_of(layer), "filename": str(file), "discard": "unmap"}
     return {
         "driver": "qcow2",
         "node-name": name_of(layer),
         "read-only": not writable,
         "discard": "unmap",
         "backing": backing,
-        "file": file,
+        "file": file_of(layer) if file is None else opened,
         **({"detect-zeroes": "unmap"} if sparse else {}),
         # There may be hundreds of lower layers; the default is what the head alone should take.
         **({} if writable else {"l2-cache-size": _LOWER_CACHE}),

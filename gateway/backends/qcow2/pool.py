@@ -5,8 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -56,6 +55,22 @@ class Snapshot(msgspec.Struct, frozen=True):
     family: UUID
 
 
+class FamilyLock:
+    """A process's hold on a family: one byte of a file for each, by its id; two that meet only wait for each other."""
+
+    def __init__(self, path: Path, family: UUID) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, file_lock(family.int >> 68, 1))
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._fd)
+
+
 class Pool:
     """The parts that changes share. Raises OSError, Refused and errors of the core."""
 
@@ -88,17 +103,9 @@ class Pool:
 
         return passed
 
-    @contextmanager
-    def changing(self, family: UUID) -> Iterator[None]:
-        """Keep other processes from changing the layers of a family for a block."""
-        fd = os.open(self.layout.changes, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # One byte for each family, by its id; two that meet only wait for each other.
-            place = family.int >> 68
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, file_lock(place, 1))
-            yield
-        finally:
-            os.close(fd)
+    def lock(self, family: UUID) -> FamilyLock:
+        """Keep other processes from the layers of a family until it is released."""
+        return FamilyLock(self.layout.changes, family)
 
     # --- what is there ---
 
