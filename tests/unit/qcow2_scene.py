@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,6 +85,14 @@ class Scene:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         assert gone(pid, 10)
+
+    async def revived(self) -> None:
+        """Wait until the pool has noticed that its daemon is gone and done what it does then."""
+        assert self.backend._opened is not None
+        tasks = self.backend._opened.watch._tasks
+        while not tasks:  # noqa: ASYNC110 - the kernel has told already, the loop is about to
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
 
     async def volume(self, **files: bytes) -> UUID:
         """Make a volume with files."""
@@ -171,6 +181,11 @@ def note(name: str) -> Note:
 
 def spec(volume: UUID | None = None, *, size: int = SIZE) -> VolumeSpec:
     return VolumeSpec(id=volume or uuid4(), kind=VolumeKind.BLOCK, size=size, note=note("volume"))
+
+
+def command(*arguments: str) -> str:
+    """Run a program; give its output, or fail with CalledProcessError."""
+    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
 
 
 async def parts(data: bytes) -> AsyncIterator[bytes]:

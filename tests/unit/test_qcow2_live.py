@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
 import subprocess
@@ -14,11 +15,12 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from qcow2_scene import MIB, SIZE, Scene, note, scene, spec
+from qcow2_scene import MIB, SIZE, Scene, command, scene, spec
 
 from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.backends.qcow2.pool import SNAPSHOT_MAX
-from gateway.core.errors import GatewayError, LimitExceeded, Unavailable
+from gateway.core.errors import GatewayError, LimitExceeded, OutOfSpace, Unavailable
+from gateway.testing.ext4_pool import ext4_pool
 
 pytestmark = pytest.mark.root
 
@@ -38,6 +40,7 @@ class Writer(threading.Thread):
         super().__init__()
         self._fd = os.open(device, os.O_RDWR)
         self._ending = threading.Event()
+        self._turned = threading.Condition()
         self.rounds = 0
         self.error: OSError | None = None
 
@@ -47,9 +50,17 @@ class Writer(threading.Thread):
                 for slot in range(SLOTS):
                     os.pwrite(self._fd, COUNTER.pack(self.rounds + 1) * 512, slot * STRIDE)
                 os.fsync(self._fd)
-                self.rounds += 1
+                with self._turned:
+                    self.rounds += 1
+                    self._turned.notify_all()
         except OSError as error:
             self.error = error
+
+    def go_on(self) -> None:
+        """Return when two whole rounds were written since."""
+        with self._turned:
+            wanted = self.rounds + 2
+            assert self._turned.wait_for(lambda: self.rounds >= wanted or self.error, 60)
 
     def end(self) -> None:
         self._ending.set()
@@ -127,7 +138,7 @@ async def test_a_written_volume_grows_merges_and_splits_under_its_writer(tmp_pat
         for image in at.images():
             check = ("qemu-img", "check", "-q", "-f", "qcow2", str(image))
             if str(volume) not in image.name:
-                subprocess.run(check, check=True, capture_output=True)
+                command(*check)
 
 
 async def test_rotating_snapshots_keep_the_chain_short(tmp_path: Path) -> None:
@@ -188,8 +199,9 @@ async def test_a_killed_daemon_is_replaced_and_shows_the_same_again(tmp_path: Pa
         before = at.pool.devices.pid()
         at.kill_daemon()
         # Nobody asks the pool for anything: it notices by itself.
-        while at.pool.devices.pid() in {None, before} or not all(map(shows, devices)):
-            await asyncio.sleep(0)
+        await at.revived()
+        assert at.pool.devices.pid() not in {None, before}
+        assert all(map(shows, devices))
         assert [await at.device(volume), await at.device(volume, snapshot)] == devices
         assert await at.files(volume) == await at.files(volume, snapshot) == {"a": b"alpha"}
         at.kill_daemon()
@@ -197,6 +209,10 @@ async def test_a_killed_daemon_is_replaced_and_shows_the_same_again(tmp_path: Pa
         await at.write(volume, a=b"changed")
         assert await at.files(volume, snapshot) == {"a": b"alpha"}
         at.assert_tidy()
+
+
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE)
 
 
 def shows(device: Path) -> bool:
@@ -228,8 +244,7 @@ async def test_a_client_does_not_notice_that_the_gateway_is_killed(tmp_path: Pat
             "asyncio.run(main())\n"
         )
         volume = uuid4()
-        command = (sys.executable, "-c", program, str(folder), str(volume), str(SIZE))
-        gateway = subprocess.Popen(command, stdout=subprocess.PIPE)
+        gateway = started(sys.executable, "-c", program, str(folder), str(volume), str(SIZE))
         assert gateway.stdout is not None
         device = Path(gateway.stdout.readline().decode().strip())
         adopting = Scene(folder)
@@ -237,20 +252,17 @@ async def test_a_client_does_not_notice_that_the_gateway_is_killed(tmp_path: Pat
             with writing(device) as writer:
                 gateway.kill()
                 gateway.wait()
-                so_far = writer.rounds
                 await adopting.backend.open()
                 assert adopting.pool.devices.pid() is not None
                 assert await adopting.device(volume) == device
                 snapshot = await adopting.snapshot(volume)
-                while writer.rounds < so_far + 2:
-                    await asyncio.sleep(0)
+                await asyncio.to_thread(writer.go_on)
             assert_one_instant(slots(await adopting.device(volume, snapshot)))
         finally:
             gateway.kill()
             gateway.wait()
             gateway.stdout.close()
             await adopting.backend.close()
-            subprocess.run(("umount", "-l", str(device)), capture_output=True, check=False)
 
 
 async def test_the_end_of_the_pool_is_the_end_of_its_daemon(tmp_path: Path) -> None:
@@ -296,8 +308,8 @@ async def test_what_a_client_writes_is_never_taken_for_a_format(tmp_path: Path) 
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret" * 1000)
     evil = tmp_path / "evil.qcow2"
-    command = ("qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", str(secret), "-F", "raw", str(evil), "1M")
-    subprocess.run(command, check=True)
+    arguments = ("qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", str(secret), "-F", "raw", str(evil), "1M")
+    command(*arguments)
     async with scene(tmp_path) as at:
         volume = await at.volume()
         with (await at.device(volume)).open("r+b", buffering=0) as device:
@@ -313,23 +325,37 @@ async def test_what_a_client_writes_is_never_taken_for_a_format(tmp_path: Path) 
 
 
 async def test_a_full_pool_is_out_of_space_and_recovers(tmp_path: Path) -> None:
-    async with scene(tmp_path) as at:
-        volume = await at.volume(a=b"alpha")
-        before = await at.picture()
-        folder = at.pool.layout.layers(volume)
-        command = ("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(at.pool.layout.notes / str(volume)))
-        saved = {path: path.read_bytes() for path in at.pool.layout.folder(volume).iterdir()}
-        subprocess.run(command, check=True)
-        try:
-            at.pool.layout.folder(volume).mkdir()
-            for path, data in saved.items():
-                path.write_bytes(data)
-            with pytest.raises(GatewayError):
-                await at.backend.annotate(volume, note("n" * 100_000))
-        finally:
-            subprocess.run(("umount", str(at.pool.layout.notes / str(volume))), check=True)
-        assert folder.is_dir()
-        assert await at.picture() == before
+    with ext4_pool(tmp_path, "64M") as mount:
+        async with scene(mount) as at:
+            volume = await at.volume(a=b"alpha")
+            snapshots = [await at.snapshot(volume) for _ in range(2)]
+            before = await at.picture()
+            ballast = mount / "ballast"
+            fill(ballast)
+            for change in (
+                lambda: at.backend.create(spec()),
+                lambda: at.backend.clone(volume, snapshots[0], spec()),
+                lambda: at.snapshot(volume),
+                lambda: at.backend.restore(volume, snapshots[0], uuid4()),
+            ):
+                with pytest.raises(OutOfSpace):
+                    await change()
+            assert await at.picture() == before
+            await at.backend.delete_snapshot(volume, snapshots[0])
+            ballast.unlink()
+            assert await at.files(volume, snapshots[1]) == {"a": b"alpha"}
+            await at.write(volume, a=b"changed")
+            await at.snapshot(volume)
+            at.assert_tidy()
+
+
+def fill(ballast: Path) -> None:
+    """Write until there is no room for anything."""
+    with ballast.open("wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
 
 
 async def test_without_the_fuse_device_all_but_access_works(tmp_path: Path) -> None:
@@ -355,9 +381,8 @@ async def test_without_the_fuse_device_all_but_access_works(tmp_path: Path) -> N
     )
     here = Path(__file__).parent
     script = 'mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 && exec "$0" "$@"'
-    command = ("unshare", "--mount", "sh", "-c", script, sys.executable, "-c", program, str(tmp_path / "p"), str(here))
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "/dev/fuse is missing" in done.stdout
+    arguments = ("sh", "-c", script, sys.executable, "-c", program, str(tmp_path / "p"), str(here))
+    assert "/dev/fuse is missing" in command("unshare", "--mount", *arguments)
 
 
 async def test_a_path_of_any_length_will_do(tmp_path: Path) -> None:

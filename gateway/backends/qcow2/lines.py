@@ -39,8 +39,9 @@ class _Open(msgspec.Struct, frozen=True):
 class Line:
     """One conversation, begun when it is needed and kept. Used by one thread at a time; others wait."""
 
-    def __init__(self, pool: str, folder: Path) -> None:
+    def __init__(self, pool: str, folder: Path, *, answer_s: float = ANSWER_S) -> None:
         self._pool = pool
+        self._answer_s = answer_s
         self._folder = folder
         self._lock = threading.RLock()
         self._open: _Open | None = None
@@ -75,7 +76,7 @@ class Line:
         if self._open is None:
             channel, lock = self._free_channel()
             try:
-                conversation = Conversation(self._folder / channel, what=self._pool, timeout_s=ANSWER_S)
+                conversation = Conversation(self._folder / channel, what=self._pool, timeout_s=self._answer_s)
             except BaseException:
                 os.close(lock)
                 raise

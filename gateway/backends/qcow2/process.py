@@ -10,7 +10,6 @@ has to be told to leave it (`KillMode=process`).
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import select
@@ -51,14 +50,13 @@ class Daemon:
         except FileNotFoundError:
             return None
         try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, file_lock())
-        except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.EACCES}:
-                raise
+            # Only asked for, never taken: it may be just about to be taken by a daemon that starts.
+            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, file_lock())
+            if _FLOCK.unpack(found)[0] == fcntl.F_UNLCK:
+                return None
             return int(os.pread(fd, 32, 0) or 0) or None
         finally:
             os.close(fd)
-        return None
 
     def start(self, arguments: Sequence[str], *, inherited: Sequence[int]) -> None:
         """Start the daemon with these arguments and descriptors; it is ready when this returns."""

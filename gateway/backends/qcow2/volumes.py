@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -13,12 +14,12 @@ import structlog
 
 from gateway.backends.btrfs.layout import parse_id
 from gateway.backends.qcow2.failures import Refused
-from gateway.backends.qcow2.images import Layer, flush
+from gateway.backends.qcow2.images import flush
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import SnapshotSidecar, VolumeSidecar, device_name, owner
 from gateway.backends.qcow2.pool import Pool, Step, Volume
 from gateway.core.backend import Note, Observed, VolumeSpec
-from gateway.core.errors import InvalidArgument, Unavailable
+from gateway.core.errors import GatewayError, InvalidArgument, Unavailable
 from gateway.core.model import VolumeKind
 
 log = structlog.get_logger(__name__)
@@ -41,11 +42,14 @@ class Volumes:
         passed = self._pool.steps("create")
         passed("begun")
         family = self._layout.family(spec.id)
-        self._pool.prepare(spec.id, family)
-        passed("prepared")
-        head = self._pool.layer(family, spec.id, spec.size)
-        passed("made")
-        return self._place(VolumeSidecar(id=spec.id, head=head.name, note=spec.note), head, passed)
+        with self._making(spec.id, family):
+            self._pool.prepare(spec.id, family)
+            passed("prepared")
+            head = self._pool.layer(family, spec.id, spec.size)
+            passed("made")
+            self._pool.put_volume(VolumeSidecar(id=spec.id, head=head.name, note=spec.note), passed)
+        passed("durable")
+        return self.observed(self._pool.volume(spec.id))
 
     def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
         present = self._pool.find_volume(spec.id)
@@ -59,24 +63,33 @@ class Volumes:
         passed("begun")
         if isinstance(found, Volume):
             self.freeze(found, None, self._pool.steps("freeze"))
-        self._pool.prepare(spec.id, found.family)
-        passed("prepared")
-        head = self._pool.layer(found.family, spec.id, spec.size, on=base)
-        passed("made")
-        sidecar = VolumeSidecar(id=spec.id, head=head.name, note=spec.note, origin=source, origin_snapshot=snapshot)
-        made = self._place(sidecar, head, passed)
+        with self._making(spec.id, found.family):
+            self._pool.prepare(spec.id, found.family)
+            passed("prepared")
+            head = self._pool.layer(found.family, spec.id, spec.size, on=base)
+            passed("made")
+            sidecar = VolumeSidecar(id=spec.id, head=head.name, note=spec.note)
+            descended = msgspec.structs.replace(sidecar, origin=source, origin_snapshot=snapshot)
+            self._pool.put_volume(descended, passed)
+        passed("durable")
         if snapshot is None:
             self._layers.collect(found.family)
-        return made
+        return self.observed(self._pool.volume(spec.id))
 
-    def _place(self, sidecar: VolumeSidecar, head: Layer, passed: Step) -> Observed:
+    @contextmanager
+    def _making(self, volume: UUID, family: UUID) -> Iterator[None]:
+        """Leave nothing of a new volume when the body fails.
+
+        Only errors of the system and the core count: an end of the process
+        would not clean up, and the tests of that raise something else.
+        """
         try:
-            self._pool.put_volume(sidecar, passed)
-        except OSError:
-            head.path.unlink(missing_ok=True)
+            yield
+        except (OSError, GatewayError):
+            with contextlib.suppress(OSError, Refused, GatewayError):
+                self._layout.volume_note(volume).unlink(missing_ok=True)
+                self.tidy(volume, family)
             raise
-        passed("durable")
-        return self.observed(self._pool.volume(sidecar.id))
 
     def freeze(self, found: Volume, taken: SnapshotSidecar | None, passed: Step) -> None:
         """Make a volume's head immutable and put a new one on top, of which `taken` comes to be at the same instant.
@@ -128,6 +141,7 @@ class Volumes:
         folder = self._layout.folder(volume)
         with contextlib.suppress(OSError):
             folder.rmdir()
+        if not folder.exists():
             (self._layout.kin / str(volume)).unlink(missing_ok=True)
         for place in (self._layout.layers(family), folder.parent):
             with contextlib.suppress(OSError):
