@@ -10,13 +10,13 @@ from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.core.backend import VolumeBackend
 from gateway.core.model import VolumeKind
 from gateway.testing.backends import BlockContent, Harness
-from gateway.testing.ext4_pool import ext4_pool
+from gateway.testing.loop_pool import loop_pool
 
 
 @asynccontextmanager
 async def qcow2(folder: Path) -> AsyncIterator[Harness]:
     """Open a fresh pool on an ext4 made in `folder`."""
-    with ext4_pool(folder) as mount:
+    with loop_pool(folder, "ext4") as mount:
 
         async def opened() -> Qcow2Backend:
             backend = Qcow2Backend("conformance", Qcow2Options(path=mount))

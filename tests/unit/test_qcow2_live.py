@@ -20,7 +20,7 @@ from qcow2_scene import MIB, SIZE, Scene, command, scene, spec
 from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.backends.qcow2.pool import SNAPSHOT_MAX
 from gateway.core.errors import GatewayError, LimitExceeded, OutOfSpace, Unavailable
-from gateway.testing.ext4_pool import ext4_pool
+from gateway.testing.loop_pool import loop_pool
 
 pytestmark = pytest.mark.root
 
@@ -325,7 +325,7 @@ async def test_what_a_client_writes_is_never_taken_for_a_format(tmp_path: Path) 
 
 
 async def test_a_full_pool_is_out_of_space_and_recovers(tmp_path: Path) -> None:
-    with ext4_pool(tmp_path, "64M") as mount:
+    with loop_pool(tmp_path, "ext4", "64M") as mount:
         async with scene(mount) as at:
             volume = await at.volume(a=b"alpha")
             snapshots = [await at.snapshot(volume) for _ in range(2)]

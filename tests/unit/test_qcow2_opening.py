@@ -12,7 +12,7 @@ from qcow2_scene import SIZE, Died, Scene, command, scene, spec
 
 from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.core.errors import Unavailable
-from gateway.testing.ext4_pool import ext4_pool
+from gateway.testing.loop_pool import loop_pool
 
 pytestmark = pytest.mark.root
 
@@ -34,7 +34,7 @@ async def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_read_only_mount_is_refused(tmp_path: Path) -> None:
-    with ext4_pool(tmp_path, "64M") as mount:
+    with loop_pool(tmp_path, "ext4", "64M") as mount:
         command("mount", "-o", "remount,ro", str(mount))
         assert "read-only" in await refusal(mount)
 

@@ -15,7 +15,7 @@ from qcow2_scene import Scene, command
 from test_qcow2_crashes import BEFORE, CHANGES, live_or_not, prepared
 
 from gateway.backends.qcow2.faults import STEPS
-from gateway.testing.ext4_pool import ext4_pool
+from gateway.testing.loop_pool import loop_pool
 
 pytestmark = pytest.mark.root
 
@@ -64,7 +64,7 @@ async def picture(image: Path) -> dict[str, object]:
 async def test_a_change_survives_once_it_returned_and_is_whole_before(tmp_path: Path, change: str, live: bool) -> None:
     operation, prepare, act = CHANGES[change]
     camera = Camera(tmp_path / "ext4.img", operation)
-    with ext4_pool(tmp_path, "128M") as mount:
+    with loop_pool(tmp_path, "ext4", "128M") as mount:
         at = Scene(mount / "pool")
         try:
             await at.backend.open()

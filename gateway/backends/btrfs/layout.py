@@ -30,13 +30,11 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.files.names import parse_id, read_file, replace_file
+from gateway.backends.files.names import PASSABLE, PRIVATE, parse_id, read_file, replace_file
 from gateway.core.backend import Note
 
 FORMAT = 1
 GONE = ".gone"
-PRIVATE = 0o700
-PASSABLE = 0o711
 
 
 class PoolRecord(msgspec.Struct, frozen=True, kw_only=True):

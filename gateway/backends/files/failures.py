@@ -22,7 +22,8 @@ def busy(pool: str) -> GatewayError:
     return Busy(what=pool)
 
 
-def _out_of_space(pool: str) -> GatewayError:
+def out_of_space(pool: str) -> GatewayError:
+    """Give the error that says that there is no room."""
     return OutOfSpace(pool=pool)
 
 
@@ -31,9 +32,9 @@ def _too_large(_pool: str) -> GatewayError:
 
 
 FAILURES: Mapping[int, Failure] = {
-    errno.ENOSPC: _out_of_space,
-    errno.EDQUOT: _out_of_space,
-    errno.EMLINK: _out_of_space,
+    errno.ENOSPC: out_of_space,
+    errno.EDQUOT: out_of_space,
+    errno.EMLINK: out_of_space,
     errno.EFBIG: _too_large,
     errno.EBUSY: busy,
     errno.ETXTBSY: busy,

@@ -26,7 +26,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.files.names import parse_id, read_file, replace_file
+from gateway.backends.files.names import PASSABLE, PRIVATE, parse_id, read_file, replace_file
 from gateway.core.backend import Note
 
 S = TypeVar("S")
@@ -36,8 +36,6 @@ CONTENT = "data"
 _VOLUME = "volume.json"
 _SNAPSHOT = "snapshot.json"
 _TRASH = ".trash"
-_PRIVATE = 0o700
-PASSABLE = 0o711
 
 
 class PoolRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,8 +102,8 @@ class Layout:
     def make(self) -> None:
         """Make the directories. Names in them are no secret to whoever has one, but nobody else may list them."""
         for folder, mode in (
-            (self.private, _PRIVATE),
-            (self.staging, _PRIVATE),
+            (self.private, PRIVATE),
+            (self.staging, PRIVATE),
             (self.volumes, PASSABLE),
             (self.snapshots, PASSABLE),
         ):

@@ -15,6 +15,10 @@ from uuid import UUID
 UNFINISHED = ".*.new"
 """The pattern of what `replace_file` leaves when the process dies in it."""
 
+PRIVATE = 0o700
+PASSABLE = 0o711
+"""Modes of directories: of the gateway alone, and those through which clients reach what is theirs."""
+
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
@@ -71,9 +75,12 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Make what was done to the names in a directory durable."""
-    with descriptor(path) as fd:
+    """Put a file's content, or a directory's names, on disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -16,7 +16,6 @@ import msgspec
 from gateway.backends.files.failures import GONE
 from gateway.backends.files.layout import (
     CONTENT,
-    PASSABLE,
     Layout,
     SnapshotSidecar,
     VolumeSidecar,
@@ -24,7 +23,7 @@ from gateway.backends.files.layout import (
     volume_sidecar,
 )
 from gateway.backends.files.lock import Lock
-from gateway.backends.files.names import flush, move
+from gateway.backends.files.names import PASSABLE, flush, move
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, NotFound, Unavailable
 from gateway.core.model import VolumeKind

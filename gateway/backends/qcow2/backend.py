@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
-from gateway.backends.btrfs.layout import read_file, replace_file
+from gateway.backends.files.names import flush, read_file, replace_file
 from gateway.backends.qcow2.devices import FUSE
 from gateway.backends.qcow2.failures import translated
-from gateway.backends.qcow2.images import flush
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import device_name
 from gateway.backends.qcow2.opening import Opened, close_pool, open_pool
@@ -22,6 +21,7 @@ from gateway.backends.qcow2.pool import SNAPSHOT_MAX, Pool, Qcow2Options
 from gateway.backends.qcow2.replicas import Replicas
 from gateway.backends.qcow2.snapshots import Snapshots
 from gateway.backends.qcow2.volumes import Volumes
+from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
     FaultHook,
@@ -153,6 +153,17 @@ class Qcow2Backend:
         self._options = options
         self._fault = fault
         self._opened: _Session | None = None
+
+    @classmethod
+    def needs(cls, options: Qcow2Options) -> tuple[needs.Need, ...]:
+        """Say what a pool of images takes; see `gateway.core.needs`."""
+        return (
+            needs.writable(options.path, "images are in it"),
+            needs.program("qemu-img", "makes and changes images"),
+            needs.program("qemu-storage-daemon", "shows images as raw devices", optional=True),
+            needs.program("fusermount3", "to show them without root", optional=True),
+            needs.device(str(FUSE), "to show images as raw devices", optional=True),
+        )
 
     # --- life ---
 

@@ -3,62 +3,35 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 import structlog
 
-from gateway.core.errors import Busy, GatewayError, Internal, OutOfSpace, Unavailable
+from gateway.backends.files import failures as files
+from gateway.backends.files.failures import Failure, busy, out_of_space, unavailable
+from gateway.core.errors import GatewayError, Unavailable
 
 log = structlog.get_logger(__name__)
 
 
-def _unavailable(reason: str) -> Callable[[str], GatewayError]:
-    return lambda pool: Unavailable(what=pool, reason=reason)
-
-
-def _out_of_space(pool: str) -> GatewayError:
-    return OutOfSpace(pool=pool)
-
-
-def _busy(pool: str) -> GatewayError:
-    return Busy(what=pool)
-
-
-FAILURES: Mapping[int, Callable[[str], GatewayError]] = {
-    errno.ENOSPC: _out_of_space,
-    errno.EDQUOT: _out_of_space,
-    errno.EFBIG: _out_of_space,
-    errno.EBUSY: _busy,
-    errno.EAGAIN: _busy,
-    errno.ENOMEM: _busy,
-    errno.EMFILE: _busy,
-    errno.ENFILE: _busy,
-    errno.ENOENT: _unavailable("a part of the pool is missing"),
-    errno.ENOTDIR: _unavailable("a part of the pool is not a directory"),
-    errno.EACCES: _unavailable("not permitted"),
-    errno.EPERM: _unavailable("not permitted"),
-    errno.EROFS: _unavailable("mounted read-only, or made so after an error"),
-    errno.EIO: _unavailable("input/output error"),
-    errno.EUCLEAN: _unavailable("the file system is damaged"),
-    errno.ENODEV: _unavailable("the device is gone"),
-    errno.ENXIO: _unavailable("the device is gone"),
-    errno.ECONNREFUSED: _unavailable("the storage daemon ended"),
-    errno.ECONNRESET: _unavailable("the storage daemon ended"),
-    errno.EPIPE: _unavailable("the storage daemon ended"),
-    errno.ESTALE: _unavailable("the file system was unmounted"),
+FAILURES: Mapping[int, Failure] = {
+    **files.FAILURES,
+    errno.ECONNREFUSED: unavailable("the storage daemon ended"),
+    errno.ECONNRESET: unavailable("the storage daemon ended"),
+    errno.EPIPE: unavailable("the storage daemon ended"),
 }
-"""Error number -> the error, given the pool's name. Anything else is a defect: Internal."""
+"""What error numbers mean here: the storage daemon is the only peer that a connection can be lost to."""
 
-COMPLAINTS: Mapping[str, Callable[[str], GatewayError]] = {
-    "No space left on device": _out_of_space,
-    "Disk quota exceeded": _out_of_space,
-    "File too large": _out_of_space,
-    "Read-only file system": _unavailable("mounted read-only, or made so after an error"),
-    "Input/output error": _unavailable("input/output error"),
-    "Is another process using the image": _busy,
-    "Failed to get": _busy,
+COMPLAINTS: Mapping[str, Failure] = {
+    "No space left on device": out_of_space,
+    "Disk quota exceeded": out_of_space,
+    "File too large": out_of_space,
+    "Read-only file system": unavailable("mounted read-only, or made so after an error"),
+    "Input/output error": unavailable("input/output error"),
+    "Is another process using the image": busy,
+    "Failed to get": busy,
 }
 """What qemu's programs complain of in the C locale -> the error. They have one exit status for everything."""
 
@@ -80,13 +53,8 @@ def complaint(pool: str, what: str, text: str) -> GatewayError:
 def translated(pool: str) -> Iterator[None]:
     """Turn every OSError, refusal and damaged sidecar of the body into an error of the core."""
     try:
-        yield
-    except OSError as error:
-        number = error.errno or 0
-        found = FAILURES.get(number)
-        if found is None:
-            raise Internal(incident=f"{pool}: {errno.errorcode.get(number, number)}") from error
-        raise found(pool) from error
+        with files.translated(pool, FAILURES):
+            yield
     except Refused as error:
         raise complaint(pool, "the storage daemon", str(error)) from error
     except msgspec.DecodeError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.backends.files.names import flush
 from gateway.backends.qcow2.failures import complaint
 from gateway.backends.qcow2.layout import SUFFIX, owner
 from gateway.core.errors import Unavailable
@@ -158,12 +159,3 @@ class Images:
 def new_name(volume: object) -> str:
     """Give the name of a new layer of a volume."""
     return f"{volume}.{secrets.token_hex(8)}{SUFFIX}"
-
-
-def flush(path: Path) -> None:
-    """Put a file's content, or a directory's names, on disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -20,8 +20,9 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from gateway.backends.files.names import flush
 from gateway.backends.qcow2.failures import Refused
-from gateway.backends.qcow2.images import Layer, flush, new_name, read_layer
+from gateway.backends.qcow2.images import Layer, new_name, read_layer
 from gateway.backends.qcow2.layout import names_in, owner
 from gateway.backends.qcow2.nodes import Merged
 from gateway.backends.qcow2.pool import Pool

@@ -35,7 +35,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.btrfs.layout import PASSABLE, PRIVATE, parse_id, read_file, replace_file
+from gateway.backends.files.names import PASSABLE, PRIVATE, parse_id, read_file, replace_file
 from gateway.core.backend import Note
 
 FORMAT = 1

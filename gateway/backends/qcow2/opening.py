@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import msgspec
 import structlog
 
-from gateway.backends.btrfs.layout import parse_id, replace_file
-from gateway.backends.btrfs.opening import Lock
+from gateway.backends.files.failures import refused
+from gateway.backends.files.lock import Lock
+from gateway.backends.files.names import flush, parse_id, replace_file
+from gateway.backends.files.opening import REASONS
 from gateway.backends.qcow2 import images
 from gateway.backends.qcow2.failures import Refused
-from gateway.backends.qcow2.images import flush
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import FORMAT, UNFINISHED, VOLUME_NOTE, Layout, PoolRecord, names_in, parse_device
 from gateway.backends.qcow2.pool import Pool, Qcow2Options
@@ -25,14 +25,6 @@ from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, Unavailable
 
 log = structlog.get_logger(__name__)
-
-_REASONS: Mapping[int, str] = {
-    errno.ENOENT: "no such directory",
-    errno.ENOTDIR: "not a directory",
-    errno.EPERM: "not permitted",
-    errno.EACCES: "not permitted",
-    errno.EROFS: "the file system is mounted read-only",
-}
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -51,7 +43,7 @@ def open_pool(name: str, options: Qcow2Options, fault: FaultHook) -> Opened:
     """
     if shutil.which(images.PROGRAM) is None:
         raise Unavailable(what=name, reason=f"{images.PROGRAM} is not installed")
-    with _unavailable(name, f"cannot use {options.path}"):
+    with refused(name, f"cannot use {options.path}", REASONS):
         layout = Layout(options.path.resolve(strict=True))
         layout.make()
         lock = Lock(layout.lock)
@@ -78,15 +70,6 @@ def close_pool(opened: Opened) -> None:
                 opened.pool.devices.stop()
         finally:
             last.release()
-
-
-@contextmanager
-def _unavailable(name: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-        raise Unavailable(what=name, reason=f"{what}: {reason}") from error
 
 
 def _identify(pool: Pool) -> PoolRecord:

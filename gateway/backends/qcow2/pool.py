@@ -11,8 +11,9 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.backends.files.names import flush
 from gateway.backends.qcow2.devices import Devices
-from gateway.backends.qcow2.images import Images, Layer, flush, new_name, read_layer
+from gateway.backends.qcow2.images import Images, Layer, new_name, read_layer
 from gateway.backends.qcow2.layout import Layout, SnapshotSidecar, VolumeSidecar, parse_device
 from gateway.backends.qcow2.nodes import Target
 from gateway.backends.qcow2.process import file_lock

@@ -15,8 +15,9 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.backends.files.names import flush
 from gateway.backends.qcow2.failures import Refused
-from gateway.backends.qcow2.images import Extent, Layer, flush
+from gateway.backends.qcow2.images import Extent, Layer
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import SnapshotSidecar, VolumeSidecar, device_name
 from gateway.backends.qcow2.nodes import Target

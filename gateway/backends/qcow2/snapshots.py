@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.qcow2.images import flush
+from gateway.backends.files.names import flush
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import SnapshotSidecar, device_name
 from gateway.backends.qcow2.pool import SNAPSHOT_MAX, Pool, Snapshot

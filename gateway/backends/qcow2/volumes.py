@@ -12,9 +12,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from gateway.backends.btrfs.layout import parse_id
+from gateway.backends.files.names import flush, parse_id
 from gateway.backends.qcow2.failures import Refused
-from gateway.backends.qcow2.images import flush
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import SnapshotSidecar, VolumeSidecar, device_name, owner
 from gateway.backends.qcow2.pool import Pool, Step, Volume

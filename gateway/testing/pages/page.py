@@ -32,6 +32,7 @@ _NEEDS: Mapping[NeedKind, str] = {
     NeedKind.PROGRAM: "program",
     NeedKind.DEVICE: "device",
     NeedKind.WRITABLE: "writable directory",
+    NeedKind.MOUNT: "a mount at",
 }
 _BLOCK_MAX = 65_536
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
