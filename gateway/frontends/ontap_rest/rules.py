@@ -271,7 +271,7 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
     ("svm", Verb.POST): frozenset({"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled"}),
-    ("svm", Verb.PATCH): frozenset({"name", "comment", "state", "iscsi.enabled"}),
+    ("svm", Verb.PATCH): frozenset({"name", "comment", "state"}),
     ("export_policy", Verb.POST): frozenset({*_EXPORT_POLICY_BOTH, *_PARENT}),
     ("export_policy", Verb.PATCH): frozenset(_EXPORT_POLICY_BOTH),
     ("export_rule", Verb.POST): frozenset({*_POLICY_RULE, "policy.id", "policy.name"}),

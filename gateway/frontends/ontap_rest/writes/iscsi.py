@@ -54,15 +54,6 @@ async def modify_service(ask: Ask, tenant: Tenant, values: Values) -> None:
     await tenants.update(ask.core, tenant.id, tenants.TenantChange(iscsi=changed), force=True)
 
 
-async def enable_service(ask: Ask, tenant: Tenant, *, enabled: bool) -> None:
-    """Do what an SVM's `iscsi.enabled` says: start its service, making one when there is none, or stop it."""
-    if present_service(tenant) is None:
-        if enabled:
-            await start_service(ask, tenant)
-        return
-    await modify_service(ask, tenant, {"enabled": enabled})
-
-
 async def delete_service(ask: Ask, tenant: Tenant) -> None:
     """Remove an SVM's iSCSI service, which must be disabled."""
     service = service_of(tenant)

@@ -8,7 +8,7 @@ from gateway.core import tenants
 from gateway.core.model import Tenant, TenantState
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
-from gateway.frontends.ontap_rest.writes.iscsi import enable_service, start_service
+from gateway.frontends.ontap_rest.writes.iscsi import start_service
 from gateway.frontends.ontap_rest.writes.names import text
 
 
@@ -19,7 +19,7 @@ async def create(ask: Ask, values: Values) -> Tenant:
 
 
 async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
-    """Rename, comment, stop or start a tenant, and its iSCSI service."""
+    """Rename, comment, stop or start a tenant."""
     unset = msgspec.UNSET
     state = text(values, "state")
     change = tenants.TenantChange(
@@ -28,6 +28,3 @@ async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
         state=TenantState(state) if state else unset,
     )
     await tenants.update(ask.core, tenant.id, change)
-    iscsi = values.get("iscsi.enabled")
-    if isinstance(iscsi, bool):
-        await enable_service(ask, await ask.core.get(Tenant, tenant.id), enabled=iscsi)
