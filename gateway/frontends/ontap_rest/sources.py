@@ -410,7 +410,10 @@ class Interfaces:
 
     async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
         """List SVMs times addresses."""
-        tenants = [ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant)
+        return self.of([ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant))
+
+    def of(self, tenants: Sequence[Tenant]) -> Sequence[tuple[InterfaceFacts, Rendered]]:
+        """List those of some SVMs."""
         found = []
         for tenant in tenants:
             for number, place in enumerate(self._site.addresses, start=1):
