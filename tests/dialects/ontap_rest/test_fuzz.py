@@ -61,7 +61,8 @@ ODD_TEXT = st.sampled_from(
     ["", " ", "*", "**", "null", "!", "!null", "a..b", "<", ">=1", "{", "}", '"', "|", ",", "\0", "%", "😀", "..",
      "../..", "0", "-1", "1e400", "9223372036854775808", "9999999PB", "true", "2020-01-01T00:00:00Z", "x" * 5000,
      "/vol/lv1/l1", "/vol/vol2/l", "ig1", "iqn.1993-08.org.debian:01:host1", "eui.0123456789abcdef",
-     "a-password-of-chap", "name", "vol1", "vol2", "snap1", "svm1", "memory", "default", "none", "online", "offline", "/a", "/a/b"]
+     "a-password-of-chap", "name", "vol1", "vol2", "snap1", "svm1", "memory", "default", "none", "online", "offline",
+     "/a", "/a/b"]
 )  # fmt: skip
 TEXT = ODD_TEXT | st.text(max_size=12)
 ODD_NUMBER = st.sampled_from([0, -1, 1, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63), 20 << 20, 64 << 20, 10**30])
