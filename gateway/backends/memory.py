@@ -160,7 +160,7 @@ class _Space:
 
 
 class MemoryBackend:
-    """Volumes in memory, with every operation of `gateway.core.backend`."""
+    """Volumes in the gateway's memory, with every operation that there is; for trying out and for tests."""
 
     Options: ClassVar[type[MemoryOptions]] = MemoryOptions
 

@@ -128,13 +128,14 @@ class Publisher:
             return
         async with self._locks.holding(volume_id):
             volume = await self._catalog.get(Volume, volume_id)
-            if self._exporter is not None:
+            kind = volume.kind if volume is not None else None
+            if self._exporter is not None and kind is not VolumeKind.BLOCK:
                 wanted = await self.desired(volume) if volume is not None else None
                 if wanted is None:
                     await self._patiently(self._exporter.withdraw(volume_id))
                 else:
                     await self._patiently(self._exporter.publish(wanted))
-            for transport, exporter in self._block.items():
+            for transport, exporter in self._block.items() if kind is not VolumeKind.FILESYSTEM else ():
                 blocks = await self.desired_block(volume, transport) if volume is not None else None
                 await self._converge_block(exporter, volume_id, blocks, force=force)
 

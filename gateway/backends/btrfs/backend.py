@@ -17,6 +17,7 @@ from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.snapshots import Snapshots
 from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream, installed, parse_head
 from gateway.backends.btrfs.volumes import Volumes
+from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
     FaultHook,
@@ -102,6 +103,18 @@ class BtrfsBackend:
         self._options = options
         self._fault = fault
         self._opened: _Session | None = None
+
+    @classmethod
+    def needs(cls, options: BtrfsOptions) -> tuple[needs.Need, ...]:
+        """Say what managing subvolumes takes; see `gateway.core.needs`."""
+        return (
+            needs.writable(options.path, "volumes are in it"),
+            needs.capability("CAP_SYS_ADMIN", "to limit, restore and delete subvolumes"),
+            needs.capability("CAP_CHOWN", "to give volumes to their owners"),
+            needs.capability("CAP_FOWNER", "to set the mode of volumes that others own"),
+            needs.capability("CAP_DAC_OVERRIDE", "to delete what others wrote into volumes"),
+            needs.program("btrfs", "to send and receive", optional=True),
+        )
 
     # --- life ---
 
