@@ -19,7 +19,7 @@ async def create(ask: Ask, values: Values) -> Tenant:
 
 
 async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
-    """Rename, comment, stop or start a tenant."""
+    """Rename, comment, stop or start a tenant. Stopping it logs out whoever is logged in to its LUNs."""
     unset = msgspec.UNSET
     state = text(values, "state")
     change = tenants.TenantChange(
@@ -27,4 +27,4 @@ async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
         comment=(text(values, "comment") or "") if "comment" in values else unset,
         state=TenantState(state) if state else unset,
     )
-    await tenants.update(ask.core, tenant.id, change)
+    await tenants.update(ask.core, tenant.id, change, force=True)
