@@ -53,13 +53,15 @@ class NeedKind(enum.StrEnum):
     PROGRAM = "program"
     DEVICE = "device"
     WRITABLE = "writable"
+    MOUNT = "mount"
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is needed, and what for. `optional`: without it something is missing, but the rest works.
 
-    `name` is a kernel capability, a program on PATH, a device node, or a
-    directory that has to be writable.
+    `name` is a kernel capability, a program on PATH, a device node, a
+    directory that has to be writable, or a mount point whose server may be
+    away: that one is not looked at, because looking could hang.
     """
 
     kind: NeedKind
@@ -95,6 +97,7 @@ def missing(
         NeedKind.PROGRAM: lambda name: which(name) is not None,
         NeedKind.DEVICE: lambda name: access(name, os.R_OK | os.W_OK),
         NeedKind.WRITABLE: lambda name: access(name, os.W_OK | os.X_OK),
+        NeedKind.MOUNT: lambda _name: True,
     }
     return tuple(need for need in needs if not met[need.kind](need.name))
 
@@ -124,3 +127,8 @@ def listening(port: int) -> tuple[Need, ...]:
 def writable(path: Path, why: str) -> Need:
     """Give the need of a directory to write to."""
     return Need(kind=NeedKind.WRITABLE, name=str(path), why=why)
+
+
+def mount(path: Path, why: str) -> Need:
+    """Give the need of what is mounted at a place."""
+    return Need(kind=NeedKind.MOUNT, name=str(path), why=why)

@@ -13,6 +13,7 @@ from gateway.server.drivers import needs_of
 USER = "gateway"
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _MOUNTS = "CAP_SYS_ADMIN"
+_PLACES = (NeedKind.WRITABLE, NeedKind.MOUNT)
 
 _HARDENING: Mapping[str, str] = {
     "NoNewPrivileges": "yes",
@@ -77,7 +78,7 @@ def _service(settings: Settings, needs: Sequence[Need], configs: Sequence[Path],
         yield f"{name}={value}"
     for need in _of(needs, NeedKind.DEVICE):
         yield f"DeviceAllow={need.name} rw"
-    writable = [str(settings.data_dir.absolute()), *(need.name for need in _of(needs, NeedKind.WRITABLE))]
+    writable = [str(settings.data_dir.absolute()), *(need.name for kind in _PLACES for need in _of(needs, kind))]
     for path in dict.fromkeys(writable):
         yield f"ReadWritePaths={path}"
     for need in _of(needs, NeedKind.CAPABILITY):

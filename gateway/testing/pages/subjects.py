@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from gateway.testing.btrfs_pool import btrfs_pool
+from gateway.testing.loop_pool import loop_pool, run
+from gateway.testing.mirror import mirror
 
 Table = Mapping[str, object]
 Opener = Callable[[Path], AbstractContextManager[Table]]
@@ -49,8 +51,48 @@ def _btrfs(folder: Path) -> Iterator[Table]:
         yield {"path": str(mount)}
 
 
+def _on(filesystem: str) -> Opener:
+    @contextmanager
+    def opener(folder: Path) -> Iterator[Table]:
+        with loop_pool(folder, filesystem) as mount:
+            yield {"path": str(mount)}
+
+    return opener
+
+
+@contextmanager
+def _nfs(folder: Path) -> Iterator[Table]:
+    with mirror(folder) as server:
+        yield {"path": str(server.mount), "server": "192.0.2.1", "export": "/export"}
+
+
+@contextmanager
+def _zpool(folder: Path) -> Iterator[Table]:
+    image = folder / "zfs.img"
+    run("truncate", "-s", "1G", str(image))
+    run("zpool", "create", "-m", "none", "gwpages", str(image))
+    try:
+        yield {"pool": "gwpages", "mountpoint": str(folder / "mnt")}
+    finally:
+        run("zpool", "destroy", "-f", "gwpages")
+
+
 SUBJECTS: Mapping[str, Subject] = {
+    "zfs": Subject(example={"pool": "tank"}, instances={"": Instance(opener=_zpool, device="/dev/zfs")}),
     "btrfs": Subject(example={"path": "/srv/fast"}, instances={"": Instance(opener=_btrfs)}),
+    "directory": Subject(
+        example={"path": "/srv/files"},
+        instances={
+            "on ext4": Instance(opener=_on("ext4")),
+            "on XFS": Instance(opener=_on("xfs")),
+            "on btrfs": Instance(opener=_on("btrfs")),
+        },
+    ),
+    "qcow2": Subject(example={"path": "/srv/images"}, instances={"": Instance(opener=_on("ext4"))}),
+    "nfs": Subject(
+        example={"path": "/mnt/filer", "server": "filer.example", "export": "/export"},
+        instances={"": Instance(opener=_nfs)},
+    ),
     "memory": Subject(example={}, instances={"": Instance(opener=_nothing, root=False)}),
 }
 """Driver -> its entry, in the order of the pages."""
