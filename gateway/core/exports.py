@@ -119,8 +119,11 @@ class Publisher:
             generation=volume.generation,
         )
 
-    async def converge(self, volume_id: UUID) -> None:
-        """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be."""
+    async def converge(self, volume_id: UUID, *, force: bool = False) -> None:
+        """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be.
+
+        Nodes that are connected and should not be are cut off by force only.
+        """
         if self.idle:
             return
         async with self._locks.holding(volume_id):
@@ -134,7 +137,7 @@ class Publisher:
                     await self._patiently(self._exporter.publish(wanted))
             for transport, exporter in self._block.items() if kind is not VolumeKind.FILESYSTEM else ():
                 blocks = await self.desired_block(volume, transport) if volume is not None else None
-                await self._converge_block(exporter, volume_id, blocks, force=False)
+                await self._converge_block(exporter, volume_id, blocks, force=force)
 
     async def withdraw(self, volume: Volume, *, force: bool = False) -> None:
         """End a volume's publication, whatever the catalog wants.
@@ -169,22 +172,22 @@ class Publisher:
         """
         await self._converge_all(Compare("export_policy.id", Op.EQ, policy_id), changing)
 
-    async def converge_tenant(self, tenant_id: UUID, changing: KeyLocks) -> None:
+    async def converge_tenant(self, tenant_id: UUID, changing: KeyLocks, *, force: bool = False) -> None:
         """The same for a tenant."""
-        await self._converge_all(Compare("tenant.id", Op.EQ, tenant_id), changing)
+        await self._converge_all(Compare("tenant.id", Op.EQ, tenant_id), changing, force=force)
 
-    async def converge_node(self, node: str, changing: KeyLocks) -> None:
+    async def converge_node(self, node: str, changing: KeyLocks, *, force: bool = False) -> None:
         """The same for a node or host group."""
-        await self._converge_all(Compare("attachment.node", Op.EQ, node), changing)
+        await self._converge_all(Compare("attachment.node", Op.EQ, node), changing, force=force)
 
-    async def _converge_all(self, where: Filter, changing: KeyLocks) -> None:
+    async def _converge_all(self, where: Filter, changing: KeyLocks, *, force: bool = False) -> None:
         if self.idle:
             return
         failures: list[errors.GatewayError] = []
         async for volume in self._volumes(And((where, _WISHED))):
             try:
                 async with changing.holding(volume.id):
-                    await self.converge(volume.id)
+                    await self.converge(volume.id, force=force)
             except errors.GatewayError as error:
                 failures.append(error)
         if failures:

@@ -3,6 +3,8 @@
 Passwords go into the catalog's settings and nowhere else: not into a record,
 a job, a log line or a pool's manifest. A rebuilt catalog therefore has logins
 without passwords; they let nobody in until they are set again.
+
+Who may not log in any more after a change is cut off.
 """
 
 from __future__ import annotations
@@ -96,7 +98,7 @@ async def _follow(core: Core, login: InitiatorLogin) -> InitiatorLogin:
 
 
 async def _converge(core: Core, tenant_id: UUID) -> None:
-    await core.publisher.converge_tenant(tenant_id, core.changes.locks)
+    await core.publisher.converge_tenant(tenant_id, core.changes.locks, force=True)
 
 
 async def _keep(core: Core, login_id: UUID, password: Secret | None, target_password: Secret | None) -> None:

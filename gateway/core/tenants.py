@@ -61,8 +61,12 @@ async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
     return await core.get(Tenant, tenant.id)
 
 
-async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
-    """Change a tenant. Stopping it or its iSCSI service withdraws publications, running publishes them again."""
+async def update(core: Core, tenant_id: UUID, change: TenantChange, *, force: bool = False) -> Tenant:
+    """Change a tenant. Stopping it or its iSCSI service withdraws publications, running publishes them again.
+
+    Nodes that are connected then are cut off by force only; without it InUse
+    tells that some are, and they stay until they leave.
+    """
     given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
     async with core.changes.locks.holding(tenant_id):
         before = await core.get(Tenant, tenant_id)
@@ -76,7 +80,7 @@ async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
     if after != before:
         await core.manifest.write()
     if (after.state, after.iscsi) != (before.state, before.iscsi):
-        await core.publisher.converge_tenant(tenant_id, core.changes.locks)
+        await core.publisher.converge_tenant(tenant_id, core.changes.locks, force=force)
     return await core.get(Tenant, tenant_id)
 
 

@@ -22,6 +22,7 @@ from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
 from gateway.exports.nfs import IN_USE
 from gateway.frontends.ontap_rest.door import OntapDoor
+from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
     CATALOG_FILE,
@@ -106,7 +107,7 @@ async def running(
             house.core,
             accounts,
             name=settings.name,
-            addresses=nfs_addresses(settings),
+            addresses=data_addresses(settings),
             max_body_bytes=settings.limits.max_body_bytes,
             receive_timeout_s=settings.limits.receive_timeout_s,
             observer=observer,
@@ -162,10 +163,10 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
             await task
 
 
-def nfs_addresses(settings: Settings) -> tuple[str, ...]:
-    """Give the addresses that clients are told for NFS; none without an exporter."""
-    address = getattr(settings.export.get("nfs"), "address", None)
-    return (address,) if isinstance(address, str) else ()
+def data_addresses(settings: Settings) -> tuple[DataAddress, ...]:
+    """Give the addresses that clients are told, by kind of export; none without an exporter."""
+    named = {kind: getattr(settings.export.get(kind), "address", None) for kind in ("nfs", "iscsi")}
+    return tuple(DataAddress(kind=kind, address=text) for kind, text in named.items() if isinstance(text, str))
 
 
 async def check(settings: Settings) -> CheckResult:
