@@ -324,10 +324,10 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             Column("is_clone", Type.BOOL, lambda volume: volume.origin is not None),
             Column("origin_volume_id", Type.ID, _origin("volume_id")),
             Column("origin_snapshot_id", Type.ID, _origin("snapshot_id")),
-            Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
             _column("snapshot_count", Type.INTEGER),
             _column("clone_count", Type.INTEGER),
             _column("generation", Type.INTEGER),
+            Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[
