@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, str] = {
     "volume": "volumes",
     "snapshot": "objects",
     "clone": "volumes",
+    "host": "objects",
     "pool": "objects",
     "job": "objects",
 }

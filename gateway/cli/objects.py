@@ -1,11 +1,11 @@
-"""`gateway snapshot ...`, `gateway pool ...` and `gateway job ...`."""
+"""`gateway snapshot ...`, `gateway host ...`, `gateway pool ...` and `gateway job ...`."""
 
 from __future__ import annotations
 
 import click
 
 from gateway.cli.session import Session, connected, human
-from gateway.client import jobs, pools, snapshots, volumes
+from gateway.client import hosts, jobs, pools, snapshots, volumes
 
 _tenant = click.option("--tenant", envvar="GATEWAY_TENANT", help="Tenant (SVM); needed when there are several.")
 _volume = click.argument("volume")
@@ -15,6 +15,11 @@ _name = click.argument("name")
 @click.group()
 def snapshot() -> None:
     """Snapshots of volumes."""
+
+
+@click.group()
+def host() -> None:
+    """Groups of hosts that volumes of blocks are attached to."""
 
 
 @click.group()
@@ -79,6 +84,51 @@ def delete_snapshot(session: Session, *, volume: str, name: str, tenant: str | N
     found = session.run(volumes.show(volume, tenant=tenant))
     taken = session.run(snapshots.show(found.uuid, name))
     session.run(snapshots.delete(found.uuid, taken.uuid, progress=session.progress))
+
+
+@host.command("list")
+@_tenant
+@connected
+def list_hosts(session: Session, *, tenant: str | None) -> None:
+    """List groups of hosts."""
+    session.print_all(
+        session.each(hosts.every(tenant=tenant)),
+        (
+            ("NAME", lambda group: group.name),
+            ("TENANT", lambda group: group.svm.name),
+            ("INITIATORS", lambda group: ",".join(one.name for one in group.initiators) or "-"),
+            ("VOLUMES", lambda group: len(group.lun_maps)),
+        ),
+    )
+
+
+@host.command("show")
+@_name
+@_tenant
+@connected
+def show_host(session: Session, *, name: str, tenant: str | None) -> None:
+    """Show a group of hosts."""
+    session.print_one(session.run(hosts.show(name, tenant=tenant)))
+
+
+@host.command("create")
+@_name
+@click.option("--initiator", "initiators", multiple=True, help="iSCSI name of a host; may be given several times.")
+@_tenant
+@connected
+def create_host(session: Session, *, name: str, initiators: tuple[str, ...], tenant: str | None) -> None:
+    """Make a group of hosts."""
+    made = hosts.create(name, tenant=session.only_tenant(tenant), initiators=initiators)
+    session.print_one(session.run(made))
+
+
+@host.command("delete")
+@_name
+@_tenant
+@connected
+def delete_host(session: Session, *, name: str, tenant: str | None) -> None:
+    """Delete a group of hosts that no volume is attached to."""
+    session.run(hosts.delete(session.run(hosts.show(name, tenant=tenant)).uuid))
 
 
 @pool.command("list")

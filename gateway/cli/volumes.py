@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gateway.cli.session import Session, Size, connected, human
-from gateway.client import Volume, volumes
+from gateway.client import Volume, hosts, volumes
 
 _COLUMNS: Sequence[tuple[str, Callable[[Volume], object]]] = (
     ("NAME", lambda volume: volume.name),
@@ -81,6 +81,7 @@ def delete(session: Session, *, name: str, tenant: str | None) -> None:
 @_name
 @click.option("--size", type=Size(), required=True, help="Bytes, or such as 10G.")
 @click.option("--pool", help="Pool; needed when there are several.")
+@click.option("--block", is_flag=True, help="Make it of blocks, for iSCSI and the like, instead of files.")
 @_tenant
 @_path
 @_policy
@@ -92,12 +93,22 @@ def create_volume(
     name: str,
     size: int,
     pool: str | None,
+    block: bool,
     tenant: str | None,
     path: str | None,
     export_policy: str | None,
     comment: str,
 ) -> None:
     """Make a volume."""
+    if block:
+        if path or export_policy:
+            raise click.UsageError("a volume of blocks has no --path and no --export-policy")
+        tenant, pool = session.only_tenant(tenant), session.only_pool(pool)
+        blocks = volumes.create_block(
+            name, tenant=tenant, pool=pool, size=size, comment=comment, progress=session.progress
+        )
+        session.print_one(session.run(blocks))
+        return
     made = volumes.create(
         name,
         tenant=session.only_tenant(tenant),
@@ -151,9 +162,12 @@ def create_clone(
 @connected
 def access(session: Session, *, name: str, tenant: str | None) -> None:
     """Show every way to a volume's bytes."""
-    found = session.run(volumes.show(name, tenant=tenant))
+    _print_handles(session, session.run(volumes.show(name, tenant=tenant)).uuid)
+
+
+def _print_handles(session: Session, uuid: str) -> None:
     session.print_all(
-        session.run(volumes.access(found.uuid)),
+        session.run(volumes.access(uuid)),
         (
             ("KIND", lambda handle: handle.kind),
             ("ADDRESS", lambda handle: handle.address or "-"),
@@ -164,6 +178,31 @@ def access(session: Session, *, name: str, tenant: str | None) -> None:
             ("ACCESS", lambda handle: "read only" if handle.read_only else "read and write"),
         ),
     )
+
+
+@volume.command()
+@_name
+@click.argument("host")
+@click.option("--lun", type=click.IntRange(0, 4095), help="Logical unit number; else the lowest free one.")
+@_tenant
+@connected
+def attach(session: Session, *, name: str, host: str, lun: int | None, tenant: str | None) -> None:
+    """Attach a volume of blocks to a group of hosts; show every way to it."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    session.run(hosts.attach(found.uuid, host, tenant=found.svm.name, number=lun, progress=session.progress))
+    _print_handles(session, found.uuid)
+
+
+@volume.command()
+@_name
+@click.argument("host")
+@_tenant
+@connected
+def detach(session: Session, *, name: str, host: str, tenant: str | None) -> None:
+    """Detach a volume of blocks from a group of hosts; those that are connected are cut off."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    group = session.run(hosts.show(host, tenant=found.svm.name))
+    session.run(hosts.detach(found.uuid, group.uuid, progress=session.progress))
 
 
 @volume.command()

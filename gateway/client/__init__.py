@@ -14,10 +14,10 @@ Everything that fails raises `ClientError`.
 
 from __future__ import annotations
 
-from gateway.client import jobs, policies, pools, snapshots, tenants, volumes
+from gateway.client import hosts, jobs, policies, pools, snapshots, tenants, volumes
 from gateway.client.carriers import AsyncClient, Client
 from gateway.client.flows import Flow, Listing, Progress
-from gateway.client.records import Handle, Job, Policy, Pool, Snapshot, Volume
+from gateway.client.records import Handle, HostGroup, Job, Policy, Pool, Snapshot, Volume
 from gateway.client.wire import ClientError
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "ClientError",
     "Flow",
     "Handle",
+    "HostGroup",
     "Job",
     "Listing",
     "Policy",
@@ -33,6 +34,7 @@ __all__ = [
     "Progress",
     "Snapshot",
     "Volume",
+    "hosts",
     "jobs",
     "policies",
     "pools",

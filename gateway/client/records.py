@@ -138,6 +138,31 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...] = ()
 
 
+class Initiator(msgspec.Struct, frozen=True):
+    """An iSCSI name of a host."""
+
+    name: str
+
+
+class LunMap(msgspec.Struct, frozen=True, kw_only=True):
+    """A block volume that is attached to a group of hosts, and under which number."""
+
+    lun: Ref = Ref()
+    logical_unit_number: int = 0
+
+
+class HostGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Hosts that are given block volumes together (ONTAP's igroup)."""
+
+    uuid: str
+    name: str
+    svm: Ref = Ref()
+    comment: str = ""
+    os_type: str = ""
+    initiators: tuple[Initiator, ...] = ()
+    lun_maps: tuple[LunMap, ...] = ()
+
+
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """One way to a volume's bytes. `kind` says which of the others are set.
 

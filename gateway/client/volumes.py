@@ -9,9 +9,11 @@ import msgspec
 
 from gateway.client.flows import Flow, Listing, Progress, ask, change, fetch, find
 from gateway.client.records import Handle, Volume
-from gateway.client.wire import Call, decode, exactly
+from gateway.client.wire import Call, ClientError, decode, exactly
 
 PATH = "/api/storage/volumes"
+_LUNS = "/api/storage/luns"
+_LUN = "lun0"
 _FIELDS = (
     "uuid,name,svm,aggregates,size,state,comment,create_time,nas.path,nas.export_policy.name,space.size,space.used,"
     "space.available,clone.is_flexclone,clone.parent_volume,clone.parent_snapshot,snapshot_count,_tags"
@@ -59,6 +61,32 @@ def create(
     body |= _optional(comment=comment, path=path, export_policy=export_policy, tags=tags)
     yield from change("POST", PATH, body, progress=progress)
     return (yield from show(name, tenant=tenant))
+
+
+def create_block(
+    name: str,
+    *,
+    tenant: str,
+    pool: str,
+    size: int,
+    comment: str = "",
+    os_type: str = "linux",
+    progress: Progress | None = None,
+) -> Flow[Volume]:
+    """Make a block volume of `size` bytes, and give it: a volume that holds one LUN, as ONTAP has it."""
+    made = yield from create(name, tenant=tenant, pool=pool, size=size, comment=comment, progress=progress)
+    body: dict[str, Any] = {
+        "name": f"/vol/{name}/{_LUN}",
+        "svm": {"name": tenant},
+        "os_type": os_type,
+        "space": {"size": size},
+    }
+    try:
+        yield from change("POST", _LUNS, body, progress=progress)
+    except ClientError:
+        yield from delete(made.uuid, progress=progress)
+        raise
+    return (yield from get(made.uuid))
 
 
 def clone(

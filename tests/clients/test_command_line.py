@@ -89,6 +89,27 @@ def test_snapshots_and_clones(run: Run) -> None:
     assert run("volume", "delete", "base").exit_code == 0
 
 
+def test_blocks_and_hosts(run: Run) -> None:
+    made = shown(run("volume", "create", "disk", "--size", "64M", "--block", "--json"))
+    assert (made["name"], made["size"]) == ("disk", SIZE)
+    iqn = "iqn.1993-08.org.debian:01:abc"
+    group = shown(run("host", "create", "rack1", "--initiator", iqn, "--json"))
+    assert [one["name"] for one in group["initiators"]] == [iqn]
+    assert run("volume", "attach", "disk", "rack1", "--lun", "7").exit_code == 0
+    [mapped] = shown(run("host", "show", "rack1", "--json"))["lun_maps"]
+    assert (mapped["logical_unit_number"], mapped["lun"]["uuid"]) == (7, made["uuid"])
+    assert iqn in run("host", "list").stdout
+    refused = run("host", "delete", "rack1")
+    assert (refused.exit_code, "Traceback" in refused.output) == (1, False)
+    assert run("volume", "delete", "disk").exit_code == 1
+    assert run("volume", "detach", "disk", "rack1").exit_code == 0
+    assert run("volume", "detach", "disk", "rack1").exit_code == 1
+    assert run("host", "delete", "rack1").exit_code == 0
+    assert run("volume", "delete", "disk").exit_code == 0
+    wrong = run("volume", "create", "disk", "--size", "64M", "--block", "--path", "/disk")
+    assert (wrong.exit_code, "no --path" in wrong.output) == (2, True)
+
+
 def test_pools_jobs_and_handles(run: Run) -> None:
     assert [pool["name"] for pool in shown(run("pool", "list", "--json"))] == ["memory"]
     assert shown(run("pool", "show", "memory", "--json"))["state"] == "online"
