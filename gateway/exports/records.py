@@ -26,7 +26,10 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A `BlockExport` as it is remembered. Of two records that speak of one target the one with the higher `turn` counts."""
+    """A `BlockExport` as it is remembered.
+
+    Of two records that speak of one target the one with the higher `turn` counts.
+    """
 
     id: UUID
     serial: str

@@ -12,6 +12,7 @@ import msgspec
 from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.core.exporter import BlockExporter
 from gateway.core.model import Transport
+from gateway.exports.iscsi import IscsiExporter
 from gateway.exports.nfs import NfsOptions
 
 GROUP = "gateway.backends"
@@ -35,7 +36,7 @@ class BlockDriver(Protocol):
         """Make the exporter; its state is kept in `state_dir`."""
 
 
-BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {}
+BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {Transport.ISCSI: cast("BlockDriver", IscsiExporter)}
 EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
     "nfs": NfsOptions,
     **{transport.value: driver.Options for transport, driver in BLOCK_EXPORTERS.items()},
