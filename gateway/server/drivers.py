@@ -13,6 +13,7 @@ from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.core.exporter import BlockExporter
 from gateway.core.model import Transport
 from gateway.exports.iscsi import IscsiExporter
+from gateway.exports.nbd import NbdExporter
 from gateway.exports.nfs import NfsOptions
 
 GROUP = "gateway.backends"
@@ -36,7 +37,10 @@ class BlockDriver(Protocol):
         """Make the exporter; its state is kept in `state_dir`."""
 
 
-BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {Transport.ISCSI: cast("BlockDriver", IscsiExporter)}
+BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {
+    Transport.ISCSI: cast("BlockDriver", IscsiExporter),
+    Transport.NBD: cast("BlockDriver", NbdExporter),
+}
 EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
     "nfs": NfsOptions,
     **{transport.value: driver.Options for transport, driver in BLOCK_EXPORTERS.items()},

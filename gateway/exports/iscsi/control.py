@@ -8,11 +8,12 @@ process per request. The layout is that of tgt 1.0 (`struct tgtadm_req` and
 from __future__ import annotations
 
 import enum
+import socket
 import struct
 from pathlib import Path
 
 from gateway.core.errors import Timeout, Unavailable
-from gateway.exports.sockets import connected
+from gateway.core.sockets import connect
 
 WHAT = "iscsi"
 REPLY_LIMIT_S = 20.0
@@ -108,7 +109,9 @@ class Control:
     def _exchange(self, request: bytes, limit_s: float) -> bytes:
         answer = b""
         try:
-            with connected(self._path, timeout_s=limit_s) as client:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
+                client.settimeout(limit_s)
+                connect(client, self._path)
                 client.sendall(request)
                 while data := client.recv(_READ):
                     answer += data
