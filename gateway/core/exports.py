@@ -120,7 +120,11 @@ class Publisher:
         )
 
     async def converge(self, volume_id: UUID) -> None:
-        """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be."""
+        """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be.
+
+        A node that the catalog does not let in any more is cut off: whoever may
+        object to that, as `narrow` and `withdraw` do, was asked before the commit.
+        """
         if self.idle:
             return
         async with self._locks.holding(volume_id):
@@ -133,7 +137,7 @@ class Publisher:
                     await self._patiently(self._exporter.publish(wanted))
             for transport, exporter in self._block.items():
                 blocks = await self.desired_block(volume, transport) if volume is not None else None
-                await self._converge_block(exporter, volume_id, blocks, force=False)
+                await self._converge_block(exporter, volume_id, blocks, force=True)
 
     async def withdraw(self, volume: Volume, *, force: bool = False) -> None:
         """End a volume's publication, whatever the catalog wants.
@@ -179,13 +183,20 @@ class Publisher:
     async def _converge_all(self, where: Filter, changing: KeyLocks) -> None:
         if self.idle:
             return
+        wished = [volume.id async for volume in self._volumes(And((where, _WISHED)))]
         failures: list[errors.GatewayError] = []
-        async for volume in self._volumes(And((where, _WISHED))):
-            try:
-                async with changing.holding(volume.id):
-                    await self.converge(volume.id)
-            except errors.GatewayError as error:
-                failures.append(error)
+        # Twice: of two publications one may stand in the way of the other until both are as they should be.
+        for _ in range(2):
+            failed: list[UUID] = []
+            failures = []
+            for volume_id in wished:
+                try:
+                    async with changing.holding(volume_id):
+                        await self.converge(volume_id)
+                except errors.GatewayError as error:
+                    failures.append(error)
+                    failed.append(volume_id)
+            wished = failed
         if failures:
             raise failures[0]
 

@@ -112,8 +112,8 @@ def _name(initiator: str) -> str:
 def _check(login: InitiatorLogin, password: Secret | None, target_password: Secret | None, *, present: bool) -> None:
     for field, user in (("user", login.user), ("target_user", login.target_user)):
         check_text(field, user, _USER_MAX)
-        if any(character.isspace() for character in user):
-            raise errors.InvalidArgument(field=field, value=user[:64], reason="holds white space")
+        if "," in user or any(character.isspace() for character in user):
+            raise errors.InvalidArgument(field=field, value=user[:64], reason="holds white space or a comma")
     for field, value in (("password", password), ("target_password", target_password)):
         if value is not None and not _usable(value.reveal()):
             reason = f"must be {_PASSWORD_MIN} to {_PASSWORD_MAX} printable ASCII characters without white space"

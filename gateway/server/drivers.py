@@ -13,6 +13,7 @@ from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.core.exporter import BlockExporter
 from gateway.core.model import Transport
 from gateway.exports.iscsi import IscsiExporter
+from gateway.exports.local import LocalExporter
 from gateway.exports.nbd import NbdExporter
 from gateway.exports.nfs import NfsOptions
 
@@ -40,6 +41,7 @@ class BlockDriver(Protocol):
 BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {
     Transport.ISCSI: cast("BlockDriver", IscsiExporter),
     Transport.NBD: cast("BlockDriver", NbdExporter),
+    Transport.LOCAL: cast("BlockDriver", LocalExporter),
 }
 EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
     "nfs": NfsOptions,
