@@ -119,25 +119,25 @@ class Publisher:
             generation=volume.generation,
         )
 
-    async def converge(self, volume_id: UUID) -> None:
+    async def converge(self, volume_id: UUID, *, force: bool = False) -> None:
         """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be.
 
-        A node that the catalog does not let in any more is cut off: whoever may
-        object to that, as `narrow` and `withdraw` do, was asked before the commit.
+        Nodes that are connected and should not be are cut off by force only.
         """
         if self.idle:
             return
         async with self._locks.holding(volume_id):
             volume = await self._catalog.get(Volume, volume_id)
-            if self._exporter is not None:
+            kind = volume.kind if volume is not None else None
+            if self._exporter is not None and kind is not VolumeKind.BLOCK:
                 wanted = await self.desired(volume) if volume is not None else None
                 if wanted is None:
                     await self._patiently(self._exporter.withdraw(volume_id))
                 else:
                     await self._patiently(self._exporter.publish(wanted))
-            for transport, exporter in self._block.items():
+            for transport, exporter in self._block.items() if kind is not VolumeKind.FILESYSTEM else ():
                 blocks = await self.desired_block(volume, transport) if volume is not None else None
-                await self._converge_block(exporter, volume_id, blocks, force=True)
+                await self._converge_block(exporter, volume_id, blocks, force=force)
 
     async def withdraw(self, volume: Volume, *, force: bool = False) -> None:
         """End a volume's publication, whatever the catalog wants.
@@ -172,33 +172,31 @@ class Publisher:
         """
         await self._converge_all(Compare("export_policy.id", Op.EQ, policy_id), changing)
 
-    async def converge_tenant(self, tenant_id: UUID, changing: KeyLocks) -> None:
+    async def converge_tenant(self, tenant_id: UUID, changing: KeyLocks, *, force: bool = False) -> None:
         """The same for a tenant."""
-        await self._converge_all(Compare("tenant.id", Op.EQ, tenant_id), changing)
+        await self._converge_all(Compare("tenant.id", Op.EQ, tenant_id), changing, force=force)
 
-    async def converge_node(self, node: str, changing: KeyLocks) -> None:
+    async def converge_node(self, node: str, changing: KeyLocks, *, force: bool = False) -> None:
         """The same for a node or host group."""
-        await self._converge_all(Compare("attachment.node", Op.EQ, node), changing)
+        await self._converge_all(Compare("attachment.node", Op.EQ, node), changing, force=force)
 
-    async def _converge_all(self, where: Filter, changing: KeyLocks) -> None:
+    async def _converge_all(self, where: Filter, changing: KeyLocks, *, force: bool = False) -> None:
         if self.idle:
             return
-        wished = [volume.id async for volume in self._volumes(And((where, _WISHED)))]
-        failures: list[errors.GatewayError] = []
+        left = [volume.id async for volume in self._volumes(And((where, _WISHED)))]
+        failures: dict[UUID, errors.GatewayError] = {}
         # Twice: of two publications one may stand in the way of the other until both are as they should be.
         for _ in range(2):
-            failed: list[UUID] = []
-            failures = []
-            for volume_id in wished:
+            failures = {}
+            for volume_id in left:
                 try:
                     async with changing.holding(volume_id):
-                        await self.converge(volume_id)
+                        await self.converge(volume_id, force=force)
                 except errors.GatewayError as error:
-                    failures.append(error)
-                    failed.append(volume_id)
-            wished = failed
-        if failures:
-            raise failures[0]
+                    failures[volume_id] = error
+            left = list(failures)
+        for failure in failures.values():
+            raise failure
 
     async def stale(self) -> frozenset[UUID]:
         """Give ids that are published although the catalog has no wish for them."""

@@ -71,7 +71,10 @@ async def put_initiators(core: Core, group_id: UUID, initiators: Iterable[Initia
 
 
 async def remove_initiator(core: Core, group_id: UUID, name: str, *, force: bool = False) -> HostGroup:
-    """Remove an initiator. NotFound when it is not in the group; InUse while the group has volumes, unless by force."""
+    """Remove an initiator. NotFound when it is not in the group; InUse while the group has volumes, unless by force.
+
+    By force it is also cut off when it is connected.
+    """
 
     def removed(group: HostGroup) -> HostGroup:
         kept = tuple(one for one in group.initiators if one.name != name.lower())
@@ -79,7 +82,7 @@ async def remove_initiator(core: Core, group_id: UUID, name: str, *, force: bool
             raise errors.NotFound(kind="initiator", ref=name)
         return msgspec.structs.replace(group, initiators=kept)
 
-    return await _change(core, group_id, removed, unmapped=not force)
+    return await _change(core, group_id, removed, unmapped=not force, force=force)
 
 
 async def delete(core: Core, group_id: UUID) -> None:
@@ -90,7 +93,12 @@ async def delete(core: Core, group_id: UUID) -> None:
 
 
 async def _change(
-    core: Core, group_id: UUID, change: Callable[[HostGroup], HostGroup], *, unmapped: bool = False
+    core: Core,
+    group_id: UUID,
+    change: Callable[[HostGroup], HostGroup],
+    *,
+    unmapped: bool = False,
+    force: bool = False,
 ) -> HostGroup:
     """Read, change and write one group; a race with another process reads again."""
     async with core.changes.locks.holding(group_id):
@@ -107,7 +115,7 @@ async def _change(
             break
     await core.manifest.write()
     if after.initiators != before.initiators:
-        await core.publisher.converge_node(str(group_id), core.changes.locks)
+        await core.publisher.converge_node(str(group_id), core.changes.locks, force=force)
     return await core.get(HostGroup, group_id)
 
 

@@ -3,6 +3,8 @@
 Passwords go into the catalog's settings and nowhere else: not into a record,
 a job, a log line or a pool's manifest. A rebuilt catalog therefore has logins
 without passwords; they let nobody in until they are set again.
+
+Who may not log in any more after a change is cut off.
 """
 
 from __future__ import annotations
@@ -53,7 +55,11 @@ async def create(core: Core, new: NewLogin) -> InitiatorLogin:
     there = when(Guard(Tenant, Compare("id", Op.EQ, new.tenant_id), exists=True, error=gone))
     # Before the record: a login without its password lets nobody in, a password without its login says nothing.
     await _keep(core, login.id, new.password, new.target_password)
-    await core.catalog.commit(there + put(login))
+    try:
+        await core.catalog.commit(there + put(login))
+    except errors.GatewayError:
+        await _forget(core, login.id)
+        raise
     return await _follow(core, login)
 
 
@@ -71,7 +77,7 @@ async def update(
     async with core.changes.locks.holding(login_id):
         before = await core.get(InitiatorLogin, login_id)
         after = msgspec.structs.replace(before, kind=kind, user=user, target_user=target_user)
-        kept = await core.catalog.setting(password_key(login_id)) is not None
+        kept = bool(await core.catalog.setting(password_key(login_id)))
         _check(after, password, target_password, present=kept)
         await _keep(core, login_id, password, target_password)
         if after != before:
@@ -83,8 +89,7 @@ async def delete(core: Core, login_id: UUID) -> None:
     """Remove a login, and its passwords with it."""
     login = await core.get(InitiatorLogin, login_id)
     await core.catalog.commit(drop(login))
-    for target in (False, True):
-        await core.catalog.put_setting(password_key(login_id, target=target), "")
+    await _forget(core, login_id)
     await core.manifest.write()
     await _converge(core, login.tenant_id)
 
@@ -96,13 +101,18 @@ async def _follow(core: Core, login: InitiatorLogin) -> InitiatorLogin:
 
 
 async def _converge(core: Core, tenant_id: UUID) -> None:
-    await core.publisher.converge_tenant(tenant_id, core.changes.locks)
+    await core.publisher.converge_tenant(tenant_id, core.changes.locks, force=True)
 
 
 async def _keep(core: Core, login_id: UUID, password: Secret | None, target_password: Secret | None) -> None:
     for value, target in ((password, False), (target_password, True)):
         if value is not None:
             await core.catalog.put_setting(password_key(login_id, target=target), value.reveal())
+
+
+async def _forget(core: Core, login_id: UUID) -> None:
+    for target in (False, True):
+        await core.catalog.put_setting(password_key(login_id, target=target), "")
 
 
 def _name(initiator: str) -> str:

@@ -26,7 +26,7 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
-from gateway.core.targets import check_initiator
+from gateway.core.targets import SERVICE_MAX, check_initiator
 from gateway.core.volumes import check_name
 
 DEFAULT_POLICY = "default"
@@ -61,22 +61,30 @@ async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
     return await core.get(Tenant, tenant.id)
 
 
-async def update(core: Core, tenant_id: UUID, change: TenantChange) -> Tenant:
-    """Change a tenant. Stopping it or its iSCSI service withdraws publications, running publishes them again."""
+async def update(core: Core, tenant_id: UUID, change: TenantChange, *, force: bool = False) -> Tenant:
+    """Change a tenant. Stopping it or its iSCSI service withdraws publications, running publishes them again.
+
+    Nodes that are connected then are cut off by force only; without it InUse
+    tells that some are, and they stay until they leave.
+    """
     given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
     async with core.changes.locks.holding(tenant_id):
         before = await core.get(Tenant, tenant_id)
         after = msgspec.structs.replace(before, **given)
         check_name("name", after.name)
         if after.iscsi is not None:
-            iscsi = msgspec.structs.replace(after.iscsi, target=check_initiator("iscsi.target", after.iscsi.target))
+            target = check_initiator("iscsi.target", after.iscsi.target)
+            if len(target.encode()) > SERVICE_MAX:
+                reason = f"is longer than {SERVICE_MAX} bytes"
+                raise errors.InvalidArgument(field="iscsi.target", value=target[:64], reason=reason)
+            iscsi = msgspec.structs.replace(after.iscsi, target=target)
             after = msgspec.structs.replace(after, iscsi=iscsi)
         if after != before:
             await core.catalog.commit(put(after))
     if after != before:
         await core.manifest.write()
     if (after.state, after.iscsi) != (before.state, before.iscsi):
-        await core.publisher.converge_tenant(tenant_id, core.changes.locks)
+        await core.publisher.converge_tenant(tenant_id, core.changes.locks, force=force)
     return await core.get(Tenant, tenant_id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from gateway.catalog import SqliteCatalog
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.change import Changes
 from gateway.core.context import Core
-from gateway.core.exporter import Exporter
+from gateway.core.exporter import BlockExporter, Exporter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
+from gateway.core.model import Transport
 from gateway.core.observer import Observer, SilentObserver
 from gateway.core.operations import Context
 from gateway.core.pools import Configured, Pools
@@ -29,6 +30,7 @@ async def core_on(
     *,
     observer: Observer | None = None,
     exporter: Exporter | None = None,
+    block: Mapping[Transport, BlockExporter] = {},
     fault: FaultHook = no_fault,
     tenants: tuple[str, ...] = ("svm1",),
 ) -> AsyncIterator[Core]:
@@ -41,7 +43,7 @@ async def core_on(
     catalog = SqliteCatalog(directory / "catalog.sqlite", fault=fault)
     await catalog.open()
     pools = Pools(catalog, configured)
-    publisher = Publisher(catalog, pools, exporter)
+    publisher = Publisher(catalog, pools, exporter, block)
     changes = Changes(catalog, Context(catalog, pools, publisher, fault), watcher, fault)
     core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher), Known(catalog))
     try:
