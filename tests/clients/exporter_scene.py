@@ -164,11 +164,19 @@ class Connected:
         self._process.stdin.write(f"{command}\n".encode())
         return self._said()
 
-    def _said(self) -> str:
+    def is_cut_off(self) -> bool:
+        """Tell whether it cannot write any more. A client may also wait for ever to be let in again."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"write 0 4k\n")
+        return "wrote 4096" not in self._said(within_s=1)
+
+    def _said(self, *, within_s: float | None = None) -> str:
         assert self._process.stdout is not None
         said = b""
         while not said.endswith(_PROMPT):
-            assert select.select([self._process.stdout], [], [], 30)[0], said
+            if not select.select([self._process.stdout], [], [], within_s or 30)[0]:
+                assert within_s is not None, said
+                break
             part = os.read(self._process.stdout.fileno(), 4096)
             assert part, said
             said += part
