@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -233,3 +235,36 @@ async def test_nbd_and_local_attachments_are_ways_to_the_same_bytes(scene):
     assert run("qemu-io", "-f", "raw", "-c", "read -P 7 0 4k", local.path).stdout.count("read 4096") == 1
     await scene.detach(volume, "here")
     assert not Path(local.path).exists()
+
+
+CONFIG = """
+listen = "127.0.0.1:{listen}"
+data_dir = "{folder}/data"
+
+[backend.memory]
+
+[export.iscsi]
+port = {iscsi}
+
+[export.nbd]
+port = {nbd}
+
+[export.local]
+"""
+
+
+def test_the_gateway_checks_its_exports(tmp_path):
+    ports = {"listen": free_port(), "iscsi": free_port(), "nbd": free_port()}
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.format(folder=tmp_path, **ports))
+    gateway = str(Path(sys.executable).with_name("gateway"))
+    done = run(gateway, "check", "--config", str(config))
+    assert "problem: export" not in done.stdout + done.stderr
+    for kind, daemon in (("iscsi", "tgtd"), ("nbd", "qemu-storage-daemon")):
+        assert not (tmp_path / "data" / kind / "daemons" / f"{daemon}.pid").exists()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ports["iscsi"]))
+        taken.listen()
+        done = run(gateway, "check", "--config", str(config))
+    assert "problem: export.iscsi" in done.stdout + done.stderr
+    assert "problem: export.nbd" not in done.stdout + done.stderr
