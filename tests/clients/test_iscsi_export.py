@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from gateway.core.exporter import BlockAccess, BlockExporter, Login
 from gateway.core.model import IscsiTarget
 from gateway.core.secret import Secret
 from gateway.exports.iscsi import FAULT_POINTS, IscsiExporter, IscsiOptions
+from gateway.exports.iscsi.control import Control, Mode, Op
 
 pytestmark = pytest.mark.root
 
@@ -477,3 +479,33 @@ async def test_no_password_is_in_an_argument_or_a_log(bed, exporter, capfd):
     for text in (out, err, *files):
         assert PASSWORD not in text
         assert OWN_PASSWORD not in text
+
+
+async def test_many_accounts_come_and_go(bed, exporter):
+    """A tgtd that shows a target with a gap in its accounts dies."""
+    path = source(bed.folder)
+    pid = recorded(bed.state, "tgtd")
+    own = Login(user=OWN, password=Secret(OWN_PASSWORD))
+    for users in (("a", "b", "c"), ("b", "c"), ("c",), ("c", "d", *(f"user{number}" for number in range(20))), ("e",)):
+        logins = tuple(Login(user=user, password=Secret(f"{PASSWORD}{user}")) for user in users)
+        await exporter.publish(export_of(path, access(logins=logins, target_login=own)))
+        for user in (users[0], users[-1]):
+            assert bed.initiator(login=(user, f"{PASSWORD}{user}")).reaches(ONE, 1)
+        assert not bed.initiator(login=("z", f"{PASSWORD}z")).reaches(ONE, 1)
+        Control(bed.state / "run" / "control.0").ask(Mode.TARGET, Op.SHOW)
+    assert recorded(bed.state, "tgtd") == pid
+    assert runs(pid)
+
+
+async def test_a_server_that_does_not_answer_is_told_in_time(bed):
+    """A frozen server holds up its own exporter only, and is replaced at the next start."""
+    await bed.session("end", "publish", encoded(export_of(source(bed.folder), access())))
+    pid = recorded(bed.state, "tgtd")
+    os.kill(pid, signal.SIGSTOP)
+    exporter = bed.exporter()
+    await exporter.open()
+    try:
+        assert recorded(bed.state, "tgtd") != pid
+        assert bed.initiator().sees() == {ONE: [1]}
+    finally:
+        await exporter.close()

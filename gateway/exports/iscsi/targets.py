@@ -1,9 +1,9 @@
 """The targets that the server has, kept in step with it by every step taken here.
 
 tgtd 1.0 dies when it is asked to show a target of whose accounts one was taken
-away while a later one stayed. So accounts of a target are always taken all at
-once, and while that happens nobody can log in: a target without accounts asks
-nobody for a password.
+away while a later one stayed. So the accounts of a target are always all taken,
+the last one first. While that happens nobody can log in, because a target
+without accounts asks nobody for a password.
 """
 
 from __future__ import annotations
@@ -205,7 +205,8 @@ class Targets:
 
     def _unbind_all(self, target: Target) -> None:
         gone = frozenset({Status.NO_USER})
-        for user, outgoing in tuple(target.users.items()):
+        # The last one first, so that there is no gap either if we end in between.
+        for user, outgoing in reversed(tuple(target.users.items())):
             self._ask(Mode.ACCOUNT, Op.UNBIND, f"user={user}", tid=target.tid, outgoing=outgoing, ignore=gone)
             del target.users[user]
 
