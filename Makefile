@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:8443
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 ROOT := $(filter 0,$(shell id -u))
 
-.PHONY: serve test lint bench clean test-packages
+.PHONY: serve test lint docs bench clean test-packages
 
 serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
@@ -27,6 +27,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# As root it opens a small pool of every driver; otherwise the kept records of those that need root are used.
+docs: $(VENV)/.test
+	$(BIN)/python -m gateway.testing.pages
+
 bench: $(VENV)/.test
 	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m bench
 
@@ -39,7 +43,7 @@ test-packages:
 	@scripts/test-packages
 
 $(LOCAL)/config.toml: | $(VENV)/.serve
-	$(BIN)/gateway init --config-dir $(LOCAL) --listen $(LISTEN)
+	$(BIN)/gateway init --config-dir $(LOCAL) --listen $(LISTEN) --pool auto --pool memory
 
 $(BIN)/python:
 	$(if $(PYTHON),,$(error Python 3.11 or later is needed and was not found; say where it is with PYTHON=/path/to/python3))

@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID, uuid5
 
 import msgspec
@@ -65,9 +65,16 @@ _LACKS: Mapping[VolumeKind, Mapping[str, str]] = {
 
 
 class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a memory pool. `size` is the capacity in bytes that it pretends to have."""
+    """Settings of a memory pool.
+
+    size: the capacity in bytes that it pretends to have.
+    kinds: which kinds of volumes it holds.
+    step: the size of a block volume is a multiple of so many bytes.
+    """
 
     size: int = 1024**4
+    kinds: tuple[VolumeKind, ...] = tuple(VolumeKind)
+    step: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class _Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +160,7 @@ class _Space:
 
 
 class MemoryBackend:
-    """Volumes in memory, with every operation of `gateway.core.backend`."""
+    """Volumes in the gateway's memory, with every operation that there is; for trying out and for tests."""
 
     Options: ClassVar[type[MemoryOptions]] = MemoryOptions
 
@@ -162,6 +169,12 @@ class MemoryBackend:
         self._id = uuid5(_POOLS, name)
         self._fault = fault
         self._space = _Space(name, options.size)
+        steps = {VolumeKind.BLOCK: options.step}
+        self._kinds = {
+            kind: msgspec.structs.replace(facts, size_step=steps.get(kind, facts.size_step))
+            for kind, facts in _KINDS.items()
+            if kind in options.kinds
+        }
         self._volumes: dict[UUID, _Volume] = {}
         self._snapshots: dict[UUID, dict[UUID, _Snapshot]] = {}
         self._manifest: bytes | None = None
@@ -171,7 +184,7 @@ class MemoryBackend:
 
     def describe(self) -> Substrate:
         return Substrate(
-            id=self._id, driver="memory", kinds=_KINDS, lacks=_LACKS, handles=("in_process",), volatile=True
+            id=self._id, driver="memory", kinds=self._kinds, lacks=_LACKS, handles=("in_process",), volatile=True
         )
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ _COMMANDS: Mapping[str, str] = {
     "serve": "service",
     "check": "service",
     "config-schema": "service",
+    "unit": "service",
     "rebuild": "service",
     "volume": "volumes",
     "snapshot": "objects",

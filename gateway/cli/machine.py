@@ -14,20 +14,38 @@ import msgspec
 
 MOUNTS = Path("/proc/self/mountinfo")
 PROGRAMS: Mapping[str, str] = {
-    "ganesha.nfsd": "NFS exports (nfs-ganesha)",
-    "tgtd": "iSCSI targets (tgt)",
-    "qemu-storage-daemon": "NBD exports (qemu)",
-    "git": "git repositories",
-    "zpool": "OpenZFS",
+    "ganesha.nfsd": "NFS exports",
+    "tgtd": "iSCSI exports",
+    "qemu-storage-daemon": "NBD exports and qcow2 images",
+    "qemu-img": "qcow2 images",
+    "losetup": "devices on this machine",
+    "zpool": "ZFS",
 }
 """Program -> what it is good for."""
 
 _FICLONE = 0x40049409
 _MAY_REFLINK = frozenset({"xfs", "btrfs", "bcachefs", "ocfs2", "zfs"})
+_NFS = frozenset({"nfs", "nfs4"})
 _ZPOOL_TIMEOUT_S = 5.0
 
 Run = Callable[[Sequence[str]], str]
 Which = Callable[[str], str | None]
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A mounted file system that is not read only. `source` is a device, a dataset or `server:/export`."""
+
+    path: Path
+    kind: str
+    source: str
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The file system that a folder is on, or will be. `zpool`: the ZFS pool that it is part of."""
+
+    kind: str = ""
+    reflink: bool = False
+    zpool: str | None = None
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +53,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     btrfs: tuple[Path, ...] = ()
     reflink: tuple[Path, ...] = ()
+    nfs: tuple[Mount, ...] = ()
     zfs: tuple[str, ...] = ()
     programs: Mapping[str, str] = {}
     root: bool = False
@@ -43,14 +62,28 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 def look(*, mounts: Path = MOUNTS, run: Run | None = None, which: Which = shutil.which) -> Machine:
     """Look around without changing anything. What cannot be read counts as absent."""
     programs = {name: place for name in PROGRAMS if (place := which(name)) is not None}
-    writable = [(path, kind) for path, kind in _mounts(mounts) if os.access(path, os.W_OK)]
+    writable = [mount for mount in _mounts(mounts) if mount.kind in _NFS or os.access(mount.path, os.W_OK)]
     return Machine(
-        btrfs=tuple(path for path, kind in writable if kind == "btrfs"),
-        reflink=tuple(path for path, kind in writable if kind in _MAY_REFLINK and reflinks(path)),
+        btrfs=tuple(mount.path for mount in writable if mount.kind == "btrfs"),
+        reflink=tuple(mount.path for mount in writable if mount.kind in _MAY_REFLINK and reflinks(mount.path)),
+        nfs=tuple(mount for mount in writable if mount.kind in _NFS),
         zfs=tuple(_zfs_pools(run or _run)) if "zpool" in programs else (),
         programs=programs,
         root=os.geteuid() == 0,
     )
+
+
+def stand(folder: Path, *, mounts: Path = MOUNTS) -> Place:
+    """Look at the file system that a folder is on; one that is not there yet will be where its next ancestor is."""
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.is_dir()).resolve()
+    below = [mount for mount in _mounts(mounts) if there.is_relative_to(mount.path)]
+    # Of those at the same place the last one hides the others.
+    deepest = max(reversed(below), key=lambda mount: len(mount.path.parts), default=None)
+    if deepest is None:
+        return Place()
+    zpool = deepest.source.partition("/")[0] if deepest.kind == "zfs" else None
+    return Place(kind=deepest.kind, reflink=deepest.kind in _MAY_REFLINK and reflinks(there), zpool=zpool)
 
 
 def reflinks(folder: Path) -> bool:
@@ -72,17 +105,18 @@ def reflinks(folder: Path) -> bool:
     return True
 
 
-def _mounts(table: Path) -> Iterator[tuple[Path, str]]:
-    """Yield mount points that are not read only, with their kind of file system."""
+def _mounts(table: Path) -> Iterator[Mount]:
+    """Yield what is mounted and not read only, in the order of the table."""
     try:
         lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return
     for line in lines:
         before, dash, after = line.partition(" - ")
-        fields = before.split(" ")
+        fields, kind_and_source = before.split(" "), after.split(" ")
         if dash and len(fields) > 5 and "rw" in fields[5].split(","):  # noqa: PLR2004 - proc(5): mount options
-            yield Path(_unescape(fields[4])), after.split(" ")[0]
+            kind, source, *_ = [*kind_and_source, ""]
+            yield Mount(Path(_unescape(fields[4])), kind, _unescape(source))
 
 
 def _unescape(text: str) -> str:

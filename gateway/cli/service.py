@@ -14,6 +14,8 @@ import msgspec
 
 from gateway.cli.table import table
 from gateway.config import ConfigError, Settings, load, schema
+from gateway.config.settings import LogFormat, LogLevel, LogSettings
+from gateway.core.capability import NO_SUCH_OPERATION, RESTRICTIONS
 from gateway.core.errors import GatewayError
 from gateway.observe import Metrics, ReportingObserver, configure_logging
 
@@ -54,19 +56,34 @@ def serve(paths: tuple[Path, ...]) -> None:
 def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
     """Tell whether the configuration works here, and what each pool can do."""
     settings = read_settings(paths)
+    # Whoever looks at a terminal wants the answer, not how it came about.
+    configure_logging(LogSettings(level=LogLevel.WARNING, format=LogFormat.CONSOLE), sys.stderr.buffer)
     from gateway.server import app
 
     result = _run(app.check(settings))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2))
     else:
-        click.echo(capability_table(result.matrix))
+        if result.matrix:
+            click.echo(f"{capability_table(result.matrix)}\n")
+        for hint in result.hints:
+            click.echo(f"hint: {hint}")
         for problem in result.problems:
             click.echo(f"problem: {problem}", err=True)
         if not result.problems:
             click.echo("All is well.")
     if result.problems:
         raise SystemExit(1)
+
+
+@click.command()
+@_config
+def unit(paths: tuple[Path, ...]) -> None:
+    """Print a hardened systemd unit that grants just what the configured pools and exports need."""
+    settings = read_settings(paths)
+    from gateway.server import unit as units
+
+    click.echo(units.unit(settings, paths, program=str(Path(sys.argv[0]).absolute())), nl=False)
 
 
 @click.command()
@@ -86,17 +103,23 @@ def rebuild(paths: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 def capability_table(matrix: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
-    """Give one row per ability and one column per pool and kind; reasons of absence stand below."""
-    columns = {f"{pool}/{kind}": able for pool, kinds in matrix.items() for kind, able in kinds.items()}
-    names = list(dict.fromkeys(name for able in columns.values() for name in able))
-    rows = [[name, *("yes" if able.get(name) == "yes" else "-" for able in columns.values())] for name in names]
-    reasons = dict.fromkeys(
-        f"{column}: no {name}: {why}"
-        for column, able in columns.items()
-        for name, why in able.items()
-        if why not in {"yes", "no"}
-    )
-    return "\n".join([table(["", *columns], rows), *reasons])
+    """Give one row per ability and one column per pool and kind; reasons of absence stand below, each once per kind."""
+    columns = {(pool, kind): able for pool, kinds in matrix.items() for kind, able in kinds.items()}
+    names = dict.fromkeys(name for able in columns.values() for name in able)
+    # A restriction that no pool has would look like an ability that all of them lack.
+    shown = [
+        name for name in names if name not in RESTRICTIONS or any(able.get(name) == "yes" for able in columns.values())
+    ]
+    rows = [[name, *("yes" if able.get(name) == "yes" else "-" for able in columns.values())] for name in shown]
+    pools = ["" if kind != next(iter(matrix[pool])) else pool for pool, kind in columns]
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for (pool, kind), able in columns.items():
+        for name, why in able.items():
+            if why not in {"yes", "no", NO_SUCH_OPERATION}:
+                reasons.setdefault((pool, kind, why), []).append(name)
+    because = [f"{pool} {kind}: no {', '.join(lost)}: {why}" for (pool, kind, why), lost in reasons.items()]
+    kinds = ["", *(kind for _, kind in columns)]
+    return "\n".join([table(["pool", *pools], [kinds, *rows]), *([""] if because else []), *because])
 
 
 def read_settings(paths: tuple[Path, ...]) -> Settings:

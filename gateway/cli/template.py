@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
+from gateway.cli.choice import Pool
 from gateway.cli.machine import PROGRAMS, Machine
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_NFS = "ganesha.nfsd"
+_BLOCK_EXPORTS: Mapping[str, str] = {"iscsi": "tgtd", "nbd": "qemu-storage-daemon", "local": "losetup"}
+"""Kind of export -> the program that does it."""
+_ADDRESSED = frozenset({"iscsi", "nbd"})
 
-def configuration(machine: Machine, *, listen: str, nfs_port: int | None) -> str:
-    """Give a file that works as it is, with an example for everything that was found. `nfs_port` None: no export."""
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What a first configuration says. `nfs_port` None: NFS is not switched on. `exporters`: the installed kinds."""
+
+    listen: str
+    pools: Sequence[Pool]
+    offered: Sequence[Pool] = ()
+    nfs_port: int | None = None
+    exporters: frozenset[str] = frozenset()
+
+
+def configuration(content: Content, machine: Machine) -> str:
+    """Give a file that works as it is, with a comment for everything else that would."""
     return "\n".join(
-        [*_top(listen), *_memory(), *_btrfs(machine), *_found(machine), *_nfs(machine, nfs_port), *_rest()]
+        [
+            *_top(content.listen),
+            *_pools(content.pools),
+            *_offered(content.offered),
+            *_nfs(machine, content.nfs_port),
+            *_blocks(machine, content.exporters),
+            *_rest(),
+        ]
     )
 
 
@@ -38,47 +64,37 @@ def _top(listen: str) -> Iterator[str]:
     yield ""
 
 
-def _memory() -> Iterator[str]:
-    yield "# A pool per [backend.NAME] table. This one lives in the memory of the gateway:"
-    yield "# good for trying things out, empty again after every start."
-    yield "[backend.memory]"
-    yield ""
-
-
-def _btrfs(machine: Machine) -> Iterator[str]:
-    if not machine.btrfs:
-        yield "# No btrfs that may be written to is mounted here. With one, a pool of real volumes is"
-        yield "# [backend.fast]"
-        yield '# driver = "btrfs"'
-        yield '# path = "/srv/fast/gateway"'
-        yield ""
-    for number, path in enumerate(machine.btrfs, start=1):
-        yield f"# btrfs is mounted at {quoted(str(path))}:"
-        yield f"# [backend.btrfs{number}]"
-        yield '# driver = "btrfs"'
-        yield f"# path = {quoted(str(path / 'gateway'))}     # a folder of its own; make it first"
+def _pools(pools: Sequence[Pool]) -> Iterator[str]:
+    yield "# A pool per [backend.NAME] table."
+    for pool in pools:
+        yield f"# {_sentence(pool)}"
+        yield from _table(pool)
         yield ""
 
 
-def _found(machine: Machine) -> Iterator[str]:
-    for pool in machine.zfs:
-        yield f"# ZFS pool {quoted(pool)} was seen; this version has no driver for it."
-    for path in _without(machine.reflink, machine.btrfs):
-        yield f"# {quoted(str(path))} can copy files on write; this version has no driver for it."
-    for name in ("tgtd", "qemu-storage-daemon", "git"):
-        if name in machine.programs:
-            yield f"# {name} was seen: {PROGRAMS[name]}; this version does not use it."
-    yield ""
+def _offered(pools: Sequence[Pool]) -> Iterator[str]:
+    if pools:
+        yield "# Other pools that would work here; make their folders first."
+    for pool in pools:
+        yield f"# {_sentence(pool)}"
+        yield from (f"# {line}" for line in _table(pool))
+        yield ""
 
 
-def _without(paths: tuple[Path, ...], known: tuple[Path, ...]) -> list[Path]:
-    return [path for path in paths if path not in known]
+def _sentence(pool: Pool) -> str:
+    return f"{pool.says[0].upper()}{pool.says[1:]}."
+
+
+def _table(pool: Pool) -> Iterator[str]:
+    yield f"[backend.{pool.name if _BARE.fullmatch(pool.name) else quoted(pool.name)}]"
+    yield f"driver = {quoted(pool.driver)}"
+    yield from (f"{key} = {quoted(value)}" for key, value in pool.options.items())
 
 
 def _nfs(machine: Machine, port: int | None) -> Iterator[str]:
-    yield "# Volumes with a junction path and an export policy become NFSv4 exports."
+    yield "# File volumes with a junction path and an export policy become NFSv4 exports."
     if port is None:
-        why = "it needs root" if "ganesha.nfsd" in machine.programs else "install nfs-ganesha and nfs-ganesha-vfs"
+        why = "it needs root" if _NFS in machine.programs else "install nfs-ganesha and nfs-ganesha-vfs"
         yield f"# Not switched on: {why}."
         yield "# [export.nfs]"
         yield "# port = 2049"
@@ -88,6 +104,18 @@ def _nfs(machine: Machine, port: int | None) -> Iterator[str]:
         yield f"port = {port}"
         yield '# address = "192.0.2.1"        # what clients are told to mount from; default 127.0.0.1'
     yield ""
+
+
+def _blocks(machine: Machine, exporters: frozenset[str]) -> Iterator[str]:
+    found = [kind for kind, program in _BLOCK_EXPORTS.items() if kind in exporters and program in machine.programs]
+    if found:
+        yield "# Block volumes that are attached are published in these ways."
+    for kind in found:
+        yield f"# [export.{kind}]               # {PROGRAMS[_BLOCK_EXPORTS[kind]]}"
+        if kind in _ADDRESSED:
+            yield '# address = "192.0.2.1"        # what clients are told to connect to'
+            yield '# bind = "192.0.2.1"           # the address to listen on'
+        yield ""
 
 
 def _rest() -> Iterator[str]:

@@ -158,8 +158,9 @@ def access(session: Session, *, name: str, tenant: str | None) -> None:
             ("KIND", lambda handle: handle.kind),
             ("ADDRESS", lambda handle: handle.address or "-"),
             ("PORT", lambda handle: handle.port or "-"),
-            ("PATH", lambda handle: handle.path or handle.key or "-"),
+            ("PLACE", lambda handle: handle.place or "-"),
             ("VERSION", lambda handle: handle.version or "-"),
+            ("LOGIN", lambda handle: "CHAP" if handle.chap else "-"),
             ("ACCESS", lambda handle: "read only" if handle.read_only else "read and write"),
         ),
     )

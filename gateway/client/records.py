@@ -139,7 +139,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to a volume's bytes. `kind` (`local_path`, `in_process`, `nfs`) says which of the others are set."""
+    """One way to a volume's bytes. `kind` says which of the others are set.
+
+    It is `local_path`, `in_process`, `nfs`, `iscsi` (`target`, `lun`, `chap`)
+    or `nbd` (`name`).
+    """
 
     kind: str = msgspec.field(name="type")
     key: str = ""
@@ -147,4 +151,15 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     path: str = ""
     version: str = ""
+    target: str = ""
+    lun: int | None = None
+    chap: bool = False
+    name: str = ""
     read_only: bool = False
+
+    @property
+    def place(self) -> str:
+        """Give what a client asks the address for: a path, a target with its unit, or an export's name."""
+        if self.target:
+            return f"{self.target}/{self.lun}"
+        return self.path or self.name or self.key

@@ -60,12 +60,14 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """A volume as the substrate has it. `id` None: not one of ours; `place` then says where it was seen.
 
     `origin` and `origin_snapshot` are our ids where the substrate knows them.
+    `used` in bytes was true `used_age_s` seconds ago.
     """
 
     id: UUID | None
     kind: VolumeKind
     size: int | None = None
     used: int = 0
+    used_age_s: int = 0
     note: Note | None = None
     origin: UUID | None = None
     origin_snapshot: UUID | None = None

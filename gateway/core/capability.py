@@ -18,15 +18,20 @@ from gateway.core.model import VolumeKind
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend states about one kind of volume. Sizes in bytes; None: no limit known.
+    """What a backend states about one kind of volume.
 
     quota: the substrate itself stops writes beyond a volume's size.
-    thin / thick: volumes without / with reserved space can be made.
+    thin: volumes without reserved space can be made.
+    thick: volumes with reserved space can be made.
     shrink: resize may also go down.
     clone_needs_snapshot: a clone's source must be a snapshot.
     split: a clone can be made independent of its source.
     restore_keeps_newer: snapshots newer than the restored one survive.
     crash_consistent: a snapshot is one instant of the whole volume.
+    size_min: bytes of the smallest volume.
+    size_max: bytes of the largest volume; None: no limit known.
+    size_step: bytes that every size is a multiple of.
+    snapshot_max: how many snapshots a volume may have; None: no limit known.
     """
 
     quota: bool = False
@@ -80,6 +85,9 @@ FLAGS: tuple[str, ...] = (
     "crash_consistent",
 )
 
+NO_SUCH_OPERATION = "the substrate has no such operation"
+"""The reason where a backend gives no other."""
+
 _FACT_NEEDS: Mapping[str, str] = {
     "shrink": "resize",
     "split": "clone",
@@ -89,7 +97,7 @@ _FACT_NEEDS: Mapping[str, str] = {
     "snapshot_max": "snapshot",
 }
 _OPERATION_NEEDS: Mapping[str, str] = {"restore": "snapshot", "replicate": "snapshot", "snapshot_group": "snapshot"}
-_RESTRICTIONS = frozenset({"clone_needs_snapshot"})
+RESTRICTIONS = frozenset({"clone_needs_snapshot"})
 """Flags that take something away when set: masking one would add an ability."""
 
 
@@ -124,7 +132,7 @@ def assemble(
         if getattr(facts, fact) != getattr(default, fact) and needed not in operations:
             msg = f"pool {pool}: fact {fact!r} is stated, but {OPERATIONS[needed]} is not there for kind {kind}"
             raise CapabilityMismatch(msg)
-    why_not = {name: lacks.get(name, "the substrate has no such operation") for name in set(OPERATIONS) - operations}
+    why_not = {name: lacks.get(name, NO_SUCH_OPERATION) for name in set(OPERATIONS) - operations}
     return Capability(pool=pool, kind=kind, operations=frozenset(operations), facts=facts, why_not=why_not)
 
 
@@ -136,7 +144,7 @@ def mask(capability: Capability, disabled: Iterable[str]) -> Capability:
             dependants = {name} | {op for op, needed in _OPERATION_NEEDS.items() if needed == name}
             operations -= dependants
             why_not |= dict.fromkeys(dependants, "disabled by the operator")
-        elif name in FLAGS and name not in _RESTRICTIONS:
+        elif name in FLAGS and name not in RESTRICTIONS:
             facts = msgspec.structs.replace(facts, **{name: False})
             why_not[name] = "disabled by the operator"
         else:
@@ -151,7 +159,7 @@ def mask(capability: Capability, disabled: Iterable[str]) -> Capability:
 def require(capability: Capability, name: str) -> None:
     """Raise Unsupported unless the pool can do `name`. Called by the change path only."""
     if not capability.can(name):
-        reason = capability.why_not.get(name, "the substrate has no such operation")
+        reason = capability.why_not.get(name, NO_SUCH_OPERATION)
         raise errors.Unsupported(capability=name, backend=capability.pool, reason=reason)
 
 

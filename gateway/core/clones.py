@@ -30,10 +30,11 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | None = None
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create(core: Core, new: NewClone, *, description: str) -> Started:
-    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies."""
+    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies and annotations."""
     clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
 
     async def plan() -> Plan:
@@ -61,7 +62,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             revision=0,
             **{
                 name: value
-                for name in ("export_policy_id", "snapshot_policy_id")
+                for name in ("export_policy_id", "snapshot_policy_id", "annotations")
                 if (value := getattr(new, name)) is not msgspec.UNSET
             },
         )

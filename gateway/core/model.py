@@ -115,11 +115,15 @@ class Initiator(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IscsiService(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant's iSCSI target: its name, and whether it serves."""
+    """A tenant's iSCSI target: its name, and whether it serves.
+
+    `removed`: somebody took it away, so it neither serves nor shows until somebody asks for one again.
+    """
 
     target: str
     alias: str = ""
     enabled: bool = True
+    removed: bool = False
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):

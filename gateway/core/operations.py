@@ -29,6 +29,7 @@ from gateway.core.backend import (
     ConvertBackend,
     FaultHook,
     Note,
+    Observed,
     PermissionsBackend,
     ResizeBackend,
     RestoreBackend,
@@ -275,7 +276,11 @@ async def _lost(context: Context, intent: Intent) -> list[Snapshot]:
 
 
 class UpdateVolume:
-    """Size, root directory and everything that the note carries. The note is written last: it tells what is true."""
+    """Size, root directory and everything that the note carries. The note is written last: it tells what is true.
+
+    Where volumes cannot shrink there is no way back from a new size: what a
+    crash left grown goes on, what failed later keeps its size.
+    """
 
     async def shown(self, context: Context, intent: Intent) -> Batch:
         return Batch()
@@ -311,8 +316,10 @@ class UpdateVolume:
         if observed is None:
             return Batch()
         true = before
+        if self._grown_for_good(context, intent, observed):
+            true = msgspec.structs.replace(before, size=after.size)
         try:
-            await self._shape(context, intent, after, before)
+            await self._shape(context, intent, after, true)
         except errors.LimitExceeded:
             # Clients filled the new room meanwhile, so the old size is no longer to be had: write what is true.
             true = msgspec.structs.replace(before, size=before.size if observed.size is None else observed.size)
@@ -325,8 +332,16 @@ class UpdateVolume:
     async def happened(self, context: Context, intent: Intent) -> bool:
         after = _needed(intent.after)
         observed = await context.backend(intent).inspect(after.id)
+        if observed is not None and self._grown_for_good(context, intent, observed):
+            return True
         wanted = await context.note(after)
         return observed is not None and observed.note is not None and observed.note.document == wanted.document
+
+    def _grown_for_good(self, context: Context, intent: Intent, observed: Observed) -> bool:
+        """Tell whether the substrate has the new size already and cannot give the old one back."""
+        before, after = _needed(intent.before), _needed(intent.after)
+        shrinks = context.pools.get(intent.pool_id).capability(before.kind).can("shrink")
+        return not shrinks and before.size < after.size == observed.size
 
     async def _shape(self, context: Context, intent: Intent, old: Volume, new: Volume) -> None:
         if new.size != old.size:

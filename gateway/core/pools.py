@@ -82,7 +82,7 @@ class Pools:
         for pool in self:
             try:
                 await pool.backend.capacity()
-            except errors.Unavailable as error:
+            except (errors.Unavailable, errors.Timeout) as error:
                 self._open.pop(pool.id, None)
                 await self._mark_offline(pool.name, str(error))
 

@@ -18,7 +18,9 @@ from gateway.core.backend import Observed, ObservedSnapshot, SnapshotBackend
 from gateway.core.catalog import Batch, drop, put, walk
 from gateway.core.context import Core
 from gateway.core.model import (
+    Attachment,
     ExportPolicy,
+    HostGroup,
     Record,
     Snapshot,
     SnapshotPolicy,
@@ -142,7 +144,7 @@ class Reconciler:
         self._found("adopted", "volume", volume.name, "was not in the catalog")
 
     async def _known_references(self, volume: Volume) -> Volume:
-        """Give the volume without references to a parent or a policy that no longer exists."""
+        """Give the volume without references to a parent, a policy or a host group that no longer exists."""
         parent = volume.origin.volume_id if volume.origin else None
         references: tuple[tuple[str, type[Record], UUID | None, str], ...] = (
             ("origin", Volume, parent, "its parent is gone; it is no clone any more"),
@@ -153,7 +155,15 @@ class Reconciler:
             if key is not None and await self._core.catalog.get(kind, key) is None:
                 self._found("corrected", "volume", volume.name, why)
                 volume = msgspec.structs.replace(volume, **{field: None})
+        known = tuple([a for a in volume.attachments if await self._known_node(a)])
+        if known != volume.attachments:
+            self._found("corrected", "volume", volume.name, "a host group that it was attached to is unknown")
+            volume = msgspec.structs.replace(volume, attachments=known)
         return volume
+
+    async def _known_node(self, attachment: Attachment) -> bool:
+        group = attachment.host_group_id
+        return group is None or await self._core.catalog.get(HostGroup, group) is not None
 
     async def _snapshot(self, seen: ObservedSnapshot, backend: SnapshotBackend) -> None:
         if seen.id is None or seen.note is None:

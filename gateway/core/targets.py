@@ -77,7 +77,8 @@ async def block_access(catalog: Catalog, tenant: Tenant, attachment: Attachment)
     write = attachment.mode is AttachMode.READ_WRITE
     if attachment.transport is not Transport.ISCSI:
         return BlockAccess(id=attachment.id, target=str(attachment.id), lun=0, write=write)
-    if not service_of(tenant).enabled:
+    service = service_of(tenant)
+    if not service.enabled or service.removed:
         return None
     names = attachment.initiators
     if attachment.host_group_id is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from gateway.config import LogFormat, LogSettings
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FAILURE = 400
+_SECRET = re.compile(r"([?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
+"""A client that puts a password into a query has it refused; the line must not keep it."""
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +65,8 @@ class AccessLog:
             if self._owed < 1.0:
                 return
             self._owed -= 1.0
+        if "?" in path and "password" in path.lower():
+            path = _SECRET.sub(r"\1***", path)
         ms = round(seconds * 1000, 3)
         self._write(
             self._encode(

@@ -15,12 +15,14 @@ from gateway.config import ConfigError, Settings
 from gateway.core import errors
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.capability import FLAGS, OPERATIONS, CapabilityMismatch
+from gateway.core.needs import missing
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
 from gateway.exports.place import IN_USE
 from gateway.frontends.ontap_rest.door import OntapDoor
+from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
     CATALOG_FILE,
@@ -30,6 +32,7 @@ from gateway.server.assembly import (
     make_exporters,
 )
 from gateway.server.auth import Accounts
+from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
 from gateway.server.own import OwnResources
@@ -42,9 +45,14 @@ _USUAL: Mapping[str, float] = {}
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What `check` found. `matrix`: pool -> kind -> operation or fact -> yes, or why not."""
+    """What `check` found.
+
+    problems: what does not work. hints: what would work with something that this machine lacks.
+    matrix: pool -> kind -> operation or fact -> yes, or why not.
+    """
 
     problems: tuple[str, ...]
+    hints: tuple[str, ...]
     matrix: dict[str, dict[str, dict[str, str]]]
 
 
@@ -99,7 +107,7 @@ async def running(
             house.core,
             accounts,
             name=settings.name,
-            addresses=nfs_addresses(settings),
+            addresses=data_addresses(settings),
             max_body_bytes=settings.limits.max_body_bytes,
             receive_timeout_s=settings.limits.receive_timeout_s,
             observer=observer,
@@ -155,10 +163,10 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
             await task
 
 
-def nfs_addresses(settings: Settings) -> tuple[str, ...]:
-    """Give the addresses that clients are told for NFS; none without an exporter."""
-    address = getattr(settings.export.get("nfs"), "address", None)
-    return (address,) if isinstance(address, str) else ()
+def data_addresses(settings: Settings) -> tuple[DataAddress, ...]:
+    """Give the addresses that clients are told, by kind of export; none without an exporter."""
+    named = {kind: getattr(settings.export.get(kind), "address", None) for kind in ("nfs", "iscsi")}
+    return tuple(DataAddress(kind=kind, address=text) for kind, text in named.items() if isinstance(text, str))
 
 
 async def check(settings: Settings) -> CheckResult:
@@ -171,12 +179,15 @@ async def check(settings: Settings) -> CheckResult:
             server_context(settings.tls)
     except ConfigError as error:
         problems.append(str(error))
+    lacking = {place: missing(needs) for place, needs in needs_of(settings).items()}
+    problems += [f"{place}: needs {need}" for place, needs in lacking.items() for need in needs if not need.optional]
+    hints = tuple(f"{place}: could use {need}" for place, needs in lacking.items() for need in needs if need.optional)
     for item in configured_pools(settings, no_fault):
         try:
             await item.backend.open()
             matrix[item.name] = _abilities(OpenPool(item.name, item.backend, item.disabled))
         except (errors.GatewayError, CapabilityMismatch) as error:
-            problems.append(f"backend.{item.name}: {error}")
+            problems.append(f"backend.{item.name}: {_why(error)}")
         finally:
             await item.backend.close()
     for kind, exporter in make_exporters(settings, no_fault).all().items():
@@ -185,10 +196,16 @@ async def check(settings: Settings) -> CheckResult:
         except errors.GatewayError as error:
             # One that serves is no problem, and must not be disturbed.
             if error.fields.get("reason") != IN_USE:
-                problems.append(f"export.{kind}: {error}")
+                problems.append(f"export.{kind}: {_why(error)}")
         finally:
             await exporter.close()
-    return CheckResult(problems=tuple(problems), matrix=matrix)
+    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix)
+
+
+def _why(error: Exception) -> str:
+    """Give an error in words for the operator: its reason, where it has one."""
+    reason = error.fields.get("reason") if isinstance(error, errors.GatewayError) else None
+    return str(reason or error or type(error).__name__)
 
 
 def _abilities(pool: OpenPool) -> dict[str, dict[str, str]]:

@@ -9,13 +9,15 @@ from typing import Protocol, cast
 
 import msgspec
 
+from gateway.config import Settings
 from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.core.exporter import BlockExporter
 from gateway.core.model import Transport
+from gateway.core.needs import Need
 from gateway.exports.iscsi import IscsiExporter
 from gateway.exports.local import LocalExporter
 from gateway.exports.nbd import NbdExporter
-from gateway.exports.nfs import NfsOptions
+from gateway.exports.nfs import NfsExporter, NfsOptions
 
 GROUP = "gateway.backends"
 
@@ -58,3 +60,21 @@ def drivers() -> dict[str, Driver]:
 def driver_options() -> dict[str, type[msgspec.Struct]]:
     """Give the options record of every driver, as `gateway.config.load` wants it."""
     return {name: driver.Options for name, driver in drivers().items()}
+
+
+def needs_of(settings: Settings) -> dict[str, tuple[Need, ...]]:
+    """Give what each configured pool and export needs of the machine, by its place in the configuration."""
+    known = drivers()
+    found = {
+        f"backend.{pool.name}": needs_of_driver(known[pool.driver], pool.options) for pool in settings.backend.values()
+    }
+    exporters = {"nfs": NfsExporter, **{transport.value: driver for transport, driver in BLOCK_EXPORTERS.items()}}
+    return found | {
+        f"export.{kind}": needs_of_driver(exporters[kind], options) for kind, options in settings.export.items()
+    }
+
+
+def needs_of_driver(driver: object, options: msgspec.Struct) -> tuple[Need, ...]:
+    """Give what a backend or exporter class needs for these options; nothing when it does not say."""
+    stated = getattr(driver, "needs", None)
+    return tuple(stated(options)) if stated is not None else ()

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class LiveGateway:
     and `viewer` (read only). `extra` is TOML appended to the configuration,
     `pools` the `[backend.*]` tables as TOML. `faults` False: the program as
     it is installed, without the hook that `arm` needs. `trace`: `passed` tells
-    the points. `periods`: see `gateway.server.duties.duties`.
+    the points. `periods`: see `gateway.server.duties.duties`. `under`: a
+    command line that starts the program, such as one that takes rights away.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class LiveGateway:
         faults: bool = True,
         trace: bool = False,
         periods: Mapping[str, float] = {},
+        under: Sequence[str] = (),
     ) -> None:
         self.folder = folder
+        self._under = tuple(under)
         self._faults = faults
         self.url = ""
         self.log = folder / "gateway.log"
@@ -111,7 +114,7 @@ class LiveGateway:
         program = ["gateway.testing.live"] if self._faults else ["gateway", "serve", "--config"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *program, str(self.config)],
+                [*self._under, sys.executable, "-m", *program, str(self.config)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **self._environment, **(environment or {})},

@@ -33,6 +33,8 @@ from pathlib import Path
 
 import pytest
 from btrfs_pool import btrfs
+from file_pools import btrfs_block, ext4, ext4_block, nfs, xfs, xfs_block
+from qcow2_pool import qcow2
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.capability import FLAGS, OPERATIONS
@@ -63,6 +65,13 @@ INSTANCES = [
     pytest.param(memory, id="memory"),
     pytest.param(memory_block, id="memory-block"),
     pytest.param(btrfs, id="btrfs", marks=pytest.mark.root),
+    pytest.param(ext4, id="directory-ext4", marks=pytest.mark.root),
+    pytest.param(ext4_block, id="directory-ext4-block", marks=pytest.mark.root),
+    pytest.param(xfs, id="directory-xfs", marks=pytest.mark.root),
+    pytest.param(xfs_block, id="directory-xfs-block", marks=pytest.mark.root),
+    pytest.param(btrfs_block, id="directory-btrfs-block", marks=pytest.mark.root),
+    pytest.param(nfs, id="nfs", marks=pytest.mark.root),
+    pytest.param(qcow2, id="qcow2", marks=pytest.mark.root),
 ]
 
 

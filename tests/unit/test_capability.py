@@ -138,7 +138,7 @@ def test_mask_takes_an_operation_and_all_that_needs_it(name: str) -> None:
     full = record()
     masked = mask(full, [name])
     gone = full.operations - masked.operations
-    assert gone == {name, *({"restore", "replicate"} if name == "snapshot" else ())}
+    assert gone == {name, *({"restore", "replicate", "snapshot_group"} if name == "snapshot" else ())}
     for operation in gone:
         with pytest.raises(Unsupported) as refused:
             require(masked, operation)

@@ -11,7 +11,17 @@ from core_scene import LocalMemory, PaperExporter, Script, clone_of, everything,
 
 from gateway.core import clones, errors, snapshots, volumes
 from gateway.core.context import Core
-from gateway.core.model import ExportPolicy, Intent, Job, JobState, Snapshot, SnapshotState, Volume, VolumeState
+from gateway.core.model import (
+    ExportPolicy,
+    Intent,
+    Job,
+    JobState,
+    Snapshot,
+    SnapshotState,
+    Volume,
+    VolumeKind,
+    VolumeState,
+)
 from gateway.core.observer import SilentObserver
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
@@ -43,6 +53,22 @@ async def agree(core: Core) -> bool:
         and sorted(v.id for v in found["Volume"]) == found["substrate"]
         and sorted(s.id for s in found["Snapshot"]) == found["snapshots"]
     )
+
+
+async def test_a_block_volume_that_has_grown_stays_grown(tmp_path: Path) -> None:
+    """There is no way back: what failed after that tells the truth, what a crash left goes on."""
+    script = Script()
+    async with core_on(tmp_path, [scripted_pool(script)], fault=script) as core:
+        volume = await make(core, "v", kind=VolumeKind.BLOCK)
+        bigger = volumes.VolumeChange(name="renamed", size=40 << 20)
+        script.steps = {"memory.annotate.begin": BUSY}
+        with pytest.raises(errors.Busy):
+            await (await volumes.update(core, volume.id, bigger, description="t")).result()
+        failed = await core.get(Volume, volume.id)
+        assert (failed.name, failed.size) == ("v", 40 << 20)
+        (pool,) = core.pools
+        assert await Reconciler(core, pool, SilentObserver()).run() == []
+        assert await agree(core)
 
 
 async def test_a_caller_that_goes_away_while_its_change_is_journalled_leaves_nothing_locked(tmp_path: Path) -> None:

@@ -243,6 +243,7 @@ async def test_a_change_interrupted_anywhere_either_happened_or_did_not(tmp_path
         parent = await make(core, "parent")
         snapshot = await snap(core, parent, "s1")
         child = await clone_of(core, parent, "child", snapshot)
+        await make(core, "empty")
         await snap(core, child, "old")
         newer = await snap(core, child, "newer")
         before = await everything(core)
@@ -272,6 +273,8 @@ async def run(core: Core, operation: str, parent: Volume, child: Volume, base: S
     tenant, pool = await tenant_and_pool(core)
     change = volumes.VolumeChange(name="renamed", size=40 * MIB, comment="c")
     (old, _) = await volumes.snapshots_of(core, child.id)
+    empty = await core.find(Volume, name="empty")
+    assert empty is not None
     acts = {
         "volume.create": lambda: volumes.create(
             core, volumes.NewVolume(name="new", tenant_id=tenant.id, pool_id=pool.id, size=MIB), description="t"
@@ -281,6 +284,9 @@ async def run(core: Core, operation: str, parent: Volume, child: Volume, base: S
         ),
         "volume.delete": lambda: volumes.delete(core, child.id, description="t"),
         "volume.update": lambda: volumes.update(core, parent.id, change, description="t"),
+        "volume.convert": lambda: volumes.convert(
+            core, empty.id, size=MIB, annotations={"door.key": "value"}, description="t"
+        ),
         "volume.split": lambda: clones.split(core, child.id, description="t"),
         "volume.restore": lambda: volumes.restore(core, child.id, old.id, description="t", discard_newer=True),
         "snapshot.create": lambda: snapshots.create(

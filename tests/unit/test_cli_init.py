@@ -17,9 +17,10 @@ from cryptography import x509
 
 from gateway.backends.memory import MemoryBackend
 from gateway.cli import main
-from gateway.cli.init import free_port, write_all
-from gateway.cli.machine import Machine, look, reflinks
-from gateway.cli.template import configuration, quoted
+from gateway.cli.choice import Pool, memory
+from gateway.cli.init import free_port, lacking, write_all
+from gateway.cli.machine import Machine, Mount, Place, look, reflinks, stand
+from gateway.cli.template import quoted
 from gateway.config import Address, Settings, load
 from gateway.core.errors import Unauthenticated
 from gateway.exports.nfs import NfsOptions
@@ -34,7 +35,7 @@ class DiskOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def read(folder: Path) -> Settings:
-    drivers = {"memory": MemoryBackend.Options, "btrfs": DiskOptions}
+    drivers = {"memory": MemoryBackend.Options, "btrfs": DiskOptions, "directory": DiskOptions}
     return load([folder / "config.toml"], {}, drivers=drivers, exporters={"nfs": NfsOptions})
 
 
@@ -53,7 +54,7 @@ async def role_of(folder: Path, password: str) -> str:
 
 async def test_what_init_writes_works_together(tmp_path: Path) -> None:
     folder = tmp_path / "new/gw"
-    result = run("init", "--config-dir", str(folder), "--listen", "[::1]:9443")
+    result = run("init", "--config-dir", str(folder), "--listen", "[::1]:9443", "--pool", "memory")
     assert result.exit_code == 0, result.output
     settings = read(folder)
     assert settings.address == Address("::1", 9443)
@@ -143,29 +144,45 @@ def test_nfs_is_switched_on_only_where_it_works(tmp_path: Path) -> None:
         "root": (Machine(programs=ganesha, root=True), "nfs"),
     }
     for name, (machine, kind) in cases.items():
-        write_all(tmp_path / name, HERE, machine=machine, environment={}, force=False)
+        write_all(tmp_path / name, HERE, [memory()], machine=machine, environment={}, force=False)
         assert list(read(tmp_path / name).export) == ([kind] if kind else [])
 
 
-ODD = '/mnt/with "quotes"\nand\x7f lines'
+ODD = 'with "quotes"\nand\x7f lines'
 
 
-def test_examples_are_right_when_uncommented() -> None:
-    machine = Machine(btrfs=(Path("/srv/a"), Path(ODD)), reflink=(Path("/srv/a"), Path("/x\ny")), zfs=("tank",))
-    text = configuration(machine, listen="127.0.0.1:1", nfs_port=None)
-    lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith(("# [", "# driver", "# path"))]
-    found = tomllib.loads("\n".join(lines))["backend"]
-    assert found["btrfs1"] == {"driver": "btrfs", "path": "/srv/a/gateway"}
-    assert found["btrfs2"] == {"driver": "btrfs", "path": f"{ODD}/gateway"}
-    assert list(tomllib.loads(text)["backend"]) == ["memory"]
-    assert '"tank"' in text
-    assert '"/x\\ny"' in text
+def test_what_a_driver_lacks_is_known(tmp_path: Path) -> None:
+    assert lacking("memory", {}) == ()
+    assert lacking("tape", {}) == ("this version has no such driver",)
 
 
-def test_without_btrfs_the_file_says_so_and_shows_how() -> None:
-    text = configuration(Machine(), listen="127.0.0.1:1", nfs_port=2049)
-    assert "No btrfs" in text
-    assert '# path = "/srv/fast/gateway"' in text
+def test_folders_of_pools_are_made(tmp_path: Path) -> None:
+    pools = [Pool(name="disk", driver="directory", options={"path": "pools/disk"}, says="files")]
+    pools.append(Pool(name="far.off", driver="btrfs", options={"path": str(tmp_path / ODD)}, says="files"))
+    for force in (False, True):
+        write_all(tmp_path / "gw", HERE, pools, machine=Machine(), environment={}, force=force)
+    settings = read(tmp_path / "gw")
+    assert [pool.options.path for pool in settings.backend.values()] == [
+        tmp_path / "gw/pools/disk",
+        tmp_path / ODD,
+    ]
+    assert all(pool.options.path.is_dir() for pool in settings.backend.values())
+    gone = [Pool(name="disk", driver="directory", options={"path": str(tmp_path / "a/b")}, says="files")]
+    with pytest.raises(FileNotFoundError):
+        write_all(tmp_path / "other", HERE, gone, machine=Machine(), environment={}, force=False)
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_a_pool_that_makes_no_sense_ends_the_command(tmp_path: Path) -> None:
+    result = run("init", "--config-dir", str(tmp_path / "gw"), "--pool", "zfs:")
+    assert result.exit_code == 2
+    assert "is neither auto nor" in result.output
+    assert not (tmp_path / "gw").exists()
+
+
+def test_the_report_says_what_was_chosen(tmp_path: Path) -> None:
+    result = run("init", "--config-dir", str(tmp_path), "--pool", "tried=memory")
+    assert "  pool tried: files and blocks, with everything there is, but empty" in result.output
 
 
 @pytest.mark.parametrize("text", ["plain", 'quo"te', "back\\slash", "new\nline", "\x7f\x00", "ä☃"])
@@ -173,9 +190,9 @@ def test_quoting(text: str) -> None:
     assert tomllib.loads(f"x = {quoted(text)}") == {"x": text}
 
 
-def mountinfo(*mounts: tuple[Path, str, str]) -> str:
+def mountinfo(*mounts: tuple[Path | str, str, str], source: str = "/dev/x") -> str:
     return "".join(
-        f"36 35 98:0 / {str(path).replace(' ', chr(92) + '040')} {options},noatime shared:1 - {kind} /dev/x rw\n"
+        f"36 35 98:0 / {str(path).replace(' ', chr(92) + '040')} {options},noatime shared:1 - {kind} {source} rw\n"
         for path, kind, options in mounts
     )
 
@@ -193,6 +210,7 @@ def test_the_machine_is_looked_at(tmp_path: Path) -> None:
             (other, "ext4", "rw"),
             (tmp_path / "gone", "btrfs", "rw"),
         )
+        + mountinfo(("/mnt/far", "nfs4", "rw"), source="filer:/a")
         + "rubbish\n\n- btrfs\n"
     )
     asked: list[Sequence[str]] = []
@@ -201,12 +219,29 @@ def test_the_machine_is_looked_at(tmp_path: Path) -> None:
         asked.append(arguments)
         return "tank\nsafe\n"
 
-    machine = look(mounts=table, run=answer, which=lambda name: f"/bin/{name}" if name in {"zpool", "git"} else None)
+    found = {"zpool", "tgtd"}
+    machine = look(mounts=table, run=answer, which=lambda name: f"/bin/{name}" if name in found else None)
     assert machine.btrfs == (good, spaced)
+    assert machine.nfs == (Mount(Path("/mnt/far"), "nfs4", "filer:/a"),)
     assert machine.zfs == ("tank", "safe")
-    assert machine.programs == {"git": "/bin/git", "zpool": "/bin/zpool"}
+    assert machine.programs == {"tgtd": "/bin/tgtd", "zpool": "/bin/zpool"}
     assert machine.root == (os.geteuid() == 0)
     assert asked == [["zpool", "list", "-H", "-o", "name"]]
+
+
+def test_a_folder_is_on_the_deepest_and_last_mount(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        mountinfo(("/", "ext4", "rw"), (tmp_path, "xfs", "rw"))
+        + mountinfo((tmp_path, "zfs", "rw"), source="tank/home/me")
+        + mountinfo((tmp_path / "a", "btrfs", "rw"))
+    )
+    assert stand(Path("/"), mounts=table) == Place(kind="ext4")
+    assert stand(tmp_path / "new/folder", mounts=table).zpool == "tank"
+    assert stand(tmp_path / "a", mounts=table).zpool == "tank"
+    (tmp_path / "a").mkdir()
+    assert stand(tmp_path / "a/b", mounts=table).kind == "btrfs"
+    assert stand(tmp_path, mounts=tmp_path / "none") == Place()
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ from gateway.frontends.ontap_rest.endpoints import Route, routes
 from gateway.frontends.ontap_rest.schema import load_schema
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.server.drivers import drivers
+from gateway.testing.pages import SUBJECTS, files, kept, page_of, record_of, take
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 SITE = Site(name="n", cluster_id=UUID(int=1), addresses=(), started=time.monotonic())
 TABLE = dict(re.findall(r"^\| `/api/(\S+)` \| (.*) \|$", (DOCS / "ontap-rest.md").read_text(), re.MULTILINE))
 
@@ -42,9 +44,30 @@ def test_every_route_is_on_the_page(route: Route) -> None:
         assert verb.value in verbs or refused
 
 
-def test_every_driver_has_its_section() -> None:
-    page = (DOCS / "backends.md").read_text()
-    assert all(f"## {name}\n" in page for name in drivers())
+def test_every_driver_has_its_page() -> None:
+    index = (DOCS / "backends.md").read_text()
+    for name in drivers():
+        assert f"(backends/{name}.md)" in index
+        assert page_of(DOCS, name).exists()
+
+
+def test_what_is_made_is_up_to_date() -> None:
+    stale = [str(path.relative_to(ROOT)) for path, text in files(ROOT, drivers()).items() if path.read_text() != text]
+    assert stale == [], "run `make docs`"
+
+
+INSTANCES = [
+    pytest.param(name, title, id=f"{name} {title}".strip(), marks=[pytest.mark.root] if instance.root else [])
+    for name, subject in SUBJECTS.items()
+    for title, instance in subject.instances.items()
+    if instance.here(root=True)
+]
+
+
+@pytest.mark.parametrize(("driver", "title"), INSTANCES)
+def test_the_kept_record_is_what_opens(driver: str, title: str, tmp_path: Path) -> None:
+    found = take(driver, drivers()[driver], SUBJECTS[driver].instances[title], tmp_path)
+    assert kept(record_of(DOCS, driver))[title] == found, "run `make docs`"
 
 
 @pytest.mark.parametrize("key", ["listen", "data_dir", "tenants", "limits", "log"])

@@ -24,6 +24,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "observe": frozenset({"core", "config"}),
     "testing": frozenset({"core", "catalog", "backends"}),
     "testing.live": frozenset({"core", "config", "server"}),
+    "testing.kills": frozenset({"core", "server", "testing"}),
+    "testing.pages": frozenset({"core", "server", "testing"}),
     "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
     "__main__": frozenset({"cli"}),

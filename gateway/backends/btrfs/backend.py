@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
 from gateway.backends.btrfs.failures import translated
-from gateway.backends.btrfs.layout import read_file, replace_file
 from gateway.backends.btrfs.opening import Opened, keep_counting, open_pool
 from gateway.backends.btrfs.pool import BtrfsOptions, Pool
 from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.snapshots import Snapshots
 from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream, installed, parse_head
 from gateway.backends.btrfs.volumes import Volumes
+from gateway.backends.files.names import read_file, replace_file
+from gateway.backends.files.space import capacity
+from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
     FaultHook,
@@ -103,6 +104,18 @@ class BtrfsBackend:
         self._fault = fault
         self._opened: _Session | None = None
 
+    @classmethod
+    def needs(cls, options: BtrfsOptions) -> tuple[needs.Need, ...]:
+        """Say what managing subvolumes takes; see `gateway.core.needs`."""
+        return (
+            needs.writable(options.path, "volumes are in it"),
+            needs.capability("CAP_SYS_ADMIN", "to limit, restore and delete subvolumes"),
+            needs.capability("CAP_CHOWN", "to give volumes to their owners"),
+            needs.capability("CAP_FOWNER", "to set the mode of volumes that others own"),
+            needs.capability("CAP_DAC_OVERRIDE", "to delete what others wrote into volumes"),
+            needs.program("btrfs", "to send and receive", optional=True),
+        )
+
     # --- life ---
 
     async def open(self) -> None:
@@ -169,7 +182,7 @@ class BtrfsBackend:
                 yield seen
 
     async def capacity(self) -> Capacity:
-        return await self._session.run(_capacity, self._session.pool)
+        return await self._session.run(capacity, self._session.pool.layout.root)
 
     async def access(self, volume: UUID, snapshot: UUID | None = None) -> LocalPath:
         return await self._session.run(_access, self._session.pool, volume, snapshot)
@@ -271,16 +284,6 @@ def _names_to_scan(pool: Pool, volumes: Volumes) -> list[str]:
     keep_counting(pool)
     pool.kernel.sync(pool.layout.root)
     return volumes.names()
-
-
-def _capacity(pool: Pool) -> Capacity:
-    status = os.statvfs(pool.layout.root)
-    unit = status.f_frsize
-    return Capacity(
-        size=status.f_blocks * unit,
-        used=(status.f_blocks - status.f_bfree) * unit,
-        available=status.f_bavail * unit,
-    )
 
 
 def _access(pool: Pool, volume: UUID, snapshot: UUID | None) -> LocalPath:

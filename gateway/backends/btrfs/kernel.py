@@ -1,4 +1,4 @@
-"""The btrfs calls of this host, in process: libbtrfsutil and renameat2 by ctypes, quotas by ioctl.
+"""The btrfs calls of this host, in process: libbtrfsutil by ctypes, quotas by ioctl.
 
 Everything here blocks (the GIL is released) and raises plain OSError. Why
 ctypes: the library's own Python module is built for one interpreter and cannot
@@ -14,20 +14,19 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
+
+from gateway.backends.files import names
+from gateway.backends.files.names import descriptor
 
 SUBVOLUME_INODE = 256
 UNLIMITED = 2**64 - 1
 
 _LIBRARY = "libbtrfsutil.so.1"
 _SYSFS = Path("/sys/fs/btrfs")
-_AT_FDCWD = -100
-_RENAME_NOREPLACE = 1
-_RENAME_EXCHANGE = 2
 _RECURSIVE = 1
 _READ_ONLY = 2
 _ROOT_READ_ONLY = 1
@@ -141,13 +140,6 @@ class Kernel:
         self._util.btrfs_util_destroy_subvolume_iterator.argtypes = (ctypes.c_void_p,)
         self._util.btrfs_util_destroy_subvolume_iterator.restype = None
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._libc.renameat2.argtypes = (
-            ctypes.c_int,
-            ctypes.c_char_p,
-            ctypes.c_int,
-            ctypes.c_char_p,
-            ctypes.c_uint,
-        )
         self._libc.free.argtypes = (ctypes.c_void_p,)
 
     # --- subvolumes ---
@@ -226,8 +218,7 @@ class Kernel:
         several threads do it the wake-up of the kernel's own thread can get
         lost, and all wait for the next periodic commit, half a minute later.)
         """
-        with _descriptor(folder) as fd:
-            os.fsync(fd)
+        names.flush(folder)
 
     def sync(self, path: Path) -> None:
         """Write out everything, file data too. Usage counts are exact afterwards."""
@@ -235,23 +226,18 @@ class Kernel:
 
     def move(self, source: Path, target: Path) -> None:
         """Rename; FileExistsError when the target is there."""
-        self._rename(source, target, _RENAME_NOREPLACE)
+        names.move(source, target)
 
     def exchange(self, one: Path, other: Path) -> None:
         """Let two names change places in one step."""
-        self._rename(one, other, _RENAME_EXCHANGE)
-
-    def _rename(self, source: Path, target: Path, flags: int) -> None:
-        code = self._libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags)
-        if code:
-            raise _os_error(source)
+        names.exchange(one, other)
 
     # --- the file system and its quotas ---
 
     def filesystem(self, path: Path) -> Filesystem:
         """Give the identity of the btrfs that holds `path`; ENOTTY when it is another kind of file system."""
         answer = bytearray(1024)
-        with _descriptor(path) as fd:
+        with descriptor(path) as fd:
             fcntl.ioctl(fd, _FS_INFO, answer)
         (node_size,) = struct.unpack_from("<I", answer, 32)
         return Filesystem(id=UUID(bytes=bytes(answer[16:32])), node_size=node_size)
@@ -272,12 +258,12 @@ class Kernel:
 
     def enable_quota(self, path: Path) -> None:
         """Turn full qgroups on. Usage is not known before a rescan has ended."""
-        with _descriptor(path) as fd:
+        with descriptor(path) as fd:
             fcntl.ioctl(fd, _QUOTA_CTL, bytearray(struct.pack("<QQ", _ENABLE_QGROUPS, 0)))
 
     def rescan_quota(self, path: Path, *, wait: bool) -> None:
         """Count all usage anew, or join the count under way."""
-        with _descriptor(path) as fd:
+        with descriptor(path) as fd:
             try:
                 fcntl.ioctl(fd, _QUOTA_RESCAN, bytearray(64))
             except OSError as error:
@@ -294,7 +280,7 @@ class Kernel:
 
     def limit(self, path: Path, subvolume: int, size: int) -> None:
         """Set the most bytes a subvolume may reach; UNLIMITED takes the limit away. ENOTCONN: quotas are off."""
-        with _descriptor(path) as fd:
+        with descriptor(path) as fd:
             request = struct.pack("<6Q", subvolume, _LIMIT_REFERENCED, size, 0, 0, 0)
             fcntl.ioctl(fd, _QGROUP_LIMIT, bytearray(request))
 
@@ -325,12 +311,3 @@ def _uuid(raw: ctypes.Array[ctypes.c_uint8]) -> UUID | None:
 def _os_error(path: Path) -> OSError:
     number = ctypes.get_errno()
     return OSError(number, os.strerror(number), str(path))
-
-
-@contextmanager
-def _descriptor(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

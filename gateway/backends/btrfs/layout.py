@@ -24,21 +24,17 @@ end of a change then makes all of it durable.
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
+from gateway.backends.files.names import PASSABLE, PRIVATE, parse_id, read_file, replace_file
 from gateway.core.backend import Note
 
 FORMAT = 1
 GONE = ".gone"
-UNFINISHED = ".*.new"
-PRIVATE = 0o700
-PASSABLE = 0o711
 
 
 class PoolRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,42 +167,6 @@ class Layout:
         replace_file(self.note(sidecar.id), msgspec.json.encode(sidecar), written)
 
 
-def read_file(path: Path) -> bytes | None:
-    """Give a file's content, or None."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def replace_file(path: Path, data: bytes, written: Callable[[], None] = lambda: None) -> None:
-    """Replace a file in one step; `written` is called when the new content is flushed but not yet seen.
-
-    The new name is durable once the directory is flushed.
-    """
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb", closefd=True) as file:  # noqa: PTH123 - made by descriptor for its mode
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        written()
-        new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-
-
 def arriving_id(name: str) -> UUID | None:
     """Give the snapshot's id that a hidden name tells; None when it is another name."""
     return parse_id(name[1:]) if name.startswith(".") else None
-
-
-def parse_id(name: str) -> UUID | None:
-    """Give the id that a name is, in the one spelling that we use; None when it is something else."""
-    try:
-        found = UUID(name)
-    except ValueError:
-        return None
-    return found if str(found) == name else None

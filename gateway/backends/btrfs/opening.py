@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from uuid import uuid4
 
 import msgspec
 
 from gateway.backends.btrfs.kernel import Filesystem, Kernel
-from gateway.backends.btrfs.layout import FORMAT, GONE, UNFINISHED, Layout, PoolRecord, parse_id, replace_file
+from gateway.backends.btrfs.layout import FORMAT, GONE, Layout, PoolRecord
 from gateway.backends.btrfs.pool import BtrfsOptions, Pool
 from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.volumes import Volumes
+from gateway.backends.files.failures import refused
+from gateway.backends.files.lock import Lock
+from gateway.backends.files.names import UNFINISHED, parse_id, replace_file
 from gateway.core.backend import FaultHook
 from gateway.core.errors import Unavailable
 
@@ -29,30 +28,6 @@ _REASONS: Mapping[int, str] = {
     errno.EACCES: "not permitted: managing btrfs needs root with CAP_SYS_ADMIN",
     errno.EROFS: "the file system is mounted read-only",
 }
-
-
-class Lock:
-    """A process's hold on a pool. `alone`: nobody else had one when it was taken."""
-
-    def __init__(self, path: Path) -> None:
-        self._fd: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self.alone = True
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.alone = False
-            fcntl.flock(self._fd, fcntl.LOCK_SH)
-
-    def share(self) -> None:
-        """Let other processes in."""
-        if self._fd is not None:
-            fcntl.flock(self._fd, fcntl.LOCK_SH)
-
-    def release(self) -> None:
-        """Let go. Idempotent."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -69,9 +44,9 @@ def open_pool(name: str, options: BtrfsOptions, fault: FaultHook) -> Opened:
     What a crash left is settled only when no other process uses the pool: what
     looks left over may be its work in progress.
     """
-    with _unavailable(name, "libbtrfsutil.so.1 cannot be loaded"):
+    with refused(name, "libbtrfsutil.so.1 cannot be loaded", _REASONS):
         kernel = Kernel()
-    with _unavailable(name, f"cannot use {options.path}"):
+    with refused(name, f"cannot use {options.path}", _REASONS):
         layout = Layout(options.path.resolve(strict=True))
         filesystem = kernel.filesystem(layout.root)
         layout.make()
@@ -89,15 +64,6 @@ def open_pool(name: str, options: BtrfsOptions, fault: FaultHook) -> Opened:
             lock.release()
             raise
     return Opened(pool, record, lock)
-
-
-@contextmanager
-def _unavailable(name: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-        raise Unavailable(what=name, reason=f"{what}: {reason}") from error
 
 
 def _require_one_tree(name: str, layout: Layout) -> None:

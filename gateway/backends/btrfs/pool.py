@@ -12,7 +12,8 @@ from uuid import UUID
 import msgspec
 
 from gateway.backends.btrfs.kernel import UNLIMITED, Filesystem, Kernel, Subvolume, Usage
-from gateway.backends.btrfs.layout import PASSABLE, Layout, SnapshotSidecar, VolumeSidecar
+from gateway.backends.btrfs.layout import Layout, SnapshotSidecar, VolumeSidecar
+from gateway.backends.files.names import PASSABLE
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, NotFound, Unavailable
 from gateway.core.model import RootDirectory

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from gateway.backends.btrfs.layout import Restored, SnapshotSidecar, VolumeSidecar, arriving_id, parse_id
+from gateway.backends.btrfs.layout import Restored, SnapshotSidecar, VolumeSidecar, arriving_id
 from gateway.backends.btrfs.pool import Pool, Volume
 from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream
 from gateway.backends.btrfs.volumes import Volumes
+from gateway.backends.files.names import parse_id
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import AlreadyExists, GatewayError, NotFound
 

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.btrfs.layout import SnapshotSidecar, arriving_id, parse_id
+from gateway.backends.btrfs.layout import SnapshotSidecar, arriving_id
 from gateway.backends.btrfs.pool import Pool, Snapshot
+from gateway.backends.files.names import parse_id
 from gateway.core.backend import Note, ObservedSnapshot
 from gateway.core.errors import AlreadyExists
 

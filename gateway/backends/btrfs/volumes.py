@@ -10,8 +10,9 @@ from uuid import UUID
 import msgspec
 
 from gateway.backends.btrfs.kernel import Subvolume, Usage
-from gateway.backends.btrfs.layout import Restored, VolumeSidecar, parse_id
+from gateway.backends.btrfs.layout import Restored, VolumeSidecar
 from gateway.backends.btrfs.pool import Pool, Step, Volume, set_root
+from gateway.backends.files.names import parse_id
 from gateway.core.backend import Note, Observed, VolumeSpec
 from gateway.core.errors import AlreadyExists, LimitExceeded
 from gateway.core.model import RootDirectory, VolumeKind

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.exporter import BlockAccess, BlockExport
 from gateway.core.model import IscsiTarget
+from gateway.core.needs import Need, listening, program
 from gateway.exports.blocks import Opened
 from gateway.exports.iscsi.publications import FAULT_POINTS, Publications
 from gateway.exports.iscsi.server import Tgtd
@@ -38,6 +39,11 @@ class IscsiExporter(Opened):
         steps = Publications(server, Records(state_dir / "exports", Record), fault)
         super().__init__("iscsi", steps, state_dir, threads=options.threads)
         self._options = options
+
+    @classmethod
+    def needs(cls, options: IscsiOptions) -> tuple[Need, ...]:
+        """Say what the server takes; see `gateway.core.needs`."""
+        return (program("tgtd", "serves iSCSI"), *listening(options.port))
 
     def handle(self, export: BlockExport, access: BlockAccess) -> IscsiTarget:
         """See `BlockExporter`."""

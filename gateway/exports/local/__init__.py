@@ -10,9 +10,10 @@ import msgspec
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.exporter import BlockAccess, BlockExport
 from gateway.core.model import LocalPath
+from gateway.core.needs import Need, capability, device, program
 from gateway.core.runner import Circuit, Runner, SystemRunner
 from gateway.exports.blocks import Opened
-from gateway.exports.local.devices import Loops
+from gateway.exports.local.devices import LOOP_CONTROL, Loops
 from gateway.exports.local.publications import FAULT_POINTS, LocalRecord, Publications, link_name, writes
 from gateway.exports.records import Records
 
@@ -41,6 +42,17 @@ class LocalExporter(Opened):
         loops = Loops(Circuit(runner or SystemRunner(), what="local"))
         steps = Publications(self._folder, loops, Records(state_dir / "exports", LocalRecord), fault)
         super().__init__("local", steps, state_dir, threads=1)
+
+    @classmethod
+    def needs(cls, options: LocalOptions) -> tuple[Need, ...]:  # noqa: ARG003 - every exporter says it alike
+        """Say what loop devices take; see `gateway.core.needs`."""
+        return (
+            program("losetup", "makes loop devices"),
+            device(str(LOOP_CONTROL), "to find free loop devices"),
+            capability("CAP_DAC_OVERRIDE", "to open loop devices, which are root's"),
+            capability("CAP_SYS_ADMIN", "to make, measure and end loop devices"),
+            capability("CAP_SYS_PTRACE", "to see which processes use a device"),
+        )
 
     def handle(self, export: BlockExport, access: BlockAccess) -> LocalPath:
         """See `BlockExporter`."""

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.exporter import BlockAccess, BlockExport
 from gateway.core.model import NbdExport
+from gateway.core.needs import Need, listening, program
 from gateway.exports.blocks import Opened
 from gateway.exports.nbd.publications import FAULT_POINTS, Publications
 from gateway.exports.nbd.server import StorageDaemon
@@ -42,6 +43,11 @@ class NbdExporter(Opened):
         steps = Publications(server, Records(state_dir / "exports", Record), fault)
         super().__init__("nbd", steps, state_dir, threads=options.threads)
         self._options = options
+
+    @classmethod
+    def needs(cls, options: NbdOptions) -> tuple[Need, ...]:
+        """Say what the server takes; see `gateway.core.needs`."""
+        return (program("qemu-storage-daemon", "serves NBD"), *listening(options.port))
 
     def handle(self, export: BlockExport, access: BlockAccess) -> NbdExport:
         """See `BlockExporter`."""

@@ -15,6 +15,7 @@ from gateway.core.backend import FaultHook, no_fault
 from gateway.core.errors import Unavailable
 from gateway.core.exporter import Export
 from gateway.core.model import NfsExport
+from gateway.core.needs import Need, capability, listening, program
 from gateway.core.worker import Worker
 from gateway.exports.nfs.ganesha import Ganesha
 from gateway.exports.nfs.mounts import Mounts
@@ -63,6 +64,22 @@ class NfsExporter:
         self._held: int | None = None
         self._worker: Worker | None = None
         self._watch: Watch | None = None
+
+    @classmethod
+    def needs(cls, options: NfsOptions) -> tuple[Need, ...]:
+        """Say what the server takes; see `gateway.core.needs`."""
+        return (
+            program("ganesha.nfsd", "serves NFS"),
+            program("dbus-daemon", "carries orders to ganesha"),
+            capability("CAP_SYS_ADMIN", "to mount what is exported"),
+            capability("CAP_DAC_READ_SEARCH", "to open files by their handles"),
+            capability("CAP_DAC_OVERRIDE", "to act for clients of any user"),
+            capability("CAP_SETUID", "to act for clients of any user"),
+            capability("CAP_SETGID", "to act for clients of any group"),
+            capability("CAP_CHOWN", "to act for clients' root"),
+            capability("CAP_FOWNER", "to act for clients' root"),
+            *listening(options.port),
+        )
 
     async def open(self) -> None:
         """Start or find the server; bring back what was published. Unavailable while another process has it."""

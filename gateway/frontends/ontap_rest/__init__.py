@@ -20,7 +20,8 @@ The pure half, without a socket, is a pipeline of functions over literal tables:
 
 The half that acts: `door` (a request's way in and out), `endpoints` (the route
 table), `sources` and `reading` (GET), `serve` (every verb), `writing` and
-`writes.*` (one record), `batch` (many records as one job).
+`writes.*` (one record), `batch` (many records as one job). What is about LUNs is
+in modules that end in `san`, and in `kept`: what only ONTAP has a word for.
 
 Everything wrong with a request is a `WireError`; everything the core refuses a
 `GatewayError`; `encode_error` knows both.

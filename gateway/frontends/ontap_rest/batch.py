@@ -21,7 +21,7 @@ from gateway.core.query import Op
 from gateway.frontends.ontap_rest import reading, writing
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
-from gateway.frontends.ontap_rest.endpoints import Endpoint, Made
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Made
 from gateway.frontends.ontap_rest.errors import (
     WireError,
     missing_value,
@@ -88,7 +88,7 @@ def _step(endpoint: Endpoint, ask: Ask, values: Values, place: int) -> Step:
     if ask.verb is Verb.POST:
         writing.check_new(endpoint, ask, values)
         return Step(operation=operation, name=name, run=_told(lambda: _create(endpoint, ask, values)))
-    identity, rest = _divided(endpoint.resource, values)
+    identity, rest = _divided(endpoint.resource, ask, values)
     if ask.verb is Verb.PATCH:
         return Step(operation=operation, name=name, run=_told(lambda: _modify(endpoint, ask, identity, rest)))
     return Step(operation=operation, name=name, run=_told(lambda: _delete(endpoint, ask, identity)))
@@ -100,7 +100,7 @@ async def _create(endpoint: Endpoint, ask: Ask, values: Values) -> Done:
     rendered = await writing.made_record(endpoint, ask, made)
     if rendered is None:
         raise no_entry()
-    key = _key(endpoint.resource, rendered)
+    key = _key(endpoint.resource, ask, rendered)
 
     async def undo() -> None:
         record, _ = await reading.read_one(endpoint.resource, endpoint.source, _keyed(ask, key))
@@ -114,7 +114,7 @@ async def _create(endpoint: Endpoint, ask: Ask, values: Values) -> Done:
 
 async def _modify(endpoint: Endpoint, ask: Ask, identity: Values, values: Values) -> Done:
     found = await _located(endpoint, ask, identity)
-    key = _key(endpoint.resource, found[1])
+    key = _key(endpoint.resource, ask, found[1])
     at = _keyed(ask, key)
     await _settled(await writing.change(endpoint, at, found, values))
     after, _ = await reading.read_one(endpoint.resource, endpoint.source, at)
@@ -128,44 +128,49 @@ async def _modify(endpoint: Endpoint, ask: Ask, identity: Values, values: Values
 
 async def _delete(endpoint: Endpoint, ask: Ask, identity: Values) -> Done:
     found = await _located(endpoint, ask, identity)
-    at = _keyed(ask, _key(endpoint.resource, found[1]))
-    await _settled(await writing.change(endpoint, at, found, {}))
-    return Done(ref=at.keys[-1])
+    key = _key(endpoint.resource, ask, found[1])
+    await _settled(await writing.change(endpoint, _keyed(ask, key), found, {}))
+    return Done(ref=key)
 
 
-def _divided(resource: Resource, values: Values) -> tuple[Values, Values]:
-    """Divide a record into what says which one is meant, by key or else by name, and the rest."""
-    key = resource.keys[-1]
-    by = (key,) if values.get(key) is not None else ("name", *_PARENT)
+def _divided(resource: Resource, ask: Ask, values: Values) -> tuple[Values, Values]:
+    """Divide a record into what says which one is meant, by its keys or else by name, and the rest."""
+    own = resource.keys[len(ask.keys) :]
+    named = ("name", own[-1], *_PARENT)
+    by = own if all(values.get(key) is not None for key in own) else named
     identity = {path: values[path] for path in by if values.get(path) is not None}
-    if not identity.keys() & {key, "name"}:
-        raise missing_value(key)
+    if not identity.keys() & {own[-1], "name"}:
+        raise missing_value(own[-1])
     dropped = {*identity, *resource.keys, *_PARENT}
     return identity, {path: value for path, value in values.items() if path not in dropped}
 
 
 async def _located(endpoint: Endpoint, ask: Ask, identity: Values) -> Found:
     resource = endpoint.resource
-    key = identity.get(resource.keys[-1])
-    if key is not None:
-        return await reading.read_one(resource, endpoint.source, _keyed(ask, str(key)))
+    own = resource.keys[len(ask.keys) :]
+    if identity.keys() >= set(own):
+        key = "/".join(str(identity[path]) for path in own)
+        return await reading.read_one(resource, endpoint.source, _keyed(ask, key))
     where = AllOf(tuple(Compare(path, Op.EQ, str(value)) for path, value in identity.items()))
     searching = msgspec.structs.replace(ask, parameters=Parameters(where=where, max_records=2))
     found = (await reading.read_page(resource, endpoint.source, searching)).found
     if not found:
         raise no_entry("name")
     if len(found) > 1:
-        message = f'More than one record is called "{shorten(str(identity["name"]))}"; name its SVM or its key'
+        called = shorten(str(identity.get("name", identity.get(own[-1]))))
+        message = f'More than one record is called "{called}"; name its SVM or its key'
         raise WireError(400, "262186", message=message, target="name")
     return found[0]
 
 
 def _keyed(ask: Ask, key: str) -> Ask:
-    return msgspec.structs.replace(ask, keys=(*ask.keys, key), path=f"{ask.path}/{key}")
+    return msgspec.structs.replace(ask, keys=(*ask.keys, *key.split("/")), path=f"{ask.path}/{key}")
 
 
-def _key(resource: Resource, rendered: Rendered) -> str:
-    return str(next(values_at(rendered, tuple(resource.keys[-1].split(".")))))
+def _key(resource: Resource, ask: Ask, rendered: Rendered) -> str:
+    """Give how a record's path goes on behind the collection's; no key holds a slash."""
+    own = resource.keys[len(ask.keys) :]
+    return "/".join(str(next(values_at(rendered, tuple(path.split("."))))) for path in own)
 
 
 def _label(values: Values, place: int) -> str:

@@ -25,13 +25,15 @@ from gateway.frontends.ontap_rest.errors import (
     shorten,
     unexpected,
 )
-from gateway.frontends.ontap_rest.rules import REQUIRED, SETTABLE, TEXT_RULES
+from gateway.frontends.ontap_rest.rules import RANGES, REQUIRED, SETTABLE, TEXT_RULES
 from gateway.frontends.ontap_rest.scalars import HINTS, INTEGER_MAX, PARSERS, Scalar, format_datetime
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb
 from gateway.frontends.ontap_rest.tree import values_at
 
 DEPTH_MAX = 32
 TEXT_MAX = 4096
+_HIDDEN = "***"
+"""What a refusal shows of a text that is, or may be, a password."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _BRACKET = re.compile(rb"[{}\[\]]")
@@ -177,7 +179,7 @@ class _Flattener(msgspec.Struct, frozen=True):
         elif f"{path}.name" in resource.fields:
             self._leaf(resource.fields[f"{path}.name"], value, base, values)
         else:
-            raise invalid(path, _text(value), "object")
+            raise invalid(path, _quotable(resource, path, value), "object")
 
     def _array_above(self, path: str, base: str) -> str:
         parts = path.split(".")
@@ -233,27 +235,30 @@ class _Flattener(msgspec.Struct, frozen=True):
             if rule.pattern.fullmatch(text) is None:
                 message = f'Invalid value "{shorten(text)}" for field "{field.path}". {rule.message}.'
                 raise WireError(400, rule.code, message=message, target=field.path)
-        _check_length(field, found)
+        _check_length(field, found, codes=RANGES.get((self.resource.name, field.path)))
         return found
 
 
-def _check_length(field: Field, value: Scalar) -> None:
+def _check_length(field: Field, value: Scalar, *, codes: tuple[str, str] | None) -> None:
     if isinstance(value, str):
         low, high = field.min_length or 0, TEXT_MAX if field.max_length is None else field.max_length
         if not low <= len(value) <= high:
-            raise invalid(field.path, value, f"{low}..{high} characters")
+            shown = _HIDDEN if field.kind is Kind.PASSWORD else value
+            raise invalid(field.path, shown, f"{low}..{high} characters")
     elif isinstance(value, int) and not isinstance(value, bool):
         low = -INTEGER_MAX if field.minimum is None else field.minimum
         high = INTEGER_MAX if field.maximum is None else field.maximum
         if not low <= value <= high:
-            raise out_of_range(field.path, str(value) if abs(value) <= INTEGER_MAX else "...", f"{low}..{high}")
+            code = (codes[0] if value < low else codes[1]) if codes else "262200"
+            shown = str(value) if abs(value) <= INTEGER_MAX else "..."
+            raise out_of_range(field.path, shown, f"{low}..{high}", code)
 
 
 def _string(field: Field, value: object) -> Scalar:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise invalid(field.path, _text(value), "string")
+        raise invalid(field.path, _HIDDEN if field.kind is Kind.PASSWORD else _text(value), "string")
     if "\0" in value or not _encodable(value):
         raise WireError(
             400, "262245", message=f'Field "{field.path}" holds a character that no text may hold', target=field.path
@@ -310,6 +315,12 @@ def _put(values: Values, path: str, base: str, value: Value) -> None:
 
 def _text(value: object) -> str:
     return json.dumps(value)[:200] if not isinstance(value, str) else value
+
+
+def _quotable(resource: Resource, path: str, value: object) -> str:
+    """Give a value that stands where an object should, as a refusal may show it."""
+    secret = any(resource.fields[leaf].kind is Kind.PASSWORD for leaf in resource.objects[path])
+    return _HIDDEN if secret else _text(value)
 
 
 def _encodable(text: str) -> bool:

@@ -43,8 +43,7 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "fcp.allowed": False,
         "fcp.enabled": False,
         "ipspace.name": "Default",
-        "iscsi.allowed": False,
-        "iscsi.enabled": False,
+        "iscsi.allowed": True,
         "language": "c.utf_8",
         "max_volumes": "unlimited",
         "ndmp.allowed": False,
@@ -86,7 +85,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "is_object_store": False,
         "is_svm_root": False,
         "language": "c.utf_8",
-        "nas.security_style": "unix",
         "quota.state": "off",
         "scheduled_snapshot_naming_scheme": "create_time",
         "snaplock.type": "non_snaplock",
@@ -103,6 +101,22 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "style": "flexvol",
         "tiering.policy": "none",
         "type": "rw",
+    },
+    "lun": {
+        "auto_delete": False,
+        "class": "regular",
+        "encryption.state": "unencrypted",
+        "status.read_only": False,
+        "vvol.is_bound": False,
+    },
+    "igroup": {
+        "delete_on_unmap": False,
+        "supports_igroups": False,
+    },
+    "lun_map": {
+        "igroup.replicated": False,
+        "lun.smbc.replicated": False,
+        "replicated": False,
     },
     "export_rule": {
         "chown_mode": "restricted",
@@ -125,6 +139,7 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
         "nfs.enabled": True,
     },
     "volume": {
+        "nas.security_style": "unix",
         "quota.enabled": False,
         "space.snapshot.autodelete.enabled": False,
         "space.snapshot.autodelete_enabled": False,

@@ -23,7 +23,8 @@ from gateway.core.principal import Authenticator, authorize
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
-from gateway.frontends.ontap_rest.endpoints import Route, routes
+from gateway.frontends.ontap_rest.endpoint import Route
+from gateway.frontends.ontap_rest.endpoints import routes
 from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_endpoint, no_verb
 from gateway.frontends.ontap_rest.memory import Memory
 from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, origin_form, segments
@@ -31,7 +32,7 @@ from gateway.frontends.ontap_rest.projection import Projections
 from gateway.frontends.ontap_rest.query import parse_query, scoped
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.serve import Server
-from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, Site
+from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, DataAddress, Site
 
 _COMMON: Mapping[bool, CIMultiDict[str]] = {
     links: CIMultiDict(
@@ -63,7 +64,7 @@ class OntapDoor:
         authenticator: Authenticator,
         *,
         name: str,
-        addresses: Sequence[str],
+        addresses: Sequence[DataAddress],
         max_body_bytes: int,
         receive_timeout_s: float,
         observer: Observer,

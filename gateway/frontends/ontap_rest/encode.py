@@ -71,6 +71,27 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "location.home_node": ("/api/cluster/nodes", "uuid"),
     },
     "job": {"svm": ("/api/svm/svms", "uuid")},
+    "lun": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "location.volume": ("/api/storage/volumes", "uuid"),
+        "location.node": ("/api/cluster/nodes", "uuid"),
+        "lun_maps.igroup": ("/api/protocols/san/igroups", "uuid"),
+    },
+    "igroup": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "lun_maps.lun": ("/api/storage/luns", "uuid"),
+        "lun_maps.lun.node": ("/api/cluster/nodes", "uuid"),
+    },
+    "igroup_initiator": {"igroup": ("/api/protocols/san/igroups", "uuid")},
+    "lun_map": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "igroup": ("/api/protocols/san/igroups", "uuid"),
+        "lun": ("/api/storage/luns", "uuid"),
+        "lun.node": ("/api/cluster/nodes", "uuid"),
+        "reporting_nodes": ("/api/cluster/nodes", "uuid"),
+    },
+    "iscsi_service": {"svm": ("/api/svm/svms", "uuid")},
+    "iscsi_credentials": {"svm": ("/api/svm/svms", "uuid")},
 }
 """Resource -> object inside its record -> the collection it refers to and its key."""
 

@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
-import msgspec
+from collections.abc import Mapping
 
 from gateway.core import jobs, policies, snapshots, tenants, volumes
-from gateway.core.change import Started
-from gateway.core.model import ExportPolicy, ExportRule, Job, Record, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, Tenant, Volume
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
+from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
-from gateway.frontends.ontap_rest.schema import Resource, Schema, Verb
-from gateway.frontends.ontap_rest.sources import Site, Source
+from gateway.frontends.ontap_rest.schema import Schema, Verb
+from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.writes import policies as write_policies
 from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
 from gateway.frontends.ontap_rest.writes import svms as write_svms
 from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 
-Made = Started | Job | Record | ExportRule | None
-"""A change that goes on, one that is done and recorded as a job, or what a synchronous write made."""
-
-Create = Callable[[Ask, Values], Awaitable[Made]]
-Modify = Callable[[Ask, Any, Values], Awaitable[Made]]
-Delete = Callable[[Ask, Any], Awaitable[Made]]
-Unmake = Callable[[Ask, Any, Values], Awaitable[Made]]
-PutBack = Callable[[Ask, Any, Any], Awaitable[Made]]
-
-
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One resource of the dialect. Writers are None where the resource has no such verb.
-
-    `operation` names what a write does, as errors and audit lines call it;
-    `precheck` refuses a request before any record is looked for. `singleton`:
-    there is one record and no collection. `unmake` undoes a create where more
-    than a delete is needed, `put_back` a modify that led from one record to
-    another.
-    """
-
-    resource: Resource
-    source: Source
-    create: Create | None = None
-    modify: Modify | None = None
-    delete: Delete | None = None
-    unmake: Unmake | None = None
-    put_back: PutBack | None = None
-    operation: Callable[[Ask, Values], str]
-    precheck: Callable[[Ask, Values], None] | None = None
-    singleton: bool = False
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A path template and the endpoint behind it. `instance`: the last key names one record.
-
-    `verbs` are those of the path, besides HEAD and OPTIONS.
-    """
-
-    template: str
-    endpoint: Endpoint
-    instance: bool
-    verbs: tuple[Verb, ...]
-
 
 def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
     """Give every route by its template below `/api`."""
     table: dict[str, Route] = {}
-    for collection, endpoint in _endpoints(schema, site).items():
+    for collection, endpoint in {**_endpoints(schema, site), **san_endpoints(schema, site)}.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
         if not endpoint.singleton:
-            instance = f"{collection}/{{}}"
+            instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
 
@@ -91,16 +46,16 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     export_policies = sources.ExportPolicies()
     return {
         "cluster": Endpoint(
-            resource=schema["cluster"], source=sources.Cluster(site), operation=_named("cluster"), singleton=True
+            resource=schema["cluster"], source=sources.Cluster(site), operation=named("cluster"), singleton=True
         ),
-        "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=_named("node")),
+        "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
-            resource=schema["job"], source=sources.Jobs(site), operation=_named("job"), modify=_modify_job
+            resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
         ),
         "svm/svms": Endpoint(
             resource=schema["svm"],
             source=sources.Svms(site),
-            operation=_named("svm"),
+            operation=named("svm"),
             create=_create_svm,
             modify=_modify_svm,
             delete=_delete_svm,
@@ -109,7 +64,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         "storage/aggregates": Endpoint(
             resource=schema["aggregate"],
             source=sources.Aggregates(site),
-            operation=_named("aggregate"),
+            operation=named("aggregate"),
             create=_fixed_pools,
             modify=_fixed_pools,
             delete=_fixed_pools,
@@ -128,7 +83,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         "storage/volumes/{}/snapshots": Endpoint(
             resource=schema["snapshot"],
             source=sources.Snapshots(),
-            operation=_named("snapshot"),
+            operation=named("snapshot"),
             create=_create_snapshot,
             modify=write_snapshots.modify,
             delete=_delete_snapshot,
@@ -137,7 +92,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         "storage/snapshot-policies": Endpoint(
             resource=schema["snapshot_policy"],
             source=sources.SnapshotPolicies(),
-            operation=_named("snapshot_policy"),
+            operation=named("snapshot_policy"),
             create=write_policies.create_snapshot_policy,
             modify=write_policies.modify_snapshot_policy,
             delete=_delete_snapshot_policy,
@@ -146,7 +101,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         "protocols/nfs/export-policies": Endpoint(
             resource=schema["export_policy"],
             source=export_policies,
-            operation=_named("export_policy"),
+            operation=named("export_policy"),
             create=write_policies.create_export_policy,
             modify=write_policies.modify_export_policy,
             delete=_delete_export_policy,
@@ -155,23 +110,16 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         "protocols/nfs/export-policies/{}/rules": Endpoint(
             resource=schema["export_rule"],
             source=sources.ExportRules(export_policies),
-            operation=_named("export_rule"),
+            operation=named("export_rule"),
             create=_create_rule(export_policies),
             modify=_modify_rule,
             delete=_delete_rule,
             put_back=_put_rule_back,
         ),
         "network/ip/interfaces": Endpoint(
-            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=_named("ip_interface")
+            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=named("ip_interface")
         ),
     }
-
-
-_WORDS = {Verb.GET: "read", Verb.POST: "create", Verb.PATCH: "update", Verb.DELETE: "delete"}
-
-
-def _named(noun: str) -> Callable[[Ask, Values], str]:
-    return lambda ask, _values: f"{noun}.{_WORDS[ask.verb]}"
 
 
 # --- writers that are one call of the core ---
@@ -224,7 +172,8 @@ async def _delete_export_policy(ask: Ask, policy: ExportPolicy) -> None:
 
 def _create_rule(source: sources.ExportPolicies) -> Create:
     async def create(ask: Ask, values: Values) -> Made:
-        return await write_policies.create_rule(ask, await source.policy(ask), values)
+        rule = await write_policies.create_rule(ask, await source.policy(ask), values)
+        return Keyed((str(rule.index),))
 
     return create
 

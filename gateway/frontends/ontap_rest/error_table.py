@@ -4,27 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from gateway.core import errors
-from gateway.core.errors import FieldValue, GatewayError
-
-
-class Rule(msgspec.Struct, frozen=True):
-    """One line of the table: which errors, and how they look. `when` and `during` narrow it.
-
-    `when` compares fields of the error (and `side`, low or high, of a broken
-    limit); `during` is an operation or, ending in a dot, a group of them.
-    """
-
-    error: type[GatewayError]
-    status: int
-    code: str
-    message: str
-    target: str = ""
-    when: Mapping[str, FieldValue] = {}
-    during: tuple[str, ...] = ()
-
+from gateway.frontends.ontap_rest.error_rule import Rule
+from gateway.frontends.ontap_rest.error_table_san import SAN_RULES
 
 _ENDPOINT = "The specified operation on the {noun} endpoint is not supported on this platform."
 _PROPERTY = "The specified volume property cannot be changed on this platform."
@@ -32,6 +14,7 @@ _WHY = ' Pool "{backend}" lacks "{capability}": {reason}.'
 _MAKING = ("volume.create", "volume.clone", "volume.delete")
 
 RULES: tuple[Rule, ...] = (
+    *SAN_RULES,
     Rule(errors.Unauthenticated, 401, "6691623", "User is not authorized."),
     Rule(errors.PermissionDenied, 403, "6", "not authorized for that command"),
     # what does not exist
@@ -389,5 +372,10 @@ TARGETS: Mapping[str, str] = {
     "clients": "clients.match",
     "read": "ro_rule",
     "write": "rw_rule",
+    "user": "chap.inbound.user",
+    "password": "chap.inbound.password",
+    "target_user": "chap.outbound.user",
+    "target_password": "chap.outbound.password",
+    "lun": "logical_unit_number",
 }
 """The core's field names where this dialect has another; the rest are the same."""

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from gateway.core import errors
 from gateway.core.errors import ErrorRecord, FieldValue, GatewayError
-from gateway.frontends.ontap_rest.error_table import RULES, TARGETS, Rule
+from gateway.frontends.ontap_rest.error_rule import Rule
+from gateway.frontends.ontap_rest.error_table import RULES, TARGETS
 
 JsonObject = dict[str, object]
 
@@ -57,10 +58,10 @@ def invalid(field: str, value: str, hint: str) -> WireError:
     return WireError(400, "262197", message=message, target=field)
 
 
-def out_of_range(field: str, value: str, hint: str) -> WireError:
+def out_of_range(field: str, value: str, hint: str, code: str = "262200") -> WireError:
     """Give the refusal of a number outside its limits."""
     message = f'The value "{shorten(value)}" is out of range for field "{field}" ({hint})'
-    return WireError(400, "262200", message=message, target=field)
+    return WireError(400, code, message=message, target=field)
 
 
 def given_twice(field: str, code: str = "262188") -> WireError:

@@ -28,6 +28,12 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "export_rule": ("index", "policy.id"),
     "ip_interface": ("uuid", "name"),
     "schedule": ("uuid", "name"),
+    "lun": ("uuid", "name"),
+    "igroup": ("uuid", "name", "svm.uuid", "svm.name"),
+    "igroup_initiator": ("igroup.uuid", "name"),
+    "lun_map": ("lun.uuid", "lun.name", "igroup.uuid", "igroup.name", "svm.uuid", "svm.name"),
+    "iscsi_service": ("svm.uuid", "svm.name"),
+    "iscsi_credentials": ("initiator", "svm.uuid", "svm.name"),
 }
 """What a bare collection GET shows, and what no `fields` can take away."""
 

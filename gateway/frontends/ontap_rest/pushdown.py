@@ -1,13 +1,15 @@
 """Which part of a query the catalog can answer, and what is left to check on rendered records.
 
 `COLUMNS` says, per resource and ONTAP path, the core's field and how a
-condition on the rendered value becomes a condition on the stored one. A
-translation is exact or it is not made: what stays in `residual` is evaluated
-by `tree.predicate`, what went into `where` is not looked at again.
+condition on the rendered value becomes a condition on the stored one. What an
+exact translation put into `where` is not looked at again; a column that is not
+exact only narrows what the catalog gives, and its condition stays in
+`residual`, which `tree.predicate` evaluates.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -16,7 +18,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core import query as core
-from gateway.core.model import JobState, PoolState, SnapshotState, TenantState, VolumeState
+from gateway.core.model import JobState, LoginKind, PoolState, SnapshotState, TenantState, VolumeKind, VolumeState
 from gateway.core.query import Filter, IsNull, Match, Op, Order
 from gateway.frontends.ontap_rest.constants import CONSTANTS
 from gateway.frontends.ontap_rest.query import OrderBy, not_orderable
@@ -42,16 +44,21 @@ S = TypeVar("S", bound=core.Value)
 
 _SECOND = timedelta(seconds=1)
 _PATTERN_MAX = 4096
+_SERIAL = re.compile("[0-9a-f]{12}")
 _TERMS_MAX = 1000
 """A larger condition is evaluated here: it costs less than its statement would."""
 
 
 class Column(msgspec.Struct, frozen=True):
-    """The core's field behind an ONTAP path. `ordered`: the stored order is the shown order."""
+    """The core's field behind an ONTAP path. `ordered`: the stored order is the shown order.
+
+    `exact` False: what is stored tells only which records cannot satisfy a condition.
+    """
 
     field: str
     translate: Translate
     ordered: bool = True
+    exact: bool = True
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -130,14 +137,68 @@ def _since(op: Op, value: datetime, field: str) -> Filter:
 
 
 def _shown(shown: Mapping[S, object]) -> Translate:
-    """Translate by asking which stored values are shown as something that satisfies the leaf."""
+    """Translate by asking which stored values are shown as something that satisfies the leaf; None: not shown."""
 
     def translate(leaf: Leaf, field: str) -> Filter | None:
         return core.Or(
-            tuple(core.Compare(field, Op.EQ, stored) for stored, value in shown.items() if satisfied(leaf, value))
+            tuple(
+                core.Compare(field, Op.EQ, stored)
+                for stored, value in shown.items()
+                if (isinstance(leaf, Unset) if value is None else satisfied(leaf, value))
+            )
         )
 
     return translate
+
+
+def _of_files(translate: Translate) -> Translate:
+    """Translate a path that volumes of files show and volumes of blocks do not, whatever is stored."""
+    files = core.Compare("kind", Op.EQ, VolumeKind.FILESYSTEM)
+
+    def guarded(leaf: Leaf, field: str) -> Filter | None:
+        found = translate(leaf, field)
+        if found is None:
+            return None
+        return core.Or((core.Not(files), found)) if isinstance(leaf, Unset) else core.And((files, found))
+
+    return guarded
+
+
+def _nothing_null(leaf: Leaf, field: str) -> Filter | None:
+    """Translate a number that every volume of files shows."""
+    return core.NONE if isinstance(leaf, Unset) else _compared(leaf, field)
+
+
+def _serial(leaf: Leaf, field: str) -> Filter | None:
+    """Translate a LUN's serial number, which is how its id begins."""
+    if not isinstance(leaf, Compare) or leaf.op is not Op.EQ:
+        return None
+    text = str(leaf.value)
+    if _SERIAL.fullmatch(text) is None:
+        return core.NONE
+    low, high = (UUID(hex=text + digit * (32 - len(text))) for digit in "0f")
+    return core.And((core.Compare(field, Op.GE, low), core.Compare(field, Op.LE, high)))
+
+
+def _node(leaf: Leaf, field: str) -> Filter | None:
+    """Narrow an igroup's uuid to the volumes that are attached to it; nodes of other doors are there too."""
+    if isinstance(leaf, Compare) and leaf.op is Op.EQ and "\0" not in str(leaf.value):
+        return core.Compare(field, Op.EQ, str(leaf.value))
+    return None
+
+
+def _lun_path(leaf: Leaf, field: str) -> Filter | None:
+    """Narrow a LUN's path `/vol/volume/lun` to the volume's name."""
+    if isinstance(leaf, Glob):
+        first, plain = leaf.pieces[0], not leaf.fold
+    elif isinstance(leaf, Compare) and leaf.op is Op.EQ:
+        first, plain = str(leaf.value), True
+    else:
+        return None
+    name, slash, _ = first.removeprefix("/vol/").partition("/")
+    if not plain or not first.startswith("/vol/") or not slash or "\0" in name:
+        return None
+    return core.Compare(field, Op.EQ, name)
 
 
 def _choice(unset: object, otherwise: object) -> Translate:
@@ -165,6 +226,14 @@ VOLUME_STATES: Mapping[VolumeState, str] = {
 }
 """ONTAP has no word for a volume that is being made or removed; what is true of both is that it serves no data."""
 
+NAS_STYLES: Mapping[VolumeKind, str | None] = {VolumeKind.FILESYSTEM: "unix", VolumeKind.BLOCK: None}
+"""A volume of blocks has no `nas`: `nas.security_style=null` finds them."""
+
+LUN_STATES: Mapping[VolumeState, str] = {
+    state: "online" if state is VolumeState.ONLINE else "offline" for state in VolumeState
+}
+LUN_ENABLED: Mapping[VolumeState, bool] = {state: state is VolumeState.ONLINE for state in VolumeState}
+
 SNAPSHOT_STATES: Mapping[SnapshotState, str] = {
     SnapshotState.CREATING: "unknown",
     SnapshotState.VALID: "valid",
@@ -191,11 +260,12 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "create_time": Column("created", _time),
         "snapshot_count": Column("snapshot_count", _compared),
         "_tags": Column("label", _element, ordered=False),
-        "nas.uid": Column("root.uid", _compared),
-        "nas.gid": Column("root.gid", _compared),
+        "nas.security_style": Column("kind", _shown(NAS_STYLES), ordered=False),
+        "nas.uid": Column("root.uid", _of_files(_nothing_null)),
+        "nas.gid": Column("root.gid", _of_files(_nothing_null)),
         "nas.path": Column("junction_path", _text),
-        "nas.export_policy.name": Column("export_policy.name", _text),
-        "nas.export_policy.id": Column("export_policy.number", _compared),
+        "nas.export_policy.name": Column("export_policy.name", _of_files(_text)),
+        "nas.export_policy.id": Column("export_policy.number", _of_files(_compared)),
         "snapshot_policy.name": Column("snapshot_policy.name", _text),
         "snapshot_policy.uuid": Column("snapshot_policy.id", _uuid),
         "guarantee.type": Column("thick", _shown({True: "volume", False: "none"}), ordered=False),
@@ -225,6 +295,46 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "name": Column("name", _text),
         "comment": Column("comment", _text),
         "state": Column("state", _shown({state: state.value for state in TenantState})),
+    },
+    "lun": {
+        **_SVM,
+        "uuid": Column("id", _uuid),
+        # Nothing that this door lets into a volume's name sorts before the slash behind it.
+        "name": Column("name", _lun_path, exact=False),
+        "location.volume.uuid": Column("id", _uuid),
+        "location.volume.name": Column("name", _text),
+        "serial_number": Column("id", _serial),
+        "space.size": Column("size", _compared),
+        "space.used": Column("used", _compared),
+        "create_time": Column("created", _time),
+        "enabled": Column("state", _shown(LUN_ENABLED), ordered=False),
+        "status.state": Column("state", _shown(LUN_STATES), ordered=False),
+        "status.mapped": Column("attachment_count", _positive, ordered=False),
+        "lun_maps.igroup.uuid": Column("attachment.node", _node, ordered=False, exact=False),
+    },
+    "igroup": {
+        **_SVM,
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+        "comment": Column("comment", _text),
+        "initiators.name": Column("initiator", _element, ordered=False),
+    },
+    "lun_map": {
+        **_SVM,
+        "lun.uuid": Column("id", _uuid),
+        "lun.name": Column("name", _lun_path, exact=False),
+        "igroup.uuid": Column("attachment.node", _node, ordered=False, exact=False),
+    },
+    "iscsi_service": {
+        "svm.uuid": Column("id", _uuid),
+        "svm.name": Column("name", _text),
+    },
+    "iscsi_credentials": {
+        **_SVM,
+        "initiator": Column("initiator", _text),
+        "authentication_type": Column("kind", _shown({kind: kind.value for kind in LoginKind})),
+        "chap.inbound.user": Column("user", _optional_text),
+        "chap.outbound.user": Column("target_user", _optional_text),
     },
     "aggregate": {
         "uuid": Column("id", _uuid),
@@ -265,11 +375,12 @@ def split(resource: str, where: Node, available: Collection[str]) -> Split:
     kept: list[Node] = []
     room = _TERMS_MAX
     for term in _conjuncts(where):
-        found = _translate(resource, term, available)
+        exact = _translate(resource, term, available)
+        found = _narrowed(resource, term, available) if exact is None else exact
         size = 0 if found is None else _size(found)
-        if found is None or size > room:
+        if exact is None or size > room:
             kept.append(term)
-        elif found != core.ALL:
+        if found is not None and found != core.ALL and size <= room:
             pushed.append(found)
             room -= size
     return Split(
@@ -336,11 +447,25 @@ def _translate(resource: str, node: Node, available: Collection[str]) -> Filter 
     return _leaf(resource, node, available)
 
 
+def _narrowed(resource: str, node: Node, available: Collection[str]) -> Filter | None:
+    """Give what must hold of the stored record for the node to be true; None when nothing is known."""
+    if isinstance(node, AnyOf):
+        terms = [_narrowed(resource, term, available) for term in node.terms]
+        whole = tuple(term for term in terms if term is not None)
+        return core.Or(whole) if len(whole) == len(terms) else None
+    if isinstance(node, AllOf | Search | Not):
+        return None
+    column = COLUMNS.get(resource, {}).get(node.path)
+    if column is None or column.field not in available:
+        return None
+    return column.translate(node, column.field)
+
+
 def _leaf(resource: str, leaf: Leaf, available: Collection[str]) -> Filter | None:
     constants = CONSTANTS.get(resource, {})
     if leaf.path in constants:
         return core.ALL if satisfied(leaf, constants[leaf.path]) else core.NONE
     column = COLUMNS.get(resource, {}).get(leaf.path)
-    if column is None or column.field not in available:
+    if column is None or not column.exact or column.field not in available:
         return None
     return column.translate(leaf, column.field)

@@ -8,8 +8,10 @@ next link may then lead on from there.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import msgspec
 
@@ -30,6 +32,7 @@ AT_ONCE = 100
 _SCAN = 500
 _READ_TIMEOUT_S = 15
 _CURSOR_DIGITS = 18
+_PART = re.compile(r"([0-9a-f]{32})\.([0-9]{1,9})~(.*)", re.ASCII)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +56,7 @@ async def read_one(resource: Resource, source: Source, ask: Ask) -> Found:
 async def read_item(resource: Resource, source: Source, ask: Ask) -> Item:
     """Give the same, not rendered yet."""
     if isinstance(source, CatalogSource):
-        items = await source.items(ask.core, [await source.one(ask)])
-        if not items:
-            raise no_entry()
-        return items[0]
+        return await source.item(ask)
     key = resource.keys[-1] if resource.keys else None
     for record, rendered in await source.list(ask):
         if key is None or str(next(values_at(rendered, tuple(key.split("."))), "")) == ask.keys[-1]:
@@ -97,8 +97,41 @@ def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:
     return Selection(items=items, cursor=str(stop) if stop < len(kept) else None)
 
 
-def _made(record: object, rendered: Rendered, stamp: tuple[int, ...] | None = None) -> Item:
-    return Item(record, lambda: rendered, stamp)
+def _made(record: object, rendered: Rendered) -> Item:
+    return Item(record, partial(_given, rendered))
+
+
+def _given(rendered: Rendered) -> Rendered:
+    return rendered
+
+
+def _anything(_rendered: object) -> bool:
+    return True
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a page goes on: behind the catalog's `cursor`, and behind part `part` of the record `whole` there."""
+
+    cursor: str | None = None
+    whole: str = ""
+    part: int = 0
+
+    @classmethod
+    def read(cls, text: str | None) -> Self:
+        """Read what `text` gave; a bare cursor is one too."""
+        found = _PART.fullmatch(text or "")
+        return cls(text) if found is None else cls(found[3] or None, found[1], int(found[2]))
+
+    @property
+    def text(self) -> str | None:
+        """Give the cursor as a next link carries it."""
+        return f"{self.whole}.{self.part}~{self.cursor or ''}" if self.whole else self.cursor
+
+    def passed(self, item: Item) -> bool:
+        """Tell whether the page before had the item."""
+        return (
+            bool(self.whole) and item.whole is not None and item.whole.id.hex == self.whole and item.part <= self.part
+        )
 
 
 class _Scan:
@@ -115,6 +148,8 @@ class _Scan:
         parts = split(self._resource.name, self._ask.parameters.where, available)
         base = await self._source.base(self._ask)
         test = None if parts.residual == TRUE else predicate(parts.residual)
+        if test is None and not self._source.one_each:
+            test = _anything
         return And((base, parts.where)), test
 
     async def count(self) -> int:
@@ -155,27 +190,36 @@ class _Scan:
 
     async def _tested(self, query: Query, test: Predicate) -> Selection:
         wanted, skip = query.limit, self._ask.parameters.offset if query.after is None else 0
+        start = _Place.read(query.after)
         clock = asyncio.get_running_loop().time
         budget = self._ask.parameters.return_timeout
         deadline = clock() + (_READ_TIMEOUT_S if budget is None else budget)
         kept: list[Item] = []
-        after = query.after
+        after = start.cursor
         while True:
             page = await self._ask.core.catalog.page(
                 self._source.kind, msgspec.structs.replace(query, limit=_SCAN, after=after)
             )
-            hits = [item async for item in self._passing(page.records, test)]
+            hits = [item async for item in self._passing(page.records, test) if not start.passed(item)]
             passed, hits = hits[:skip], hits[skip:]
             skip -= len(passed)
             room = wanted - len(kept)
             kept += hits[:room]
             if len(hits) > room or (len(hits) == room and page.cursor is not None):
-                last = page.records.index(hits[room - 1].record)
-                return Selection(items=kept, cursor=await self._cursor_at(query, after, last))
+                place = await self._place_of(hits[room - 1], page.records, query, after)
+                return Selection(items=kept, cursor=place.text)
             # A next link continues behind a record and could not tell how much of the offset is left.
             if page.cursor is None or (clock() > deadline and not skip):
                 return Selection(items=kept, cursor=page.cursor)
             after = page.cursor
+
+    async def _place_of(self, item: Item, records: Sequence[Any], query: Query, after: str | None) -> _Place:
+        """Give the place behind an item in the middle of a page."""
+        if item.whole is None:
+            return _Place(await self._cursor_at(query, after, records.index(item.record)))
+        before = records.index(item.whole) - 1
+        cursor = after if before < 0 else await self._cursor_at(query, after, before)
+        return _Place(cursor, item.whole.id.hex, item.part)
 
     async def _cursor_at(self, query: Query, after: str | None, place: int) -> str | None:
         """Give the cursor behind one record in the middle of a page."""
@@ -187,11 +231,11 @@ class _Scan:
             for item in items:
                 rendered = item.render()
                 if test(rendered):
-                    yield _made(item.record, rendered, item.stamp)
+                    yield msgspec.structs.replace(item, render=partial(_given, rendered))
 
     async def _slices(self, records: Sequence[Any]) -> AsyncIterator[list[Item]]:
         """Work in slices, so that a large page holds the loop for no longer than one slice."""
         for start in range(0, len(records), AT_ONCE):
-            yield await self._source.items(self._ask.core, records[start : start + AT_ONCE])
+            yield await self._source.items(self._ask, records[start : start + AT_ONCE])
             if len(records) > AT_ONCE:
                 await asyncio.sleep(0)

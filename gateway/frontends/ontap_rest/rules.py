@@ -34,6 +34,10 @@ def _rule(pattern: str, code: str, message: str) -> TextRule:
     return TextRule(re.compile(pattern, re.DOTALL | re.ASCII), code, message)
 
 
+def _or_default(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(rf"default|(?:{pattern.pattern})", re.DOTALL | re.ASCII)
+
+
 _NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
 _PATH_PART = r"(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]{1,255}"
 _MATCH = r"(?:[A-Za-z0-9_.:/*?\[\]@%-]+)"
@@ -64,6 +68,40 @@ CLIENT_MATCH = (
     ),
 )
 INDEX = (_rule(r"[1-9][0-9]*", "3277162", "An index of 0 or less cannot be used"),)
+_IQN = r"[Ii][Qq][Nn]\."
+_EUI = r"[Ee][Uu][Ii]\."
+_NO_IQN, _NO_EUI = rf"(?!{_IQN}).*", rf"(?!{_EUI}).*"
+_WWPN = r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}"
+INITIATOR = (
+    _rule(r".{0,223}", "5373992", "The initiator name is longer than 223 characters"),
+    _rule(rf"(?!{_WWPN}$).*", "1115127", "The cluster lacks a valid FC Protocol license"),
+    _rule(
+        rf"(?:{_IQN}|{_EUI}|[Nn][Aa][Aa]\.).*",
+        "5373993",
+        "An initiator name looks like iqn.1995-08.com.example:string or eui.0123456789abcdef",
+    ),
+    _rule(rf"{_NO_IQN}|{_IQN}[0-9]{{4}}-(?:0[1-9]|1[0-2])(?:\..*)?", "5373971", "The date in the IQN is not yyyy-mm"),
+    _rule(rf"{_NO_IQN}|{_IQN}.{{7}}\..+", "5373969", "The IQN ends behind its date"),
+    _rule(
+        rf"{_NO_IQN}|{_IQN}.{{7}}\.[A-Za-z0-9.-]+(?::[^\s,/]+)?",
+        "5373972",
+        "The IQN's naming authority holds other characters than letters, digits, dots and hyphens",
+    ),
+    _rule(rf"{_NO_EUI}|{_EUI}.{{16}}", "5373977", "The EUI has not exactly 16 hexadecimal digits"),
+    _rule(rf"{_NO_EUI}|{_EUI}[0-9A-Fa-f]+", "5373978", "The EUI holds other characters than hexadecimal digits"),
+)
+IGROUP_NAME = (
+    _rule(
+        r"[A-Za-z0-9_.:-]{1,96}",
+        "5373958",
+        'An initiator group name has 1 to 96 letters, digits, "_", "-", "." and ":"',
+    ),
+)
+LOGICAL_UNIT = (
+    _rule(r".+", "5374862", "The base name of the LUN is missing"),
+    _rule(r"[A-Za-z0-9._{}-]*", "5374121", 'A LUN name may hold letters, digits, "-", ".", "_", "{" and "}" only'),
+    _rule(r"(?!\.{1,2}$).{1,255}", "5374352", "The LUN's name cannot be used"),
+)
 _SNAPSHOT_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:+@=~-]{0,254}"
 
 TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
@@ -99,9 +137,28 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ("snapshot_policy", "name"): (
         _rule(_SNAPSHOT_NAME, "1638417", "The policy name is empty, too long, or holds a character that it must not"),
     ),
+    ("lun", "space.size"): (_rule(r"[^-].*", "5374123", "The size of a LUN cannot be negative"),),
+    ("lun", "location.logical_unit"): LOGICAL_UNIT,
+    ("igroup", "name"): IGROUP_NAME,
+    ("igroup", "initiators.name"): INITIATOR,
+    ("igroup", "protocol"): (_rule(r"(?!fcp$).*", "1115127", "The cluster lacks a valid FC Protocol license"),),
+    ("igroup_initiator", "name"): INITIATOR,
+    ("iscsi_credentials", "initiator"): (
+        _rule(
+            rf"default|{_IQN}.+|{_EUI}.+|[Nn][Aa][Aa]\..+",
+            "5373997",
+            'An initiator name looks like iqn.1995-08.com.example:string or eui.0123456789abcdef, or is "default"',
+        ),
+        *(msgspec.structs.replace(rule, pattern=_or_default(rule.pattern)) for rule in INITIATOR),
+    ),
     ("snapshot_policy", "copies.count"): (_rule(r"[1-9][0-9]{0,3}", "1638451", "A schedule keeps 1 to 9999 copies"),),
 }
 """(resource, path) -> checks in order; a number is checked by its decimal text, an array by each element."""
+
+RANGES: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("lun", "space.size"): ("5374124", "5374125"),
+}
+"""(resource, path) -> the codes for a number below and above its limits, where they are not the usual one."""
 
 _SVM = Required(("svm.name", "svm.uuid"), "2621707", 'One of "svm.uuid" and "svm.name" is required')
 
@@ -122,6 +179,24 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
     "snapshot_policy": (
         Required(("name",), "262212", 'A value is required for field "name"'),
         Required(("copies",), "262212", 'A value is required for field "copies"'),
+    ),
+    "lun": (_SVM,),
+    "igroup": (
+        Required(("name",), "262212", 'A value is required for field "name"'),
+        Required(("os_type",), "262212", 'A value is required for field "os_type"'),
+        _SVM,
+    ),
+    "igroup_initiator": (Required(("name",), "5374033", 'The initiator\'s "name" is required'),),
+    "lun_map": (
+        _SVM,
+        Required(("lun.uuid", "lun.name"), "5374901", 'One of "lun.uuid" and "lun.name" is required'),
+        Required(("igroup.uuid", "igroup.name"), "5374902", 'One of "igroup.uuid" and "igroup.name" is required'),
+    ),
+    "iscsi_service": (_SVM,),
+    "iscsi_credentials": (
+        _SVM,
+        Required(("initiator",), "262212", 'A value is required for field "initiator"'),
+        Required(("authentication_type",), "262212", 'A value is required for field "authentication_type"'),
     ),
 }
 
@@ -153,6 +228,17 @@ _VOLUME_BOTH = (
     "space.size",
     "state",
 )
+_LUN_BOTH = (
+    "comment",
+    "location.logical_unit",
+    "location.volume.name",
+    "location.volume.uuid",
+    "name",
+    "space.guarantee.requested",
+    "space.scsi_thin_provisioning_support_enabled",
+    "space.size",
+)
+_CHAP = tuple(f"chap.{side}.{part}" for side in ("inbound", "outbound") for part in ("user", "password"))
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
 _EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
 
@@ -184,7 +270,7 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ),
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
-    ("svm", Verb.POST): frozenset({"name", "comment", "aggregates.name", "aggregates.uuid"}),
+    ("svm", Verb.POST): frozenset({"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled"}),
     ("svm", Verb.PATCH): frozenset({"name", "comment", "state"}),
     ("export_policy", Verb.POST): frozenset({*_EXPORT_POLICY_BOTH, *_PARENT}),
     ("export_policy", Verb.PATCH): frozenset(_EXPORT_POLICY_BOTH),
@@ -203,5 +289,20 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
         }
     ),
     ("snapshot_policy", Verb.PATCH): frozenset({"comment", "enabled"}),
+    ("lun", Verb.POST): frozenset({*_LUN_BOTH, *_PARENT, "clone.source.name", "clone.source.uuid", "os_type"}),
+    ("lun", Verb.PATCH): frozenset({*_LUN_BOTH, "enabled"}),
+    ("igroup", Verb.POST): frozenset(
+        {*_PARENT, "comment", "initiators", "initiators.comment", "initiators.name", "name", "os_type", "protocol"}
+    ),
+    ("igroup", Verb.PATCH): frozenset({"comment", "name", "os_type"}),
+    ("igroup_initiator", Verb.POST): frozenset({"comment", "name"}),
+    ("igroup_initiator", Verb.PATCH): frozenset({"comment"}),
+    ("lun_map", Verb.POST): frozenset(
+        {*_PARENT, "igroup.name", "igroup.uuid", "logical_unit_number", "lun.name", "lun.uuid"}
+    ),
+    ("iscsi_service", Verb.POST): frozenset({*_PARENT, "enabled", "target.alias"}),
+    ("iscsi_service", Verb.PATCH): frozenset({"enabled", "target.alias"}),
+    ("iscsi_credentials", Verb.POST): frozenset({*_PARENT, *_CHAP, "authentication_type", "initiator"}),
+    ("iscsi_credentials", Verb.PATCH): frozenset({*_CHAP, "authentication_type"}),
 }
 """The fields that the door carries out. Every other one may only confirm what is reported anyway."""

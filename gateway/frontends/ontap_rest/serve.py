@@ -29,7 +29,7 @@ from gateway.frontends.ontap_rest.encode import (
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoints import Endpoint, Made, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.memory import Memory
 from gateway.frontends.ontap_rest.projection import Projection, Projections

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -63,12 +63,19 @@ EVERY = "*"
 """Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
 
 
+class DataAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where clients find an exporter; `kind` as `[export.*]` names it."""
+
+    kind: str
+    address: str
+
+
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """What the cluster resources tell: name and id of the cluster, data addresses, when the process started."""
 
     name: str
     cluster_id: UUID
-    addresses: tuple[str, ...]
+    addresses: tuple[DataAddress, ...]
     started: float
 
     @property
@@ -86,7 +93,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @classmethod
-    async def of(cls, core: Core, *, name: str, addresses: tuple[str, ...]) -> Site:
+    async def of(cls, core: Core, *, name: str, addresses: tuple[DataAddress, ...]) -> Site:
         """Read the cluster's id from the catalog."""
         found = await core.catalog.setting(CLUSTER_ID)
         cluster_id = UUID(found) if found else uuid5(NAMESPACE_URL, name)
@@ -98,18 +105,27 @@ class Item(msgspec.Struct, frozen=True):
 
     Items of one resource with equal stamps render alike: a stamp is the
     revisions of everything that shows. None: something else shows too.
+    `whole` is the catalog's record where that gives several items, of which
+    this is number `part`, from 1.
     """
 
     record: Any
     render: Callable[[], Rendered]
     stamp: tuple[int, ...] | None = None
+    whole: Any = None
+    part: int = 0
 
 
 class CatalogSource(Generic[R]):
-    """Records that the catalog pages, keyed by their id, restricted to the tunnelled SVM by `tenant_field`."""
+    """Records that the catalog pages, keyed by their id, restricted to the tunnelled SVM by `tenant_field`.
+
+    `one_each`: every record that `base` selects gives one item. Otherwise it
+    may give none, or several that say which part of it they are.
+    """
 
     kind: type[R]
     tenant_field: str | None = "tenant.id"
+    one_each = True
 
     async def base(self, ask: Ask) -> Filter:
         """Give what the path and the tunnel restrict the collection to; WireError when the parent is missing."""
@@ -124,18 +140,25 @@ class CatalogSource(Generic[R]):
             raise no_entry()
         return found
 
+    async def item(self, ask: Ask) -> Item:
+        """Give the same as an item."""
+        items = await self.items(ask, [await self.one(ask)])
+        if not items:
+            raise no_entry()
+        return items[0]
+
     def visible(self, ask: Ask, record: R) -> bool:
         """Tell whether the tunnel shows the record."""
         tenant_id = getattr(record, "tenant_id", None)
         return ask.tenant is None or tenant_id is None or tenant_id == ask.tenant.id
 
     @abstractmethod
-    async def items(self, core: Core, records: Sequence[R]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[R]) -> list[Item]:
         """Read what the records refer to. One whose tenant or parent went away meanwhile is left out."""
 
-    async def render(self, core: Core, records: Sequence[R]) -> list[tuple[R, Rendered]]:
+    async def render(self, ask: Ask, records: Sequence[R]) -> list[tuple[R, Rendered]]:
         """Render records, whole."""
-        return [(item.record, item.render()) for item in await self.items(core, records)]
+        return [(item.record, item.render()) for item in await self.items(ask, records)]
 
 
 class ListSource(Protocol):
@@ -153,9 +176,9 @@ class Volumes(CatalogSource[Volume]):
 
     kind = Volume
 
-    async def items(self, core: Core, records: Sequence[Volume]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[Volume]) -> list[Item]:
         """Read the names of everything that a volume refers to."""
-        known, catalog = core.known, core.catalog
+        known, catalog = ask.core.known, ask.core.catalog
         tenants = await known.get_many(Tenant, {v.tenant_id for v in records})
         pools = await known.get_many(Pool, {v.pool_id for v in records})
         exports = await known.get_many(ExportPolicy, {v.export_policy_id for v in records if v.export_policy_id})
@@ -178,7 +201,7 @@ class Volumes(CatalogSource[Volume]):
                 parent_snapshot=bases.get(origin.snapshot_id) if origin and origin.snapshot_id else None,
                 parent_tenant=tenant if origin else None,
             )
-            items.append(Item(volume, partial(render_volume, volume, refs), _stamp(volume, *refs.records)))
+            items.append(Item(volume, partial(render_volume, volume, refs), stamp(volume, *refs.records)))
         return items
 
 
@@ -207,8 +230,9 @@ class Snapshots(CatalogSource[Snapshot]):
             raise no_entry()
         return found
 
-    async def items(self, core: Core, records: Sequence[Snapshot]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[Snapshot]) -> list[Item]:
         """Read the names of volume and SVM."""
+        core = ask.core
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
         tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
         items: list[Item] = []
@@ -216,7 +240,7 @@ class Snapshots(CatalogSource[Snapshot]):
             volume, tenant = volumes.get(snapshot.volume_id), tenants.get(snapshot.tenant_id)
             if volume is not None and tenant is not None:
                 render = partial(render_snapshot, snapshot, volume, tenant)
-                items.append(Item(snapshot, render, _stamp(snapshot, volume, tenant)))
+                items.append(Item(snapshot, render, stamp(snapshot, volume, tenant)))
         return items
 
 
@@ -227,15 +251,15 @@ class Svms(CatalogSource[Tenant]):
     tenant_field = "id"
 
     def __init__(self, site: Site) -> None:
-        self._nfs = bool(site.addresses)
+        self._nfs = any(address.kind == "nfs" for address in site.addresses)
 
     def visible(self, ask: Ask, record: Tenant) -> bool:
         """Show the tunnelled SVM only."""
         return ask.tenant is None or record.id == ask.tenant.id
 
-    async def items(self, core: Core, records: Sequence[Tenant]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[Tenant]) -> list[Item]:
         """Read the aggregates, which every SVM may use."""
-        pools = await everything(core.catalog, Pool)
+        pools = await everything(ask.core.catalog, Pool)
         return [Item(tenant, partial(render_svm, tenant, pools, nfs=self._nfs)) for tenant in records]
 
 
@@ -248,9 +272,9 @@ class Aggregates(CatalogSource[Pool]):
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    async def items(self, core: Core, records: Sequence[Pool]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[Pool]) -> list[Item]:
         """Add the node."""
-        del core
+        del ask
         return [Item(pool, partial(render_aggregate, pool, self._site.node())) for pool in records]
 
 
@@ -270,9 +294,9 @@ class Jobs(CatalogSource[Job]):
             raise no_entry()
         return found
 
-    async def items(self, core: Core, records: Sequence[Job]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[Job]) -> list[Item]:
         """Read the SVM's name."""
-        tenants = await core.known.get_many(Tenant, {j.tenant_id for j in records if j.tenant_id})
+        tenants = await ask.core.known.get_many(Tenant, {j.tenant_id for j in records if j.tenant_id})
         node = self._site.node()
         return [
             Item(job, partial(render_job, job, tenant=tenants.get(job.tenant_id) if job.tenant_id else None, node=node))
@@ -298,9 +322,9 @@ class ExportPolicies(CatalogSource[ExportPolicy]):
             raise no_entry("id")
         return found
 
-    async def items(self, core: Core, records: Sequence[ExportPolicy]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[ExportPolicy]) -> list[Item]:
         """Read the SVM's name."""
-        tenants = await core.known.get_many(Tenant, {p.tenant_id for p in records})
+        tenants = await ask.core.known.get_many(Tenant, {p.tenant_id for p in records})
         return [
             Item(p, partial(render_export_policy, p, tenants[p.tenant_id])) for p in records if p.tenant_id in tenants
         ]
@@ -329,9 +353,9 @@ class SnapshotPolicies(CatalogSource[SnapshotPolicy]):
         own = await super().base(ask)
         return own if own == ALL else Or((own, IsNull("tenant.id")))
 
-    async def items(self, core: Core, records: Sequence[SnapshotPolicy]) -> list[Item]:
+    async def items(self, ask: Ask, records: Sequence[SnapshotPolicy]) -> list[Item]:
         """Read the SVM's name."""
-        tenants = await core.known.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
+        tenants = await ask.core.known.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
         return [
             Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None))
             for p in records
@@ -364,6 +388,20 @@ class Nodes:
         return [(node, render_node(node))]
 
 
+class _Served(msgspec.Struct, frozen=True):
+    """What an interface tells of an exporter. `mark` tells its id from that of another one at the same address."""
+
+    services: tuple[str, ...]
+    policy: str
+    mark: str = ""
+
+
+_SERVED: Mapping[str, _Served] = {
+    "nfs": _Served(("data_core", "data_nfs"), "default-data-files"),
+    "iscsi": _Served(("data_core", "data_iscsi"), "default-data-blocks", "iscsi "),
+}
+
+
 class Interfaces:
     """Every SVM is served at every data address."""
 
@@ -372,23 +410,29 @@ class Interfaces:
 
     async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
         """List SVMs times addresses."""
-        tenants = [ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant)
+        return self.of([ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant))
+
+    def of(self, tenants: Sequence[Tenant]) -> Sequence[tuple[InterfaceFacts, Rendered]]:
+        """List those of some SVMs."""
         found = []
         for tenant in tenants:
-            for number, address in enumerate(self._site.addresses, start=1):
+            for number, place in enumerate(self._site.addresses, start=1):
+                served = _SERVED[place.kind]
                 facts = InterfaceFacts(
-                    id=uuid5(tenant.id, f"interface {address}"),
+                    id=uuid5(tenant.id, f"interface {served.mark}{place.address}"),
                     name=f"{tenant.name}_data_{number}",
-                    address=address,
-                    netmask="128" if ":" in address else "32",
+                    address=place.address,
+                    netmask="128" if ":" in place.address else "32",
                     tenant=tenant,
                     node=self._site.node(),
-                    port="lo" if address.startswith("127.") else "e0a",
+                    port="lo" if place.address.startswith("127.") else "e0a",
+                    services=served.services,
+                    policy=served.policy,
                 )
                 found.append((facts, render_interface(facts)))
         return found
 
 
-def _stamp(*records: Record | None) -> tuple[int, ...]:
-    # Revisions are unique among all records, so they name record and content at once.
+def stamp(*records: Record | None) -> tuple[int, ...]:
+    """Give what `Item` calls so. Revisions are unique among all records, so they name record and content at once."""
     return tuple([0 if record is None else record.revision for record in records])

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.change import Started
-from gateway.core.model import ExportRule, Job
+from gateway.core.model import Job
 from gateway.frontends.ontap_rest import reading
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values, confirm, require_fields
-from gateway.frontends.ontap_rest.endpoints import Endpoint, Made
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made
 from gateway.frontends.ontap_rest.errors import no_verb
 from gateway.frontends.ontap_rest.reading import Found
 from gateway.frontends.ontap_rest.schema import Verb
@@ -58,8 +58,8 @@ async def change(endpoint: Endpoint, ask: Ask, found: Found, values: Values) -> 
 async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | None:
     """Render what a POST made or is making; None when it is gone already."""
     source = endpoint.source
-    if isinstance(made, ExportRule):
-        keyed = msgspec.structs.replace(ask, keys=(*ask.keys, str(made.index)))
+    if isinstance(made, Keyed):
+        keyed = msgspec.structs.replace(ask, keys=(*ask.keys, *made.keys))
         return (await reading.read_one(endpoint.resource, source, keyed))[1]
     if not isinstance(source, CatalogSource):
         return None
@@ -67,5 +67,5 @@ async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | No
     if isinstance(record, Job):
         target: UUID | None = record.target_id
         record = await ask.core.catalog.get(source.kind, target) if target else None
-    rendered = await source.render(ask.core, [record]) if record is not None else []
+    rendered = await source.render(ask, [record]) if record is not None else []
     return rendered[0][1] if rendered else None

@@ -8,8 +8,13 @@ from typing import TypeVar
 from uuid import UUID
 
 from gateway.core.model import (
+    Attachment,
     ExportPolicy,
     ExportRule,
+    HostGroup,
+    Initiator,
+    InitiatorLogin,
+    LoginKind,
     Origin,
     Pool,
     RootDirectory,
@@ -17,7 +22,9 @@ from gateway.core.model import (
     SnapshotPolicy,
     SnapshotSchedule,
     Tenant,
+    Transport,
     Volume,
+    VolumeKind,
     VolumeState,
 )
 from gateway.frontends.ontap_rest.errors import WireError
@@ -113,8 +120,61 @@ YOUNG = Volume(
     state=VolumeState.CREATING,
 )
 
+GROUP = HostGroup(
+    id=uid(12),
+    name="ig1",
+    tenant_id=TENANT.id,
+    created=CREATED,
+    comment="hosts",
+    initiators=(Initiator(name="iqn.1993-08.org.debian:01:a", comment="x"), Initiator(name="eui.0123456789abcdef")),
+    annotations={"ontap.os_type": "linux", "ontap.protocol": "mixed"},
+)
+BARE_GROUP = HostGroup(id=uid(13), name="ig2", tenant_id=OTHER.id, created=CREATED)
+LUN = Volume(
+    id=uid(14),
+    name="lv1",
+    tenant_id=TENANT.id,
+    pool_id=POOL.id,
+    created=CREATED,
+    size=1 << 30,
+    used=4096,
+    kind=VolumeKind.BLOCK,
+    export_policy_id=POLICY.id,
+    annotations={"ontap.lun": "data", "ontap.os_type": "vmware", "ontap.lun_comment": "c", "ontap.lun_reserve": "true"},
+    attachments=(
+        Attachment(
+            id=uid(30), node=str(GROUP.id), created=CREATED, transport=Transport.ISCSI, host_group_id=GROUP.id, lun=0
+        ),
+        Attachment(id=uid(31), node=str(uid(5)), created=CREATED, transport=Transport.NBD),
+    ),
+)
+OTHER_LUN = Volume(
+    id=UUID("ffffffff-ffff-4000-8000-00000000000f"),
+    name="vol1",
+    tenant_id=OTHER.id,
+    pool_id=POOL.id,
+    created=CREATED,
+    size=20 << 20,
+    kind=VolumeKind.BLOCK,
+    state=VolumeState.OFFLINE,
+)
+LOGIN = InitiatorLogin(
+    id=uid(15),
+    tenant_id=TENANT.id,
+    initiator="iqn.1993-08.org.debian:01:a",
+    kind=LoginKind.CHAP,
+    created=CREATED,
+    user="me",
+    target_user="you",
+)
+DEFAULT_LOGIN = InitiatorLogin(
+    id=uid(16), tenant_id=OTHER.id, initiator="default", kind=LoginKind.DENY, created=CREATED
+)
+
 VOLUMES: tuple[tuple[Volume, VolumeRefs], ...] = (
     (PARENT, VolumeRefs(tenant=TENANT, pool=POOL, export_policy=POLICY, snapshot_policy=SNAPSHOTS)),
     (CLONE, VolumeRefs(tenant=OTHER, pool=POOL, parent=PARENT, parent_snapshot=BASE, parent_tenant=TENANT)),
     (YOUNG, VolumeRefs(tenant=TENANT, pool=POOL)),
+    (LUN, VolumeRefs(tenant=TENANT, pool=POOL, export_policy=POLICY)),
+    (OTHER_LUN, VolumeRefs(tenant=OTHER, pool=POOL)),
 )

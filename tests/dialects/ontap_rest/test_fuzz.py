@@ -35,8 +35,14 @@ RESOURCES: dict[str, Resource] = {
     "protocols/nfs/export-policies": SCHEMA["export_policy"],
     "protocols/nfs/export-policies/{}/rules": SCHEMA["export_rule"],
     "network/ip/interfaces": SCHEMA["ip_interface"],
+    "storage/luns": SCHEMA["lun"],
+    "protocols/san/igroups": SCHEMA["igroup"],
+    "protocols/san/igroups/{}/initiators": SCHEMA["igroup_initiator"],
+    "protocols/san/lun-maps": SCHEMA["lun_map"],
+    "protocols/san/iscsi/services": SCHEMA["iscsi_service"],
+    "protocols/san/iscsi/credentials": SCHEMA["iscsi_credentials"],
 }
-CHANGEABLE = [name for name in RESOURCES if name.startswith(("storage/volumes", "protocols/"))]
+CHANGEABLE = [name for name in RESOURCES if name.startswith(("storage/volumes", "storage/luns", "protocols/"))]
 POST = Verb.POST
 
 
@@ -54,7 +60,9 @@ class Ask(NamedTuple):
 ODD_TEXT = st.sampled_from(
     ["", " ", "*", "**", "null", "!", "!null", "a..b", "<", ">=1", "{", "}", '"', "|", ",", "\0", "%", "😀", "..",
      "../..", "0", "-1", "1e400", "9223372036854775808", "9999999PB", "true", "2020-01-01T00:00:00Z", "x" * 5000,
-     "name", "vol1", "vol2", "snap1", "svm1", "memory", "default", "none", "online", "offline", "/a", "/a/b"]
+     "/vol/lv1/l1", "/vol/vol2/l", "ig1", "iqn.1993-08.org.debian:01:host1", "eui.0123456789abcdef",
+     "a-password-of-chap", "name", "vol1", "vol2", "snap1", "svm1", "memory", "default", "none", "online", "offline",
+     "/a", "/a/b"]
 )  # fmt: skip
 TEXT = ODD_TEXT | st.text(max_size=12)
 ODD_NUMBER = st.sampled_from([0, -1, 1, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63), 20 << 20, 64 << 20, 10**30])
@@ -105,6 +113,8 @@ def bodies(draw: st.DrawFn, resource: Resource, verb: Verb | None) -> bytes:
 
 NAME = st.integers(0, 10_000).map("fresh{}".format) | st.sampled_from(["vol1", "vol2", "snap1", "a/b", "x" * 300])
 SVM = st.sampled_from([{"name": "svm1"}] * 8 + [{"name": "nobody"}, {"uuid": "x"}])
+LUN_PATH = st.sampled_from(["/vol/vol2/l", "/vol/lv1/l1", "/vol/lv1/l2", "/vol/vol1/l", "/vol/x/y/z", "l", "/vol/"])
+HOST = st.sampled_from(["iqn.1993-08.org.debian:01:host1", "iqn.2000-01.x:b", "eui.0123456789abcdef", "x", "default"])
 RULE = st.fixed_dictionaries(
     {"clients": st.sampled_from([[{"match": "::/0"}], [{"match": "10.0.0.1,10.0.0.2"}], [{}], []])}
     | {f"{kind}_rule": st.sampled_from([["any"], ["sys", "krb5"], ["never"], [], ["?"]]) for kind in ("ro", "rw")}
@@ -118,6 +128,21 @@ NEEDED: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "snapshot": {"name": NAME},
     "svm": {"name": NAME},
+    "lun": {
+        "name": LUN_PATH | NAME.map("/vol/{}/l".format),
+        "svm": SVM,
+        "os_type": st.sampled_from(["linux", "vmware", "?"]),
+        "space.size": st.sampled_from(["64MB", 4096, 4095, -1, 2**62]),
+    },
+    "igroup": {"name": NAME, "svm": SVM, "os_type": st.just("linux")},
+    "igroup_initiator": {"name": HOST},
+    "lun_map": {"svm": SVM, "lun": st.builds(dict, name=LUN_PATH), "igroup": st.just({"name": "ig1"})},
+    "iscsi_service": {"svm": SVM},
+    "iscsi_credentials": {
+        "svm": SVM,
+        "initiator": HOST,
+        "authentication_type": st.sampled_from(["none", "deny", "chap", "?"]),
+    },
     "export_policy": {"name": NAME, "svm": SVM, "rules": st.lists(RULE, max_size=2)},
     "export_rule": {"clients": st.just([{"match": "::/0"}]), "ro_rule": st.just(["any"]), "rw_rule": st.just(["any"])},
     "snapshot_policy": {
@@ -170,7 +195,9 @@ def asks(draw: st.DrawFn) -> Ask:
     collection = draw(st.sampled_from([*sorted(RESOURCES), *CHANGEABLE * 2]))
     resource = RESOURCES[collection]
     method = draw(st.sampled_from(["GET", "GET", "HEAD", "POST", "POST", "POST", "PATCH", "PATCH", "PATCH", "DELETE"]))
-    tail = "" if method == "POST" else draw(st.sampled_from(["", "/{}", "/{}"]) if method == "GET" else st.just("/{}"))
+    instance = "/{}" * (len(resource.keys) - collection.count("{}") or 1)
+    tails = {"POST": [""], "GET": ["", instance, instance], "HEAD": [instance]}
+    tail = draw(st.sampled_from(tails.get(method, [instance])))
     if draw(st.integers(0, 9)) == 0:
         method = draw(st.sampled_from(["GET", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"]))
         tail = draw(st.sampled_from(["", "/{}", "/{}/{}", "/"]))

@@ -11,7 +11,7 @@ from ontap_scene import TENANT, VOLUMES, attempt
 from gateway.frontends.ontap_rest.body import confirm, decode, require_fields
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.render import render_svm, render_volume
-from gateway.frontends.ontap_rest.rules import REQUIRED, SETTABLE, TEXT_RULES
+from gateway.frontends.ontap_rest.rules import RANGES, REQUIRED, SETTABLE, TEXT_RULES
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 
 SCHEMA = load_schema()
@@ -319,7 +319,7 @@ def test_the_tables_speak_of_documented_fields():
     for (resource, verb), paths in SETTABLE.items():
         leaves = paths - SCHEMA[resource].arrays
         assert all(verb.letter in SCHEMA[resource].fields[path].access for path in leaves)
-    for resource, path in TEXT_RULES:
+    for resource, path in (*TEXT_RULES, *RANGES):
         assert path in SCHEMA[resource].fields
     for resource, needed in REQUIRED.items():
         assert all(SCHEMA[resource].leaves(path) for line in needed for path in line.paths)

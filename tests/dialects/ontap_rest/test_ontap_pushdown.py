@@ -8,18 +8,58 @@ from uuid import UUID
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from ontap_scene import BASE, OTHER, PARENT, PLAIN, SNAPSHOTS, TENANT, VOLUMES, attempt, uid
+from ontap_scene import (
+    BARE_GROUP,
+    BASE,
+    DEFAULT_LOGIN,
+    GROUP,
+    LOGIN,
+    LUN,
+    NODE,
+    OTHER,
+    OTHER_LUN,
+    PARENT,
+    PLAIN,
+    POOL,
+    SNAPSHOTS,
+    TENANT,
+    VOLUMES,
+    attempt,
+    uid,
+)
 
 from gateway.catalog.compile import compile_filter
 from gateway.catalog.tables import TABLES
 from gateway.core import query as core
-from gateway.core.model import ExportPolicy, Job, Pool, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.core.model import (
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    IscsiService,
+    Job,
+    Pool,
+    Snapshot,
+    SnapshotPolicy,
+    Tenant,
+    Volume,
+)
 from gateway.core.query import Op, Order
 from gateway.frontends.ontap_rest.constants import CONSTANTS, SILENT
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.pushdown import COLUMNS, catalog_order, sort_records, split
 from gateway.frontends.ontap_rest.query import OrderBy, parse_query
-from gateway.frontends.ontap_rest.render import labels_to_tags, render_snapshot, render_snapshot_policy, render_volume
+from gateway.frontends.ontap_rest.render import (
+    VolumeRefs,
+    labels_to_tags,
+    render_credentials,
+    render_igroup,
+    render_iscsi_service,
+    render_lun,
+    render_lun_map,
+    render_snapshot,
+    render_snapshot_policy,
+    render_volume,
+)
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.tree import TRUE, predicate
 
@@ -32,6 +72,11 @@ KINDS: dict[str, type] = {
     "export_policy": ExportPolicy,
     "snapshot_policy": SnapshotPolicy,
     "job": Job,
+    "lun": Volume,
+    "lun_map": Volume,
+    "igroup": HostGroup,
+    "iscsi_service": Tenant,
+    "iscsi_credentials": InitiatorLogin,
 }
 FIELDS = {name: frozenset(TABLES[kind].fields) for name, kind in KINDS.items()}
 
@@ -76,6 +121,8 @@ def volume_values(volume: Volume, refs) -> dict[str, Any]:
         "origin.volume.name": refs.parent and refs.parent.name,
         "origin.snapshot.id": origin and origin.snapshot_id,
         "origin.snapshot.name": refs.parent_snapshot and refs.parent_snapshot.name,
+        "attachment_count": len(volume.attachments),
+        "attachment.node": [attachment.node for attachment in volume.attachments],
     }
 
 
@@ -97,6 +144,19 @@ def policy_values(policy: SnapshotPolicy, tenant) -> dict[str, Any]:
     }
 
 
+def owned_values(record: HostGroup | InitiatorLogin, tenant: Tenant) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    if isinstance(record, HostGroup):
+        values["initiator"] = [initiator.name for initiator in record.initiators]
+    return {**values, "tenant.id": record.tenant_id, "tenant.name": tenant.name}
+
+
+def tenant_values(tenant: Tenant) -> dict[str, Any]:
+    return {name: getattr(tenant, name) for name in tenant.__struct_fields__}
+
+
+BLOCKS = [(LUN, VolumeRefs(tenant=TENANT, pool=POOL)), (OTHER_LUN, VolumeRefs(tenant=OTHER, pool=POOL))]
+SERVICE = IscsiService(target="iqn.2024-07.x:y", alias="svm1")
 OWNED = SnapshotPolicy(id=uid(20), name="own", created=SNAPSHOTS.created, tenant_id=OTHER.id, enabled=False)
 ROWS = {
     "volume": [(volume_values(*row), render_volume(*row)) for row in VOLUMES],
@@ -104,6 +164,28 @@ ROWS = {
     "snapshot_policy": [
         (policy_values(policy, tenant), render_snapshot_policy(policy, tenant))
         for policy, tenant in ((SNAPSHOTS, None), (OWNED, OTHER))
+    ],
+    "lun": [
+        (
+            volume_values(volume, refs),
+            render_lun(volume, tenant=refs.tenant, pool=POOL, groups={GROUP.id: GROUP}, node=NODE),
+        )
+        for volume, refs in BLOCKS
+    ],
+    "lun_map": [
+        (
+            volume_values(*BLOCKS[0]),
+            render_lun_map(LUN, LUN.attachments[0], group=GROUP, tenant=TENANT, node=NODE),
+        )
+    ],
+    "igroup": [
+        (owned_values(group, tenant), render_igroup(group, tenant, volumes=[LUN], node=NODE))
+        for group, tenant in ((GROUP, TENANT), (BARE_GROUP, OTHER))
+    ],
+    "iscsi_service": [(tenant_values(TENANT), render_iscsi_service(TENANT, SERVICE))],
+    "iscsi_credentials": [
+        (owned_values(login, tenant), render_credentials(login, tenant))
+        for login, tenant in ((LOGIN, TENANT), (DEFAULT_LOGIN, OTHER))
     ],
 }
 
@@ -141,6 +223,9 @@ OPERANDS = st.sampled_from(
             "da*",
         ),
         *("/vol1", "/v*", '""', '"a ""comment"""', "env:test", "env:*", "e..f", "rw", "flex*", "none", "volume", "s1"),
+        *("/vol/lv1/data", "/vol/lv1/*", "/vol/*", "/vol/lv1/data*", "/vol/vol1/lun0", "/vol/x/y", "lv1", "lun0"),
+        *("000000000000", "ffffffffffff", "00000000000", "ffff*", "ig1", "iqn*", "eui.0123456789abcdef", "chap", "me"),
+        *(str(GROUP.id), "unix", "windows", "vmware", "4KB", "1GB", "deny", "default"),
         *("valid", "unknown", "keep", "cluster", "svm", "755", "2750", "10"),
         *("2022-11-24T10:23:13Z", "2022-11-24T10:23:13.25Z", "2022-11-24T10:23:12.999999Z", "2022-11-24T10:23:14Z"),
         *("2022-11-24T10:23:12Z..2022-11-24T10:23:13Z", "2022*", "2099-11-24T10:23:13+00:00"),

@@ -24,6 +24,11 @@ COLLECTIONS = (
     "/api/storage/volumes/*/snapshots",
     "/api/storage/snapshot-policies",
     "/api/protocols/nfs/export-policies",
+    "/api/storage/luns",
+    "/api/protocols/san/igroups",
+    "/api/protocols/san/lun-maps",
+    "/api/protocols/san/iscsi/services",
+    "/api/protocols/san/iscsi/credentials",
     "/api/network/ip/interfaces",
     "/api/cluster/jobs",
 )
@@ -256,6 +261,7 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
     copies = caller.get(f"/api/storage/snapshot-policies?name=sp1&svm.name={svm}")["records"][0]["uuid"]
     job = caller.get("/api/cluster/jobs?max_records=1")["records"][0]["uuid"]
     return {
+        **furnish_san(caller, svm, svm_uuid),
         "svm/svms": svm_uuid,
         "storage/aggregates": aggregate,
         "storage/volumes": volumes["vol1"],
@@ -264,4 +270,32 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
         "rules": "1",
         "storage/snapshot-policies": copies,
         "cluster/jobs": job,
+    }
+
+
+def furnish_san(caller: Caller, svm: str, svm_uuid: str) -> dict[str, str]:
+    """Make a mapped LUN and what lets an initiator at it."""
+    host = "iqn.1993-08.org.debian:01:host1"
+    body = {"name": "lv1", "svm.name": svm, "aggregates": [{"name": "memory"}], "size": "64MB"}
+    caller.do("POST", "/api/storage/volumes", body)
+    caller.do(
+        "POST", "/api/storage/luns", {"name": "/vol/lv1/l1", "svm.name": svm, "os_type": "linux", "space.size": "64MB"}
+    )
+    group = {"name": "ig1", "svm.name": svm, "os_type": "linux", "initiators": [{"name": host}]}
+    caller.do("POST", "/api/protocols/san/igroups", group)
+    caller.do("POST", "/api/protocols/san/lun-maps", {"svm.name": svm, "lun.name": "/vol/lv1/l1", "igroup.name": "ig1"})
+    caller.do("POST", "/api/protocols/san/iscsi/services", {"svm.name": svm})
+    login = {"svm.name": svm, "initiator": host, "authentication_type": "none"}
+    caller.do("POST", "/api/protocols/san/iscsi/credentials", login)
+    lun = caller.get(f"/api/storage/luns?svm.name={svm}")["records"][0]["uuid"]
+    igroup = caller.get(f"/api/protocols/san/igroups?svm.name={svm}")["records"][0]["uuid"]
+    return {
+        "storage/luns": lun,
+        "protocols/san/igroups": igroup,
+        "initiators": host.replace(":", "%3A"),
+        "protocols/san/lun-maps": lun,
+        "protocols/san/lun-maps/{}": igroup,
+        "protocols/san/iscsi/services": svm_uuid,
+        "protocols/san/iscsi/credentials": svm_uuid,
+        "protocols/san/iscsi/credentials/{}": host.replace(":", "%3A"),
     }

@@ -21,6 +21,14 @@ from gateway.frontends.ontap_rest.render.policies import (
     render_export_rule,
     render_snapshot_policy,
 )
+from gateway.frontends.ontap_rest.render.san import (
+    render_credentials,
+    render_igroup,
+    render_initiator,
+    render_iscsi_service,
+    render_lun,
+    render_lun_map,
+)
 from gateway.frontends.ontap_rest.render.storage import (
     VolumeRefs,
     labels_to_tags,
@@ -43,10 +51,16 @@ __all__ = [
     "permissions_to_mode",
     "render_aggregate",
     "render_cluster",
+    "render_credentials",
     "render_export_policy",
     "render_export_rule",
+    "render_igroup",
+    "render_initiator",
     "render_interface",
+    "render_iscsi_service",
     "render_job",
+    "render_lun",
+    "render_lun_map",
     "render_node",
     "render_snapshot",
     "render_snapshot_policy",

@@ -48,6 +48,7 @@ class InterfaceFacts(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeFacts
     port: str
     services: tuple[str, ...] = ("data_core", "data_nfs")
+    policy: str = "default-data-files"
 
 
 def render_cluster(facts: ClusterFacts) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def render_interface(facts: InterfaceFacts) -> dict[str, Any]:
         },
         "svm": {"uuid": str(facts.tenant.id), "name": facts.tenant.name},
         "services": list(facts.services),
-        "service_policy": {"name": "default-data-files"},
+        "service_policy": {"name": facts.policy},
     }
     record["location"] |= {"home_node": dict(node), "node": dict(node), "home_port": dict(port), "port": dict(port)}
     return record

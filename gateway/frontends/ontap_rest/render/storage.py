@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.model import ExportPolicy, Pool, PoolState, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.core.model import ExportPolicy, Pool, PoolState, Snapshot, SnapshotPolicy, Tenant, Volume, VolumeKind
 from gateway.frontends.ontap_rest.constants import nested
-from gateway.frontends.ontap_rest.pushdown import SNAPSHOT_STATES, VOLUME_STATES
+from gateway.frontends.ontap_rest.pushdown import NAS_STYLES, SNAPSHOT_STATES, VOLUME_STATES
 from gateway.frontends.ontap_rest.render.cluster import NodeFacts
 from gateway.frontends.ontap_rest.scalars import format_datetime
 
@@ -54,6 +54,8 @@ def render_svm(tenant: Tenant, pools: Iterable[Pool] = (), *, nfs: bool = False)
         for pool in pools
     ]
     record["nfs"] = {"allowed": nfs, "enabled": nfs}
+    service = tenant.iscsi
+    record["iscsi"]["enabled"] = service is not None and service.enabled and not service.removed
     return record
 
 
@@ -98,7 +100,8 @@ def render_volume(volume: Volume, refs: VolumeRefs) -> dict[str, Any]:
     if refs.snapshot_policy is not None:
         record["snapshot_policy"] = _named(refs.snapshot_policy)
     record["space"] |= _volume_space(volume, refs.pool)
-    record["nas"] |= _nas(volume, refs.export_policy)
+    if volume.kind is VolumeKind.FILESYSTEM:
+        record["nas"] = _nas(volume, refs.export_policy)
     record["clone"] = _clone(volume, refs)
     return record
 
@@ -121,6 +124,7 @@ def _volume_space(volume: Volume, pool: Pool) -> dict[str, Any]:
 
 def _nas(volume: Volume, policy: ExportPolicy | None) -> dict[str, Any]:
     nas: dict[str, Any] = {
+        "security_style": NAS_STYLES[volume.kind],
         "unix_permissions": mode_to_permissions(volume.root.mode),
         "uid": volume.root.uid,
         "gid": volume.root.gid,

@@ -19,6 +19,9 @@ _DIFFER: Mapping[str, tuple[str, str]] = {
     "snapshot_policy": ("1638587", "The specified snapshot policy name and uuid do not match."),
     "clone.parent_volume": ("918236", 'The specified "clone.parent_volume" name and uuid do not match.'),
     "clone.parent_snapshot": ("918243", 'The specified "clone.parent_snapshot" name and uuid do not match.'),
+    "clone.source": ("5374874", 'The specified "clone.source" name and uuid do not refer to the same LUN.'),
+    "lun": ("262186", 'The specified "lun.uuid" and "lun.name" do not refer to the same LUN.'),
+    "igroup": ("262186", 'The specified "igroup.uuid" and "igroup.name" do not refer to the same igroup.'),
     "nas.export_policy": ("1703952", "The specified export policy name and id do not match."),
 }
 

@@ -8,16 +8,18 @@ from gateway.core import tenants
 from gateway.core.model import Tenant, TenantState
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.writes.iscsi import start_service
 from gateway.frontends.ontap_rest.writes.names import text
 
 
 async def create(ask: Ask, values: Values) -> Tenant:
     """Make a tenant."""
-    return await tenants.create(ask.core, text(values, "name") or "", comment=text(values, "comment") or "")
+    made = await tenants.create(ask.core, text(values, "name") or "", comment=text(values, "comment") or "")
+    return await start_service(ask, made) if values.get("iscsi.enabled") is True else made
 
 
 async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
-    """Rename, comment, stop or start a tenant."""
+    """Rename, comment, stop or start a tenant. Stopping it logs out whoever is logged in to its LUNs."""
     unset = msgspec.UNSET
     state = text(values, "state")
     change = tenants.TenantChange(
@@ -25,4 +27,4 @@ async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
         comment=(text(values, "comment") or "") if "comment" in values else unset,
         state=TenantState(state) if state else unset,
     )
-    await tenants.update(ask.core, tenant.id, change)
+    await tenants.update(ask.core, tenant.id, change, force=True)

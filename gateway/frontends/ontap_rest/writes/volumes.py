@@ -9,7 +9,8 @@ import msgspec
 
 from gateway.core import clones, errors, snapshots, volumes
 from gateway.core.change import Started
-from gateway.core.model import RootDirectory, Volume, VolumeState
+from gateway.core.model import Pool, RootDirectory, Tenant, Volume, VolumeKind, VolumeState
+from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
@@ -43,6 +44,8 @@ async def create(ask: Ask, values: Values) -> Started:
             raise WireError(400, "918247", message=f'Field "{path}" needs "clone.is_flexclone".', target=path)
     tenant = await tenant_of(ask, values)
     pool = await pool_of(ask.core, values)
+    if VolumeKind.FILESYSTEM not in ask.core.pools.get(pool.id).capabilities:
+        return await _create_for_lun(ask, values, tenant=tenant, pool=pool)
     policy = await export_policy_of(ask.core, values, tenant.id)
     new = volumes.NewVolume(
         name=text(values, "name") or "",
@@ -59,6 +62,33 @@ async def create(ask: Ask, values: Values) -> Started:
         root=msgspec.structs.replace(RootDirectory(), **_root(values)),
     )
     return await volumes.create(ask.core, new, description=ask.description)
+
+
+async def _create_for_lun(ask: Ask, values: Values, *, tenant: Tenant, pool: Pool) -> Started:
+    """Start a volume in a pool that holds blocks only; `storage/luns` then says what its LUN is called."""
+    _refuse_nas(values, "918701", 'aggregate "{}" holds LUNs only', pool.name)
+    step = ask.core.pools.get(pool.id).capability(VolumeKind.BLOCK).facts.size_step
+    new = volumes.NewVolume(
+        name=text(values, "name") or "",
+        tenant_id=tenant.id,
+        pool_id=pool.id,
+        kind=VolumeKind.BLOCK,
+        size=-(-_size(values, SIZE_MIN) // step) * step,
+        state=VolumeState(text(values, "state") or VolumeState.ONLINE),
+        thick=values.get("guarantee.type") == "volume",
+        comment=text(values, "comment") or "",
+        labels=_labels(values) or {},
+        snapshot_policy_id=await snapshot_policy_of(ask.core, values, tenant.id, fallback=_SNAPSHOT_POLICY),
+        annotations=dict(kept.EMPTY_FLEXVOL),
+    )
+    return await volumes.create(ask.core, new, description=ask.description)
+
+
+def _refuse_nas(values: Values, code: str, why: str, *words: str) -> None:
+    for path, value in values.items():
+        if path.startswith("nas.") and value not in (None, ""):
+            message = f'The operation is not supported on this platform. Field "{path}": {why.format(*words)}.'
+            raise WireError(400, code, message=message, target=path)
 
 
 async def _clone(ask: Ask, values: Values) -> Started:
@@ -168,6 +198,8 @@ async def _restore(ask: Ask, volume: Volume, restore_to: Mapping[str, object]) -
 
 
 async def _change(ask: Ask, volume: Volume, values: Values) -> volumes.VolumeChange:
+    if volume.kind is VolumeKind.BLOCK:
+        _refuse_nas(values, "918703", "the volume holds a LUN, not files")
     unset = msgspec.UNSET
     core = ask.core
     tenant_id = volume.tenant_id

@@ -1,0 +1,8 @@
+"""Volumes in a plain directory of any file system: directories, and raw files with snapshots where it has reflink."""
+
+from __future__ import annotations
+
+from gateway.backends.directory.backend import DirectoryBackend, DirectoryOptions
+from gateway.backends.directory.faults import FAULT_POINTS
+
+__all__ = ["FAULT_POINTS", "DirectoryBackend", "DirectoryOptions"]

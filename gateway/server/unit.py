@@ -1,0 +1,105 @@
+"""A systemd unit that grants a configured gateway just what its pools and exports need."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from gateway.config import Settings
+from gateway.core.needs import Need, NeedKind, listening
+from gateway.server.drivers import needs_of
+
+USER = "gateway"
+_HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+_MOUNTS = "CAP_SYS_ADMIN"
+_PLACES = (NeedKind.WRITABLE, NeedKind.MOUNT)
+
+_HARDENING: Mapping[str, str] = {
+    "NoNewPrivileges": "yes",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "ProtectClock": "yes",
+    "ProtectHostname": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectProc": "invisible",
+    "LockPersonality": "yes",
+    "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "SystemCallArchitectures": "native",
+    "LimitNOFILE": "1048576",
+    "UMask": "0077",
+}
+"""What every gateway can do without."""
+
+_LOOSENED: Mapping[str, Mapping[str, str]] = {
+    # Mounts that the gateway makes have to be seen by the export servers and by whoever mounts locally.
+    _MOUNTS: {"PrivateTmp": "no", "ProtectKernelTunables": "no"},
+}
+"""Kernel capability -> what of the hardening gets in the way of using it."""
+
+
+def unit(settings: Settings, configs: Sequence[Path], *, program: str) -> str:
+    """Give the text of a unit for `gateway serve` with these configuration files, run by the user `gateway`."""
+    needs = [need for needs in needs_of(settings).values() for need in needs] + [*listening(settings.address.port)]
+    return "\n".join([*_head(), *_service(settings, needs, configs, program), *_tail()])
+
+
+def _head() -> Iterator[str]:
+    yield "# Made by `gateway unit` from the configuration: make it anew when pools or exports change."
+    yield f"# The user has to exist: useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin {USER}"
+    yield "[Unit]"
+    yield "Description=Volume gateway"
+    yield "Wants=network-online.target"
+    yield "After=network-online.target local-fs.target zfs.target"
+    yield ""
+
+
+def _service(settings: Settings, needs: Sequence[Need], configs: Sequence[Path], program: str) -> Iterator[str]:
+    arguments = [argument for config in configs for argument in ("--config", str(config.absolute()))]
+    yield "[Service]"
+    yield f"ExecStart={shlex.join([program, 'serve', *arguments])}"
+    yield "ExecReload=kill -HUP $MAINPID"
+    yield "Restart=on-failure"
+    yield f"User={USER}"
+    yield f"Group={USER}"
+    # Export servers serve on while the gateway restarts, and are adopted.
+    yield "KillMode=process"
+    capabilities = sorted({need.name for need in _of(needs, NeedKind.CAPABILITY)})
+    held = " ".join(capabilities)
+    yield f"CapabilityBoundingSet={held}"
+    yield f"AmbientCapabilities={held}"
+    for name, value in _hardening(capabilities, program).items():
+        yield f"{name}={value}"
+    for need in _of(needs, NeedKind.DEVICE):
+        yield f"DeviceAllow={need.name} rw"
+    writable = [str(settings.data_dir.absolute()), *(need.name for kind in _PLACES for need in _of(needs, kind))]
+    for path in dict.fromkeys(writable):
+        yield f"ReadWritePaths={path}"
+    for need in _of(needs, NeedKind.CAPABILITY):
+        yield f"# {need.name}: {need.why}"
+    yield ""
+
+
+def _tail() -> Iterator[str]:
+    yield "[Install]"
+    yield "WantedBy=multi-user.target"
+    yield ""
+
+
+def _hardening(capabilities: Sequence[str], program: str) -> dict[str, str]:
+    values = dict(_HARDENING)
+    if any(Path(program).is_relative_to(home) for home in _HOMES):
+        values["ProtectHome"] = "read-only"
+    for name in capabilities:
+        values |= _LOOSENED.get(name, {})
+    return values
+
+
+def _of(needs: Sequence[Need], kind: NeedKind) -> list[Need]:
+    return [need for need in needs if need.kind is kind]

@@ -1,0 +1,402 @@
+"""Kills a real process at every step of every change of a pool, and looks at what is left.
+
+For authors of backends: `KillScene` furnishes a pool through a core, finds the
+points that each operation passes, lets a child process end itself by SIGKILL
+at one of them, and compares what the next core finds with what was there
+before and what would be there after.
+
+    scene = KillScene(folder, Place(driver="mine", options={"path": ...}, kind=VolumeKind.BLOCK))
+    for operation in await scene.operations():
+        for point, count in await scene.passes(operation):
+            await scene.assert_all_or_nothing(operation, point, count)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import attachments, clones, snapshots, volumes
+from gateway.core.backend import FaultHook, VolumeBackend, no_fault
+from gateway.core.change import Started
+from gateway.core.context import Core
+from gateway.core.model import Intent, Job, JobState, Snapshot, Tenant, Transport, Volume, VolumeKind
+from gateway.core.observer import SilentObserver
+from gateway.core.pools import Configured
+from gateway.core.query import Query
+from gateway.core.reconcile import Reconciler
+from gateway.testing.backends.content import BlockContent, Content, LocalContent
+from gateway.testing.cores import core_on
+from gateway.testing.faults import KillAt, Recorder
+
+MIB = 1 << 20
+SIZE = 32 * MIB
+POOL = "pool"
+CHILD_LIMIT_S = 120
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The pool under test: an installed driver and its options as a configuration gives them."""
+
+    driver: str
+    options: dict[str, Any]
+    kind: VolumeKind
+
+    def backend(self, fault: FaultHook) -> VolumeBackend:
+        """Make the backend."""
+        from gateway.server.drivers import drivers  # noqa: PLC0415 - only whoever runs a pool needs every driver
+
+        driver = drivers()[self.driver]
+        return driver(
+            POOL, msgspec.convert(self.options, driver.Options, dec_hook=lambda kind, value: kind(value)), fault=fault
+        )
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume as its user sees it: everything by name."""
+
+    kind: VolumeKind
+    size: int
+    comment: str
+    files: dict[str, bytes] | None
+    snapshots: dict[str, dict[str, bytes]]
+    origin: tuple[str, str] | None
+    nodes: tuple[str, ...]
+
+
+View = dict[str, Seen]
+Act = Callable[[Core, Mapping[str, Volume], Mapping[str, Snapshot]], Awaitable[Started]]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One change: what the pool must be able to do for it, and the change."""
+
+    needs: tuple[str, ...]
+    act: Act
+
+
+def _update(volume: str, **changes: Any) -> Act:
+    return lambda core, v, _s: volumes.update(core, v[volume].id, volumes.VolumeChange(**changes), description="kill")
+
+
+def _clone(snapshot: str | None) -> Act:
+    def act(core: Core, v: Mapping[str, Volume], s: Mapping[str, Snapshot]) -> Awaitable[Started]:
+        base = None if snapshot is None else s[snapshot].id
+        parent = v["parent"]
+        new = clones.NewClone(name="twin", tenant_id=parent.tenant_id, source_id=parent.id, snapshot_id=base)
+        return clones.create(core, new, description="kill")
+
+    return act
+
+
+def _create(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
+    like = v["parent"]
+    new = volumes.NewVolume(
+        name="new", tenant_id=like.tenant_id, pool_id=like.pool_id, size=SIZE, kind=like.kind, comment="made"
+    )
+    return volumes.create(core, new, description="kill")
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "create": Operation((), _create),
+    "delete": Operation((), lambda core, v, _s: volumes.delete(core, v["other"].id, description="kill")),
+    "delete a clone": Operation(("clone",), lambda core, v, _s: volumes.delete(core, v["kid"].id, description="kill")),
+    "rename": Operation((), _update("parent", name="renamed", comment="longer " * 500)),
+    "grow": Operation(("resize",), _update("parent", size=2 * SIZE)),
+    "attach": Operation(
+        (),
+        lambda core, v, _s: attachments.attach(
+            core,
+            v["parent"].id,
+            attachments.NewAttachment(node="n2", transport=Transport.LOCAL, shared=True),
+            description="kill",
+        ),
+    ),
+    "convert": Operation(
+        ("convert",),
+        lambda core, v, _s: volumes.convert(core, v["empty"].id, size=SIZE, annotations={}, description="kill"),
+    ),
+    "snapshot": Operation(
+        ("snapshot",),
+        lambda core, v, _s: snapshots.create(
+            core, snapshots.NewSnapshot(name="new", volume_id=v["parent"].id), description="kill"
+        ),
+    ),
+    "delete a snapshot": Operation(
+        ("snapshot",), lambda core, _v, s: snapshots.delete(core, s["s2"].id, description="kill")
+    ),
+    "rename a snapshot": Operation(
+        ("snapshot",),
+        lambda core, _v, s: snapshots.update(
+            core, s["s2"].id, snapshots.SnapshotChange(name="second"), description="kill"
+        ),
+    ),
+    "clone a snapshot": Operation(("snapshot", "clone"), _clone("s2")),
+    "clone a volume": Operation(("snapshot", "clone"), _clone(None)),
+    "split": Operation(("clone", "split"), lambda core, v, _s: clones.split(core, v["kid"].id, description="kill")),
+    "restore": Operation(
+        ("restore",),
+        lambda core, v, s: volumes.restore(core, v["other"].id, s["o1"].id, description="kill", discard_newer=True),
+    ),
+}
+"""Every kind of change, on what `KillScene.furnish` makes."""
+
+
+class KillScene:
+    """A pool with something in it to lose. `folder` keeps the catalog.
+
+    `used`: the volumes are in use by local clients while the process dies, as
+    far as their access handles tell the backend.
+    """
+
+    def __init__(self, folder: Path, place: Place, *, used: bool = False) -> None:
+        self._folder = folder
+        self._place = place
+        self._used = used
+        self._views: dict[str, tuple[View, View]] = {}
+        self._intact: View | None = None
+
+    @asynccontextmanager
+    async def core(self, fault: FaultHook = no_fault) -> AsyncIterator[Core]:
+        """Give a core on the pool, with what a predecessor left settled."""
+        backend = self._place.backend(fault)
+        try:
+            async with core_on(self._folder, [Configured(POOL, backend)], fault=fault) as core:
+                yield core
+        finally:
+            await backend.close()
+
+    async def operations(self) -> list[str]:
+        """Give the operations that the pool is able to do."""
+        async with self.core() as core:
+            (pool,) = core.pools
+            able = pool.capability(self._place.kind)
+            files = pool.capabilities.get(VolumeKind.FILESYSTEM)
+        block = self._place.kind is VolumeKind.BLOCK
+        found = []
+        for name, operation in OPERATIONS.items():
+            if name == "convert":
+                fit = block and files is not None and files.can("convert")
+            else:
+                fit = all(able.can(need) for need in operation.needs) and (name != "attach" or block)
+            found += [name] if fit else []
+        return found
+
+    async def passes(self, operation: str) -> list[tuple[str, int]]:
+        """Do an operation whole; give every point that it passes, with its how manieth pass that is.
+
+        Points of the catalog's commits are left out: they are the same for every pool.
+        """
+        async with self.core() as core:
+            before = await self._fresh(core)
+        self._intact = None
+        recorder = Recorder()
+        async with self.core(recorder) as core:
+            await self.use(core)
+            recorder.points.clear()
+            await _perform(core, operation)
+            passed = list(recorder.points)
+            self._views[operation] = (before, await self.view(core))
+            await self._assert_settled(core)
+        counts: Counter[str] = Counter()
+        found = []
+        for point in passed:
+            counts[point] += 1
+            if not point.startswith("catalog."):
+                found.append((point, counts[point]))
+        return found
+
+    async def assert_all_or_nothing(self, operation: str, point: str, count: int) -> None:
+        """Let a process die at the point, and fail unless the change then has happened whole or not at all."""
+        if operation not in self._views:
+            await self.passes(operation)
+        before, after = self._views[operation]
+        if self._intact != before:
+            async with self.core() as core:
+                assert await self._fresh(core) == before
+        self._intact = None
+        await asyncio.to_thread(self._die, operation, point, count)
+        async with self.core() as core:
+            found = await self.view(core)
+            jobs = (await core.catalog.page(Job, Query())).records
+            last = max(jobs, key=lambda job: job.created)
+            expected = after if last.state is JobState.SUCCESS else before
+            assert found == expected, f"{operation} killed at {point} {count}: the job says {last.state}"
+            await self._assert_settled(core)
+            self._intact = found
+
+    def _die(self, operation: str, point: str, count: int) -> None:
+        order = _Order(
+            folder=str(self._folder),
+            place=self._place,
+            used=self._used,
+            operation=operation,
+            point=point,
+            count=count,
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway.testing.kills"],
+            input=msgspec.json.encode(order),
+            capture_output=True,
+            timeout=CHILD_LIMIT_S,
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL, (
+            f"{operation} did not die at {point} {count}: {done.returncode}\n{done.stderr.decode()[-2000:]}"
+        )
+
+    async def _assert_settled(self, core: Core) -> None:
+        (pool,) = core.pools
+        assert (await core.catalog.page(Intent, Query())).records == ()
+        assert await Reconciler(core, pool, SilentObserver()).run() == []
+
+    async def use(self, core: Core) -> None:
+        """Ask for the way to every volume, if they are to be in use."""
+        (pool,) = core.pools
+        for volume in (await core.catalog.page(Volume, Query())).records if self._used else ():
+            await pool.backend.access(volume.id)
+
+    # --- what is in it ---
+
+    async def _fresh(self, core: Core) -> View:
+        await self.clean(core)
+        await self.furnish(core)
+        return await self.view(core)
+
+    async def furnish(self, core: Core) -> None:
+        """Make a parent with two snapshots, a clone of the first, another volume with two, and an empty one."""
+        (pool,) = core.pools
+        able = pool.capability(self._place.kind)
+        parent = await self._made(core, "parent", self._place.kind)
+        other = await self._made(core, "other", self._place.kind)
+        for volume, names in ((parent, ("s1", "s2")), (other, ("o1", "o2"))):
+            for name in names:
+                await self._write(core, volume, name)
+                if able.can("snapshot"):
+                    new = snapshots.NewSnapshot(name=name, volume_id=volume.id)
+                    await (await snapshots.create(core, new, description="furnish")).result()
+            await self._write(core, volume, "now")
+        if able.can("snapshot") and able.can("clone"):
+            base = await core.find(Snapshot, volume__id=parent.id, name="s1")
+            assert base is not None
+            new_clone = clones.NewClone(
+                name="kid", tenant_id=parent.tenant_id, source_id=parent.id, snapshot_id=base.id
+            )
+            await (await clones.create(core, new_clone, description="furnish")).result()
+            kid = await core.find(Volume, name="kid")
+            assert kid is not None
+            await self._write(core, kid, "kid")
+        if VolumeKind.FILESYSTEM in pool.capabilities:
+            await self._made(core, "empty", VolumeKind.FILESYSTEM)
+        if self._place.kind is VolumeKind.BLOCK:
+            new_attachment = attachments.NewAttachment(node="n1", transport=Transport.LOCAL)
+            await (await attachments.attach(core, parent.id, new_attachment, description="furnish")).result()
+
+    async def clean(self, core: Core) -> None:
+        """Delete everything, clones before their parents."""
+        while found := (await core.catalog.page(Volume, Query())).records:
+            for volume in found:
+                if not volume.clone_count:
+                    await (await volumes.delete(core, volume.id, description="clean", force=True)).result()
+
+    async def view(self, core: Core) -> View:
+        """Give what a user sees, bytes included."""
+        found = (await core.catalog.page(Volume, Query())).records
+        names = {volume.id: volume.name for volume in found}
+        taken = {s.id: s for s in (await core.catalog.page(Snapshot, Query())).records}
+        view: View = {}
+        for volume in found:
+            origin = volume.origin
+            own = [s for s in taken.values() if s.volume_id == volume.id]
+            view[volume.name] = Seen(
+                kind=volume.kind,
+                size=volume.size,
+                comment=volume.comment,
+                files=await self._held(core, volume.id),
+                snapshots={_stem(s.name): await self._held(core, volume.id, s.id) for s in own},
+                origin=(names[origin.volume_id], _stem(taken[origin.snapshot_id].name))
+                if origin and origin.snapshot_id
+                else None,
+                nodes=tuple(attachment.node for attachment in volume.attachments),
+            )
+        return view
+
+    async def _made(self, core: Core, name: str, kind: VolumeKind) -> Volume:
+        (pool,) = core.pools
+        tenant = await core.find(Tenant, name="svm1")
+        assert tenant is not None
+        new = volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=pool.id, size=SIZE, kind=kind)
+        await (await volumes.create(core, new, description="furnish")).result()
+        made = await core.find(Volume, name=name)
+        assert made is not None
+        return made
+
+    async def _content(self, core: Core, volume: UUID, snapshot: UUID | None = None) -> Content:
+        (pool,) = core.pools
+        handle = await pool.backend.access(volume, snapshot)
+        seen = await pool.backend.inspect(volume)
+        return BlockContent(handle) if seen is not None and seen.kind is VolumeKind.BLOCK else LocalContent(handle)
+
+    async def _write(self, core: Core, volume: Volume, word: str) -> None:
+        content = await self._content(core, volume.id)
+        await content.write("a", word.encode() * 1000)
+        await content.write(word, word.encode())
+
+    async def _held(self, core: Core, volume: UUID, snapshot: UUID | None = None) -> dict[str, bytes]:
+        content = await self._content(core, volume, snapshot)
+        return {path: await content.read(path) for path in sorted(await content.paths())}
+
+
+def _stem(name: str) -> str:
+    """Give a snapshot's name without the time in it, where a clone took it for itself."""
+    return name.partition(".")[0] if name.startswith("clone_") else name
+
+
+async def _perform(core: Core, operation: str) -> None:
+    found = {volume.name: volume for volume in (await core.catalog.page(Volume, Query())).records}
+    taken = {snapshot.name: snapshot for snapshot in (await core.catalog.page(Snapshot, Query())).records}
+    await (await OPERATIONS[operation].act(core, found, taken)).result()
+
+
+class _Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child process is to do."""
+
+    folder: str
+    place: Place
+    used: bool
+    operation: str
+    point: str
+    count: int
+
+
+class _Armed:
+    """Passes nothing on until it is armed: opening the pool passes points, too."""
+
+    def __init__(self) -> None:
+        self.hook: FaultHook = no_fault
+
+    def __call__(self, point: str) -> None:
+        self.hook(point)
+
+
+async def _die(order: _Order) -> None:
+    fault = _Armed()
+    scene = KillScene(Path(order.folder), order.place, used=order.used)
+    async with scene.core(fault) as core:
+        await scene.use(core)
+        fault.hook = KillAt(order.point, order.count)
+        await _perform(core, order.operation)
+
+
+if __name__ == "__main__":
+    asyncio.run(_die(msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)))

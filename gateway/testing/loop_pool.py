@@ -1,0 +1,74 @@
+"""A real file system of one's own for a test: an image file, mounted through a loop device. Needs root."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+_SHUTDOWN = 0x8004587D
+_FLUSH_NOTHING = 2
+
+MAKERS: Mapping[str, tuple[str, ...]] = {
+    "btrfs": ("mkfs.btrfs", "--quiet", "--metadata", "single"),
+    "ext4": ("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-m", "0"),
+    "xfs": ("mkfs.xfs", "-q", "-m", "reflink=1"),
+}
+"""Type of file system -> how one is made, but for the image's name. xfs needs an image of 300 MiB at least."""
+
+
+@contextmanager
+def loop_pool(folder: Path, filesystem: str, size: str = "1G") -> Iterator[Path]:
+    """Give the mount point of a new, empty file system kept in `folder`; it and its loop device are gone afterwards.
+
+    `size` is what truncate(1) takes; the image is sparse. Image and mount point
+    are named by the type. Raises RuntimeError when something still uses the
+    mount at the end; it is then detached and goes with its last user.
+    """
+    image, mount = folder / f"{filesystem}.img", folder / filesystem
+    mount.mkdir(parents=True)
+    run("truncate", "-s", size, str(image))
+    run(*MAKERS[filesystem], str(image))
+    attach(image, mount)
+    try:
+        yield mount
+    finally:
+        detach(mount)
+        image.unlink()
+
+
+def attach(image: Path, mount: Path) -> None:
+    """Mount an image. The loop device detaches itself with the last user: mount(8) sets it up so."""
+    # A copy of an XFS has the identity of the original, which may still be in use somewhere.
+    also = ",nouuid" if mount.name == "xfs" else ""
+    run("mount", "-o", f"loop,noatime{also}", str(image), str(mount))
+
+
+def detach(mount: Path) -> None:
+    """Unmount; RuntimeError when something still uses it, and then it goes with its last user."""
+    try:
+        run("umount", str(mount))
+    except RuntimeError:
+        run("umount", "--lazy", str(mount))
+        raise
+
+
+def run(*command: str) -> None:
+    """Run a program; RuntimeError with what it says when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = f"{' '.join(command)}: {done.stderr.strip()}"
+        raise RuntimeError(message)
+
+
+def cut_power(mount: Path) -> None:
+    """Stop an ext4 or XFS as a power cut would: nothing more gets to its image; until a remount every call fails."""
+    fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.ioctl(fd, _SHUTDOWN, struct.pack("<I", _FLUSH_NOTHING))
+    finally:
+        os.close(fd)

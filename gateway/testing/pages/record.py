@@ -1,0 +1,57 @@
+"""What an opened pool turned out to be, in a form that is kept beside its page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from gateway.core.backend import derive, no_fault
+from gateway.core.capability import Capability
+from gateway.core.model import VolumeKind
+from gateway.server.drivers import Driver
+from gateway.testing.pages.subjects import Instance, Table
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One opened instance: what no name, identity or free space of a machine is part of."""
+
+    handles: tuple[str, ...]
+    volatile: bool
+    kinds: Mapping[VolumeKind, Capability]
+
+
+def options(driver: Driver, table: Table) -> msgspec.Struct:
+    """Give the options that a table makes."""
+    return msgspec.convert(table, driver.Options, dec_hook=lambda cls, value: cls(value))
+
+
+def take(name: str, driver: Driver, instance: Instance, folder: Path) -> Record:
+    """Open the driver on an instance made in `folder` and give its record."""
+    with instance.opener(folder) as table:
+        return asyncio.run(_opened(name, driver, options(driver, table)))
+
+
+async def _opened(name: str, driver: Driver, asked: msgspec.Struct) -> Record:
+    backend = driver(name, asked, fault=no_fault)
+    await backend.open()
+    try:
+        found = backend.describe()
+        return Record(handles=found.handles, volatile=found.volatile, kinds=derive(name, backend))
+    finally:
+        await backend.close()
+
+
+def kept(path: Path) -> dict[str, Record]:
+    """Give the records in a file by instance; none when there is no file."""
+    if not path.exists():
+        return {}
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Record])
+
+
+def keep(path: Path, records: Mapping[str, Record]) -> None:
+    """Write the records so that the same ones always make the same file."""
+    text = msgspec.json.format(msgspec.json.encode(records, order="sorted"), indent=2)
+    path.write_bytes(text + b"\n")

@@ -1,0 +1,97 @@
+"""The drivers that have a page, and how a small real instance of each is had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from gateway.testing.btrfs_pool import btrfs_pool
+from gateway.testing.loop_pool import loop_pool, run
+from gateway.testing.mirror import mirror
+
+Table = Mapping[str, object]
+Opener = Callable[[Path], AbstractContextManager[Table]]
+"""Makes a substrate in a folder and gives the options of a pool on it; the substrate goes with the block."""
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One substrate to open a driver on.
+
+    root: only root can make it. device: the kernel's node without which it
+    cannot be opened here; its kept record is used then.
+    """
+
+    opener: Opener
+    root: bool = True
+    device: str = ""
+
+    def here(self, *, root: bool) -> bool:
+        """Tell whether this process can open it on this machine."""
+        return (root or not self.root) and (not self.device or Path(self.device).exists())
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """A driver's entry. `example`: the options of a first pool. `instances`: by what tells them apart, as "on XFS"."""
+
+    example: Table
+    instances: Mapping[str, Instance]
+
+
+@contextmanager
+def _nothing(_folder: Path) -> Iterator[Table]:
+    yield {}
+
+
+@contextmanager
+def _btrfs(folder: Path) -> Iterator[Table]:
+    with btrfs_pool(folder) as mount:
+        yield {"path": str(mount)}
+
+
+def _on(filesystem: str) -> Opener:
+    @contextmanager
+    def opener(folder: Path) -> Iterator[Table]:
+        with loop_pool(folder, filesystem) as mount:
+            yield {"path": str(mount)}
+
+    return opener
+
+
+@contextmanager
+def _nfs(folder: Path) -> Iterator[Table]:
+    with mirror(folder) as server:
+        yield {"path": str(server.mount), "server": "192.0.2.1", "export": "/export"}
+
+
+@contextmanager
+def _zpool(folder: Path) -> Iterator[Table]:
+    image = folder / "zfs.img"
+    run("truncate", "-s", "1G", str(image))
+    run("zpool", "create", "-m", "none", "gwpages", str(image))
+    try:
+        yield {"pool": "gwpages", "mountpoint": str(folder / "mnt")}
+    finally:
+        run("zpool", "destroy", "-f", "gwpages")
+
+
+SUBJECTS: Mapping[str, Subject] = {
+    "btrfs": Subject(example={"path": "/srv/fast"}, instances={"": Instance(opener=_btrfs)}),
+    "directory": Subject(
+        example={"path": "/srv/files"},
+        instances={
+            "on ext4": Instance(opener=_on("ext4")),
+            "on XFS": Instance(opener=_on("xfs")),
+            "on btrfs": Instance(opener=_on("btrfs")),
+        },
+    ),
+    "qcow2": Subject(example={"path": "/srv/images"}, instances={"": Instance(opener=_on("ext4"))}),
+    "nfs": Subject(
+        example={"path": "/mnt/filer", "server": "filer.example", "export": "/export"},
+        instances={"": Instance(opener=_nfs)},
+    ),
+    "memory": Subject(example={}, instances={"": Instance(opener=_nothing, root=False)}),
+}
+"""Driver -> its entry, in the order of the pages."""

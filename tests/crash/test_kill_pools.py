@@ -1,0 +1,42 @@
+"""A process is killed at every step of every change of the pools that keep volumes in files.
+
+btrfs has tables of its own (test_kill_points.py), with the points that each
+operation passes written down; here they are found by doing the operation once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.core.model import VolumeKind
+from gateway.testing.kills import OPERATIONS, KillScene, Place
+from gateway.testing.loop_pool import loop_pool
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+
+FILES, BLOCKS = VolumeKind.FILESYSTEM, VolumeKind.BLOCK
+POOLS = {
+    "directory on ext4": ("directory", "ext4", FILES, False),
+    "directory on XFS, blocks": ("directory", "xfs", BLOCKS, False),
+}
+"""Name -> driver, file system below it, kind of volumes, and whether they are in use."""
+
+
+@pytest.fixture(params=POOLS)
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KillScene]:
+    driver, filesystem, kind, used = POOLS[request.param]
+    with loop_pool(tmp_path / "disk", filesystem) as mount:
+        yield KillScene(tmp_path, Place(driver=driver, options={"path": str(mount)}, kind=kind), used=used)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_death_at_any_point_leaves_all_or_nothing(scene: KillScene, operation: str) -> None:
+    if operation not in await scene.operations():
+        pytest.skip(f"the pool cannot do this: {operation}")
+    points = await scene.passes(operation)
+    assert points
+    for point, count in points:
+        await scene.assert_all_or_nothing(operation, point, count)

@@ -1,0 +1,138 @@
+"""What drivers need of the machine: found missing, and granted by a systemd unit and nothing more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
+from gateway.cli import main
+from gateway.config import load
+from gateway.core.needs import (
+    CAPABILITIES,
+    capability,
+    device,
+    effective_capabilities,
+    listening,
+    missing,
+    program,
+    writable,
+)
+from gateway.server.drivers import EXPORTERS, driver_options, needs_of
+from gateway.server.unit import unit
+
+CONFIG = """
+listen = "127.0.0.1:443"
+data_dir = "data"
+[backend.memory]
+[backend.fast]
+driver = "btrfs"
+path = "pool"
+[export.nfs]
+port = 2049
+"""
+
+
+def settings_in(folder: Path, text: str = CONFIG):
+    (folder / "config.toml").write_text(text)
+    return load([folder / "config.toml"], {}, drivers=driver_options(), exporters=EXPORTERS)
+
+
+def test_what_is_missing_is_found(tmp_path):
+    needs = (
+        capability("CAP_SYS_ADMIN", "to mount"),
+        capability("CAP_CHOWN", "to give away"),
+        program("zfs", "manages"),
+        program("git", "stores"),
+        device("/dev/fuse", "shows"),
+        device("/dev/null", "swallows"),
+        writable(tmp_path, "holds"),
+        writable(tmp_path / "none", "held"),
+    )
+    lacking = missing(
+        needs,
+        capabilities=lambda: frozenset({"CAP_CHOWN"}),
+        which=lambda name: "/bin/git" if name == "git" else None,
+        access=lambda path, _mode: path in {"/dev/null", str(tmp_path)},
+    )
+    assert [need.name for need in lacking] == ["CAP_SYS_ADMIN", "zfs", "/dev/fuse", str(tmp_path / "none")]
+
+
+def test_capabilities_are_those_of_the_process(tmp_path):
+    status = tmp_path / "status"
+    status.write_text("Name:\tx\nCapInh:\tffffffffffffffff\nCapEff:\t0000000000200001\n")
+    assert effective_capabilities(status) == {"CAP_CHOWN", "CAP_SYS_ADMIN"}
+    status.write_text("Name:\tx\n")
+    assert effective_capabilities(status) == frozenset()
+    assert CAPABILITIES.index("CAP_SYS_RESOURCE") == 24
+
+
+@pytest.mark.parametrize(("port", "needed"), [(0, False), (80, True), (1023, True), (1024, False), (8443, False)])
+def test_low_ports_need_a_capability(port, needed):
+    assert bool(listening(port)) is needed
+
+
+def test_a_driver_speaks_of_its_own_options():
+    needs = BtrfsBackend.needs(BtrfsOptions(path=Path("/srv/fast")))
+    assert "/srv/fast" in {need.name for need in needs}
+
+
+def test_needs_are_gathered_by_place(tmp_path):
+    found = needs_of(settings_in(tmp_path))
+    assert found.keys() == {"backend.memory", "backend.fast", "export.nfs"}
+    assert found["backend.memory"] == ()
+
+
+def test_the_unit_grants_what_is_needed_and_no_more(tmp_path):
+    settings = settings_in(tmp_path)
+    text = unit(settings, [tmp_path / "config.toml"], program="/usr/bin/gateway")
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    stated = {need.name for needs in needs_of(settings).values() for need in needs if need.name.startswith("CAP_")}
+    granted = lines["AmbientCapabilities"].split()
+    assert set(granted) == {*stated, "CAP_NET_BIND_SERVICE"}
+    assert lines["CapabilityBoundingSet"] == lines["AmbientCapabilities"]
+    assert f"ReadWritePaths={tmp_path / 'data'}" in text
+    assert f"ReadWritePaths={tmp_path / 'pool'}" in text
+    bare = unit(settings_in(tmp_path, "[backend.memory]\n"), [tmp_path / "config.toml"], program="/usr/bin/gateway")
+    assert "AmbientCapabilities=\n" in bare
+    assert "PrivateTmp=yes" in bare
+
+
+@pytest.mark.parametrize(("program_", "homes"), [("/usr/bin/gateway", "yes"), ("/home/me/gateway", "read-only")])
+def test_a_program_in_a_home_stays_readable(tmp_path, program_, homes):
+    text = unit(settings_in(tmp_path), [tmp_path / "config.toml"], program=program_)
+    assert f"ProtectHome={homes}\n" in text
+
+
+@pytest.mark.root
+def test_systemd_takes_the_unit_and_finds_it_tight(tmp_path):
+    settings_in(tmp_path)
+    result = CliRunner().invoke(main, ["unit", "--config", str(tmp_path / "config.toml")])
+    assert result.exit_code == 0, result.output
+    place = tmp_path / "gateway.service"
+    # The program and its folder belong to whoever runs the tests.
+    text = result.output.replace(result.output.split("ExecStart=")[1].split()[0], "/bin/true")
+    place.write_text(text)
+    checked = subprocess.run(["systemd-analyze", "verify", place], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    scored = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=60", place],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    assert scored.returncode == 0, scored.stdout[-300:]
+
+
+def test_check_names_what_is_missing(tmp_path):
+    settings_in(tmp_path, '[backend.fast]\ndriver = "btrfs"\npath = "nowhere"\n[tls]\nenabled = false\n')
+    result = CliRunner().invoke(main, ["check", "--config", str(tmp_path / "config.toml")])
+    assert result.exit_code == 1
+    assert f"backend.fast: needs writable {tmp_path / 'nowhere'}: volumes are in it" in result.output
+    assert f"problem: backend.fast: cannot use {tmp_path / 'nowhere'}: no such directory\n" in result.output
+    assert "All is well" not in result.output
