@@ -28,8 +28,8 @@ from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.targets import check_initiator
 from gateway.core.volumes import check_text, settled
 
-LUN_MAX = 4095
-"""The highest logical unit number, as ONTAP has it."""
+LUN_MIN, LUN_MAX = 1, 255
+"""Logical unit numbers. Unit 0 of a target is its controller; beyond 255 initiators count in ways of their own."""
 
 _NODE_MAX = 255
 
@@ -126,8 +126,8 @@ def _checked(new: NewAttachment) -> NewAttachment:
     if not new.key:
         raise errors.InvalidArgument(field="node", value="", reason="must not be empty")
     check_text("node", new.node, _NODE_MAX)
-    if new.lun is not None and not 0 <= new.lun <= LUN_MAX:
-        raise errors.InvalidArgument(field="lun", value=new.lun, reason=f"must be 0 to {LUN_MAX}")
+    if new.lun is not None and not LUN_MIN <= new.lun <= LUN_MAX:
+        raise errors.InvalidArgument(field="lun", value=new.lun, reason=f"must be {LUN_MIN} to {LUN_MAX}")
     names = tuple(dict.fromkeys(check_initiator("initiators", name) for name in new.initiators))
     return msgspec.structs.replace(new, initiators=names)
 
@@ -168,7 +168,7 @@ async def _number(core: Core, new: NewAttachment) -> int:
         if new.lun in taken:
             raise errors.AlreadyExists(kind="attachment", name=str(new.lun), field="lun")
         return new.lun
-    free = next((number for number in range(LUN_MAX + 1) if number not in taken), None)
+    free = next((number for number in range(LUN_MIN, LUN_MAX + 1) if number not in taken), None)
     if free is None:
-        raise errors.LimitExceeded(limit="luns", value=LUN_MAX + 2, minimum=0, maximum=LUN_MAX + 1)
+        raise errors.LimitExceeded(limit="luns", value=LUN_MAX + 1, minimum=0, maximum=LUN_MAX)
     return free

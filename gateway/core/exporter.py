@@ -113,8 +113,10 @@ class BlockExporter(Protocol):
 
     `generation` changes when the same volume's content was replaced (restore):
     clients must not go on with what they remember. A client that is connected
-    is cut off only by force; without it InUse (by "sessions") is raised and
-    nothing is changed.
+    is cut off only by force, and only if what it uses is not to be any more;
+    without force InUse (by "sessions") is raised then and nothing is changed.
+    A new `size` cuts nobody off: where a server cannot tell it to those that
+    are connected it waits for a later `publish`.
     """
 
     async def open(self) -> None:

@@ -183,15 +183,20 @@ class Publisher:
     async def _converge_all(self, where: Filter, changing: KeyLocks, *, force: bool = False) -> None:
         if self.idle:
             return
-        failures: list[errors.GatewayError] = []
-        async for volume in self._volumes(And((where, _WISHED))):
-            try:
-                async with changing.holding(volume.id):
-                    await self.converge(volume.id, force=force)
-            except errors.GatewayError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+        left = [volume.id async for volume in self._volumes(And((where, _WISHED)))]
+        failures: dict[UUID, errors.GatewayError] = {}
+        # Twice: of two publications one may stand in the way of the other until both are as they should be.
+        for _ in range(2):
+            failures = {}
+            for volume_id in left:
+                try:
+                    async with changing.holding(volume_id):
+                        await self.converge(volume_id, force=force)
+                except errors.GatewayError as error:
+                    failures[volume_id] = error
+            left = list(failures)
+        for failure in failures.values():
+            raise failure
 
     async def stale(self) -> frozenset[UUID]:
         """Give ids that are published although the catalog has no wish for them."""

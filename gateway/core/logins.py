@@ -55,7 +55,11 @@ async def create(core: Core, new: NewLogin) -> InitiatorLogin:
     there = when(Guard(Tenant, Compare("id", Op.EQ, new.tenant_id), exists=True, error=gone))
     # Before the record: a login without its password lets nobody in, a password without its login says nothing.
     await _keep(core, login.id, new.password, new.target_password)
-    await core.catalog.commit(there + put(login))
+    try:
+        await core.catalog.commit(there + put(login))
+    except errors.GatewayError:
+        await _forget(core, login.id)
+        raise
     return await _follow(core, login)
 
 
@@ -73,7 +77,7 @@ async def update(
     async with core.changes.locks.holding(login_id):
         before = await core.get(InitiatorLogin, login_id)
         after = msgspec.structs.replace(before, kind=kind, user=user, target_user=target_user)
-        kept = await core.catalog.setting(password_key(login_id)) is not None
+        kept = bool(await core.catalog.setting(password_key(login_id)))
         _check(after, password, target_password, present=kept)
         await _keep(core, login_id, password, target_password)
         if after != before:
@@ -85,8 +89,7 @@ async def delete(core: Core, login_id: UUID) -> None:
     """Remove a login, and its passwords with it."""
     login = await core.get(InitiatorLogin, login_id)
     await core.catalog.commit(drop(login))
-    for target in (False, True):
-        await core.catalog.put_setting(password_key(login_id, target=target), "")
+    await _forget(core, login_id)
     await core.manifest.write()
     await _converge(core, login.tenant_id)
 
@@ -107,6 +110,11 @@ async def _keep(core: Core, login_id: UUID, password: Secret | None, target_pass
             await core.catalog.put_setting(password_key(login_id, target=target), value.reveal())
 
 
+async def _forget(core: Core, login_id: UUID) -> None:
+    for target in (False, True):
+        await core.catalog.put_setting(password_key(login_id, target=target), "")
+
+
 def _name(initiator: str) -> str:
     return ANY_INITIATOR if initiator == ANY_INITIATOR else check_initiator("initiator", initiator)
 
@@ -114,8 +122,8 @@ def _name(initiator: str) -> str:
 def _check(login: InitiatorLogin, password: Secret | None, target_password: Secret | None, *, present: bool) -> None:
     for field, user in (("user", login.user), ("target_user", login.target_user)):
         check_text(field, user, _USER_MAX)
-        if any(character.isspace() for character in user):
-            raise errors.InvalidArgument(field=field, value=user[:64], reason="holds white space")
+        if "," in user or any(character.isspace() for character in user):
+            raise errors.InvalidArgument(field=field, value=user[:64], reason="holds white space or a comma")
     for field, value in (("password", password), ("target_password", target_password)):
         if value is not None and not _usable(value.reveal()):
             reason = f"must be {_PASSWORD_MIN} to {_PASSWORD_MAX} printable ASCII characters without white space"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from uuid import UUID
 
@@ -34,6 +35,13 @@ _INITIATOR = re.compile(
 )
 _NAME_MAX = 223
 """The longest iSCSI name in bytes (RFC 7143)."""
+
+SERVICE_MAX = 158
+"""The longest name of a tenant's service: it leaves room for the nodes' parts of their targets' names."""
+
+
+_SHORT_MAX, _DIGEST = 64, 12
+_SHORT_ID = re.compile(r"[0-9a-f]{12}")
 
 
 def check_initiator(field: str, name: str) -> str:
@@ -126,8 +134,15 @@ def password_key(login_id: UUID, *, target: bool = False) -> str:
 
 
 def _short(node: str) -> str:
-    """Give a node's part of a target's name: of a host group's id the beginning, else what is allowed of the name."""
+    """Give a node's part of a target's name: of a host group's id the beginning, else what is allowed of the name.
+
+    Two nodes never have the same, or one would see what is the other's.
+    """
     try:
         return UUID(node).hex[:12]
     except ValueError:
-        return re.sub(r"[^a-z0-9.-]+", "-", node.lower())[:64].strip("-") or "node"
+        plain = re.sub(r"[^a-z0-9.-]+", "-", node.lower())[:_SHORT_MAX].strip("-")
+        if plain == node and not _SHORT_ID.fullmatch(plain):
+            return plain
+        digest = hashlib.sha256(node.encode()).hexdigest()[:_DIGEST]
+        return f"{plain[: _SHORT_MAX - _DIGEST - 1]}-{digest}".strip("-")

@@ -26,7 +26,7 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
-from gateway.core.targets import check_initiator
+from gateway.core.targets import SERVICE_MAX, check_initiator
 from gateway.core.volumes import check_name
 
 DEFAULT_POLICY = "default"
@@ -73,7 +73,11 @@ async def update(core: Core, tenant_id: UUID, change: TenantChange, *, force: bo
         after = msgspec.structs.replace(before, **given)
         check_name("name", after.name)
         if after.iscsi is not None:
-            iscsi = msgspec.structs.replace(after.iscsi, target=check_initiator("iscsi.target", after.iscsi.target))
+            target = check_initiator("iscsi.target", after.iscsi.target)
+            if len(target.encode()) > SERVICE_MAX:
+                reason = f"is longer than {SERVICE_MAX} bytes"
+                raise errors.InvalidArgument(field="iscsi.target", value=target[:64], reason=reason)
+            iscsi = msgspec.structs.replace(after.iscsi, target=target)
             after = msgspec.structs.replace(after, iscsi=iscsi)
         if after != before:
             await core.catalog.commit(put(after))

@@ -20,7 +20,7 @@ from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
-from gateway.exports.nfs import IN_USE
+from gateway.exports.place import IN_USE
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag

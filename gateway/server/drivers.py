@@ -14,6 +14,9 @@ from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.core.exporter import BlockExporter
 from gateway.core.model import Transport
 from gateway.core.needs import Need
+from gateway.exports.iscsi import IscsiExporter
+from gateway.exports.local import LocalExporter
+from gateway.exports.nbd import NbdExporter
 from gateway.exports.nfs import NfsExporter, NfsOptions
 
 GROUP = "gateway.backends"
@@ -37,7 +40,11 @@ class BlockDriver(Protocol):
         """Make the exporter; its state is kept in `state_dir`."""
 
 
-BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {}
+BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {
+    Transport.ISCSI: cast("BlockDriver", IscsiExporter),
+    Transport.NBD: cast("BlockDriver", NbdExporter),
+    Transport.LOCAL: cast("BlockDriver", LocalExporter),
+}
 EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
     "nfs": NfsOptions,
     **{transport.value: driver.Options for transport, driver in BLOCK_EXPORTERS.items()},

@@ -97,7 +97,7 @@ def test_the_life_of_a_lun(connection):
     group.get(fields="initiators")
     assert [one.name for one in group.initiators] == [HOST, OTHER_HOST]
     first = mapped("/vol/v1/data", "hosts")
-    assert first.logical_unit_number == 0
+    assert first.logical_unit_number == 1
     with refused("1254197"):
         Lun(uuid=data.uuid).delete()
 
@@ -106,7 +106,7 @@ def test_the_life_of_a_lun(connection):
     twin = Lun.find(name="/vol/v2/data", fields="**")
     assert twin is not None
     assert (twin.uuid, twin.os_type, twin.status.mapped) == (copy.uuid, "linux", False)
-    assert mapped("/vol/v2/data", "hosts").logical_unit_number == 1
+    assert mapped("/vol/v2/data", "hosts").logical_unit_number == 2
     assert [found.lun.name for found in LunMap.get_collection(**{"igroup.name": "hosts"})] == [
         "/vol/v1/data",
         "/vol/v2/data",

@@ -22,8 +22,8 @@ from gateway.core.exporter import Export, ExportAccess, Exporter
 from gateway.core.model import InProcess, LocalPath, NfsExport
 from gateway.exports.nfs import FAULT_POINTS, NfsExporter, NfsOptions
 from gateway.exports.nfs.ganesha import Ganesha, runtime_directory
-from gateway.exports.nfs.process import Identity
 from gateway.exports.nfs.stanza import export_stanza, main_settings
+from gateway.exports.process import Identity
 
 pytestmark = pytest.mark.root
 

@@ -17,8 +17,8 @@ from crash_world import View, VolumeView, World
 
 from gateway.core.exports import access_of
 from gateway.exports.nfs import FAULT_POINTS
-from gateway.exports.nfs.process import Daemon
 from gateway.exports.nfs.records import Record
+from gateway.exports.process import Daemon
 
 pytestmark = pytest.mark.root
 
@@ -178,7 +178,7 @@ class Exports:
         """End all: the NFS server outlives a gateway that was killed, and so do its mounts."""
         self.at.gateway.stop()
         for name in ("ganesha.nfsd", "dbus-daemon"):
-            Daemon(name, self._state / "daemons").stop()
+            Daemon(name, self._state / "daemons", what="nfs").stop()
         for volume in self._mounts():
             subprocess.run(["umount", str(self._state / "mnt" / volume)], check=True, timeout=PATIENCE_S)
 

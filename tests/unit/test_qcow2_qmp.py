@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.backends.qcow2.failures import Refused
 from gateway.backends.qcow2.lines import CHANNELS, Line
-from gateway.backends.qcow2.qmp import Conversation, HungUp, listen
 from gateway.core.errors import Busy, Timeout, Unavailable
+from gateway.core.qmp import Conversation, HungUp, Refused
+from gateway.core.sockets import listen
 
 GREETING = b'{"QMP": {"version": {}, "capabilities": []}}\r\n'
 OK = b'{"return": {}}\r\n'

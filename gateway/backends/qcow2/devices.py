@@ -21,15 +21,16 @@ from pathlib import Path
 import structlog
 
 from gateway.backends.qcow2 import nodes
-from gateway.backends.qcow2.failures import Refused, complaint
+from gateway.backends.qcow2.failures import complaint
 from gateway.backends.qcow2.images import Layer
 from gateway.backends.qcow2.layout import Layout, names_in, parse_device
 from gateway.backends.qcow2.lines import ANSWER_S, CHANNELS, Line
 from gateway.backends.qcow2.nodes import Merged, Target
 from gateway.backends.qcow2.process import Daemon, gone
-from gateway.backends.qcow2.qmp import Conversation, listen
 from gateway.core.errors import Busy, GatewayError, Timeout, Unavailable
+from gateway.core.qmp import Conversation, Refused
 from gateway.core.runner import Runner
+from gateway.core.sockets import listen
 
 log = structlog.get_logger(__name__)
 

@@ -12,6 +12,7 @@ import structlog
 from gateway.backends.files import failures as files
 from gateway.backends.files.failures import Failure, busy, out_of_space, unavailable
 from gateway.core.errors import GatewayError, Unavailable
+from gateway.core.qmp import Refused
 
 log = structlog.get_logger(__name__)
 
@@ -34,10 +35,6 @@ COMPLAINTS: Mapping[str, Failure] = {
     "Failed to get": busy,
 }
 """What qemu's programs complain of in the C locale -> the error. They have one exit status for everything."""
-
-
-class Refused(Exception):  # noqa: N818 - it is what the daemon answered
-    """The storage daemon refused a command; the text is for classifying and for the log."""
 
 
 def complaint(pool: str, what: str, text: str) -> GatewayError:

@@ -21,12 +21,12 @@ import msgspec
 import structlog
 
 from gateway.backends.files.names import flush
-from gateway.backends.qcow2.failures import Refused
 from gateway.backends.qcow2.images import Layer, new_name, read_layer
 from gateway.backends.qcow2.layout import names_in, owner
 from gateway.backends.qcow2.nodes import Merged
 from gateway.backends.qcow2.pool import Pool
 from gateway.core.errors import GatewayError
+from gateway.core.qmp import Refused
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.backends.qcow2.qmp import Conversation
 from gateway.core.errors import Busy, Timeout, Unavailable
+from gateway.core.qmp import Conversation
 
 CHANNELS = tuple(f"monitor{number}" for number in range(6))
 ANSWER_S = 20.0

@@ -15,9 +15,8 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.qcow2.failures import Refused
 from gateway.backends.qcow2.images import Layer
-from gateway.backends.qcow2.qmp import Conversation
+from gateway.core.qmp import Conversation, Refused
 
 _LOWER_CACHE = 1024**2
 

@@ -16,13 +16,13 @@ from gateway.backends.files.lock import Lock
 from gateway.backends.files.names import flush, parse_id, replace_file
 from gateway.backends.files.opening import REASONS
 from gateway.backends.qcow2 import images
-from gateway.backends.qcow2.failures import Refused
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import FORMAT, UNFINISHED, VOLUME_NOTE, Layout, PoolRecord, names_in, parse_device
 from gateway.backends.qcow2.pool import Pool, Qcow2Options
 from gateway.backends.qcow2.volumes import Volumes
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, Unavailable
+from gateway.core.qmp import Refused
 
 log = structlog.get_logger(__name__)
 

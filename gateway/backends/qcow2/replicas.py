@@ -16,7 +16,6 @@ from uuid import UUID
 import msgspec
 
 from gateway.backends.files.names import flush
-from gateway.backends.qcow2.failures import Refused
 from gateway.backends.qcow2.images import Extent, Layer
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import SnapshotSidecar, VolumeSidecar, device_name
@@ -38,6 +37,7 @@ from gateway.backends.qcow2.stream import (
 from gateway.backends.qcow2.volumes import Volumes
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import GatewayError, InvalidArgument, NotFound
+from gateway.core.qmp import Refused
 
 _ZEROS = bytes(1024 * 1024)
 

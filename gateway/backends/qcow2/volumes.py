@@ -13,13 +13,13 @@ import msgspec
 import structlog
 
 from gateway.backends.files.names import flush, parse_id
-from gateway.backends.qcow2.failures import Refused
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import SnapshotSidecar, VolumeSidecar, device_name, owner
 from gateway.backends.qcow2.pool import Pool, Step, Volume
 from gateway.core.backend import Note, Observed, VolumeSpec
 from gateway.core.errors import GatewayError, InvalidArgument, Unavailable
 from gateway.core.model import VolumeKind
+from gateway.core.qmp import Refused
 
 log = structlog.get_logger(__name__)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +12,7 @@ import msgspec
 import structlog
 
 from gateway.core.backend import FaultHook, no_fault
-from gateway.core.errors import GatewayError, Unavailable
+from gateway.core.errors import Unavailable
 from gateway.core.exporter import Export
 from gateway.core.model import NfsExport
 from gateway.core.needs import Need, capability, listening, program
@@ -25,18 +22,17 @@ from gateway.exports.nfs.mounts import Mounts
 from gateway.exports.nfs.publications import FAULT_POINTS, Publications
 from gateway.exports.nfs.records import Records
 from gateway.exports.nfs.stanza import main_settings
+from gateway.exports.place import lock
+from gateway.exports.watch import Watch
 
-__all__ = ["FAULT_POINTS", "IN_USE", "NfsExporter", "NfsOptions"]
+__all__ = ["FAULT_POINTS", "NfsExporter", "NfsOptions"]
 
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-RETRY_FIRST_S = 0.2
-RETRY_LAST_S = 15.0
 NFS_VERSION = "4.1"
-IN_USE = "a running gateway has it"
 
 
 class NfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +63,7 @@ class NfsExporter:
         self._lock = state_dir / "lock"
         self._held: int | None = None
         self._worker: Worker | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
 
     @classmethod
     def needs(cls, options: NfsOptions) -> tuple[Need, ...]:
@@ -89,14 +85,14 @@ class NfsExporter:
         """Start or find the server; bring back what was published. Unavailable while another process has it."""
         if self._worker is not None:
             return
-        self._held = _lock(self._lock)
+        self._held = lock(self._lock, what="nfs")
         self._worker = Worker("nfs", self._options.threads)
         try:
             await self._run(self._publications.open)
         except BaseException:
             await self._release()
             raise
-        self._watch = asyncio.create_task(self._supervise(), name="nfs server watch")
+        self._watch = Watch("nfs", pids=self._server.pids, alive=self._server.alive, revive=self._revive)
 
     async def publish(self, export: Export) -> None:
         """See `Exporter`."""
@@ -126,9 +122,7 @@ class NfsExporter:
         if self._worker is None:
             return
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await self._watch.stop()
             self._watch = None
         try:
             await self._run(self._publications.close)
@@ -143,6 +137,9 @@ class NfsExporter:
             os.close(self._held)
             self._held = None
 
+    async def _revive(self) -> None:
+        await self._run(self._publications.revive)
+
     async def _run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._worker is None:
             raise Unavailable(what="nfs", reason="the exporter is not open")
@@ -151,58 +148,3 @@ class NfsExporter:
         except OSError as error:
             log.warning("nfs state directory failed", error=str(error))
             raise Unavailable(what="nfs", reason=f"state directory: {error.strerror}") from error
-
-    async def _supervise(self) -> None:
-        """Start the server anew whenever one of its processes ends; give a failing start growing pauses."""
-        pause_s = RETRY_FIRST_S
-        while True:
-            await self._first_end()
-            log.warning("nfs server ended")
-            while True:
-                try:
-                    await self._run(self._publications.revive)
-                except GatewayError as error:
-                    log.warning("nfs server not revived", error=type(error).__name__, retry_s=pause_s, **error.fields)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, RETRY_LAST_S)
-                else:
-                    pause_s = RETRY_FIRST_S
-                    break
-
-    async def _first_end(self) -> None:
-        """Wait until one of the two processes has ended. A pidfd tells it of adopted ones, too."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        descriptors: list[int] = []
-        try:
-            pids = self._server.pids()
-            if not self._server.alive():
-                return
-            for pid in pids:
-                try:
-                    descriptor = os.pidfd_open(pid)
-                except ProcessLookupError:
-                    return
-                descriptors.append(descriptor)
-                loop.add_reader(descriptor, ended.set)
-            if self._server.alive():
-                await ended.wait()
-        finally:
-            for descriptor in descriptors:
-                loop.remove_reader(descriptor)
-                os.close(descriptor)
-
-
-def _lock(path: Path) -> int:
-    """Give a descriptor that keeps other processes from the state directory; the kernel frees it with this one."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Unavailable(what="nfs", reason=f"state directory: {error.strerror}") from error
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        raise Unavailable(what="nfs", reason=IN_USE) from None
-    return held

@@ -18,8 +18,9 @@ import structlog
 
 from gateway.core.errors import GatewayError, Timeout, Unavailable
 from gateway.exports.nfs.dbus import CONFIGURATION, Bus
-from gateway.exports.nfs.process import POLL_S, Daemon, write_atomically
 from gateway.exports.nfs.stanza import main_configuration
+from gateway.exports.place import private
+from gateway.exports.process import POLL_S, Daemon, write_atomically
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +41,6 @@ def runtime_directory(state_dir: Path, fallback: Path = Path("/run")) -> Path:
     return fallback / f"volume-gateway-nfs-{digest}"
 
 
-def _private(directory: Path) -> Path:
-    """Give the directory with mode 0700, made if needed; one of somebody else's is refused."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = directory.lstat()
-    if directory.is_symlink() or owner.st_mode & 0o077:
-        raise Unavailable(what="nfs", reason=f"{directory.name} must be a directory of mode 0700")
-    return directory
-
-
 class Ganesha:
     """The server process. All methods block; the caller lets one thread in at a time."""
 
@@ -62,14 +54,14 @@ class Ganesha:
         self._configuration = state_dir / "ganesha.conf"
         self._log = state_dir / "log" / "ganesha.log"
         # both pid files stay with the state, whichever directory the socket is in
-        self._bus_daemon = Daemon("dbus-daemon", state_dir / "daemons")
-        self._server = Daemon("ganesha.nfsd", state_dir / "daemons")
+        self._bus_daemon = Daemon("dbus-daemon", state_dir / "daemons", what="nfs")
+        self._server = Daemon("ganesha.nfsd", state_dir / "daemons", what="nfs")
         self._fingerprint = hashlib.sha256(f"{settings}{self._address}".encode()).hexdigest()
         self.bus = Bus(self._address)
 
     def prepare(self) -> None:
         """Make the directories."""
-        _private(self._state_dir / "daemons")
+        private(self._state_dir / "daemons", what="nfs")
         for name in ("log", "recovery"):
             (self._state_dir / name).mkdir(mode=0o700, exist_ok=True)
 
@@ -125,7 +117,7 @@ class Ganesha:
     def _spawn(self, stanzas: Sequence[Path]) -> None:
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES_MAX:
             self._log.replace(self._log.with_suffix(".log.1"))
-        _private(self._runtime)
+        private(self._runtime, what="nfs")
         bus_configuration = self._state_dir / "dbus.conf"
         write_atomically(bus_configuration, CONFIGURATION.format(address=self._address).encode())
         self.include(stanzas)

@@ -31,9 +31,9 @@ from gateway.core.model import LocalPath
 from gateway.exports.nfs import mounts
 from gateway.exports.nfs.ganesha import Ganesha
 from gateway.exports.nfs.mounts import Mounts
-from gateway.exports.nfs.process import write_atomically
 from gateway.exports.nfs.records import Junction, Record, Records
 from gateway.exports.nfs.stanza import check, export_stanza, is_beneath, nearest
+from gateway.exports.process import write_atomically
 
 log = structlog.get_logger(__name__)
 

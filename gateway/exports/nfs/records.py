@@ -12,8 +12,8 @@ import msgspec
 
 from gateway.core.errors import Unavailable
 from gateway.core.exporter import Export
-from gateway.exports.nfs.process import sync_directory, write_atomically
 from gateway.exports.nfs.stanza import NUMBER_MAX
+from gateway.exports.process import sync_directory, write_atomically
 
 
 class Junction(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ def test_an_igroup_is_shown_whole(ontap, san):
     assert (shown["delete_on_unmap"], shown["supports_igroups"]) == (False, False)
     assert shown["initiators"] == [{"name": HOST}, {"name": OTHER_HOST}]
     (mapped,) = shown["lun_maps"]
-    assert (mapped["lun"]["name"], mapped["lun"]["uuid"], mapped["logical_unit_number"]) == ("/vol/v/l", lun, 0)
+    assert (mapped["lun"]["name"], mapped["lun"]["uuid"], mapped["logical_unit_number"]) == ("/vol/v/l", lun, 1)
     assert "lun_maps" not in ontap.get(f"{IGROUPS}/{uuid}")
 
 
@@ -77,7 +77,7 @@ def test_an_igroup_is_mixed_unless_it_says(ontap, san):
         ("protocol=iscsi", ["b"]),
         ("comment=c", ["a"]),
         ("lun_maps.lun.name=/vol/v/l", ["a"]),
-        ("lun_maps.logical_unit_number=0", ["a"]),
+        ("lun_maps.logical_unit_number=1", ["a"]),
         ("query=*vol/v*&query_fields=lun_maps.lun.name", ["a"]),
         ("order_by=name desc", ["b", "a"]),
         ("max_records=1&offset=1", ["b"]),
@@ -234,7 +234,7 @@ def test_a_lun_has_several_maps_and_a_group_the_lowest_numbers(ontap, san):
     first, second = san.lun("/vol/a/l"), san.lun("/vol/b/l")
     one, two = san.group("one", HOST), san.group("two", OTHER_HOST)
     numbers = [san.map(*pair)["logical_unit_number"] for pair in ((first, one), (second, one), (first, two))]
-    assert numbers == [0, 1, 0]
+    assert numbers == [1, 2, 1]
 
 
 def numbered(page):
@@ -263,7 +263,7 @@ def grid(san):
         ("igroup.name=one", [EVERY[0], EVERY[3]]),
         ("igroup.name=!one", EVERY[1:3]),
         ("igroup.initiators=" + HOST, [EVERY[0], EVERY[3]]),
-        ("svm.name=svm1&logical_unit_number=1", EVERY[3:]),
+        ("svm.name=svm1&logical_unit_number=2", EVERY[3:]),
         ("svm.name=other", []),
         ("offset=2", EVERY[2:]),
         ("replicated=true", []),
@@ -321,7 +321,9 @@ def test_a_batch_of_maps_that_fails_is_taken_back(ontap, san):
         ({"igroup.name": "nobody"}, 404, "5374878", "igroup"),
         ({"igroup.uuid": MISSING, "igroup.name": None}, 404, "5374878", "igroup"),
         ({"igroup.name": "used"}, 409, "1254207", "igroup"),
-        ({"igroup.name": "busy", "logical_unit_number": 0}, 409, "1254324", "logical_unit_number"),
+        ({"igroup.name": "busy", "logical_unit_number": 1}, 409, "1254324", "logical_unit_number"),
+        ({"logical_unit_number": 0}, 400, "262245", "logical_unit_number"),
+        ({"logical_unit_number": 256}, 400, "262245", "logical_unit_number"),
         ({"logical_unit_number": 4096}, 400, "262200", "logical_unit_number"),
         ({"logical_unit_number": -1}, 400, "262200", "logical_unit_number"),
         ({"svm.name": None}, 400, "2621707", "svm.name"),

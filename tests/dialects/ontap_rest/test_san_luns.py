@@ -53,7 +53,7 @@ def test_a_lun_is_shown_whole(ontap, san):
     assert shown["serial_number"] == uuid.replace("-", "")[:12]
     assert bytes.fromhex(shown["serial_number_hex"]).decode() == shown["serial_number"]
     (mapped,) = shown["lun_maps"]
-    assert (mapped["igroup"]["name"], mapped["igroup"]["uuid"], mapped["logical_unit_number"]) == ("g", group, 0)
+    assert (mapped["igroup"]["name"], mapped["igroup"]["uuid"], mapped["logical_unit_number"]) == ("g", group, 1)
     rest = {name: shown[name] for name in ("name", "comment", "os_type", "class", "enabled", "auto_delete")}
     assert rest == {
         "name": "/vol/v/l",

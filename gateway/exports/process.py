@@ -33,8 +33,9 @@ POLL_S = 0.02
 _STATE, _START_TIME = 0, 19
 _BIRTH = """
 read -r boot < /proc/sys/kernel/random/boot_id && read -r self < /proc/$$/stat &&
-    printf '%s\\n' "$boot" "$self" > "$0" && exec "$@"
+    printf '%s\\n' "$boot" "$self" > "$0" && exec "$@" < /dev/null
 """
+"""Standard input is for reading only: what a server writes to it by mistake must fail."""
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,10 +88,15 @@ def _fields(status: str) -> list[str]:
 
 
 class Daemon:
-    """One program kept running under a pid file. Not safe for use from two threads at once."""
+    """One program kept running under a pid file. Not safe for use from two threads at once.
 
-    def __init__(self, name: str, directory: Path) -> None:
+    `what` names the exporter in errors; `polite` False: it does not heed SIGTERM.
+    """
+
+    def __init__(self, name: str, directory: Path, *, what: str, polite: bool = True) -> None:
         self.name = name
+        self._what = what
+        self._signals = (signal.SIGTERM, signal.SIGKILL) if polite else (signal.SIGKILL,)
         self._pid_file = directory / f"{name}.pid"
         self._birth_file = directory / f"{name}.born"
         self._output = directory / f"{name}.out"
@@ -121,12 +127,19 @@ class Daemon:
             return None
         return found
 
-    def start(self, argv: Sequence[str], fingerprint: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start the program and record it. Whatever ran under this name must have been stopped before."""
+    def start(
+        self,
+        argv: Sequence[str],
+        fingerprint: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        folder: Path = Path("/"),
+    ) -> None:
+        """Start the program in a folder and record it. Whatever ran under this name must have been stopped before."""
         for file in (self._pid_file, self._birth_file):
             file.unlink(missing_ok=True)
         if shutil.which(argv[0]) is None:
-            raise Unavailable(what="nfs", reason=f"{argv[0]} is not installed")
+            raise Unavailable(what=self._what, reason=f"{argv[0]} is not installed")
         try:
             with self._output.open("ab") as output:
                 child = subprocess.Popen(
@@ -134,12 +147,12 @@ class Daemon:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    cwd="/",
+                    cwd=folder,
                     env={**os.environ, **(environment or {})},
                     start_new_session=True,
                 )
         except OSError as error:
-            raise Unavailable(what="nfs", reason=f"{argv[0]} cannot be started: {error.strerror}") from error
+            raise Unavailable(what=self._what, reason=f"{argv[0]} cannot be started: {error.strerror}") from error
         self._child = child
         started = _start_time(child.pid)
         if started is not None:
@@ -149,7 +162,7 @@ class Daemon:
     def stop(self, limit_s: float = STOP_LIMIT_S) -> None:
         """End the recorded process and nothing else: politely, then by force. Nothing there: succeeds."""
         deadline = time.monotonic() + limit_s
-        signals = iter((signal.SIGTERM, signal.SIGKILL))
+        signals = iter(self._signals)
         send: signal.Signals | None = next(signals)
         while (found := self.running()) is not None:
             if send is not None:
@@ -160,7 +173,7 @@ class Daemon:
                 log.warning("daemon killed", name=self.name, pid=found.pid)
                 deadline, send = time.monotonic() + limit_s, next(signals, None)
                 if send is None:
-                    raise Unavailable(what="nfs", reason=f"{self.name} cannot be ended")
+                    raise Unavailable(what=self._what, reason=f"{self.name} cannot be ended")
             time.sleep(POLL_S)
         if self._child is not None:
             self._child.wait()

@@ -7,19 +7,17 @@ one before has hung up.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from gateway.backends.qcow2.failures import Refused
 from gateway.core.errors import Timeout
+from gateway.core.sockets import connect
 
 _LINE_MAX = 64 * 1024**2
 _READ = 256 * 1024
@@ -42,6 +40,10 @@ class Message(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Message)
+
+
+class Refused(Exception):  # noqa: N818 - it is what the daemon answered
+    """The daemon refused a command; the text is for classifying and for the log."""
 
 
 class HungUp(ConnectionResetError):  # noqa: N818 - it is what the daemon did
@@ -133,38 +135,3 @@ class Conversation:
 
     def _silent(self) -> Timeout:
         return Timeout(what=self._what, after=int(self._timeout_s))
-
-
-def connect(client: socket.socket, path: Path) -> None:
-    """Connect to a socket's path, however long: what the kernel takes at once is about a hundred bytes."""
-    with _Near(path.parent) as near:
-        client.connect(f"{near}/{path.name}")
-
-
-def listen(path: Path) -> socket.socket:
-    """Give a listening socket at a path, however long; one that is there already is replaced."""
-    path.unlink(missing_ok=True)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        with _Near(path.parent) as near:
-            server.bind(f"{near}/{path.name}")
-        server.listen()
-    except BaseException:
-        server.close()
-        raise
-    return server
-
-
-class _Near:
-    """A short path to a directory, for a `with` block."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._fd = -1
-
-    def __enter__(self) -> str:
-        self._fd = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._fd}"
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._fd)
