@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -99,9 +99,10 @@ class House:
             if not locks.held(volume_id):
                 await self._converge(volume_id)
 
-    async def _converge(self, volume_id: object) -> None:
+    async def _converge(self, volume_id: UUID) -> None:
+        """By force: a node whose right was taken away, by a gateway that died before it could act on it, must not stay."""
         try:
-            await self.core.publisher.converge(volume_id)  # type: ignore[arg-type]
+            await self.core.publisher.converge(volume_id, force=True)
         except errors.GatewayError as error:
             self.observer.event("export_failed", volume=str(volume_id), error=str(error))
 
