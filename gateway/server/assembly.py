@@ -100,7 +100,7 @@ class House:
                 await self._converge(volume_id)
 
     async def _converge(self, volume_id: UUID) -> None:
-        """By force: a node whose right was taken away, by a gateway that died before it could act on it, must not stay."""
+        """Converge by force: a node may have lost its right to a gateway that died before it could act on that."""
         try:
             await self.core.publisher.converge(volume_id, force=True)
         except errors.GatewayError as error:
