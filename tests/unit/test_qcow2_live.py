@@ -92,6 +92,17 @@ def assert_one_instant(found: list[int]) -> None:
     assert found[0] - found[-1] <= 1
 
 
+async def test_a_new_size_is_seen_at_once(tmp_path: Path) -> None:
+    """Although whoever looked just before has the kernel remember the old one."""
+    async with scene(tmp_path) as at:
+        volume = await at.volume()
+        device = await at.device(volume)
+        for size in (2 * SIZE, 3 * SIZE, 4 * SIZE):
+            device.stat()
+            await at.backend.resize(volume, size)
+            assert device.stat().st_size == size
+
+
 async def test_snapshots_of_a_written_volume_are_instants_of_it(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         volume = await at.volume()

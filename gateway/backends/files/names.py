@@ -20,6 +20,9 @@ PASSABLE = 0o711
 """Modes of directories: of the gateway alone, and those through which clients reach what is theirs."""
 
 _AT_FDCWD = -100
+_AT_STATX_FORCE_SYNC = 0x2000
+_STATX_SIZE = 0x200
+_STATX_BYTES = 256
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 
@@ -93,6 +96,14 @@ def descriptor(folder: Path) -> Iterator[int]:
         os.close(fd)
 
 
+def look_again(path: Path) -> None:
+    """Have the kernel ask the file system for a file's size, although it has just asked: FUSE lets it remember."""
+    nothing = ctypes.create_string_buffer(_STATX_BYTES)
+    if _libc().statx(_AT_FDCWD, os.fsencode(path), _AT_STATX_FORCE_SYNC, _STATX_SIZE, nothing):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+
+
 def parse_id(name: str) -> UUID | None:
     """Give the id that a name is, in the one spelling that we use; None when it is something else."""
     try:
@@ -112,4 +123,5 @@ def _rename(source: Path, target: Path, flags: int) -> None:
 def _libc() -> ctypes.CDLL:
     library = ctypes.CDLL(None, use_errno=True)
     library.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    library.statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
     return library

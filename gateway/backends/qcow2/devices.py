@@ -20,6 +20,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway.backends.files.names import look_again
 from gateway.backends.qcow2 import nodes
 from gateway.backends.qcow2.failures import complaint
 from gateway.backends.qcow2.images import Layer
@@ -310,6 +311,9 @@ class Devices:
                 done.append(True)
 
         self._ask(grow)
+        if done:
+            # Who looks at the device now must not see the size that the kernel remembers.
+            look_again(self._layout.devices / name)
         return bool(done)
 
     def replace(self, old: Sequence[Layer], new: Layer, children: Sequence[Layer]) -> None:
