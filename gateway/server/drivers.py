@@ -57,6 +57,13 @@ def drivers() -> dict[str, Driver]:
     return {point.name: cast("Driver", point.load()) for point in entry_points(group=GROUP)}
 
 
+def one_driver(name: str) -> Driver:
+    """Give one driver, and load no other; KeyError when it is not installed."""
+    for point in entry_points(group=GROUP, name=name):
+        return cast("Driver", point.load())
+    raise KeyError(name)
+
+
 def driver_options() -> dict[str, type[msgspec.Struct]]:
     """Give the options record of every driver, as `gateway.config.load` wants it."""
     return {name: driver.Options for name, driver in drivers().items()}
