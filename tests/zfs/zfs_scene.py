@@ -15,7 +15,7 @@ from gateway.core.model import LocalPath, RootDirectory, VolumeKind
 from gateway.testing.backends import BlockContent, LocalContent
 
 MIB = 1024**2
-SIZE = 16 * MIB
+SIZE = 8 * MIB
 FILESYSTEM, BLOCK = VolumeKind.FILESYSTEM, VolumeKind.BLOCK
 
 
@@ -65,14 +65,16 @@ class Scene:
         async for seen in self.backend.scan():
             assert seen.id is not None, seen.place
             root = await (await self.content(seen.id)).root() if seen.kind is FILESYSTEM else None
-            picture[f"volume {seen.id}"] = repr((
-                seen.kind,
-                seen.size,
-                seen.note,
-                (seen.origin, seen.origin_snapshot),
-                root,
-                await self.files(seen.id) if seen.kind is self.kind else None,
-            ))
+            picture[f"volume {seen.id}"] = repr(
+                (
+                    seen.kind,
+                    seen.size,
+                    seen.note,
+                    (seen.origin, seen.origin_snapshot),
+                    root,
+                    await self.files(seen.id) if seen.kind is self.kind else None,
+                )
+            )
         async for taken in self.backend.scan_snapshots():
             assert taken.id is not None, taken.place
             assert taken.volume_id is not None

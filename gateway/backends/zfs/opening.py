@@ -172,7 +172,7 @@ def _make_parent(parent: str, settings: ZfsOptions, commands: Commands) -> None:
             "keyformat": encryption.keyformat,
             "keylocation": encryption.keylocation,
         }
-    commands.run("zfs", "create", "-u", *options(values), parent)
+    commands.run("zfs", "create", "-u", "-p", *options(values), parent)
 
 
 def _identify(name: str, parent: str, commands: Commands) -> PoolRecord:
