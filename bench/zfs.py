@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import ParamSpec
 from uuid import UUID, uuid4
 
 from gateway.backends.zfs import ZfsBackend, ZfsOptions
@@ -22,6 +23,7 @@ from gateway.core.backend import GroupMember, Note, VolumeSpec
 from gateway.core.model import VolumeKind
 from gateway.core.runner import Circuit, SystemRunner
 
+P = ParamSpec("P")
 ROUNDS = 10
 MIB = 1024**2
 NOTE = Note(name="volume", tenant="tenant", document=b'{"name": "volume", "comment": "as long as they are"}' * 12)
@@ -41,9 +43,9 @@ class Line:
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    async def timed(self, act: Callable[[], Awaitable[object]]) -> None:
+    async def timed(self, act: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         start = time.perf_counter()
-        await act()
+        await act(*args, **kwargs)
         self.seconds.append(time.perf_counter() - start)
 
     @property
@@ -62,14 +64,14 @@ async def changes(backends: dict[str, ZfsBackend]) -> None:
         name = f"tank/bare/{number}"
         user = f"a:b={'x' * 900}"
         words = ("-o", "canmount=noauto", "-o", "refquota=16M", "-o", user)
-        await lines["create", "zfs"].timed(lambda: bare("zfs", "create", "-u", *words, name))
-        await lines["snapshot", "zfs"].timed(lambda: bare("zfs", "snapshot", "-o", user, f"{name}@s"))
-        await lines["clone", "zfs"].timed(lambda: bare("zfs", "clone", *words, f"{name}@s", f"{name}c"))
+        await lines["create", "zfs"].timed(bare, "zfs", "create", "-u", *words, name)
+        await lines["snapshot", "zfs"].timed(bare, "zfs", "snapshot", "-o", user, f"{name}@s")
+        await lines["clone", "zfs"].timed(bare, "zfs", "clone", *words, f"{name}@s", f"{name}c")
         for how, backend in backends.items():
             one, snapshot = spec(), uuid4()
-            await lines["create", how].timed(lambda: backend.create(one))
-            await lines["snapshot", how].timed(lambda: backend.snapshot(one.id, snapshot, NOTE))
-            await lines["clone", how].timed(lambda: backend.clone(one.id, snapshot, spec()))
+            await lines["create", how].timed(backend.create, one)
+            await lines["snapshot", how].timed(backend.snapshot, one.id, snapshot, NOTE)
+            await lines["clone", how].timed(backend.clone, one.id, snapshot, spec())
     for (what, how), line in lines.items():
         show(f"{what} by {how}", line.median, line.median / lines[what, "zfs"].median)
 
@@ -77,14 +79,14 @@ async def changes(backends: dict[str, ZfsBackend]) -> None:
 async def groups(backend: ZfsBackend, volumes: list[UUID]) -> None:
     one, group = Line(), Line()
     for _ in range(3):
-        await one.timed(lambda: backend.snapshot(volumes[0], uuid4(), NOTE))
+        await one.timed(backend.snapshot, volumes[0], uuid4(), NOTE)
         members = [GroupMember(volume=v, snapshot=uuid4(), note=NOTE) for v in volumes[:100]]
         commands = Commands(Circuit(SystemRunner(), what="bench"), timeout_s=600)
         names = [f"tank/cli/{v}@raw-{uuid4()}" for v in volumes[:100]]
         start = time.perf_counter()
         commands.snapshot(names, {"a:b": "x"})
         raw = time.perf_counter() - start
-        await group.timed(lambda: backend.snapshot_group(members))
+        await group.timed(backend.snapshot_group, members)
     show("snapshot of 100 volumes", group.median, group.median / raw)
     show("snapshot of 1 volume", one.median, one.median / raw)
 

@@ -15,6 +15,7 @@ from zfs_script import (
     PARENT,
     PLACE,
     SNAPS,
+    THERE,
     TWO,
     A,
     B,
@@ -33,7 +34,7 @@ from zfs_script import (
 )
 
 from gateway.backends.zfs.failures import Meaning, Refused
-from gateway.backends.zfs.records import SNAPSHOT, VOLUME, Restoring
+from gateway.backends.zfs.records import POOL, SNAPSHOT, VOLUME, Restoring
 from gateway.backends.zfs.snapshots import Snapshots
 from gateway.backends.zfs.volumes import Volumes
 from gateway.core.backend import GroupMember, Note, VolumeSpec
@@ -128,6 +129,7 @@ def test_a_clone_of_nothing_is_not_found() -> None:
         refuses(f"cannot open '{base}': dataset does not exist", "zfs", "clone", *["*"] * 6, base, PLACE),
         refuses(f"cannot open '{base}': dataset does not exist", "zfs", "list", *["*"] * 5, base),
         refuses("dataset does not exist", "zfs", "get", "-Hp", "-o", "property,value", "origin", f"{PARENT}/{TWO}"),
+        THERE,
     )
     with pytest.raises(NotFound):
         Volumes(at.pool).clone(TWO, A, spec())
@@ -151,7 +153,11 @@ def test_a_group_is_one_command() -> None:
     gone = [
         exchange
         for place in places
-        for exchange in (snap_listed("", place), says("origin\t-\n", "zfs", "get", *["*"] * 4, place.split("@")[0]))
+        for exchange in (
+            snap_listed("", place),
+            says("origin\t-\n", "zfs", "get", *["*"] * 4, place.split("@")[0]),
+            THERE,
+        )
     ]
     at = Scripted(*gone, does("zfs", "snapshot", "-o", "*", *places))
     members = [GroupMember(volume=v, snapshot=s, note=NOTE) for v, s in ((ONE, A), (TWO, B))]
@@ -160,7 +166,7 @@ def test_a_group_is_one_command() -> None:
 
 
 def test_a_group_with_endless_notes_is_refused() -> None:
-    at = Scripted(*[snap_listed("", "*"), says("origin\t-\n", "zfs", "get", *["*"] * 5)] * 6)
+    at = Scripted(*[snap_listed("", "*"), says("origin\t-\n", "zfs", "get", *["*"] * 5), THERE] * 6)
     members = [
         GroupMember(volume=uuid4(), snapshot=uuid4(), note=Note(name="", tenant="", document=os.urandom(60_000)))
         for _ in range(6)
@@ -285,6 +291,7 @@ def test_a_source_that_split_clones_need_hands_its_snapshots_over() -> None:
     clone = dataset(f"{PARENT}/{TWO}", head=volume_head(id=TWO, split=True))
     at = Scripted(
         refuses("dataset does not exist", "zfs", "list", *["*"] * 5, f"{PARENT}/incoming-{ONE}"),
+        THERE,
         listed(dataset()),
         snaps_listed(marked),
         says(f"{name}\t{PARENT}/{TWO}\n", "zfs", "list", "-Hp", "-t", "snapshot", "-o", "name,clones", name),
@@ -352,3 +359,26 @@ def test_a_zfs_that_hangs_is_asked_less_and_less() -> None:
         with pytest.raises(error):
             Volumes(at.pool).inspect(ONE)
     assert len(at.runner.ran) == 2
+
+
+def test_a_pool_that_is_gone_is_not_an_empty_one() -> None:
+    gone = f"cannot open '{PARENT}': dataset does not exist"
+    looked = refuses(gone, *THERE.arguments)
+    elsewhere = says(f"{POOL}\t1 {ONE}\n", *THERE.arguments)
+    below = ("zfs", "list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", DATASETS, PARENT)
+    for answer in (looked, elsewhere):
+        at = Scripted(refuses(gone, *below), answer)
+        with pytest.raises(Unavailable):
+            Volumes(at.pool).scan()
+        at = Scripted(refuses(gone, "zfs", "list", *["*"] * 8), answer)
+        with pytest.raises(Unavailable):
+            Snapshots(at.pool).scan()
+        at = Scripted(refuses(gone, *listed("").arguments), answer)
+        with pytest.raises(Unavailable):
+            Volumes(at.pool).inspect(ONE)
+        at = Scripted(refuses(gone, "zfs", "snapshot", "-o", "*", f"{PLACE}@{A}"), answer)
+        with pytest.raises(Unavailable):
+            Snapshots(at.pool).snapshot(ONE, A, NOTE)
+        at = Scripted(refuses(f"cannot create '{PLACE}': parent does not exist", *CREATE, "-o", "*", PLACE), answer)
+        with pytest.raises(Unavailable):
+            Volumes(at.pool).create(spec())

@@ -7,7 +7,16 @@ from uuid import UUID
 from gateway.backends.zfs.commands import Commands
 from gateway.backends.zfs.documents import store
 from gateway.backends.zfs.pool import Pool, ZfsOptions
-from gateway.backends.zfs.records import SNAPSHOT, VOLUME, SnapshotRecord, VolumeRecord, encode
+from gateway.backends.zfs.records import (
+    POOL,
+    SNAPSHOT,
+    VOLUME,
+    PoolRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    encode,
+    encode_pool,
+)
 from gateway.core.backend import Note
 from gateway.core.errors import GatewayError
 from gateway.core.runner import Circuit, Done
@@ -16,6 +25,7 @@ from gateway.testing.runner import Exchange, ScriptedRunner
 
 MIB = 1024**2
 ONE, TWO, A, B = (UUID(int=number, version=4) for number in (1, 2, 11, 12))
+POOL_ID = UUID(int=77, version=4)
 NOTE = Note(name="one", tenant="t", document=b"{}")
 PARENT = "tank/gateway"
 PLACE = f"{PARENT}/{ONE}"
@@ -37,6 +47,10 @@ def refuses(text: str, *arguments: str) -> Exchange:
 
 def hangs(error: GatewayError, *arguments: str) -> Exchange:
     return Exchange(arguments, error)
+
+
+THERE = says(f"{POOL}\t{encode_pool(PoolRecord(POOL_ID))}\n", "zfs", "get", "-Hp", "-o", "property,value", POOL, PARENT)
+"""The pool is still in its place: asked whenever something was not found."""
 
 
 def volume_head(**changes) -> str:
@@ -85,6 +99,7 @@ class Scripted:
         self.pool = Pool(
             "pool",
             ZfsOptions(pool="tank", **options),
+            record=PoolRecord(POOL_ID),
             commands=commands,
             fault=self.fault,
             may_mount=True,

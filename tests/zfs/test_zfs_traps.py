@@ -478,7 +478,16 @@ async def test_a_pool_that_was_exported_is_unavailable_and_comes_back(tmp_path, 
         async with scene(zpool, engine=engine) as at:
             one = await volume(at, a=b"1")
             command("zpool", "export", zpool)
-            for ask in (at.backend.manifest, at.backend.capacity):
+            for ask in (
+                at.backend.manifest,
+                at.backend.capacity,
+                lambda: scanned(at),
+                lambda: snapshots(at),
+                lambda: at.backend.inspect(one),
+                lambda: at.backend.delete(one),
+                lambda: at.backend.create(spec()),
+                lambda: taken(at, one),
+            ):
                 with pytest.raises(Unavailable):
                     await ask()
             command("zpool", "import", "-d", tmp_path, zpool)

@@ -92,6 +92,7 @@ def open_pool(name: str, options: ZfsOptions, fault: FaultHook, runner: Runner) 
                 pool = Pool(
                     name,
                     options,
+                    record=record,
                     commands=commands,
                     fault=fault,
                     may_mount=not rights.mount,

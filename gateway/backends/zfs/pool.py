@@ -16,10 +16,13 @@ from gateway.backends.zfs.documents import load, part_names, store
 from gateway.backends.zfs.failures import Meaning, Refused
 from gateway.backends.zfs.records import (
     INCOMING,
+    POOL,
     SNAPSHOT,
     VOLUME,
+    PoolRecord,
     SnapshotRecord,
     VolumeRecord,
+    decode_pool,
     decode_snapshot,
     decode_volume,
     encode,
@@ -98,9 +101,18 @@ class Pool:
     """The parts that changes share. Raises `Refused`, OSError and errors of the core."""
 
     def __init__(
-        self, name: str, options: ZfsOptions, *, commands: Commands, fault: FaultHook, may_mount: bool, quota: bool
+        self,
+        name: str,
+        options: ZfsOptions,
+        *,
+        record: PoolRecord,
+        commands: Commands,
+        fault: FaultHook,
+        may_mount: bool,
+        quota: bool,
     ) -> None:
         self.name = name
+        self.record = record
         self.options = options
         self.commands = commands
         self.may_mount = may_mount
@@ -134,7 +146,16 @@ class Pool:
 
     def dataset(self, name: str) -> Dataset | None:
         """Give a dataset; None when there is none."""
-        return next(iter(self.commands.datasets(name, VOLUME)), None)
+        found = next(iter(self.commands.datasets(name, VOLUME)), None)
+        if found is None:
+            self.check_place()
+        return found
+
+    def check_place(self) -> None:
+        """Raise Unavailable when the pool is not where it was. Asked whenever something was not found."""
+        value = self.commands.get(self.parent, POOL).get(POOL)
+        if value is None or decode_pool(value) != self.record:
+            raise Unavailable(what=self.name, reason=f"another pool, or none, is at {self.parent} now")
 
     def find(self, volume: UUID) -> Volume | None:
         """Give a whole volume of ours; None when nothing, or something else, is in its place."""
@@ -195,8 +216,9 @@ class Pool:
                     return Snapshot(record, snap)
             origin = self.commands.get(place, "origin").get("origin")
             if origin is None or not origin.startswith(f"{self.parent}/"):
-                return None
+                break
             place = origin.partition("@")[0]
+        self.check_place()
         return None
 
     def snapshot(self, volume: UUID, snapshot: UUID) -> Snapshot:

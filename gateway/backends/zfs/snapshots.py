@@ -37,6 +37,7 @@ class Snapshots:
             self._commands.snapshot([place], self._pool.user(SNAPSHOT, encode([record])))
         except Refused as refused:
             if refused.meaning is Meaning.MISSING:
+                self._pool.check_place()
                 raise NotFound(kind="volume", ref=str(volume)) from refused
             present = self._pool.find_snapshot(volume, snapshot) if refused.meaning is Meaning.EXISTS else None
             if present is not None:
@@ -195,6 +196,8 @@ class Snapshots:
             for snap in self._commands.snaps(self._pool.parent, SNAPSHOT, depth=2)
             if not snap.deferred and incoming_id(snap.short) is None and not self._arriving(snap)
         ]
+        if not snaps:
+            self._pool.check_place()
         records = self._pool.snapshot_records(snaps)
         return [
             ObservedSnapshot(id=None, volume_id=None, size=snap.referenced, place=snap.name)

@@ -74,6 +74,8 @@ class Volumes:
         except Refused as refused:
             if refused.meaning is Meaning.BELOW_USE:
                 raise LimitExceeded(limit="size", value=spec.size) from refused
+            if refused.meaning is Meaning.MISSING:
+                self._pool.check_place()
             if refused.meaning is not Meaning.EXISTS:
                 raise
             present = self.present(spec.id)
@@ -306,10 +308,11 @@ class Volumes:
         """Give every volume, and everything in their place that is not ours, from one list."""
         pool = self._pool
         reserved = {pool.parent, f"{pool.parent}/{MANIFEST_NAME}"}
+        listed = self._commands.datasets(pool.parent, VOLUME, below=True)
+        if not listed:
+            pool.check_place()
         datasets = [
-            dataset
-            for dataset in self._commands.datasets(pool.parent, VOLUME, below=True)
-            if dataset.name not in reserved and incoming_id(dataset.short) is None
+            dataset for dataset in listed if dataset.name not in reserved and incoming_id(dataset.short) is None
         ]
         records = pool.volume_records(datasets)
         return [seen for dataset in datasets if (seen := self._seen(dataset, records.get(dataset.name))) is not None]
