@@ -291,12 +291,10 @@ def test_a_source_that_split_clones_need_hands_its_snapshots_over() -> None:
     clone = dataset(f"{PARENT}/{TWO}", head=volume_head(id=TWO, split=True))
     at = Scripted(
         refuses("dataset does not exist", "zfs", "list", *["*"] * 5, f"{PARENT}/incoming-{ONE}"),
-        THERE,
         listed(dataset()),
         snaps_listed(marked),
         says(f"{name}\t{PARENT}/{TWO}\n", "zfs", "list", "-Hp", "-t", "snapshot", "-o", "name,clones", name),
         listed(clone, f"{PARENT}/{TWO}"),
-        snaps_listed(marked),
         does("zfs", "promote", f"{PARENT}/{TWO}"),
         does("zfs", "destroy", PLACE),
     )
@@ -382,3 +380,18 @@ def test_a_pool_that_is_gone_is_not_an_empty_one() -> None:
         at = Scripted(refuses(f"cannot create '{PLACE}': parent does not exist", *CREATE, "-o", "*", PLACE), answer)
         with pytest.raises(Unavailable):
             Volumes(at.pool).create(spec())
+
+
+def test_a_device_that_udev_looks_into_is_waited_for() -> None:
+    block = dataset(kind="volume", volsize=str(8 * MIB), refquota="-")
+    busy = refuses(f"cannot destroy '{PLACE}': dataset is busy", "zfs", "destroy", PLACE)
+    at = Scripted(
+        listed("", f"{PARENT}/incoming-{ONE}"),
+        listed(block),
+        snaps_listed(""),
+        busy,
+        does("udevadm", "settle", "--timeout=5"),
+        does("zfs", "destroy", PLACE),
+    )
+    Volumes(at.pool).delete(ONE)
+    at.runner.finish()

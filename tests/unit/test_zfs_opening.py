@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from zfs_script import DATASETS, ONE, PARENT, SNAPS, does, hangs, refuses, says
+from zfs_script import DATASETS, ONE, PARENT, SNAPS, dataset, does, hangs, refuses, says
 
 from gateway.backends.zfs import ZfsBackend, ZfsEncryption, ZfsOptions
 from gateway.backends.zfs.rights import ALL, Rights, facts, lacks
@@ -19,18 +18,26 @@ from gateway.testing.runner import Exchange, ScriptedRunner
 IDENTITY = "volume-gateway:pool"
 MANIFEST = f"{PARENT}/manifest"
 HEALTH = ("zpool", "list", "-Hp", "-o", "health,readonly", "tank")
-KIND = ("zfs", "get", "-Hp", "-o", "property,value", "type,encryption,keystatus", PARENT)
-WHO = ("zfs", "get", "-Hp", "-s", "local,received", "-o", "value", IDENTITY, PARENT)
+KIND = ("zfs", "get", "-Hp", "-o", "property,value,source", f"type,encryption,keystatus,{IDENTITY}", PARENT)
 WELL = says("ONLINE\toff\n", *HEALTH)
-PLAIN = says("type\tfilesystem\nencryption\toff\nkeystatus\t-\n", *KIND)
-KNOWN = says(f"1 {ONE}\n", *WHO)
+
+
+def parent(
+    *,
+    kind: str = "filesystem",
+    encryption: str = "off",
+    key: str = "-",
+    says_of: str = f"1 {ONE}",
+    source: str = "local",
+) -> Exchange:
+    lines = [("type", kind, "-"), ("encryption", encryption, "default"), ("keystatus", key, "-")]
+    return says("".join("\t".join(line) + "\n" for line in [*lines, (IDENTITY, says_of, source)]), *KIND)
+
+
 NO_DATASET = "cannot open 'tank/gateway': dataset does not exist"
-REST = (
-    says("type\tfilesystem\n", "zfs", "get", "-Hp", "-o", "property,value", "type", MANIFEST),
-    does("zfs", "list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", DATASETS, PARENT),
-    does("zfs", "list", "-Hp", "-d", "2", "-t", "snapshot", "-o", SNAPS, PARENT),
-)
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what is asked of others is in tests/zfs")
+BELOW = ("zfs", "list", "-Hp", "-d", "1", "-t", "filesystem,volume", "-o", DATASETS, PARENT)
+SNAPSHOTS = does("zfs", "list", "-Hp", "-d", "2", "-t", "snapshot", "-o", SNAPS, PARENT)
+REST = (says(dataset(PARENT, head="-") + dataset(MANIFEST, head="-"), *BELOW), SNAPSHOTS)
 
 
 def pool(folder: Path, *exchanges: Exchange, **options: object) -> tuple[ZfsBackend, ScriptedRunner]:
@@ -39,9 +46,9 @@ def pool(folder: Path, *exchanges: Exchange, **options: object) -> tuple[ZfsBack
     return ZfsBackend("pool", settings, runner=runner), runner
 
 
-@as_root
+@pytest.mark.root
 async def test_a_known_pool_opens(tmp_path: Path) -> None:
-    backend, runner = pool(tmp_path, WELL, PLAIN, KNOWN, *REST)
+    backend, runner = pool(tmp_path, WELL, parent(), *REST)
     await backend.open()
     assert backend.describe().id == ONE
     assert set(derive("pool", backend)) == set(VolumeKind)
@@ -50,7 +57,7 @@ async def test_a_known_pool_opens(tmp_path: Path) -> None:
     await backend.close()
 
 
-@as_root
+@pytest.mark.root
 async def test_a_new_pool_is_made_with_its_identity(tmp_path: Path) -> None:
     encryption = ZfsEncryption(keylocation="file:///etc/gateway/key")
     words = ["canmount=off", "*", "mountpoint=/srv/vols", "encryption=aes-256-gcm", "keyformat=raw"]
@@ -61,10 +68,9 @@ async def test_a_new_pool_is_made_with_its_identity(tmp_path: Path) -> None:
         WELL,
         refuses(NO_DATASET, *KIND),
         does(*made),
-        KNOWN,
-        refuses("dataset does not exist", *REST[0].arguments),
+        says(dataset(PARENT, head="-"), *BELOW),
         does("zfs", "create", "-u", "-o", "canmount=off", MANIFEST),
-        *REST[1:],
+        SNAPSHOTS,
         mountpoint=Path("/srv/vols"),
         encryption=encryption,
     )
@@ -73,10 +79,20 @@ async def test_a_new_pool_is_made_with_its_identity(tmp_path: Path) -> None:
     await backend.close()
 
 
-@as_root
+@pytest.mark.root
+async def test_an_identity_that_is_only_inherited_is_another_pool_s(tmp_path: Path) -> None:
+    inherited = parent(source="inherited from tank")
+    backend, runner = pool(tmp_path, WELL, inherited, does("zfs", "set", "*", PARENT), *REST)
+    await backend.open()
+    assert backend.describe().id != ONE
+    runner.finish()
+    await backend.close()
+
+
+@pytest.mark.root
 async def test_a_locked_pool_gets_its_key(tmp_path: Path) -> None:
-    locked = says("type\tfilesystem\nencryption\taes-256-gcm\nkeystatus\tunavailable\n", *KIND)
-    backend, runner = pool(tmp_path, WELL, locked, does("zfs", "load-key", PARENT), KNOWN, *REST)
+    locked = parent(encryption="aes-256-gcm", key="unavailable")
+    backend, runner = pool(tmp_path, WELL, locked, does("zfs", "load-key", PARENT), *REST)
     await backend.open()
     runner.finish()
     await backend.close()
@@ -88,9 +104,9 @@ async def test_a_locked_pool_gets_its_key(tmp_path: Path) -> None:
         ([refuses("cannot open 'tank': no such pool", *HEALTH)], "no such pool"),
         ([says("SUSPENDED\toff\n", *HEALTH)], "suspended"),
         ([says("ONLINE\ton\n", *HEALTH)], "read-only"),
-        ([WELL, says("type\tvolume\n", *KIND)], "no filesystem"),
-        ([WELL, PLAIN, says("strange\n", *WHO)], "cannot be read"),
-        ([WELL, PLAIN, says(f"2 {ONE}\n", *WHO)], "format 2"),
+        ([WELL, parent(kind="volume")], "no filesystem"),
+        ([WELL, parent(says_of="strange")], "cannot be read"),
+        ([WELL, parent(says_of=f"2 {ONE}")], "format 2"),
         ([refuses("/dev/zfs and /proc/self/mounts are required.\n...", *HEALTH)], "/dev/zfs"),
     ],
 )

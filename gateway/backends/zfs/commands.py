@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
 
 from gateway.backends.zfs.failures import Meaning, Refused, refusal
+from gateway.core.errors import Unavailable
 from gateway.core.runner import Circuit
 
 PATIENCE = 10
@@ -238,6 +240,11 @@ class Commands:
     def unmount(self, dataset: str) -> None:
         """Unmount a filesystem; not mounted: succeeds. Refused as busy while anything is open in it."""
         self._settled("zfs", "unmount", dataset)
+
+    def settle_devices(self) -> None:
+        """Wait until udev has dealt with all that happened so far, where there is udev."""
+        with contextlib.suppress(Refused, Unavailable):
+            self.run("udevadm", "settle", f"--timeout={int(self._timeout_s)}", patience=2)
 
     def abort_receive(self, dataset: str) -> None:
         """Drop what an interrupted receive left."""

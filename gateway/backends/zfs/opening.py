@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 
-from gateway.backends.zfs.commands import Commands, options
+from gateway.backends.zfs.commands import Commands, Dataset, options
 from gateway.backends.zfs.failures import Meaning, Refused
 from gateway.backends.zfs.library import Library, LibraryCommands, find_library
 from gateway.backends.zfs.pool import Pool, ZfsOptions
@@ -37,6 +37,7 @@ from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.runner import Circuit, Runner
 
 _WELL = frozenset({"ONLINE", "DEGRADED"})
+_OWN = frozenset({"local", "received"})
 
 
 class Lock:
@@ -82,12 +83,10 @@ def open_pool(name: str, options: ZfsOptions, fault: FaultHook, runner: Runner) 
     try:
         with _unavailable(name):
             _require_zpool(name, options, commands)
-            parent = _parent(name, options, commands)
-            record = _identify(name, parent, commands)
+            record = _parent(name, options, commands)
             lock = Lock(options.lock_dir / f"volume-gateway-zfs-{record.id}.lock")
             try:
-                _ensure_manifest(parent, commands)
-                rights = ALL if is_root() else probe(parent, commands)
+                rights = ALL if is_root() else probe(f"{options.pool}/{options.parent}", commands)
                 _require_use(name, rights)
                 pool = Pool(
                     name,
@@ -98,8 +97,7 @@ def open_pool(name: str, options: ZfsOptions, fault: FaultHook, runner: Runner) 
                     may_mount=not rights.mount,
                     quota=not rights.quota,
                 )
-                if lock.alone:
-                    _settle(pool)
+                _look_around(pool, alone=lock.alone)
                 lock.share()
             except BaseException:
                 lock.release()
@@ -146,25 +144,31 @@ def _require_zpool(name: str, options: ZfsOptions, commands: Commands) -> None:
 # --- the parent ---
 
 
-def _parent(name: str, options: ZfsOptions, commands: Commands) -> str:
-    """Give the parent's name, made if need be, with its key loaded."""
+def _parent(name: str, options: ZfsOptions, commands: Commands) -> PoolRecord:
+    """Give what the parent says of the pool. It is made if need be, and its key loaded."""
     parent = f"{options.pool}/{options.parent}"
-    found = commands.get(parent, "type", "encryption", "keystatus")
-    if not found:
-        _make_parent(parent, options, commands)
-        return parent
-    if found.get("type") != "filesystem":
+    wanted = f"type,encryption,keystatus,{POOL}"
+    lines = commands.table("zfs", "get", "-Hp", "-o", "property,value,source", wanted, parent)
+    if not lines:
+        return _make_parent(parent, options, commands)
+    found = {prop: value for prop, value, _ in lines}
+    if found["type"] != "filesystem":
         raise Unavailable(what=name, reason=f"{parent} is no filesystem")
-    if options.encryption is not None and found.get("encryption") in {None, "off"}:
+    if options.encryption is not None and found["encryption"] == "off":
         raise Unavailable(what=name, reason=f"{parent} is there already and not encrypted")
-    if found.get("keystatus") == "unavailable":
+    # The parent of a pool within another pool inherits that one's identity.
+    own = {prop for prop, _, source in lines if source in _OWN}
+    record = _identified(name, parent, found[POOL]) if POOL in own else PoolRecord(uuid4())
+    if found["keystatus"] == "unavailable":
         commands.run("zfs", "load-key", parent)
-    return parent
+    if POOL not in own:
+        commands.set(parent, {POOL: encode_pool(record)})
+    return record
 
 
-def _make_parent(parent: str, settings: ZfsOptions, commands: Commands) -> None:
-    encryption = settings.encryption
-    values = {"canmount": "off", POOL: encode_pool(PoolRecord(uuid4()))}
+def _make_parent(parent: str, settings: ZfsOptions, commands: Commands) -> PoolRecord:
+    encryption, record = settings.encryption, PoolRecord(uuid4())
+    values = {"canmount": "off", POOL: encode_pool(record)}
     if settings.mountpoint is not None:
         values["mountpoint"] = str(settings.mountpoint)
     if encryption is not None:
@@ -174,28 +178,17 @@ def _make_parent(parent: str, settings: ZfsOptions, commands: Commands) -> None:
             "keylocation": encryption.keylocation,
         }
     commands.run("zfs", "create", "-u", "-p", *options(values), parent)
+    return record
 
 
-def _identify(name: str, parent: str, commands: Commands) -> PoolRecord:
-    """Read the pool's identity from its parent alone: a child of another gateway's parent inherits one."""
-    lines = commands.table("zfs", "get", "-Hp", "-s", "local,received", "-o", "value", POOL, parent)
-    if not lines:
-        fresh = PoolRecord(uuid4())
-        commands.set(parent, {POOL: encode_pool(fresh)})
-        return fresh
-    record = decode_pool(lines[0][0])
+def _identified(name: str, parent: str, value: str) -> PoolRecord:
+    record = decode_pool(value)
     if record is None:
         raise Unavailable(what=name, reason=f"what {parent} says of itself in {POOL} cannot be read")
     if record.format > FORMAT:
         reason = f"its layout has format {record.format}, this release knows {FORMAT}"
         raise Unavailable(what=name, reason=reason)
     return record
-
-
-def _ensure_manifest(parent: str, commands: Commands) -> None:
-    place = f"{parent}/{MANIFEST_NAME}"
-    if not commands.get(place, "type"):
-        commands.run("zfs", "create", "-u", "-o", "canmount=off", place)
 
 
 def _require_use(name: str, rights: Rights) -> None:
@@ -206,10 +199,19 @@ def _require_use(name: str, rights: Rights) -> None:
 # --- leftovers ---
 
 
-def _settle(pool: Pool) -> None:
+def _look_around(pool: Pool, *, alone: bool) -> None:
+    """Make the place of the manifest where it is missing, and settle what a crash left."""
+    datasets = pool.commands.datasets(pool.parent, VOLUME, below=True)
+    manifest = f"{pool.parent}/{MANIFEST_NAME}"
+    if manifest not in {dataset.name for dataset in datasets}:
+        pool.commands.run("zfs", "create", "-u", "-o", "canmount=off", manifest)
+    if alone:
+        _settle(pool, datasets)
+
+
+def _settle(pool: Pool, datasets: Sequence[Dataset]) -> None:
     """Finish or remove what changes left that did not end. One that resists must not keep the others out."""
     volumes, snapshots = Volumes(pool), Snapshots(pool)
-    datasets = pool.commands.datasets(pool.parent, VOLUME, below=True)
     records = pool.volume_records(datasets)
     for dataset in datasets:
         record = records.get(dataset.name)

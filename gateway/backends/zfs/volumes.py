@@ -141,7 +141,7 @@ class Volumes:
         if self._pool.snapshots_of(dataset.name):
             return False
         self._pool.unmounted(dataset)
-        self._commands.destroy(dataset.name)
+        self._destroy(dataset)
         return True
 
     def _untouched(self, dataset: Dataset) -> bool:
@@ -153,8 +153,7 @@ class Volumes:
     # --- removing ---
 
     def delete(self, volume: UUID) -> None:
-        arriving = self._pool.dataset(self._pool.arriving(volume))
-        if arriving is not None:
+        for arriving in self._commands.datasets(self._pool.arriving(volume), VOLUME):
             self.discard_arriving(arriving)
         found = self._pool.unfinished(volume)
         if found is None:
@@ -167,28 +166,23 @@ class Volumes:
         if pinned is not None:
             self._commands.promote(pinned)
             passed("promoted")
-        self._commands.destroy(found.dataset.name)
+        self._destroy(found.dataset)
         passed("removed")
 
     def _pinned(self, found: Volume) -> str | None:
         """Give the split clone that is to take over the snapshots which only clones hold; InUse for any other."""
-        volume = str(found.record.id)
-        snaps = [snap for snap in self._pool.snapshots_of(found.dataset.name) if not self._is_arriving(snap)]
-        if not snaps:
-            self._discard_increments(found.dataset)
-            return None
-        clones = self._commands.clones([snap.name for snap in snaps])
+        volume, dataset = str(found.record.id), found.dataset.name
+        snaps = self._pool.snapshots_of(dataset)
+        arriving = [snap.short for snap in snaps if self._is_arriving(snap)]
+        kept = [snap for snap in snaps if not self._is_arriving(snap)]
+        clones = self._commands.clones([snap.name for snap in kept]) if kept else {}
         if not all(self._pool.split_off(names) for names in clones.values()):
             raise InUse(kind="volume", ref=volume, by="clones", action="delete")
-        if not all(snap.deferred and snap.name in clones for snap in snaps):
+        if not all(snap.deferred and snap.name in clones for snap in kept):
             raise InUse(kind="volume", ref=volume, by="snapshots", action="delete")
-        self._discard_increments(found.dataset)
-        return clones[snaps[-1].name][0]
-
-    def _discard_increments(self, dataset: Dataset) -> None:
-        shorts = [snap.short for snap in self._pool.snapshots_of(dataset.name) if self._is_arriving(snap)]
-        if shorts:
-            self._commands.destroy_snapshots(dataset.name, shorts)
+        if arriving:
+            self._commands.destroy_snapshots(dataset, arriving)
+        return clones[kept[-1].name][0] if kept else None
 
     def _is_arriving(self, snap: Snap) -> bool:
         return incoming_id(snap.short) is not None
@@ -202,7 +196,17 @@ class Volumes:
         shorts = [snap.short for snap in self._pool.snapshots_of(dataset.name)]
         if shorts:
             self._commands.destroy_snapshots(dataset.name, shorts)
-        self._commands.destroy(dataset.name)
+        self._destroy(dataset)
+
+    def _destroy(self, dataset: Dataset) -> None:
+        try:
+            self._commands.destroy(dataset.name)
+        except Refused as refused:
+            if refused.meaning is not Meaning.BUSY or not dataset.block:
+                raise
+            # udev looks into every new device for a moment.
+            self._commands.settle_devices()
+            self._commands.destroy(dataset.name)
 
     # --- changing ---
 
