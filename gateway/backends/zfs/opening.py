@@ -37,6 +37,7 @@ from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.runner import Circuit, Runner
 
 _WELL = frozenset({"ONLINE", "DEGRADED"})
+_LOCKS = Path("/run/lock")
 _OWN = frozenset({"local", "received"})
 
 
@@ -84,7 +85,7 @@ def open_pool(name: str, options: ZfsOptions, fault: FaultHook, runner: Runner) 
         with _unavailable(name):
             _require_zpool(name, options, commands)
             record = _parent(name, options, commands)
-            lock = Lock(options.lock_dir / f"volume-gateway-zfs-{record.id}.lock")
+            lock = Lock((options.lock_dir or _LOCKS) / f"volume-gateway-zfs-{record.id}.lock")
             try:
                 rights = ALL if is_root() else probe(f"{options.pool}/{options.parent}", commands)
                 _require_use(name, rights)

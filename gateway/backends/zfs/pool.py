@@ -59,7 +59,7 @@ class ZfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     timeout_s: how long ZFS may take for one step; what grows with its work may take ten times longer.
     volblocksize: bytes in a block of a new block volume.
     encryption: the parent that is made is encrypted, and all in it.
-    lock_dir: where processes that use the same pool find each other.
+    lock_dir: where processes that use the same pool find each other; otherwise /run/lock.
     """
 
     pool: str
@@ -70,7 +70,7 @@ class ZfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     timeout_s: float = 60.0
     volblocksize: int = 16384
     encryption: ZfsEncryption | None = None
-    lock_dir: Path = Path("/run/lock")
+    lock_dir: Path | None = None
 
 
 class Volume(msgspec.Struct, frozen=True):
