@@ -13,6 +13,7 @@ import sys
 from zfs_changes import CHANGES
 from zfs_scene import Scene
 
+from gateway.backends.zfs.library import find_library
 from gateway.core.model import VolumeKind
 from gateway.testing.faults import KillAt
 
@@ -25,6 +26,7 @@ async def change(zpool: str, parent: str, engine: str, kind: str, name: str, poi
 
 
 def main() -> None:
+    find_library()  # once, instead of in each child
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -116,7 +116,13 @@ def facts(rights: Rights, *, volblocksize: int) -> Mapping[VolumeKind, Facts]:
         crash_consistent=not rights.snapshot,
     )
     filesystem = msgspec.structs.replace(
-        shared, quota=not rights.quota, shrink=True, size_min=_SIZE_MIN, size_max=_SIZE_MAX
+        shared,
+        quota=not rights.quota,
+        # Space is set aside for as much as may be written.
+        thick=not (rights.thick or rights.quota),
+        shrink=True,
+        size_min=_SIZE_MIN,
+        size_max=_SIZE_MAX,
     )
     size_max = _SIZE_MAX - _SIZE_MAX % volblocksize
     block = msgspec.structs.replace(shared, size_min=volblocksize, size_step=volblocksize, size_max=size_max)

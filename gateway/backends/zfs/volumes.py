@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.zfs.commands import Dataset, Shape, Snap
+from gateway.backends.zfs.commands import Dataset, Shape, Snap, number
 from gateway.backends.zfs.failures import Meaning, Refused
 from gateway.backends.zfs.pool import Pool, Step, Volume, set_root
 from gateway.backends.zfs.records import MANIFEST_NAME, VOLUME, VolumeRecord, encode, incoming_id, parse_id
@@ -147,8 +147,7 @@ class Volumes:
     def _untouched(self, dataset: Dataset) -> bool:
         if dataset.head is not None or dataset.mounted:
             return False
-        values = self._commands.get(dataset.name, "written", "createtxg", "type", "origin")
-        return int(values.get("written") or 0) < _EMPTY
+        return number(self._commands.get(dataset.name, "written").get("written") or "") < _EMPTY
 
     # --- removing ---
 
