@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import pytest
 from zfs_scene import command
 
-ZPOOL = "tank"
-
 
 @pytest.fixture(scope="session")
 def zpool() -> Iterator[str]:
-    """Make a zpool on the disk that POOL_DISK names; it is gone afterwards."""
-    command("zpool", "create", "-O", "atime=off", ZPOOL, os.environ["POOL_DISK"])
+    """Make a zpool on the disk or file that POOL_DISK names; it is gone afterwards."""
+    name = f"tank{os.getpid()}"
+    command("zpool", "create", "-O", "atime=off", name, os.environ["POOL_DISK"])
     try:
-        yield ZPOOL
+        yield name
     finally:
-        command("zpool", "destroy", "-f", ZPOOL)
+        command("zpool", "destroy", "-f", name)

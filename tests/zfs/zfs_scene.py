@@ -87,8 +87,11 @@ class Scene:
         names = command("zfs", "list", "-H", "-o", "name", "-d", "1", "-t", "filesystem,volume", self.parent).split()
         volumes = {str(seen.id) async for seen in self.backend.scan()}
         assert {name.removeprefix(self.parent).removeprefix("/") for name in names} == volumes | {"", "manifest"}
-        names = command("zfs", "list", "-H", "-o", "name", "-d", "2", "-t", "snapshot", self.parent).split()
-        assert set(names) == {seen.place async for seen in self.backend.scan_snapshots()}
+        columns = "defer_destroy,name"
+        lines = command("zfs", "list", "-H", "-o", columns, "-d", "2", "-t", "snapshot", self.parent).splitlines()
+        # One that is marked to go with its last clone is nobody's leftover.
+        names = {line.split("\t")[1] for line in lines if line.startswith("off")}
+        assert names == {seen.place async for seen in self.backend.scan_snapshots()}
 
 
 @asynccontextmanager
