@@ -21,12 +21,17 @@ Act = Callable[[Scene], Awaitable[object]]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change of one operation, after something more was prepared. `kinds`: of which volumes it is tried."""
+    """A change of one operation, after something more was prepared.
+
+    kinds: of which volumes it is tried.
+    between: a volume that may be gone halfway, until the change is made again.
+    """
 
     operation: str
     act: Act
     prepare: Act | None = None
     kinds: tuple[VolumeKind, ...] = (FILESYSTEM,)
+    between: UUID | None = None
 
 
 def noise(seed: int, size: int) -> bytes:
@@ -97,7 +102,7 @@ CHANGES: dict[str, Change] = {
         lambda at: at.backend.create(spec(OTHER, thick=True)),
     ),
     "set_root": Change("set_root", lambda at: at.backend.set_root(VOLUME, ROOT)),
-    "convert": Change("convert", lambda at: at.backend.convert(spec(OTHER, kind=BLOCK)), another),
+    "convert": Change("convert", lambda at: at.backend.convert(spec(OTHER, kind=BLOCK)), another, between=OTHER),
     "snapshot": Change("snapshot", lambda at: at.backend.snapshot(VOLUME, NEXT, note("next")), kinds=BOTH),
     "snapshot_group": Change("snapshot_group", group, another),
     "delete_snapshot": Change("delete_snapshot", lambda at: at.backend.delete_snapshot(VOLUME, FIRST)),
