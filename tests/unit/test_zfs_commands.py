@@ -149,28 +149,32 @@ def test_a_snapshot_is_one_command() -> None:
 
 
 def test_a_group_is_one_command() -> None:
-    places = [f"{PLACE}@{A}", f"{PARENT}/{TWO}@{B}"]
-    gone = [
-        exchange
-        for place in places
-        for exchange in (
-            snap_listed("", place),
-            says("origin\t-\n", "zfs", "get", *["*"] * 4, place.split("@")[0]),
-            THERE,
-        )
-    ]
-    at = Scripted(*gone, does("zfs", "snapshot", "-o", "*", *places))
+    at = Scripted(does("zfs", "snapshot", "-o", "*", f"{PLACE}@{A}", f"{PARENT}/{TWO}@{B}"))
     members = [GroupMember(volume=v, snapshot=s, note=NOTE) for v, s in ((ONE, A), (TWO, B))]
     Snapshots(at.pool).group(members)
     at.runner.finish()
 
 
+def test_what_of_a_group_is_there_already_is_left_out() -> None:
+    one, two = f"{PLACE}@{A}", f"{PARENT}/{TWO}@{B}"
+    at = Scripted(
+        refuses(f"cannot create snapshot '{one}': dataset already exists", "zfs", "snapshot", "-o", "*", one, two),
+        snap_listed(snap(one, txg=1, head=snapshot_head()), one),
+        snap_listed("", two),
+        says("origin\t-\n", "zfs", "get", *["*"] * 4, f"{PARENT}/{TWO}"),
+        THERE,
+        does("zfs", "snapshot", "-o", "*", two),
+    )
+    Snapshots(at.pool).group([GroupMember(volume=v, snapshot=s, note=NOTE) for v, s in ((ONE, A), (TWO, B))])
+    at.runner.finish()
+
+
 def test_a_group_with_endless_notes_is_refused() -> None:
-    at = Scripted(*[snap_listed("", "*"), says("origin\t-\n", "zfs", "get", *["*"] * 5), THERE] * 6)
     members = [
         GroupMember(volume=uuid4(), snapshot=uuid4(), note=Note(name="", tenant="", document=os.urandom(60_000)))
         for _ in range(6)
     ]
+    at = Scripted()
     with pytest.raises(LimitExceeded):
         Snapshots(at.pool).group(members)
 

@@ -50,24 +50,32 @@ class Snapshots:
 
     def group(self, members: Sequence[GroupMember]) -> None:
         """Take all that are missing in one transaction, which also gives each the notes of all."""
-        missing = [m for m in members if self._pool.find_snapshot(m.volume, m.snapshot) is None]
-        if not missing:
+        if not members:
             return
-        document = encode([SnapshotRecord(m.snapshot, m.volume, m.note) for m in missing])
-        user = self._pool.user(SNAPSHOT, document)
-        size = sum(map(len, user.values()))
-        if size > _GROUP_MAX and len(missing) > 1:
-            raise LimitExceeded(limit="notes of a group", value=size, maximum=_GROUP_MAX)
         passed = self._pool.steps("snapshot_group")
         passed("begun")
         try:
-            self._commands.snapshot([self._pool.snapshot_place(m.volume, m.snapshot) for m in missing], user)
+            self._take(members)
         except Refused as refused:
-            if refused.meaning is Meaning.MISSING:
-                gone = next((m.volume for m in missing if self._pool.find(m.volume) is None), "")
-                raise NotFound(kind="volume", ref=str(gone)) from refused
-            raise
+            if refused.meaning is not Meaning.EXISTS:
+                raise
+            missing = [m for m in members if self._pool.find_snapshot(m.volume, m.snapshot) is None]
+            if missing:
+                self._take(missing)
         passed("taken")
+
+    def _take(self, members: Sequence[GroupMember]) -> None:
+        user = self._pool.user(SNAPSHOT, encode([SnapshotRecord(m.snapshot, m.volume, m.note) for m in members]))
+        size = sum(map(len, user.values()))
+        if size > _GROUP_MAX and len(members) > 1:
+            raise LimitExceeded(limit="notes of a group", value=size, maximum=_GROUP_MAX)
+        try:
+            self._commands.snapshot([self._pool.snapshot_place(m.volume, m.snapshot) for m in members], user)
+        except Refused as refused:
+            if refused.meaning is not Meaning.MISSING:
+                raise
+            gone = next((m.volume for m in members if self._pool.find(m.volume) is None), "")
+            raise NotFound(kind="volume", ref=str(gone)) from refused
 
     # --- removing ---
 
