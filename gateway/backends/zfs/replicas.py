@@ -17,7 +17,16 @@ import msgspec
 from gateway.backends.zfs.commands import options
 from gateway.backends.zfs.failures import Meaning, Refused
 from gateway.backends.zfs.pool import Pool, Step, Volume
-from gateway.backends.zfs.records import INCOMING, SNAPSHOT, VOLUME, SnapshotRecord, VolumeRecord, encode, incoming_id
+from gateway.backends.zfs.records import (
+    INCOMING,
+    SNAPSHOT,
+    VOLUME,
+    SnapshotRecord,
+    VolumeRecord,
+    encode,
+    incoming_id,
+    parse_id,
+)
 from gateway.backends.zfs.stream import Head, Receiver, Sender
 from gateway.backends.zfs.volumes import Volumes
 from gateway.core.backend import Note, VolumeSpec
@@ -84,6 +93,7 @@ class Replicas:
             return self._first(spec, snapshot, note, head)
         self._require_base(present, head)
         self._prepare(present.dataset.name, head)
+        self._remember_size(present)
         target = f"{present.dataset.name}@{INCOMING}{snapshot}"
         arrival = Arrival(spec, snapshot, note, target, first=False)
         return arrival, Receiver(["-s", "-u", "-F", target])
@@ -117,6 +127,12 @@ class Replicas:
             raise NotFound(kind="snapshot", ref="the base of the stream")
         if snaps[-1].guid != head.base:
             raise InUse(kind="snapshot", ref=snaps[-1].short, by="snapshots", action="receive")
+
+    def _remember_size(self, present: Volume) -> None:
+        """The size of a block volume is content to ZFS: what undoes a receive must know what it was."""
+        size = present.dataset.volsize
+        if present.dataset.block and size != present.record.size:
+            self._pool.describe(present, msgspec.structs.replace(present.record, size=size), lambda _step: None)
 
     def land(self, arrival: Arrival) -> None:
         """Give what was received its record, its size and its name."""
@@ -168,6 +184,10 @@ class Replicas:
         self._commands.destroy_snapshots(dataset, [short])
         if older:
             self._commands.rollback(older[-1])
+        volume = parse_id(dataset.rpartition("/")[2])
+        found = None if volume is None else self._pool.find(volume)
+        if found is not None and found.dataset.block and found.dataset.volsize < found.record.size:
+            self._commands.set(dataset, {"volsize": str(found.record.size)})
 
     def settle(self, snapshots: Sequence[str], recorded: Sequence[str]) -> None:
         """Finish the increments that have their record, and take back the others."""
