@@ -35,6 +35,7 @@ from zfs_script import (
 
 from gateway.backends.zfs.failures import Meaning, Refused
 from gateway.backends.zfs.records import POOL, SNAPSHOT, VOLUME, Restoring
+from gateway.backends.zfs.replicas import Replicas
 from gateway.backends.zfs.snapshots import Snapshots
 from gateway.backends.zfs.volumes import Volumes
 from gateway.core.backend import GroupMember, Note, VolumeSpec
@@ -398,4 +399,19 @@ def test_a_device_that_udev_looks_into_is_waited_for() -> None:
         does("zfs", "destroy", PLACE),
     )
     Volumes(at.pool).delete(ONE)
+    at.runner.finish()
+
+
+def test_an_increment_that_is_taken_back_leaves_a_block_volume_its_size() -> None:
+    arriving, base = f"{PLACE}@incoming-{B}", f"{PLACE}@{A}"
+    lines = snap(base, txg=1, head=snapshot_head()) + snap(arriving, txg=2)
+    shrunk = dataset(kind="volume", volsize=str(4 * MIB), refquota="-")
+    at = Scripted(
+        snaps_listed(lines),
+        does("zfs", "destroy", arriving),
+        does("zfs", "rollback", base),
+        listed(shrunk),
+        does("zfs", "set", f"volsize={8 * MIB}", PLACE),
+    )
+    Replicas(at.pool, Volumes(at.pool)).undo(arriving)
     at.runner.finish()
