@@ -184,6 +184,9 @@ class Replicas:
         self._commands.destroy_snapshots(dataset, [short])
         if older:
             self._commands.rollback(older[-1])
+        self._bring_size_back(dataset)
+
+    def _bring_size_back(self, dataset: str) -> None:
         volume = parse_id(dataset.rpartition("/")[2])
         found = None if volume is None else self._pool.find(volume)
         if found is not None and found.dataset.block and found.dataset.volsize < found.record.size:
@@ -199,6 +202,7 @@ class Replicas:
                 self.undo(name)
 
     def _finish(self, old: str, new: str) -> None:
+        self._bring_size_back(new.partition("@")[0])
         try:
             self._commands.rename(old, new)
         except Refused as refused:
