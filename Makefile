@@ -12,7 +12,15 @@ LISTEN ?= 127.0.0.1:8443
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 ROOT := $(filter 0,$(shell id -u))
 
-.PHONY: serve test lint docs bench clean test-packages
+# Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
+ZFS_GUEST := scripts/zfsvm
+ZFS_PACKAGES := build/zfs-packages
+ZFS_TIMEOUT ?= 5400
+ZFS_TESTS ?= tests/zfs
+ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
+	--exclude .ruff_cache --timeout $(ZFS_TIMEOUT) --mem 2048 --env PYTHONPATH=/srv/tree/$(ZFS_PACKAGES):/srv/tree
+
+.PHONY: serve test lint docs bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
 serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
@@ -33,6 +41,28 @@ docs: $(VENV)/.test
 
 bench: $(VENV)/.test
 	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m bench
+
+test-zfs: zfs-guest
+	$(ZFS_RUN) -- 'python3 -m pytest -p no:cacheprovider -o timeout=900 --zfs -v $(ZFS_TESTS)'
+
+bench-zfs: zfs-guest
+	$(ZFS_RUN) -- 'python3 bench/zfs.py'
+
+# Writes anew what the replayed transcripts say; look at the difference before keeping it.
+record-zfs: zfs-guest
+	$(ZFS_RUN) --out tests/unit/zfs_transcripts -- 'python3 scripts/record-zfs "$$OUT"'
+
+# The record of what a ZFS pool can do, for `make docs`.
+docs-zfs: zfs-guest
+	$(ZFS_RUN) --out docs/backends -- 'python3 -m gateway.testing.pages zfs gateway.backends.zfs:ZfsBackend "$$OUT"'
+
+zfs-guest: $(ZFS_PACKAGES)/.installed
+	$(ZFS_GUEST) build
+
+$(ZFS_PACKAGES)/.installed: requirements.lock | $(BIN)/python
+	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --python-version 3.11 --only-binary :all: \
+		msgspec structlog pytest pytest-asyncio pytest-timeout
+	@touch $@
 
 # What `make serve` keeps in .local, the account among it, stays.
 clean:

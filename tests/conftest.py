@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 # Here, because whatever is imported first decides: the suites are used from several folders.
 pytest.register_assert_rewrite("gateway.testing")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--zfs`, which `make test-zfs` gives: the tests in `tests/zfs` need a machine of their own."""
+    parser.addoption("--zfs", action="store_true", help="collect tests/zfs too: it takes over the disk POOL_DISK")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave `tests/zfs` out unless it is asked for."""
+    if collection_path == Path(__file__).parent / "zfs" and not config.getoption("--zfs"):
+        return True
+    return None

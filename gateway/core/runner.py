@@ -13,13 +13,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from gateway.core.errors import Timeout, Unavailable
 
 _GRACE_S = 1.0
+T = TypeVar("T")
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +111,10 @@ class Circuit:
 
     def run(self, arguments: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 30.0) -> Done:
         """See `Runner`."""
+        return self.call(lambda: self._runner.run(arguments, stdin=stdin, timeout_s=timeout_s), timeout_s=timeout_s)
+
+    def call(self, ask: Callable[[], T], *, timeout_s: float) -> T:
+        """Ask the substrate in another way, by a function that itself raises Timeout after `timeout_s` seconds."""
         with self._lock:
             if self._silent >= self._trips:
                 now = self._clock()
@@ -120,7 +125,7 @@ class Circuit:
                 # The one call that tries; others keep waiting for its outcome.
                 self._again_at = now + self._rest_s + timeout_s
         try:
-            done = self._runner.run(arguments, stdin=stdin, timeout_s=timeout_s)
+            answer = ask()
         except Timeout:
             with self._lock:
                 self._silent += 1
@@ -128,4 +133,4 @@ class Circuit:
             raise
         with self._lock:
             self._silent = 0
-        return done
+        return answer

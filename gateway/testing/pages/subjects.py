@@ -78,6 +78,7 @@ def _zpool(folder: Path) -> Iterator[Table]:
 
 
 SUBJECTS: Mapping[str, Subject] = {
+    "zfs": Subject(example={"pool": "tank"}, instances={"": Instance(opener=_zpool, device="/dev/zfs")}),
     "btrfs": Subject(example={"path": "/srv/fast"}, instances={"": Instance(opener=_btrfs)}),
     "directory": Subject(
         example={"path": "/srv/files"},
