@@ -15,10 +15,11 @@ ROOT := $(filter 0,$(shell id -u))
 # Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
 ZFS_GUEST := scripts/zfsvm
 ZFS_PACKAGES := build/zfs-packages
+ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qemu-utils,qemu-block-extra
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
-	--exclude .ruff_cache --timeout $(ZFS_TIMEOUT) --mem 2048 --env PYTHONPATH=/srv/tree/$(ZFS_PACKAGES):/srv/tree
+	--exclude .ruff_cache --timeout $(ZFS_TIMEOUT) --mem 2048 --env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
 .PHONY: serve test lint docs bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
@@ -57,11 +58,14 @@ docs-zfs: zfs-guest
 	$(ZFS_RUN) --out docs/backends -- 'python3 -m gateway.testing.pages zfs gateway.backends.zfs:ZfsBackend "$$OUT"'
 
 zfs-guest: $(ZFS_PACKAGES)/.installed
-	$(ZFS_GUEST) build
+	$(ZFS_GUEST) build --packages $(ZFS_SERVERS)
 
-$(ZFS_PACKAGES)/.installed: requirements.lock | $(BIN)/python
+# The distribution itself is there for its entry points; its code is taken from the tree.
+$(ZFS_PACKAGES)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --python-version 3.11 --only-binary :all: \
-		msgspec structlog pytest pytest-asyncio pytest-timeout
+		aiohttp click cryptography httpx msgspec multidict netapp-ontap prometheus-client structlog \
+		pytest pytest-asyncio pytest-timeout
+	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --no-deps .
 	@touch $@
 
 # What `make serve` keeps in .local, the account among it, stays.
