@@ -21,10 +21,9 @@ FILES, BLOCKS = VolumeKind.FILESYSTEM, VolumeKind.BLOCK
 POOLS = {
     "directory on ext4": ("directory", "ext4", FILES, False),
     "directory on XFS, blocks": ("directory", "xfs", BLOCKS, False),
-    "qcow2 on ext4": ("qcow2", "ext4", BLOCKS, False),
-    "qcow2 on ext4, in use": ("qcow2", "ext4", BLOCKS, True),
+    "qcow2 on ext4": ("qcow2", "ext4", BLOCKS, True),
 }
-"""Name -> driver, file system below it, kind of volumes, and whether they are in use."""
+"""Name -> driver, file system below it, kind of volumes, and whether they are in use, which to images is another way."""
 
 
 @pytest.fixture(params=POOLS)
