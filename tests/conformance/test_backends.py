@@ -35,11 +35,12 @@ import pytest
 from btrfs_pool import btrfs
 from file_pools import btrfs_block, ext4, ext4_block, nfs, xfs, xfs_block
 from qcow2_pool import qcow2
+from wire_pools import btrfs_over_nfs, ext4_block_as_device, qcow2_over_nbd, xfs_block_over_iscsi, xfs_over_nfs
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.capability import FLAGS, OPERATIONS
 from gateway.core.model import VolumeKind
-from gateway.testing.backends import BackendConformance, Harness, MemoryContent, needed
+from gateway.testing.backends import BackendConformance, Harness, MemoryContent, content_cases, needed
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Harness]]
 
@@ -77,6 +78,27 @@ INSTANCES = [
 
 @pytest.mark.parametrize("opener", INSTANCES)
 class TestBackends(BackendConformance):
+    @pytest.fixture
+    async def harness(self, opener: Opener, tmp_path: Path) -> AsyncIterator[Harness]:
+        async with opener(tmp_path) as harness:
+            yield harness
+
+
+OVER_THE_WIRE = [
+    pytest.param(btrfs_over_nfs, id="btrfs-over-nfs"),
+    pytest.param(xfs_over_nfs, id="directory-xfs-over-nfs"),
+    pytest.param(xfs_block_over_iscsi, id="directory-xfs-block-over-iscsi"),
+    pytest.param(qcow2_over_nbd, id="qcow2-over-nbd"),
+    pytest.param(ext4_block_as_device, id="directory-ext4-block-as-device"),
+]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("opener", OVER_THE_WIRE)
+@content_cases
+class TestContentOverTheWire(BackendConformance):
+    """The cases that look at content, once more as clients on other machines see it."""
+
     @pytest.fixture
     async def harness(self, opener: Opener, tmp_path: Path) -> AsyncIterator[Harness]:
         async with opener(tmp_path) as harness:
