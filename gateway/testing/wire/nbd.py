@@ -29,6 +29,7 @@ def _library() -> Any:
             "nbd_get_strict_mode": (_FLAGS, (_POINTER,)),
             "nbd_set_strict_mode": (_INT, (_POINTER, _FLAGS)),
             "nbd_connect_tcp": (_INT, (_POINTER, _TEXT, _TEXT)),
+            "nbd_is_read_only": (_INT, (_POINTER,)),
             "nbd_get_size": (ctypes.c_int64, (_POINTER,)),
             "nbd_pread": (_INT, (_POINTER, _POINTER, _SIZE, _PLACE, _FLAGS)),
             "nbd_pwrite": (_INT, (_POINTER, _TEXT, _SIZE, _PLACE, _FLAGS)),
@@ -71,11 +72,20 @@ class NbdDevice:
 
     def pread(self, length: int, place: int) -> bytes:
         room = ctypes.create_string_buffer(length)
-        self._done("nbd_pread", room, length, place, 0)
+        if length:
+            self._done("nbd_pread", room, length, place, 0)
         return room.raw
 
     def pwrite(self, data: bytes, place: int) -> None:
-        self._done("nbd_pwrite", data, len(data), place, 0)
+        if not data:
+            return
+        try:
+            self._done("nbd_pwrite", data, len(data), place, 0)
+        except OSError as refused:
+            # Servers differ in the number by which they refuse; all say first whether they would.
+            if self._done("nbd_is_read_only"):
+                raise OSError(errno.EROFS, str(refused)) from refused
+            raise
 
     def flush(self) -> None:
         self._done("nbd_flush", 0)
@@ -84,6 +94,5 @@ class NbdDevice:
         status: int = getattr(self._library, function)(self._connection, *arguments)
         if status < 0:
             number, text = self._library.nbd_get_errno(), self._library.nbd_get_error() or b""
-            # The protocol has one word for what is read only and for what is forbidden.
-            raise OSError(errno.EROFS if number == errno.EPERM else number or errno.EIO, text.decode(errors="replace"))
+            raise OSError(number or errno.EIO, text.decode(errors="replace"))
         return status

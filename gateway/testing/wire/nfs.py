@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import uuid4
 
 from gateway.core.model import AccessHandle, NfsExport, RootDirectory
 from gateway.testing.backends.content import told
@@ -52,6 +53,7 @@ def _library() -> Any:
         "nfs",
         {
             "nfs_init_context": (_POINTER, ()),
+            "nfs4_set_client_name": (None, (_POINTER, _TEXT)),
             "nfs_destroy_context": (None, (_POINTER,)),
             "nfs_parse_url_dir": (ctypes.POINTER(_Url), (_POINTER, _TEXT)),
             "nfs_destroy_url": (None, (ctypes.POINTER(_Url),)),
@@ -78,6 +80,8 @@ class NfsMount:
     def __init__(self, export: NfsExport) -> None:
         self._library = _library()
         self._context = self._library.nfs_init_context()
+        # By default all clients of a process that begin in one second are one to the server, the latest.
+        self._library.nfs4_set_client_name(self._context, f"conformance {uuid4()}".encode())
         try:
             self._mount(export)
         except BaseException:
