@@ -17,9 +17,9 @@ from gateway.exports.iscsi import IscsiExporter, IscsiOptions
 from gateway.exports.local import LocalExporter, LocalOptions
 from gateway.exports.nbd import NbdExporter, NbdOptions
 from gateway.exports.nfs import NfsExporter, NfsOptions
-from gateway.testing.backends import BlockContent, Harness
-from gateway.testing.backends.blocks import Connect, FileDevice
-from gateway.testing.wire import IscsiDevice, NbdDevice, NfsContent, published, published_blocks
+from gateway.testing.backends import FileDevice, Harness
+from gateway.testing.backends.blocks import Connect
+from gateway.testing.wire import IscsiDevice, NbdDevice, over_blocks, over_nfs
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Harness]]
 
@@ -36,8 +36,7 @@ async def _over_nfs(folder: Path, pool: Opener) -> AsyncIterator[Harness]:
     await exporter.open()
     try:
         async with pool(folder) as harness:
-            harness.reach = partial(published, exporter)
-            harness.content = NfsContent
+            harness.content = partial(over_nfs, exporter)
             yield harness
     finally:
         await exporter.close()
@@ -48,8 +47,7 @@ async def _over(folder: Path, pool: Opener, exporter: BlockExporter, connect: Co
     await exporter.open()
     try:
         async with pool(folder) as harness:
-            harness.reach = partial(published_blocks, exporter)
-            harness.content = partial(BlockContent, connect=connect)
+            harness.content = partial(over_blocks, exporter, connect)
             yield harness
     finally:
         await exporter.close()

@@ -11,12 +11,11 @@
 Cases are keyed on the derived capability record: what the pool lacks is
 skipped by name, what it states is shown by behaviour, and where a fact can be
 disproved its absence is shown as well. All content is read and written through
-access handles: those of the backend, or with `reach` those that an exporter
-gives to clients elsewhere (`gateway.testing.wire`). `content_cases` leaves a
-suite the cases for which that makes a difference. Whatever must survive is
-looked at twice: at once, and after the pool was closed and opened again. For
-readable failures call `pytest.register_assert_rewrite("gateway.testing")` in a
-`conftest.py`.
+access handles: on this host, or over the wire as clients elsewhere do it
+(`gateway.testing.wire`); `content_cases` leaves a suite the cases for which that
+makes a difference. Whatever must survive is looked at twice: at once, and after
+the pool was closed and opened again. For readable failures call
+`pytest.register_assert_rewrite("gateway.testing")` in a `conftest.py`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.core.errors import OutOfSpace
 from gateway.core.model import AccessHandle, LocalPath, RootDirectory
-from gateway.testing.backends.content import told
+from gateway.testing.backends.content import Loose, told
 
 _MAGIC = b"GWBC"
 _HEAD = struct.Struct("<4sQQI")
@@ -84,7 +84,7 @@ class FileDevice:
         os.fsync(self._file.fileno())
 
 
-class BlockContent:
+class BlockContent(Loose):
     """Content of a block volume; `connect` opens its device anew for every call.
 
     Two index slots at the start take turns; the valid one with the higher

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from gateway.core.errors import InvalidState, OutOfSpace
 from gateway.core.model import AccessHandle, InProcess, LocalPath, RootDirectory
@@ -35,7 +35,17 @@ class Content(Protocol):
         """Give the top directory's owner and mode."""
 
 
-class LocalContent:
+class Loose:
+    """What holds nothing open between calls; entering it is a formality."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class LocalContent(Loose):
     """Content behind a `LocalPath` handle."""
 
     def __init__(self, handle: AccessHandle) -> None:
@@ -90,7 +100,7 @@ class FilesInProcess(Protocol):
         """Give the top directory's owner and mode."""
 
 
-class MemoryContent:
+class MemoryContent(Loose):
     """Content behind an `InProcess` handle of the backend that gave it."""
 
     def __init__(self, backend: FilesInProcess, handle: AccessHandle) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Protocol, TypeVar, cast
@@ -57,16 +57,13 @@ class Harness:
     """A fresh, empty, opened pool, and the way to its bytes.
 
     opened: the backend, opened; replaced by `lives`. The fixture closes it.
-    content: gives access to the bytes behind a handle.
-    reach: makes of a handle that the backend gave the one that clients get, for as
-        long as they use it; see `gateway.testing.wire`. Otherwise they get the backend's.
+    content: gives access to the bytes behind a handle that the backend gave, for a block.
     reopen: closes `opened` and gives the same pool, opened anew; None when the pool is volatile.
     size: bytes of the volumes that cases make; a few times this must fit into the pool.
     """
 
     opened: VolumeBackend
-    content: Callable[[AccessHandle], Content]
-    reach: Callable[[AccessHandle], AbstractAsyncContextManager[AccessHandle]] = nullcontext
+    content: Callable[[AccessHandle], AbstractAsyncContextManager[Content]]
     reopen: Callable[[], Awaitable[VolumeBackend]] | None = None
     size: int = 32 * MIB
     kind: VolumeKind = VolumeKind.FILESYSTEM
@@ -116,8 +113,8 @@ class Harness:
     @asynccontextmanager
     async def files(self, volume: UUID, snapshot: UUID | None = None) -> AsyncIterator[Content]:
         """Have hold of the content of a volume or of its snapshot, for a block."""
-        async with self.reach(await self.opened.access(volume, snapshot)) as handle:
-            yield self.content(handle)
+        async with self.content(await self.opened.access(volume, snapshot)) as content:
+            yield content
 
     async def held(self, volume: UUID, snapshot: UUID | None = None) -> dict[str, bytes]:
         """Give all files with their bytes."""

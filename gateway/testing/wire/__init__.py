@@ -2,16 +2,16 @@
 
     exporter = NfsExporter(options, folder)
     await exporter.open()
-    Harness(opened=backend, content=NfsContent, reach=partial(published, exporter), ...)
+    Harness(opened=backend, content=partial(over_nfs, exporter), ...)
 
-Block volumes take `published_blocks` and a `BlockContent` that connects by
-`NbdDevice`, `IscsiDevice` or, where the exporter gives devices of this host,
-`FileDevice`. The clients are libnfs, libnbd and libiscsi, and know no more
-than the access handle that the exporter gave.
+Block volumes take `over_blocks` with `NbdDevice`, `IscsiDevice` or, where the
+exporter gives devices of this host, `FileDevice`. The clients are libnfs,
+libnbd and libiscsi, and know no more than the access handle that the exporter
+gave.
 
 A publication lasts as long as a case has hold of the content, so what a case
 does to the volume in between finds it withdrawn, and what it does meanwhile
-finds it published.
+finds it published and, where it is blocks, a client connected.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ from __future__ import annotations
 from gateway.testing.wire.iscsi import INITIATOR, IscsiDevice
 from gateway.testing.wire.nbd import NbdDevice
 from gateway.testing.wire.nfs import NfsContent, NfsMount
-from gateway.testing.wire.publish import published, published_blocks
+from gateway.testing.wire.publish import over_blocks, over_nfs
 
-__all__ = ["INITIATOR", "IscsiDevice", "NbdDevice", "NfsContent", "NfsMount", "published", "published_blocks"]
+__all__ = ["INITIATOR", "IscsiDevice", "NbdDevice", "NfsContent", "NfsMount", "over_blocks", "over_nfs"]
