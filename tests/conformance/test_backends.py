@@ -22,6 +22,10 @@ the case failed, and add one line to `INSTANCES`:
 
 The same pool may serve several cases (a substrate that is slow to make) as long
 as each case gets an empty part of it.
+
+`OVER_THE_WIRE` has pools once more whose content is published by the gateway's
+exporters and reached as clients elsewhere reach it. They go through the cases
+that look at content only (`content_cases`): to the others it is the same pool.
 """
 
 from __future__ import annotations
@@ -97,8 +101,6 @@ OVER_THE_WIRE = [
 @pytest.mark.parametrize("opener", OVER_THE_WIRE)
 @content_cases
 class TestContentOverTheWire(BackendConformance):
-    """The cases that look at content, once more as clients on other machines see it."""
-
     @pytest.fixture
     async def harness(self, opener: Opener, tmp_path: Path) -> AsyncIterator[Harness]:
         async with opener(tmp_path) as harness:

@@ -21,6 +21,10 @@ from gateway.testing.backends import FileDevice, Harness
 from gateway.testing.backends.blocks import Connect
 from gateway.testing.wire import IscsiDevice, NbdDevice, over_blocks, over_nfs
 
+MIB = 1024**2
+NFS_SIZE = 16 * MIB
+"""libnfs writes some 1,400 bytes at a time, and cases write volumes full."""
+
 Opener = Callable[[Path], AbstractAsyncContextManager[Harness]]
 
 
@@ -37,6 +41,7 @@ async def _over_nfs(folder: Path, pool: Opener) -> AsyncIterator[Harness]:
     try:
         async with pool(folder) as harness:
             harness.content = partial(over_nfs, exporter)
+            harness.size = NFS_SIZE
             yield harness
     finally:
         await exporter.close()

@@ -203,4 +203,4 @@ def content_cases(suite: type[_Suite]) -> type[_Suite]:
 def needed(suite: type) -> frozenset[str]:
     """Give every capability that at least one case of a suite needs."""
     cases = [getattr(suite, name) for name in dir(suite) if name.startswith("test_")]
-    return frozenset().union(*(case.__dict__.get("needs", ()) for case in cases))
+    return frozenset().union(*(case.__dict__.get("needs", ()) for case in cases if case is not None))

@@ -43,14 +43,13 @@ async def over_blocks(exporter: BlockExporter, connect: Connect, source: AccessH
         initiators=(INITIATOR,),
     )
     export = BlockExport(id=export_id, serial=export_id.hex[:12], size=_size(here.path), source=here, access=(access,))
+    handle, connection = exporter.handle(export, access), ExitStack()
     await exporter.publish(export)
     try:
-        handle = exporter.handle(export, access)
-        with ExitStack() as connection:
-            device = await asyncio.to_thread(connection.enter_context, connect(handle))
-            yield BlockContent(handle, lambda _: nullcontext(device))
-            await asyncio.to_thread(connection.close)
+        device = await asyncio.to_thread(connection.enter_context, connect(handle))
+        yield BlockContent(handle, lambda _: nullcontext(device))
     finally:
+        await asyncio.to_thread(connection.close)
         # A server may notice a moment later than a client that the client has gone.
         await exporter.withdraw(export_id, force=True)
 
