@@ -49,9 +49,11 @@ async def over_blocks(exporter: BlockExporter, connect: Connect, source: AccessH
         device = await asyncio.to_thread(connection.enter_context, connect(handle))
         yield BlockContent(handle, lambda _: nullcontext(device))
     finally:
-        await asyncio.to_thread(connection.close)
-        # A server may notice a moment later than a client that the client has gone.
-        await exporter.withdraw(export_id, force=True)
+        try:
+            await asyncio.to_thread(connection.close)
+        finally:
+            # A server may notice a moment later than a client that the client has gone.
+            await exporter.withdraw(export_id, force=True)
 
 
 def _local(source: AccessHandle) -> LocalPath:
