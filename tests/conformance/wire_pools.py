@@ -23,7 +23,7 @@ from gateway.testing.wire import IscsiDevice, NbdDevice, over_blocks, over_nfs
 
 MIB = 1024**2
 NFS_SIZE = 16 * MIB
-"""libnfs writes some 1,400 bytes at a time, and cases write volumes full."""
+"""libnfs writes three kilobytes at a time, and cases write volumes full."""
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Harness]]
 
