@@ -1,1 +1,6 @@
-"""Shipped test equipment: conformance suites and fault points. Needs the `test` extra."""
+"""Shipped test equipment. Needs the `test` extra; most of what is real needs root and Debian packages.
+
+`backends` is the conformance suite of backends, `wire` reaches content as
+remote clients do, `catalogs` is the suite of catalogs, `kills` and `faults` end
+processes at every step of a change, `pages` makes the pages of the drivers.
+"""

@@ -35,7 +35,8 @@ from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
-from gateway.testing.backends.content import BlockContent, Content, LocalContent
+from gateway.testing.backends.blocks import BlockContent
+from gateway.testing.backends.content import Content, LocalContent
 from gateway.testing.cores import core_on
 from gateway.testing.faults import KillAt, Recorder
 

@@ -3,40 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import ctypes.util
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-
-class _Url(ctypes.Structure):
-    _fields_ = (("server", ctypes.c_char_p), ("path", ctypes.c_char_p), ("file", ctypes.c_char_p))
-
-
-def _library() -> Any:
-    name = ctypes.util.find_library("nfs")
-    assert name is not None, "the package libnfs-utils brings it"
-    library = ctypes.CDLL(name)
-    pointer, text = ctypes.c_void_p, ctypes.c_char_p
-    library.nfs_init_context.restype = pointer
-    library.nfs_parse_url_dir.restype = ctypes.POINTER(_Url)
-    library.nfs_get_error.restype = text
-    for function, arguments in {
-        "nfs_parse_url_dir": (pointer, text),
-        "nfs_destroy_url": (ctypes.POINTER(_Url),),
-        "nfs_get_error": (pointer,),
-        "nfs_mount": (pointer, text, text),
-        "nfs_open": (pointer, text, ctypes.c_int, ctypes.POINTER(pointer)),
-        "nfs_pwrite": (pointer, pointer, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p),
-        "nfs_close": (pointer, pointer),
-        "nfs_unlink": (pointer, text),
-        "nfs_destroy_context": (pointer,),
-    }.items():
-        getattr(library, function).argtypes = arguments
-    return library
+from gateway.core.model import NfsExport
+from gateway.testing.wire import NfsMount
 
 
 class Nfs:
@@ -45,7 +16,6 @@ class Nfs:
     def __init__(self, port: int, folder: Path) -> None:
         self._port = port
         self._folder = folder
-        self._library = _library()
 
     def write(self, path: str, content: bytes) -> None:
         """Make a new file."""
@@ -58,18 +28,10 @@ class Nfs:
         return self._run("nfs-cp", str(local), self._url(path))
 
     def overwrite(self, path: str, content: bytes) -> None:
-        """Write over the beginning of a file that exists."""
-        file = ctypes.c_void_p()
-        with self._mounted(path) as (context, name):
-            self._check(context, self._library.nfs_open(context, name, os.O_WRONLY, ctypes.byref(file)))
-            written = self._library.nfs_pwrite(context, file, 0, len(content), content)
-            self._check(context, self._library.nfs_close(context, file))
-            self._check(context, min(written, 0))
-            assert written == len(content)
-
-    def remove(self, path: str) -> None:
-        with self._mounted(path) as (context, name):
-            self._check(context, self._library.nfs_unlink(context, name))
+        """Give a file that exists other content."""
+        folder, _, name = path.rpartition("/")
+        with contextlib.closing(NfsMount(NfsExport(address="127.0.0.1", port=self._port, path=folder))) as mount:
+            mount.write(f"/{name}", content)
 
     def read(self, path: str) -> bytes:
         done = self._run("nfs-cat", self._url(path))
@@ -89,21 +51,3 @@ class Nfs:
 
     def _url(self, path: str) -> str:
         return f"nfs://127.0.0.1{path}?version=4&nfsport={self._port}"
-
-    @contextlib.contextmanager
-    def _mounted(self, path: str) -> Iterator[tuple[int, bytes]]:
-        """Give a mounted context for the file's folder, and the file's name in it."""
-        folder, _, name = path.rpartition("/")
-        context = self._library.nfs_init_context()
-        try:
-            url = self._library.nfs_parse_url_dir(context, self._url(folder).encode())
-            assert url, self._library.nfs_get_error(context)
-            server, place = url.contents.server, url.contents.path
-            self._library.nfs_destroy_url(url)
-            self._check(context, self._library.nfs_mount(context, server, place))
-            yield context, f"/{name}".encode()
-        finally:
-            self._library.nfs_destroy_context(context)
-
-    def _check(self, context: int, status: int) -> None:
-        assert status >= 0, self._library.nfs_get_error(context)

@@ -14,7 +14,8 @@ import pytest
 from nfs_scene import Nfs
 
 from gateway.backends.nfs import NfsBackend, NfsPoolOptions
-from gateway.core.backend import Export, ExportAccess, Note, VolumeSpec
+from gateway.core.backend import Note, VolumeSpec
+from gateway.core.exporter import Export, ExportAccess
 from gateway.core.model import LocalPath, RootDirectory, VolumeKind
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.testing.loop_pool import loop_pool

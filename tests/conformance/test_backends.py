@@ -22,6 +22,10 @@ the case failed, and add one line to `INSTANCES`:
 
 The same pool may serve several cases (a substrate that is slow to make) as long
 as each case gets an empty part of it.
+
+`OVER_THE_WIRE` has pools once more whose content is published by the gateway's
+exporters and reached as clients elsewhere reach it. They go through the cases
+that look at content only (`content_cases`): to the others it is the same pool.
 """
 
 from __future__ import annotations
@@ -35,11 +39,12 @@ import pytest
 from btrfs_pool import btrfs
 from file_pools import btrfs_block, ext4, ext4_block, nfs, xfs, xfs_block
 from qcow2_pool import qcow2
+from wire_pools import btrfs_over_nfs, ext4_block_as_device, qcow2_over_nbd, xfs_block_over_iscsi, xfs_over_nfs
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.capability import FLAGS, OPERATIONS
 from gateway.core.model import VolumeKind
-from gateway.testing.backends import BackendConformance, Harness, MemoryContent, needed
+from gateway.testing.backends import BackendConformance, Harness, MemoryContent, content_cases, needed
 
 Opener = Callable[[Path], AbstractAsyncContextManager[Harness]]
 
@@ -77,6 +82,25 @@ INSTANCES = [
 
 @pytest.mark.parametrize("opener", INSTANCES)
 class TestBackends(BackendConformance):
+    @pytest.fixture
+    async def harness(self, opener: Opener, tmp_path: Path) -> AsyncIterator[Harness]:
+        async with opener(tmp_path) as harness:
+            yield harness
+
+
+OVER_THE_WIRE = [
+    pytest.param(btrfs_over_nfs, id="btrfs-over-nfs"),
+    pytest.param(xfs_over_nfs, id="directory-xfs-over-nfs"),
+    pytest.param(xfs_block_over_iscsi, id="directory-xfs-block-over-iscsi"),
+    pytest.param(qcow2_over_nbd, id="qcow2-over-nbd"),
+    pytest.param(ext4_block_as_device, id="directory-ext4-block-as-device"),
+]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("opener", OVER_THE_WIRE)
+@content_cases
+class TestContentOverTheWire(BackendConformance):
     @pytest.fixture
     async def harness(self, opener: Opener, tmp_path: Path) -> AsyncIterator[Harness]:
         async with opener(tmp_path) as harness:

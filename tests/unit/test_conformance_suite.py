@@ -14,9 +14,31 @@ import pytest
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.backend import Note, Observed, ObservedSnapshot, Substrate, VolumeBackend, VolumeSpec
 from gateway.core.capability import FLAGS
-from gateway.core.errors import GatewayError, NotFound
-from gateway.core.model import InProcess, LocalPath, RootDirectory, VolumeKind
-from gateway.testing.backends import BackendConformance, Harness, LocalContent, MemoryContent, needed, needs
+from gateway.core.errors import GatewayError, InvalidState, NotFound, OutOfSpace
+from gateway.core.model import (
+    AccessHandle,
+    InProcess,
+    IscsiTarget,
+    LocalPath,
+    NbdExport,
+    NfsExport,
+    RootDirectory,
+    VolumeKind,
+)
+from gateway.testing.backends import (
+    BackendConformance,
+    BlockContent,
+    FileDevice,
+    Harness,
+    LocalContent,
+    MemoryContent,
+    content_cases,
+    looks_at_content,
+    needed,
+    needs,
+)
+from gateway.testing.backends.blocks import Connect
+from gateway.testing.wire import IscsiDevice, NbdDevice, NfsContent
 
 KIND = VolumeKind.FILESYSTEM
 
@@ -280,6 +302,65 @@ def test_content_takes_only_its_own_handles() -> None:
         LocalContent(InProcess(key="x"))
     with pytest.raises(TypeError):
         MemoryContent(MemoryBackend("pool", MemoryOptions()), LocalPath(path="/"))
+    with pytest.raises(TypeError):
+        NfsContent(LocalPath(path="/"))
+
+
+@pytest.mark.parametrize(
+    ("connect", "handle"),
+    [
+        (FileDevice, NbdExport(address="127.0.0.1", port=1, name="x")),
+        (NbdDevice, IscsiTarget(address="127.0.0.1", port=1, target="x", lun=1)),
+        (IscsiDevice, NfsExport(address="127.0.0.1", port=1, path="/x")),
+    ],
+)
+async def test_devices_take_only_their_own_handles(connect: Connect, handle: AccessHandle) -> None:
+    with pytest.raises(TypeError):
+        await BlockContent(handle, connect).paths()
+
+
+async def test_block_content_keeps_files_on_a_device(tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    device.write_bytes(bytes(256 * 1024))
+    content = BlockContent(LocalPath(path=str(device)))
+    await content.write("a", b"alpha")
+    await content.write("deep/er/b", b"")
+    await content.write("a", b"again")
+    assert {path: await content.read(path) for path in await content.paths()} == {"a": b"again", "deep/er/b": b""}
+    await content.remove("a")
+    assert await content.paths() == {"deep/er/b"}
+    for absent in (content.read("a"), content.remove("a")):
+        with pytest.raises(KeyError):
+            await absent
+    with pytest.raises(OutOfSpace):
+        await content.write("large", bytes(256 * 1024))
+    with pytest.raises(InvalidState):
+        await BlockContent(LocalPath(path=str(device), read_only=True)).write("a", b"alpha")
+    assert await content.paths() == {"deep/er/b"}
+
+
+def test_cases_that_look_at_content_are_told_from_the_others() -> None:
+    looking = {
+        "test_a_snapshot_keeps_the_bytes",  # by `held`
+        "test_a_snapshot_is_one_instant",  # by `files` in a function of its own
+        "test_a_volume_is_made_with_its_permissions",  # by `root`
+        "test_quota_stops_writes",  # by a function of the suite that calls another
+    }
+    others = {
+        "test_the_manifest_comes_back_and_is_replaced",
+        "test_scan_lists_exactly_what_exists",
+        "test_the_record_agrees_with_the_protocols",
+    }
+    assert all(looks_at_content(getattr(BackendConformance, name)) for name in looking)
+    assert not any(looks_at_content(getattr(BackendConformance, name)) for name in others)
+
+    @content_cases
+    class Suite(BackendConformance):
+        pass
+
+    assert all(callable(getattr(Suite, name)) for name in looking)
+    assert all(getattr(Suite, name) is None for name in others)
+    assert needed(Suite) < needed(BackendConformance)
 
 
 @pytest.mark.parametrize("name", FLAGS)

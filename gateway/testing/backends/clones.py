@@ -115,9 +115,9 @@ class CloneCases:
         like = await cloned(harness, spec.id, snapshot)
         own = await cloned(harness, spec.id, snapshot, root=RootDirectory(mode=0o700, uid=21, gid=22))
         async for _ in harness.lives():
-            assert await (await harness.files(like.id)).root() == spec.root
-            assert await (await harness.files(own.id)).root() == own.root
-            assert await (await harness.files(spec.id)).root() == spec.root
+            assert await harness.root(like.id) == spec.root
+            assert await harness.root(own.id) == own.root
+            assert await harness.root(spec.id) == spec.root
 
     @needs("clone", "split")
     async def test_a_split_clone_outlives_its_source(self, harness: Harness) -> None:

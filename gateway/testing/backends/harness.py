@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from types import CodeType, FunctionType
 from typing import Protocol, TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -28,7 +31,7 @@ from gateway.core.backend import (
     derive,
 )
 from gateway.core.capability import FLAGS, OPERATIONS, Capability
-from gateway.core.model import AccessHandle, VolumeKind
+from gateway.core.model import AccessHandle, RootDirectory, VolumeKind
 from gateway.testing.backends.content import Content
 
 MIB = 1024**2
@@ -54,13 +57,13 @@ class Harness:
     """A fresh, empty, opened pool, and the way to its bytes.
 
     opened: the backend, opened; replaced by `lives`. The fixture closes it.
-    content: gives access to the bytes behind a handle that the backend gave.
+    content: gives access to the bytes behind a handle that the backend gave, for a block.
     reopen: closes `opened` and gives the same pool, opened anew; None when the pool is volatile.
     size: bytes of the volumes that cases make; a few times this must fit into the pool.
     """
 
     opened: VolumeBackend
-    content: Callable[[AccessHandle], Content]
+    content: Callable[[AccessHandle], AbstractAsyncContextManager[Content]]
     reopen: Callable[[], Awaitable[VolumeBackend]] | None = None
     size: int = 32 * MIB
     kind: VolumeKind = VolumeKind.FILESYSTEM
@@ -96,18 +99,32 @@ class Harness:
 
     async def write(self, volume: UUID, **files: bytes) -> None:
         """Write `files` into a volume."""
-        content = await self.files(volume)
-        for path, data in files.items():
-            await content.write(path, data)
+        if files:
+            async with self.files(volume) as content:
+                for path, data in files.items():
+                    await content.write(path, data)
 
-    async def files(self, volume: UUID, snapshot: UUID | None = None) -> Content:
-        """Give the content of a volume or of its snapshot."""
-        return self.content(await self.opened.access(volume, snapshot))
+    async def remove(self, volume: UUID, *paths: str) -> None:
+        """Remove files from a volume."""
+        async with self.files(volume) as content:
+            for path in paths:
+                await content.remove(path)
+
+    @asynccontextmanager
+    async def files(self, volume: UUID, snapshot: UUID | None = None) -> AsyncIterator[Content]:
+        """Have hold of the content of a volume or of its snapshot, for a block."""
+        async with self.content(await self.opened.access(volume, snapshot)) as content:
+            yield content
 
     async def held(self, volume: UUID, snapshot: UUID | None = None) -> dict[str, bytes]:
         """Give all files with their bytes."""
-        content = await self.files(volume, snapshot)
-        return {path: await content.read(path) for path in sorted(await content.paths())}
+        async with self.files(volume, snapshot) as content:
+            return {path: await content.read(path) for path in sorted(await content.paths())}
+
+    async def root(self, volume: UUID) -> RootDirectory:
+        """Give the owner and mode of a volume's top directory."""
+        async with self.files(volume) as content:
+            return await content.root()
 
     async def volumes(self) -> dict[UUID | None, Observed]:
         """Scan the volumes; fail when one is reported twice."""
@@ -155,7 +172,35 @@ def needs(*names: str, without: tuple[str, ...] = ()) -> Callable[[_Case[_Suite]
     return decorate
 
 
+_LOOKS = frozenset({Harness.files.__name__, Harness.held.__name__, Harness.root.__name__})
+
+
+def looks_at_content(case: Callable[..., object]) -> bool:
+    """Tell whether a case looks at what is in a volume: it uses `files`, `held` or `root`, or a function that does."""
+    function = inspect.unwrap(case)
+    assert isinstance(function, FunctionType)
+    names = _names(function.__code__)
+    called = (function.__globals__.get(name) for name in names)
+    return not names.isdisjoint(_LOOKS) or any(
+        looks_at_content(other) for other in called if isinstance(other, FunctionType) and other is not function
+    )
+
+
+def _names(code: CodeType) -> frozenset[str]:
+    """Give every name that code and the functions in it use."""
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    return frozenset(code.co_names).union(*map(_names, inner))
+
+
+def content_cases(suite: type[_Suite]) -> type[_Suite]:
+    """Leave a suite only the cases that look at content: others show nothing new where only its way differs."""
+    for name in dir(suite):
+        if name.startswith("test_") and not looks_at_content(getattr(suite, name)):
+            setattr(suite, name, None)
+    return suite
+
+
 def needed(suite: type) -> frozenset[str]:
     """Give every capability that at least one case of a suite needs."""
     cases = [getattr(suite, name) for name in dir(suite) if name.startswith("test_")]
-    return frozenset().union(*(case.__dict__.get("needs", ()) for case in cases))
+    return frozenset().union(*(case.__dict__.get("needs", ()) for case in cases if case is not None))

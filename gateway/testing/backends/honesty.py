@@ -19,14 +19,14 @@ from gateway.testing.backends.volumes import assert_is
 
 async def fill(harness: Harness, volume: UUID, most: int) -> int:
     """Write incompressible files until the volume is full or `most` bytes are in; give the bytes accepted."""
-    content = await harness.files(volume)
     step, accepted = min(MIB, max(harness.size // 16, 1)), 0
-    while accepted < most:
-        try:
-            await content.write(f"fill{accepted}", os.urandom(step))
-        except OutOfSpace:
-            break
-        accepted += step
+    async with harness.files(volume) as content:
+        while accepted < most:
+            try:
+                await content.write(f"fill{accepted}", os.urandom(step))
+            except OutOfSpace:
+                break
+            accepted += step
     return accepted
 
 
@@ -80,9 +80,9 @@ class HonestyCases:
             assert_is(await harness.backend.inspect(spec.id), spec)
         await assert_limit(harness, small.id, small.size)
         await assert_limit(harness, large.id, large.size)
-        content = await harness.files(small.id)
-        for path in await content.paths():
-            await content.remove(path)
+        async with harness.files(small.id) as content:
+            for path in await content.paths():
+                await content.remove(path)
         assert await harness.held(small.id) == {}
 
     @needs("quota")

@@ -45,7 +45,7 @@ class Replica:
         source = await self.harness.volume(**self.before)
         first = await taken(self.harness, source)
         await self.harness.write(source, a=self.after["a"], new=self.after["new"])
-        await (await self.harness.files(source)).remove("gone")
+        await self.harness.remove(source, "gone")
         second = await taken(self.harness, source)
         streams = await stream(self.harness, source, first), await stream(self.harness, source, second, first)
         self.sources = {source: (first, second)}

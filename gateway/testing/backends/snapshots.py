@@ -42,11 +42,11 @@ class SnapshotCases:
         async for _ in harness.lives():
             assert (await harness.backend.access(volume, snapshot)).read_only
             assert not (await harness.backend.access(volume)).read_only
-            content = await harness.files(volume, snapshot)
-            with pytest.raises(InvalidState):
-                await content.write("a", b"changed")
-            with pytest.raises(InvalidState):
-                await content.remove("a")
+            async with harness.files(volume, snapshot) as content:
+                with pytest.raises(InvalidState):
+                    await content.write("a", b"changed")
+                with pytest.raises(InvalidState):
+                    await content.remove("a")
             assert await harness.held(volume, snapshot) == {"a": b"alpha"}
 
     @needs("snapshot")
@@ -162,7 +162,7 @@ class SnapshotCases:
         volume = await harness.volume(a=b"alpha", b=b"beta")
         snapshot = await taken(harness, volume)
         await harness.write(volume, a=b"changed", c=b"new")
-        await (await harness.files(volume)).remove("b")
+        await harness.remove(volume, "b")
         await harness.backend.restore(volume, snapshot, uuid4())
         assert await harness.held(volume) == {"a": b"alpha", "b": b"beta"}
         await harness.write(volume, a=b"after")
@@ -251,15 +251,16 @@ class SnapshotCases:
     async def test_a_snapshot_is_one_instant(self, harness: Harness) -> None:
         """Shown by a writer that always moves file `a` before file `b`; empty is a file just being written."""
         volume = await harness.volume(a=b"0", b=b"0")
-        content, stop = await harness.files(volume), asyncio.Event()
+        stop = asyncio.Event()
 
         async def write() -> None:
             step = 0
-            while not stop.is_set():
-                step += 1
-                await content.write("a", str(step).encode())
-                await asyncio.sleep(0)
-                await content.write("b", str(step).encode())
+            async with harness.files(volume) as content:
+                while not stop.is_set():
+                    step += 1
+                    await content.write("a", str(step).encode())
+                    await asyncio.sleep(0)
+                    await content.write("b", str(step).encode())
 
         writer = asyncio.create_task(write())
         try:

@@ -40,7 +40,7 @@ class VolumeCases:
     async def test_bytes_stay(self, harness: Harness) -> None:
         volume = await harness.volume(a=b"alpha", b=os.urandom(100_000))
         await harness.write(volume, **{"deep/er/c": b"", "a": b"new"})
-        await (await harness.files(volume)).remove("b")
+        await harness.remove(volume, "b")
         async for _ in harness.lives():
             assert await harness.held(volume) == {"a": b"new", "deep/er/c": b""}
 
@@ -192,18 +192,18 @@ class VolumeCases:
         spec = harness.spec(root=root)
         await harness.backend.create(spec)
         async for _ in harness.lives():
-            assert await (await harness.files(spec.id)).root() == root
+            assert await harness.root(spec.id) == root
 
     @needs("permissions")
     async def test_permissions_change(self, harness: Harness) -> None:
         volume, other = await harness.volume(a=b"alpha"), await harness.volume()
-        untouched = await (await harness.files(other)).root()
+        untouched = await harness.root(other)
         root = RootDirectory(mode=0o711, uid=4321, gid=5432)
         for _ in range(2):
             await harness.backend.set_root(volume, root)
         async for _ in harness.lives():
-            assert await (await harness.files(volume)).root() == root
-            assert await (await harness.files(other)).root() == untouched
+            assert await harness.root(volume) == root
+            assert await harness.root(other) == untouched
             assert await harness.held(volume) == {"a": b"alpha"}
 
     @needs("permissions")
