@@ -23,7 +23,7 @@ POOLS = {
     "directory on XFS, blocks": ("directory", "xfs", BLOCKS, False),
     "qcow2 on ext4": ("qcow2", "ext4", BLOCKS, True),
 }
-"""Name -> driver, file system below it, kind of volumes, and whether they are in use, which to images is another way."""
+"""Name -> driver, file system below it, kind of volumes, and whether they are in use."""
 
 
 @pytest.fixture(params=POOLS)
