@@ -415,3 +415,10 @@ def test_an_increment_that_is_taken_back_leaves_a_block_volume_its_size() -> Non
     )
     Replicas(at.pool, Volumes(at.pool)).undo(arriving)
     at.runner.finish()
+
+
+def test_a_rename_is_the_same_for_both_kinds() -> None:
+    """`zfs rename -u` is refused for block volumes, and what is not mounted needs no `-u`."""
+    at = Scripted(does("zfs", "rename", f"{PARENT}/incoming-{ONE}", PLACE))
+    at.pool.commands.rename(f"{PARENT}/incoming-{ONE}", PLACE)
+    at.runner.finish()

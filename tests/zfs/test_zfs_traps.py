@@ -496,7 +496,7 @@ async def test_a_pool_that_was_exported_is_unavailable_and_comes_back(tmp_path, 
 
 
 async def test_a_zpool_that_is_not_there(zpool):
-    with pytest.raises(Unavailable, match="no zpool nowhere"):
+    with pytest.raises(Unavailable, match="no such pool"):
         async with scene("nowhere"):
             pass
     async with scene(zpool, parent=f"deep-{uuid4().hex[:8]}/er/pool") as at:

@@ -207,8 +207,8 @@ class Commands:
         self.run("zfs", "destroy", *later, f"{dataset}@{','.join(shorts)}", patience=PATIENCE)
 
     def rename(self, old: str, new: str) -> None:
-        unmounted = () if "@" in old else ("-u",)
-        self.run("zfs", "rename", *unmounted, old, new)
+        """Rename a snapshot, or a dataset that is not mounted."""
+        self.run("zfs", "rename", old, new)
 
     def promote(self, name: str) -> None:
         self.run("zfs", "promote", name, patience=PATIENCE)
