@@ -294,7 +294,10 @@ class UpdateVolume:
             await context.publisher.narrow(before, after, force=intent.force)
             context.fault("volume.update.narrowed")
         await self._shape(context, intent, before, after)
-        await context.backend(intent).annotate(after.id, await context.note(after))
+        backend = context.backend(intent)
+        # A broken volume may be gone: what it is attached to ends all the same, and there is no note to write.
+        if before.state is not VolumeState.ERROR or await backend.inspect(after.id) is not None:
+            await backend.annotate(after.id, await context.note(after))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
         after = _needed(intent.after)

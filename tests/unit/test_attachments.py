@@ -22,6 +22,7 @@ from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.rebuild import rebuild
+from gateway.core.reconcile import Reconciler
 from gateway.core.secret import Secret
 from gateway.core.targets import SERVICE_MAX, check_initiator, password_key, target_of
 from gateway.testing.cores import core_on
@@ -335,6 +336,19 @@ async def test_going_offline_asks_those_that_are_connected(scene: Scene) -> None
     await (await volumes.update(scene.core, volume.id, offline, description="test")).result()
     assert scene.exporter.exports == {}
     assert (await scene.core.get(m.Volume, volume.id)).attachments
+
+
+async def test_a_node_is_detached_from_a_volume_that_went_missing(scene: Scene) -> None:
+    volume, group = await scene.volume(), await scene.group(ONE)
+    await scene.attach(volume, NewAttachment(host_group_id=group.id))
+    await scene.pool.backend.delete(volume.id)
+    (pool,) = scene.core.pools
+    await Reconciler(scene.core, pool, SilentObserver()).run()
+    assert (await scene.core.get(m.Volume, volume.id)).state is m.VolumeState.ERROR
+    await scene.detach(volume, str(group.id), force=True)
+    assert (await scene.core.get(m.Volume, volume.id)).attachments == ()
+    assert scene.exporter.exports == {}
+    await hosts.delete(scene.core, group.id)
 
 
 # --- host groups ---
