@@ -472,6 +472,12 @@ async def test_passwords_are_kept_as_long_as_their_login_and_nowhere_else(scene:
     assert not {PASSWORD, OWN_PASSWORD} & set(settings(tmp_path).values())
 
 
+async def test_passwords_go_with_their_tenant(scene: Scene, tmp_path: Path) -> None:
+    login = await scene.login(target_user="gateway", target_password=Secret(OWN_PASSWORD))
+    await tenants.delete(scene.core, login.tenant_id)
+    assert not {PASSWORD, OWN_PASSWORD} & set(settings(tmp_path).values())
+
+
 async def test_a_login_keeps_its_password_through_changes_and_needs_one(scene: Scene) -> None:
     login = await scene.login(kind=m.LoginKind.NONE, password=None)
     with pytest.raises(errors.InvalidArgument) as caught:
