@@ -374,6 +374,7 @@ class ConvertVolume:
         )
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
+        """There is no way back from blocks, although something after it failed: write what is true."""
         before = _needed(intent.before)
         backend = context.backend(intent)
         observed = await backend.inspect(before.id)
@@ -381,7 +382,7 @@ class ConvertVolume:
             # It failed between the two, as when the pool has no room for the new one. The old one was empty.
             await backend.create(await _spec(context, before, root=True))
         elif observed.kind is not before.kind:
-            raise errors.Internal(incident="a conversion failed after it was done")
+            return await self.finish(context, intent)
         return Batch()
 
     async def happened(self, context: Context, intent: Intent) -> bool:
