@@ -77,10 +77,15 @@ class Publisher:
         return self._exporter is None and not self._block
 
     def concerns(self, intent: Intent) -> bool:
-        """Tell whether what is published may differ after the intent."""
-        if self.idle:
+        """Tell whether what is published may differ after the intent.
+
+        It may when nothing was to change: whoever asks again for what failed
+        to be published must not be told that all is well.
+        """
+        wish = _wish(intent.after)
+        if self.idle or wish is None:
             return False
-        return _wish(intent.before) != _wish(intent.after) and _wish(intent.after) is not None
+        return _wish(intent.before) != wish or intent.before == intent.after
 
     async def desired(self, volume: Volume) -> Export | None:
         """Give the NFS publication that a volume should have, or None."""

@@ -163,3 +163,16 @@ async def test_an_exporter_that_is_down_does_not_hinder_the_others(tmp_path: Pat
         assert await core.publisher.stale() == {gone}
         await core.publisher.converge(gone)
         assert nbd.exports.keys() == {volume.id}
+
+
+async def test_what_failed_to_be_published_is_published_when_asked_for_again(tmp_path: Path) -> None:
+    blocks = PaperBlocks()
+    async with core_on(tmp_path, [scripted_pool(Script())], block={Transport.ISCSI: blocks}) as core:
+        volume, new = await make(core, "v", kind=VolumeKind.BLOCK), NewAttachment(node="far", initiators=(HOST,))
+        blocks.down = True
+        for _ in range(2):
+            with pytest.raises(errors.Unavailable):
+                await (await attachments.attach(core, volume.id, new, description="test")).result()
+        blocks.down = False
+        await (await attachments.attach(core, volume.id, new, description="test")).result()
+        assert blocks.names(volume.id) == {HOST}
