@@ -1,4 +1,4 @@
-"""The commands that are the gateway: serve, check, rebuild, config-schema."""
+"""The commands that are the gateway: serve, check, unit, rebuild, config-schema."""
 
 from __future__ import annotations
 

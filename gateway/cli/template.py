@@ -103,6 +103,7 @@ def _nfs(machine: Machine, port: int | None) -> Iterator[str]:
         yield 'engine = "ganesha"'
         yield f"port = {port}"
         yield '# address = "192.0.2.1"        # what clients are told to mount from; default 127.0.0.1'
+        yield '# bind = "192.0.2.1"           # the address to listen on; default 127.0.0.1'
     yield ""
 
 

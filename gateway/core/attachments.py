@@ -57,7 +57,7 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description: str) -> Started:
-    """Start attaching a block volume to a node. The same attachment again changes nothing.
+    """Start attaching a block volume to a node. The same attachment again only publishes what is not published yet.
 
     InUse when another node holds the volume and not both only read, unless the
     volume is multi-attach or the attachment shared; AlreadyExists when the

@@ -9,7 +9,9 @@ restarted, so the same step serves a change, the start and a timer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from gateway.core import errors
@@ -75,10 +77,15 @@ class Publisher:
         return self._exporter is None and not self._block
 
     def concerns(self, intent: Intent) -> bool:
-        """Tell whether what is published may differ after the intent."""
-        if self.idle:
+        """Tell whether what is published may differ after the intent.
+
+        It may when nothing was to change: whoever asks again for what failed
+        to be published must not be told that all is well.
+        """
+        wish = _wish(intent.after)
+        if self.idle or wish is None:
             return False
-        return _wish(intent.before) != _wish(intent.after) and _wish(intent.after) is not None
+        return _wish(intent.before) != wish or intent.before == intent.after
 
     async def desired(self, volume: Volume) -> Export | None:
         """Give the NFS publication that a volume should have, or None."""
@@ -122,22 +129,21 @@ class Publisher:
     async def converge(self, volume_id: UUID, *, force: bool = False) -> None:
         """Make one volume's publication as the catalog wants it; Timeout or the exporter's error when it cannot be.
 
-        Nodes that are connected and should not be are cut off by force only.
+        Every exporter is tried; one that does not answer hinders only where
+        there was a wish. Nodes that are connected and should not be are cut
+        off by force only.
         """
         if self.idle:
             return
         async with self._locks.holding(volume_id):
             volume = await self._catalog.get(Volume, volume_id)
             kind = volume.kind if volume is not None else None
+            works: list[Callable[[], Awaitable[None]]] = []
             if self._exporter is not None and kind is not VolumeKind.BLOCK:
-                wanted = await self.desired(volume) if volume is not None else None
-                if wanted is None:
-                    await self._patiently(self._exporter.withdraw(volume_id))
-                else:
-                    await self._patiently(self._exporter.publish(wanted))
-            for transport, exporter in self._block.items() if kind is not VolumeKind.FILESYSTEM else ():
-                blocks = await self.desired_block(volume, transport) if volume is not None else None
-                await self._converge_block(exporter, volume_id, blocks, force=force)
+                works.append(partial(self._converge_files, self._exporter, volume_id, volume))
+            if kind is not VolumeKind.FILESYSTEM:
+                works += [partial(self._converge_blocks, one, volume_id, volume, force=force) for one in self._block]
+            await _all_tried(works)
 
     async def withdraw(self, volume: Volume, *, force: bool = False) -> None:
         """End a volume's publication, whatever the catalog wants.
@@ -149,7 +155,7 @@ class Publisher:
             if self._exporter is not None:
                 await _tolerantly(self._exporter.withdraw(volume.id), wished=volume.junction_path is not None)
             for transport, exporter in self._block.items():
-                wished = any(a.transport is transport for a in volume.attachments)
+                wished = _attached(volume, transport)
                 await _tolerantly(exporter.withdraw(volume.id, force=force), wished=wished)
 
     async def narrow(self, before: Volume, after: Volume, *, force: bool) -> None:
@@ -199,12 +205,14 @@ class Publisher:
             raise failure
 
     async def stale(self) -> frozenset[UUID]:
-        """Give ids that are published although the catalog has no wish for them."""
+        """Give ids that are published although the catalog has no wish for them, by those exporters that answer."""
         published: set[UUID] = set()
         if self._exporter is not None:
-            published |= (await self._exporter.published()).keys()
+            with suppress(errors.Unavailable):
+                published |= (await self._exporter.published()).keys()
         for exporter in self._block.values():
-            published |= await exporter.published()
+            with suppress(errors.Unavailable):
+                published |= await exporter.published()
         stale = set()
         for volume_id in published:
             volume = await self._catalog.get(Volume, volume_id)
@@ -236,6 +244,19 @@ class Publisher:
         source = await self._pools.get(volume.pool_id).backend.access(volume.id)
         return source if isinstance(source, LocalPath) else None
 
+    async def _converge_files(self, exporter: Exporter, volume_id: UUID, volume: Volume | None) -> None:
+        wanted = await self.desired(volume) if volume is not None else None
+        work = exporter.withdraw(volume_id) if wanted is None else exporter.publish(wanted)
+        wished = volume is not None and volume.junction_path is not None
+        await _tolerantly(self._patiently(work), wished=wished)
+
+    async def _converge_blocks(
+        self, transport: Transport, volume_id: UUID, volume: Volume | None, *, force: bool
+    ) -> None:
+        wanted = await self.desired_block(volume, transport) if volume is not None else None
+        work = self._converge_block(self._block[transport], volume_id, wanted, force=force)
+        await _tolerantly(work, wished=volume is not None and _attached(volume, transport))
+
     async def _converge_block(
         self, exporter: BlockExporter, volume_id: UUID, wanted: BlockExport | None, *, force: bool
     ) -> None:
@@ -261,6 +282,22 @@ async def _tolerantly(work: Awaitable[None], *, wished: bool) -> None:
     except errors.Unavailable:
         if wished:
             raise
+
+
+async def _all_tried(works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Do one after the other, whatever becomes of each; then raise the first failure."""
+    failures: list[errors.GatewayError] = []
+    for work in works:
+        try:
+            await work()
+        except errors.GatewayError as error:
+            failures.append(error)
+    for failure in failures:
+        raise failure
+
+
+def _attached(volume: Volume, transport: Transport) -> bool:
+    return any(attachment.transport is transport for attachment in volume.attachments)
 
 
 def _wish(volume: Volume | None) -> tuple[object, ...] | None:

@@ -58,7 +58,7 @@ async def create(core: Core, new: NewLogin) -> InitiatorLogin:
     try:
         await core.catalog.commit(there + put(login))
     except errors.GatewayError:
-        await _forget(core, login.id)
+        await forget_passwords(core, login.id)
         raise
     return await _follow(core, login)
 
@@ -89,7 +89,7 @@ async def delete(core: Core, login_id: UUID) -> None:
     """Remove a login, and its passwords with it."""
     login = await core.get(InitiatorLogin, login_id)
     await core.catalog.commit(drop(login))
-    await _forget(core, login_id)
+    await forget_passwords(core, login_id)
     await core.manifest.write()
     await _converge(core, login.tenant_id)
 
@@ -110,7 +110,8 @@ async def _keep(core: Core, login_id: UUID, password: Secret | None, target_pass
             await core.catalog.put_setting(password_key(login_id, target=target), value.reveal())
 
 
-async def _forget(core: Core, login_id: UUID) -> None:
+async def forget_passwords(core: Core, login_id: UUID) -> None:
+    """Remove what `gateway.core.targets.password_key` names for a login that is gone."""
     for target in (False, True):
         await core.catalog.put_setting(password_key(login_id, target=target), "")
 

@@ -294,7 +294,10 @@ class UpdateVolume:
             await context.publisher.narrow(before, after, force=intent.force)
             context.fault("volume.update.narrowed")
         await self._shape(context, intent, before, after)
-        await context.backend(intent).annotate(after.id, await context.note(after))
+        backend = context.backend(intent)
+        # A broken volume may be gone: what it is attached to ends all the same, and there is no note to write.
+        if before.state is not VolumeState.ERROR or await backend.inspect(after.id) is not None:
+            await backend.annotate(after.id, await context.note(after))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
         after = _needed(intent.after)
@@ -371,6 +374,7 @@ class ConvertVolume:
         )
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
+        """There is no way back from blocks, although something after it failed: write what is true."""
         before = _needed(intent.before)
         backend = context.backend(intent)
         observed = await backend.inspect(before.id)
@@ -378,7 +382,7 @@ class ConvertVolume:
             # It failed between the two, as when the pool has no room for the new one. The old one was empty.
             await backend.create(await _spec(context, before, root=True))
         elif observed.kind is not before.kind:
-            raise errors.Internal(incident="a conversion failed after it was done")
+            return await self.finish(context, intent)
         return Batch()
 
     async def happened(self, context: Context, intent: Intent) -> bool:

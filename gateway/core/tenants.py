@@ -11,6 +11,7 @@ import msgspec
 from gateway.core import errors
 from gateway.core.catalog import Batch, Guard, Sequences, drop, put, walk, when
 from gateway.core.context import Core
+from gateway.core.logins import forget_passwords
 from gateway.core.manifest import everything
 from gateway.core.model import (
     ExportPolicy,
@@ -92,13 +93,17 @@ async def delete(core: Core, tenant_id: UUID) -> None:
     """Remove a tenant with its policies, host groups and logins. InUse while it has volumes."""
     async with core.changes.locks.holding(tenant_id):
         for attempt in range(_RETRIES + 1):
+            removal = await _removal(core, tenant_id)
             try:
-                await core.catalog.commit(await _removal(core, tenant_id))
+                await core.catalog.commit(removal)
             except (errors.StaleRevision, errors.Conflict):
                 if attempt == _RETRIES:
                     raise
                 continue
             break
+    for write in removal.writes:
+        if isinstance(write.record, InitiatorLogin):
+            await forget_passwords(core, write.record.id)
     await core.manifest.write()
 
 

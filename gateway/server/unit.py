@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from gateway.server.drivers import needs_of
 USER = "gateway"
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _MOUNTS = "CAP_SYS_ADMIN"
+_PLAIN = re.compile(r"[^\s\"'\\;]+")
 _PLACES = (NeedKind.WRITABLE, NeedKind.MOUNT)
 
 _HARDENING: Mapping[str, str] = {
@@ -43,6 +44,9 @@ _LOOSENED: Mapping[str, Mapping[str, str]] = {
 }
 """Kernel capability -> what of the hardening gets in the way of using it."""
 
+_FAMILIES: Mapping[str, str] = {"/dev/loop-control": "block-loop", "/dev/zfs": "block-zvol"}
+"""Device node -> the devices that it makes, which systemd would keep from us for naming just the node."""
+
 
 def unit(settings: Settings, configs: Sequence[Path], *, program: str) -> str:
     """Give the text of a unit for `gateway serve` with these configuration files, run by the user `gateway`."""
@@ -63,7 +67,8 @@ def _head() -> Iterator[str]:
 def _service(settings: Settings, needs: Sequence[Need], configs: Sequence[Path], program: str) -> Iterator[str]:
     arguments = [argument for config in configs for argument in ("--config", str(config.absolute()))]
     yield "[Service]"
-    yield f"ExecStart={shlex.join([program, 'serve', *arguments])}"
+    # A dollar begins a variable in commands only.
+    yield f"ExecStart={' '.join(_word(word).replace('$', '$$') for word in [program, 'serve', *arguments])}"
     yield "ExecReload=kill -HUP $MAINPID"
     yield "Restart=on-failure"
     yield f"User={USER}"
@@ -76,13 +81,12 @@ def _service(settings: Settings, needs: Sequence[Need], configs: Sequence[Path],
     yield f"AmbientCapabilities={held}"
     for name, value in _hardening(capabilities, program).items():
         yield f"{name}={value}"
-    for need in _of(needs, NeedKind.DEVICE):
-        yield f"DeviceAllow={need.name} rw"
+    for node in dict.fromkeys(need.name for need in _of(needs, NeedKind.DEVICE)):
+        yield from (f"DeviceAllow={name} rw" for name in (node, _FAMILIES.get(node)) if name is not None)
     writable = [str(settings.data_dir.absolute()), *(need.name for kind in _PLACES for need in _of(needs, kind))]
     for path in dict.fromkeys(writable):
-        yield f"ReadWritePaths={path}"
-    for need in _of(needs, NeedKind.CAPABILITY):
-        yield f"# {need.name}: {need.why}"
+        yield f"ReadWritePaths={_word(path)}"
+    yield from dict.fromkeys(f"# {need.name}: {need.why}" for need in _of(needs, NeedKind.CAPABILITY))
     yield ""
 
 
@@ -99,6 +103,12 @@ def _hardening(capabilities: Sequence[str], program: str) -> dict[str, str]:
     for name in capabilities:
         values |= _LOOSENED.get(name, {})
     return values
+
+
+def _word(text: str) -> str:
+    """Give a text as systemd reads it as one word."""
+    escaped = text.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
+    return escaped if _PLAIN.fullmatch(text) else f'"{escaped}"'
 
 
 def _of(needs: Sequence[Need], kind: NeedKind) -> list[Need]:

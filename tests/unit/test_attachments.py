@@ -22,6 +22,7 @@ from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.rebuild import rebuild
+from gateway.core.reconcile import Reconciler
 from gateway.core.secret import Secret
 from gateway.core.targets import SERVICE_MAX, check_initiator, password_key, target_of
 from gateway.testing.cores import core_on
@@ -337,6 +338,19 @@ async def test_going_offline_asks_those_that_are_connected(scene: Scene) -> None
     assert (await scene.core.get(m.Volume, volume.id)).attachments
 
 
+async def test_a_node_is_detached_from_a_volume_that_went_missing(scene: Scene) -> None:
+    volume, group = await scene.volume(), await scene.group(ONE)
+    await scene.attach(volume, NewAttachment(host_group_id=group.id))
+    await scene.pool.backend.delete(volume.id)
+    (pool,) = scene.core.pools
+    await Reconciler(scene.core, pool, SilentObserver()).run()
+    assert (await scene.core.get(m.Volume, volume.id)).state is m.VolumeState.ERROR
+    await scene.detach(volume, str(group.id), force=True)
+    assert (await scene.core.get(m.Volume, volume.id)).attachments == ()
+    assert scene.exporter.exports == {}
+    await hosts.delete(scene.core, group.id)
+
+
 # --- host groups ---
 
 
@@ -455,6 +469,12 @@ async def test_passwords_are_kept_as_long_as_their_login_and_nowhere_else(scene:
         assert secret not in repr(scene.exporter.exports)
         assert secret not in str(await volumes.access(scene.core, volume.id))
     await logins.delete(scene.core, login.id)
+    assert not {PASSWORD, OWN_PASSWORD} & set(settings(tmp_path).values())
+
+
+async def test_passwords_go_with_their_tenant(scene: Scene, tmp_path: Path) -> None:
+    login = await scene.login(target_user="gateway", target_password=Secret(OWN_PASSWORD))
+    await tenants.delete(scene.core, login.tenant_id)
     assert not {PASSWORD, OWN_PASSWORD} & set(settings(tmp_path).values())
 
 

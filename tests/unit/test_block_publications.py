@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from core_scene import Script, make, scripted_pool
+from core_scene import PaperExporter, Script, make, scripted_pool
 
 from gateway.core import attachments, errors, hosts, logins, tenants
 from gateway.core.attachments import NewAttachment
@@ -31,24 +31,31 @@ OTHER = "iqn.1993-08.org.debian:01:other"
 
 
 class PaperBlocks:
-    """Writes down what it publishes. `connected` are initiators that nobody may end but by force."""
+    """Writes down what it publishes. `connected` are initiators that nobody may end but by force.
+
+    Refuses everything while it is `down`.
+    """
 
     def __init__(self) -> None:
         self.exports: dict[UUID, BlockExport] = {}
         self.connected: set[str] = set()
+        self.down = False
 
     async def open(self) -> None:
-        pass
+        self._check()
 
     async def publish(self, export: BlockExport, *, force: bool = False) -> None:
+        self._check()
         self._end(export.id, {name for access in export.access for name in access.initiators}, force=force)
         self.exports[export.id] = export
 
     async def withdraw(self, export_id: UUID, *, force: bool = False) -> None:
+        self._check()
         self._end(export_id, set(), force=force)
         self.exports.pop(export_id, None)
 
     async def published(self) -> frozenset[UUID]:
+        self._check()
         return frozenset(self.exports)
 
     def handle(self, export: BlockExport, access: BlockAccess) -> IscsiTarget:
@@ -57,6 +64,10 @@ class PaperBlocks:
 
     async def close(self) -> None:
         pass
+
+    def _check(self) -> None:
+        if self.down:
+            raise errors.Unavailable(what="blocks", reason="the exporter is not open")
 
     def _end(self, export_id: UUID, kept: set[str], *, force: bool) -> None:
         ended = (self.names(export_id) & self.connected) - kept
@@ -127,3 +138,41 @@ async def test_an_initiator_that_may_not_log_in_any_more_is_cut_off(scene: Scene
     assert (scene.reach, scene.blocks.connected) == ({OTHER}, set())
     await logins.delete(scene.core, login.id)
     assert scene.reach == {HOST, OTHER}
+
+
+async def test_an_exporter_that_is_down_does_not_hinder_the_others(tmp_path: Path) -> None:
+    iscsi, nbd = PaperBlocks(), PaperBlocks()
+    block = {Transport.ISCSI: iscsi, Transport.NBD: nbd}
+    files = PaperExporter()
+    async with core_on(tmp_path, [scripted_pool(Script())], exporter=files, block=block) as core:
+        volume = await make(core, "v", kind=VolumeKind.BLOCK, multi_attach=True)
+        files.down = iscsi.down = True
+        over_nbd = NewAttachment(node="near", transport=Transport.NBD)
+        await (await attachments.attach(core, volume.id, over_nbd, description="test")).result()
+        assert nbd.exports.keys() == {volume.id}
+        iscsi.down = False
+        over_iscsi = NewAttachment(node="far", initiators=(HOST,))
+        await (await attachments.attach(core, volume.id, over_iscsi, description="test")).result()
+        iscsi.down = True
+        nbd.exports.clear()
+        with pytest.raises(errors.Unavailable):
+            await core.publisher.converge(volume.id)
+        assert nbd.exports.keys() == {volume.id}
+        gone = UUID(int=1)
+        nbd.exports[gone] = nbd.exports[volume.id]
+        assert await core.publisher.stale() == {gone}
+        await core.publisher.converge(gone)
+        assert nbd.exports.keys() == {volume.id}
+
+
+async def test_what_failed_to_be_published_is_published_when_asked_for_again(tmp_path: Path) -> None:
+    blocks = PaperBlocks()
+    async with core_on(tmp_path, [scripted_pool(Script())], block={Transport.ISCSI: blocks}) as core:
+        volume, new = await make(core, "v", kind=VolumeKind.BLOCK), NewAttachment(node="far", initiators=(HOST,))
+        blocks.down = True
+        for _ in range(2):
+            with pytest.raises(errors.Unavailable):
+                await (await attachments.attach(core, volume.id, new, description="test")).result()
+        blocks.down = False
+        await (await attachments.attach(core, volume.id, new, description="test")).result()
+        assert blocks.names(volume.id) == {HOST}

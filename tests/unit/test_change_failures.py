@@ -71,6 +71,20 @@ async def test_a_block_volume_that_has_grown_stays_grown(tmp_path: Path) -> None
         assert await agree(core)
 
 
+async def test_what_became_a_block_volume_is_one_although_the_change_failed(tmp_path: Path) -> None:
+    script = Script()
+    async with core_on(tmp_path, [scripted_pool(script)], fault=script) as core:
+        volume = await make(core, "v")
+        script.steps = {"memory.convert.done": BUSY}
+        started = await volumes.convert(core, volume.id, size=40 << 20, annotations={"door": "1"}, description="t")
+        with pytest.raises(errors.Busy):
+            await started.result()
+        found = await core.get(Volume, volume.id)
+        assert (found.kind, found.size, found.annotations) == (VolumeKind.BLOCK, 40 << 20, {"door": "1"})
+        assert await agree(core)
+        await (await volumes.delete(core, volume.id, description="t")).result()
+
+
 async def test_a_caller_that_goes_away_while_its_change_is_journalled_leaves_nothing_locked(tmp_path: Path) -> None:
     async with core_on(tmp_path, [memory_pool()]) as core:
         volume = await make(core, "v")

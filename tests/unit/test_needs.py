@@ -108,6 +108,21 @@ def test_a_program_in_a_home_stays_readable(tmp_path, program_, homes):
     assert f"ProtectHome={homes}\n" in text
 
 
+def test_devices_come_with_those_that_they_make(tmp_path):
+    pools = '[backend.a]\ndriver = "zfs"\npool = "tank"\n[backend.b]\ndriver = "zfs"\npool = "pond"\n'
+    text = unit(settings_in(tmp_path, f"{pools}[export.local]\n"), [tmp_path / "config.toml"], program="/bin/gateway")
+    granted = [line.removeprefix("DeviceAllow=") for line in text.splitlines() if line.startswith("DeviceAllow=")]
+    assert granted == ["/dev/zfs rw", "block-zvol rw", "/dev/loop-control rw", "block-loop rw"]
+
+
+def test_a_path_is_one_word_to_systemd(tmp_path):
+    folder = tmp_path / 'my "100%" pool$1'
+    folder.mkdir()
+    text = unit(settings_in(folder, 'data_dir = "data"\n[backend.memory]\n'), [folder / "c.toml"], program="/bin/true")
+    assert f'ReadWritePaths="{tmp_path}/my \\"100%%\\" pool$1/data"\n' in text
+    assert f'ExecStart=/bin/true serve --config "{tmp_path}/my \\"100%%\\" pool$$1/c.toml"\n' in text
+
+
 @pytest.mark.root
 def test_systemd_takes_the_unit_and_finds_it_tight(tmp_path):
     settings_in(tmp_path)
