@@ -313,9 +313,9 @@ def _parent(observed: Observed) -> UUID | None:
 
 
 def _noted_state(observed: Observed) -> VolumeState:
-    """Give the state that a volume had before it went missing."""
+    """Give the state that a volume had before it went missing; what changed it since may have noted that it was."""
     noted = read_volume(observed.note) if observed.note else None
-    return noted.state if noted else VolumeState.ONLINE
+    return VolumeState.ONLINE if noted is None or noted.state is VolumeState.ERROR else noted.state
 
 
 def _made(field: str, key: UUID, unmade: VolumeState | SnapshotState) -> Filter:

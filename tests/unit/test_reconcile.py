@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from core_scene import LocalMemory, Script, clone_of, everything, make, scripted_pool, snap
 
-from gateway.core import errors, policies, snapshots, volumes
+from gateway.core import attachments, errors, policies, snapshots, volumes
 from gateway.core.catalog import drop, put
 from gateway.core.context import Core
-from gateway.core.model import ExportPolicy, Snapshot, Tenant, Volume, VolumeState
+from gateway.core.model import ExportPolicy, Snapshot, Tenant, Volume, VolumeKind, VolumeState
 from gateway.core.observer import SilentObserver
 from gateway.core.query import Query
 from gateway.core.rebuild import rebuild
@@ -92,6 +92,20 @@ async def test_a_volume_that_is_back_is_as_it_was(core: Core) -> None:
     await compare(core)
     back = await core.get(Volume, volume.id)
     assert (back.state, back.reason) == (VolumeState.OFFLINE, "")
+
+
+async def test_a_volume_that_was_detached_while_it_was_broken_is_whole_again(core: Core) -> None:
+    volume = await make(core, "v", kind=VolumeKind.BLOCK)
+    new = attachments.NewAttachment(node="host1")
+    await (await attachments.attach(core, volume.id, new, description="t")).result()
+    (pool,) = core.pools
+    assert isinstance(pool.backend, LocalMemory)
+    pool.backend.hidden.add(volume.id)
+    await compare(core)
+    pool.backend.hidden.clear()
+    await (await attachments.detach(core, volume.id, "host1", description="t")).result()
+    await compare(core)
+    assert (await core.get(Volume, volume.id)).state is VolumeState.ONLINE
 
 
 async def test_a_volume_whose_policy_is_unknown_can_still_be_changed(core: Core) -> None:

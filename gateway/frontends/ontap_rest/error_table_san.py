@@ -113,6 +113,14 @@ SAN_RULES: tuple[Rule, ...] = (
         "initiator",
         {"kind": "initiator login"},
     ),
+    Rule(
+        errors.Conflict,
+        409,
+        "8",
+        'The CHAP user "{ref}" has another password at another target: use another name or the same password.',
+        "",
+        {"kind": "login"},
+    ),
     # what the state forbids
     Rule(
         errors.InvalidState,

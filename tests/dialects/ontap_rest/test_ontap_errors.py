@@ -88,6 +88,7 @@ CASES = [
     (errors.InvalidState(kind="volume", ref="v", state="offline", action="mount"), "volume.update", 409, "917533"),
     (errors.InvalidState(kind="volume", ref="v", state="creating"), "volume.update", 409, "13107406"),
     (errors.Conflict(kind="volume", ref="v"), "volume.update", 409, "13107406"),
+    (errors.Conflict(kind="login", ref="anna", holder="iqn"), "lun_map.create", 409, "8"),
     (errors.StaleRevision(kind="volume", ref="v"), "volume.update", 409, "13107406"),
     (errors.NotFound(kind="tenant", ref="s"), "volume.create", 404, "2621462"),
     (errors.NotFound(kind="tenant", ref="s"), "svm.update", 404, "4"),
