@@ -26,6 +26,9 @@ RULE = {"clients": [{"match": "0.0.0.0/0"}], "ro_rule": ["any"], "rw_rule": ["an
 @pytest.fixture
 def bed(zpool: str, tmp_path: Path) -> Iterator[tuple[Nfs, Path]]:
     """Give a client of the exports, and where the volumes are mounted on their server."""
+    # ganesha looks for file systems there, and a machine made by mmdebstrap has no such link.
+    if not Path("/etc/mtab").exists():
+        Path("/etc/mtab").symlink_to("/proc/self/mounts")
     parent, place, port = f"files-{uuid4().hex[:12]}", tmp_path / "pool", free_port()
     pools = f'[backend.fast]\ndriver = "zfs"\npool = "{zpool}"\nparent = "{parent}"\nmountpoint = "{place}"\n'
     try:
