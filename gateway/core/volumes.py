@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -101,11 +102,24 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
     return await core.changes.start({volume.id}, plan)
 
 
-async def update(core: Core, volume_id: UUID, change: VolumeChange, *, description: str) -> Started:
-    """Start changing a volume. Going offline takes it out of the name space, as no client could reach it any more."""
+async def update(
+    core: Core,
+    volume_id: UUID,
+    change: VolumeChange,
+    *,
+    description: str,
+    annotated: Mapping[str, str] | None = None,
+) -> Started:
+    """Start changing a volume. Going offline takes it out of the name space, as no client could reach it any more.
+
+    `annotated`: the annotations from which the new ones were made; Conflict
+    when they have changed meanwhile.
+    """
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
+        if annotated is not None and before.annotations != annotated:
+            raise errors.Conflict(kind="volume", ref=before.name, holder="volume.update")
         after = _changed(before, change)
         if after == before:
             return Plan(

@@ -130,6 +130,28 @@ async def test_two_renames_race_for_one_name(core: Core) -> None:
     assert notes == names
 
 
+async def test_annotations_that_were_made_from_old_ones_do_not_hide_newer_ones(core: Core) -> None:
+    volume = await make(core, "v", annotations={"door.a": "1"})
+    outcomes = await asyncio.gather(
+        *(
+            volumes.update(
+                core,
+                volume.id,
+                volumes.VolumeChange(annotations={**volume.annotations, "door.b": word}),
+                description="t",
+                annotated=volume.annotations,
+            )
+            for word in ("first", "second")
+        ),
+        return_exceptions=True,
+    )
+    (refused,) = [one for one in outcomes if isinstance(one, BaseException)]
+    assert isinstance(refused, errors.Conflict)
+    (kept,) = [one for one in outcomes if not isinstance(one, BaseException)]
+    await kept.result()
+    assert (await core.get(Volume, volume.id)).annotations.keys() == {"door.a", "door.b"}
+
+
 async def test_a_masked_pool_refuses_at_once(tmp_path: Path) -> None:
     async with core_on(tmp_path, [memory_pool(disabled=("snapshot",))]) as core:
         volume = await make(core, "v")

@@ -99,7 +99,7 @@ async def _fill(ask: Ask, values: Values, *, place: Place, volume: Volume) -> St
         )
     # What is larger than asked for stays so: blocks cannot be taken from a volume.
     change = volumes.VolumeChange(annotations=annotations, size=max(size, volume.size))
-    return await volumes.update(ask.core, volume.id, change, description=ask.description)
+    return await volumes.update(ask.core, volume.id, change, description=ask.description, annotated=volume.annotations)
 
 
 async def _clone(ask: Ask, values: Values, *, tenant: Tenant, place: Place, volume: Volume | None) -> Started:
@@ -158,7 +158,9 @@ async def unmake(ask: Ask, volume: Volume, values: Values) -> Started:
         raise errors.InvalidState(kind="volume", ref=volume.name, state="converted", action="take back")
     if kept.FLEXVOL in volume.annotations:
         change = volumes.VolumeChange(annotations=dict(kept.EMPTY_FLEXVOL))
-        return await volumes.update(ask.core, volume.id, change, description=ask.description)
+        return await volumes.update(
+            ask.core, volume.id, change, description=ask.description, annotated=volume.annotations
+        )
     deletion = await volumes.delete(ask.core, volume.id, description=ask.description)
     named = _SNAPSHOT.fullmatch(text(values, "clone.source.name") or "")
     if volume.origin is None or volume.origin.snapshot_id is None or named:
@@ -185,7 +187,7 @@ async def modify(ask: Ask, volume: Volume, values: Values) -> Started:
         size=_grown(volume, _size(values, ask.core.pools.get(volume.pool_id))) if size is not None else unset,
         state=(VolumeState.ONLINE if enabled else VolumeState.OFFLINE) if isinstance(enabled, bool) else unset,
     )
-    return await volumes.update(ask.core, volume.id, change, description=ask.description)
+    return await volumes.update(ask.core, volume.id, change, description=ask.description, annotated=volume.annotations)
 
 
 async def delete(ask: Ask, volume: Volume) -> Started:
