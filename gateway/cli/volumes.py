@@ -183,7 +183,7 @@ def _print_handles(session: Session, uuid: str) -> None:
 @volume.command()
 @_name
 @click.argument("host")
-@click.option("--lun", type=click.IntRange(0, 4095), help="Logical unit number; else the lowest free one.")
+@click.option("--lun", type=click.IntRange(1, 255), help="Logical unit number; else the lowest free one.")
 @_tenant
 @connected
 def attach(session: Session, *, name: str, host: str, lun: int | None, tenant: str | None) -> None:
