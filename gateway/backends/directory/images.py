@@ -98,7 +98,7 @@ class Images:
 
 def probe(pool: Pool) -> Abilities:
     """Try everything on files of its own."""
-    folder = pool.layout.trash()
+    folder = pool.layout.trial()
     folder.mkdir()
     try:
         return _probe(folder / "one", folder / "other")

@@ -36,6 +36,7 @@ CONTENT = "data"
 _VOLUME = "volume.json"
 _SNAPSHOT = "snapshot.json"
 _TRASH = ".trash"
+_TRIAL = ".trial"
 
 
 class PoolRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,10 @@ class Layout:
         """Give a new name for something that is to be removed."""
         return self.staging / f"{secrets.token_hex(16)}{_TRASH}"
 
+    def trial(self) -> Path:
+        """Give a place to try things out in, that no other process sweeps away meanwhile."""
+        return self.staging / f"{secrets.token_hex(16)}{_TRIAL}"
+
     def make(self) -> None:
         """Make the directories. Names in them are no secret to whoever has one, but nobody else may list them."""
         for folder, mode in (
@@ -123,7 +128,7 @@ def is_trash(name: str) -> bool:
 
 def is_ours(name: str) -> bool:
     """Tell whether a name in staging is one that we give."""
-    return is_trash(name) or parse_id(name) is not None
+    return is_trash(name) or name.endswith(_TRIAL) or parse_id(name) is not None
 
 
 def volume_sidecar(container: Path, volume: UUID) -> VolumeSidecar | None:

@@ -119,7 +119,7 @@ def _identify(name: str, layout: Layout) -> PoolRecord:
 
 def _may_give_away(layout: Layout) -> bool:
     """Try to give a directory to somebody else, which also shows that something can be made and removed here."""
-    probe = layout.trash()
+    probe = layout.trial()
     probe.mkdir()
     try:
         os.chown(probe, next(user for user in _STRANGERS if user != os.geteuid()), -1)
