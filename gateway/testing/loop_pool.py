@@ -6,10 +6,13 @@ import fcntl
 import os
 import struct
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+BUSY_TRIES = 20
+BUSY_PAUSE_S = 0.1
 _SHUTDOWN = 0x8004587D
 _FLUSH_NOTHING = 2
 
@@ -49,12 +52,20 @@ def attach(image: Path, mount: Path) -> None:
 
 
 def detach(mount: Path) -> None:
-    """Unmount; RuntimeError when something still uses it, and then it goes with its last user."""
-    try:
-        run("umount", str(mount))
-    except RuntimeError:
-        run("umount", "--lazy", str(mount))
-        raise
+    """Unmount; RuntimeError when something goes on using it, and then it goes with its last user.
+
+    A server of another test that looks over all file systems, as ganesha does, holds each for a moment.
+    """
+    for attempt in range(BUSY_TRIES):
+        try:
+            run("umount", str(mount))
+        except RuntimeError:
+            if attempt + 1 == BUSY_TRIES:
+                run("umount", "--lazy", str(mount))
+                raise
+            time.sleep(BUSY_PAUSE_S)
+        else:
+            return
 
 
 def run(*command: str) -> None:
