@@ -21,7 +21,7 @@ ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
 	--exclude .ruff_cache --timeout $(ZFS_TIMEOUT) --mem 2048 --env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
-.PHONY: serve test lint docs bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
+.PHONY: serve test lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
 serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
@@ -39,6 +39,10 @@ lint: $(VENV)/.test
 # As root it opens a small pool of every driver; otherwise the kept records of those that need root are used.
 docs: $(VENV)/.test
 	$(BIN)/python -m gateway.testing.pages
+
+# The Python of proto/, which is kept beside the code that uses it.
+proto: $(VENV)/.test
+	$(BIN)/python scripts/make-proto
 
 bench: $(VENV)/.test
 	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m bench
@@ -63,7 +67,8 @@ zfs-guest: $(ZFS_PACKAGES)/.installed
 # The distribution itself is there for its entry points; its code is taken from the tree.
 $(ZFS_PACKAGES)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --python-version 3.11 --only-binary :all: \
-		aiohttp click cryptography httpx msgspec multidict netapp-ontap prometheus-client structlog \
+		aiohttp click cryptography googleapis-common-protos grpcio grpcio-health-checking grpcio-reflection \
+		httpx msgspec multidict netapp-ontap prometheus-client protobuf structlog \
 		pytest pytest-asyncio pytest-timeout
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --no-deps .
 	@touch $@
