@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.core.errors import InvalidArgument
 from gateway.core.model import (
+    Document,
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
@@ -259,6 +260,14 @@ _LABELS = Child(
     lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
 )
 
+_SNAPSHOT_LABELS = Child(
+    "snapshot_label",
+    "snapshot_id",
+    "label",
+    Type.TEXT,
+    lambda snapshot: [f"{key}:{value}" for key, value in snapshot.labels.items()],
+)
+
 _NODES = Child("volume_node", "volume_id", "node", Type.TEXT, lambda volume: [a.node for a in volume.attachments])
 _LUNS = Child(
     "volume_lun",
@@ -371,6 +380,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         ],
         taken={"snapshot.volume_id, snapshot.name": "name"},
         references=[_Reference("volume", "volume_id", "volume"), _TENANT, _POOL],
+        children=[("label", _SNAPSHOT_LABELS)],
     ),
     ExportPolicy: _table(
         ExportPolicy,
@@ -427,6 +437,13 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         ],
         taken={"initiator_login.tenant_id, initiator_login.initiator": "initiator"},
         references=[_TENANT],
+    ),
+    Document: _table(
+        Document,
+        "document",
+        order="name",
+        columns=[_column("kind"), _column("name"), _column("created", Type.TIME)],
+        taken={"document.kind, document.name": "name"},
     ),
     Job: _table(
         Job,

@@ -309,6 +309,20 @@ class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """What a door keeps that belongs to no volume. `kind` begins with the door's name; `body` means something to it only.
+
+    Names are unique within a kind.
+    """
+
+    id: UUID
+    kind: str
+    name: str
+    created: datetime
+    body: str
+    revision: int = 0
+
+
 class PartState(enum.StrEnum):
     """`undone`: it had succeeded and was taken back."""
 
@@ -428,7 +442,19 @@ class NbdExport(msgspec.Struct, frozen=True, kw_only=True, tag="nbd"):
 
 AccessHandle = LocalPath | InProcess | NfsExport | IscsiTarget | NbdExport
 
-Record = Tenant | Pool | Volume | Snapshot | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin | Job | Intent
+Record = (
+    Tenant
+    | Pool
+    | Volume
+    | Snapshot
+    | ExportPolicy
+    | SnapshotPolicy
+    | HostGroup
+    | InitiatorLogin
+    | Document
+    | Job
+    | Intent
+)
 
 
 def utc_now() -> datetime:

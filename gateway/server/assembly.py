@@ -157,8 +157,6 @@ async def bare(
     """
     if settings.catalog.url != "sqlite":
         raise ConfigError("configuration", "only 'sqlite' is there in this version", path=("catalog", "url"))
-    for name in settings.frontend:
-        raise ConfigError("configuration", "there is no such door in this version", path=("frontend", name))
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     catalog = open_catalog(settings, fault)
     await catalog.open()

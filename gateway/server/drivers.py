@@ -18,6 +18,7 @@ from gateway.exports.iscsi import IscsiExporter
 from gateway.exports.local import LocalExporter
 from gateway.exports.nbd import NbdExporter
 from gateway.exports.nfs import NfsExporter, NfsOptions
+from gateway.frontends.openstorage.settings import OpenstorageOptions
 
 GROUP = "gateway.backends"
 
@@ -50,6 +51,9 @@ EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
     **{transport.value: driver.Options for transport, driver in BLOCK_EXPORTERS.items()},
 }
 """Kind of export, as `[export.*]` names it -> its options."""
+
+DOORS: Mapping[str, type[msgspec.Struct]] = {"openstorage": OpenstorageOptions}
+"""Further door, as `[frontend.*]` names it -> its options."""
 
 
 def drivers() -> dict[str, Driver]:

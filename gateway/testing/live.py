@@ -225,10 +225,10 @@ def main(config: str) -> None:
     """Serve a configuration, with the fault hook when the environment names its file."""
     from gateway.config import load  # noqa: PLC0415 - the test's side of this module needs no server
     from gateway.server.app import serve  # noqa: PLC0415
-    from gateway.server.drivers import EXPORTERS, driver_options  # noqa: PLC0415
+    from gateway.server.drivers import DOORS, EXPORTERS, driver_options  # noqa: PLC0415
     from gateway.server.loop import loop_factory  # noqa: PLC0415
 
-    settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS)
+    settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
 
     def announce(line: str) -> None:
         sys.stdout.write(f"{line}\n")

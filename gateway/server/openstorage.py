@@ -1,0 +1,159 @@
+"""The openstorage door on its addresses: gRPC, its REST form, the older REST."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+
+from gateway.config import Address, ConfigError, Settings, TlsSettings
+from gateway.core.door import Trace
+from gateway.core.observer import Observer
+from gateway.core.principal import Authenticator
+from gateway.frontends.openstorage.grpc_door import GrpcDoor, Served
+from gateway.frontends.openstorage.rest import HTTP_STATUS
+from gateway.frontends.openstorage.schema import load_schema
+from gateway.frontends.openstorage.sdk import Sdk
+from gateway.frontends.openstorage.settings import OpenstorageOptions
+from gateway.frontends.openstorage.site import Site
+from gateway.observe import AccessLog, Metrics
+from gateway.server.assembly import House
+from gateway.server.watch import Ledger
+
+NAME = "openstorage"
+
+
+class CallLedger:
+    """Writes calls down like requests of other doors."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def begin(self) -> str:
+        """Give a call its id."""
+        return self._ledger.begin()
+
+    def end(self, served: Served, trace: Trace) -> None:
+        """Write down how it was answered. To the access log a call that changes nothing is a GET."""
+        self._ledger.end(
+            trace,
+            method="POST" if trace.operation else "GET",
+            path=served.path,
+            status=HTTP_STATUS[served.code],
+            seconds=served.seconds,
+            size=served.size,
+            peer=served.peer,
+            request_id=served.request_id,
+        )
+
+
+@asynccontextmanager
+async def openstorage(
+    settings: Settings,
+    house: House,
+    authenticator: Authenticator,
+    *,
+    secured: bool,
+    metrics: Metrics,
+    access: AccessLog,
+    observer: Observer,
+) -> AsyncIterator[dict[str, str]]:
+    """Open the door that `[frontend.openstorage]` asks for; give its addresses by name, none without that table.
+
+    `secured`: callers have to prove who they are. ConfigError when others than
+    this machine could reach it otherwise; OSError when an address cannot be had.
+    """
+    options = settings.frontend.get(NAME)
+    if not isinstance(options, OpenstorageOptions):
+        yield {}
+        return
+    _check_reach(options, secured=secured)
+    site = await Site.of(
+        house.core,
+        options,
+        name=settings.name,
+        tenant=settings.tenants[0],
+        address=options.grpc.rpartition(":")[0],
+        secured=secured,
+        nfs="nfs" in settings.export,
+    )
+    sdk = Sdk(house.core, site, authenticator, schema=load_schema(), observer=observer)
+    async with AsyncExitStack() as stack:
+        addresses = {}
+        if options.grpc:
+            tls = _tls(settings.tls, options)
+            door = GrpcDoor(
+                sdk,
+                listen=options.grpc,
+                watch=CallLedger(Ledger(NAME, metrics=metrics, access=access)),
+                credentials=tls,
+                socket=None if options.sockets is None else options.sockets / "openstorage-sdk.sock",
+                calls_max=settings.limits.max_connections,
+                patience_s=settings.limits.shutdown_timeout_s,
+                reflect=options.reflection,
+            )
+            await door.start()
+            stack.push_async_callback(door.stop)
+            addresses[NAME] = f"{'grpcs' if tls else 'grpc'}://{door.address}"
+        yield addresses
+
+
+def _tls(settings: TlsSettings, options: OpenstorageOptions) -> grpc.ServerCredentials | None:
+    """Give the credentials of the listener; certificates that are read again serve connections made later."""
+    if not options.tls:
+        return None
+    first = _certificates(settings)
+    seen = [first]
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        present = _certificates(settings)
+        if present == seen[0]:
+            return None
+        seen[0] = present
+        return _configuration(present)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(first), renewed, require_client_authentication=settings.client_ca is not None
+    )
+
+
+def _certificates(settings: TlsSettings) -> tuple[bytes, bytes, bytes | None]:
+    try:
+        authority = None if settings.client_ca is None else settings.client_ca.read_bytes()
+        return settings.key.read_bytes(), settings.certificate.read_bytes(), authority
+    except OSError as error:
+        raise ConfigError(str(error.filename), f"cannot be read: {error.strerror}") from None
+
+
+def _configuration(parts: tuple[bytes, bytes, bytes | None]) -> grpc.ServerCertificateConfiguration:
+    key, certificate, authority = parts
+    return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=authority)
+
+
+def _check_reach(options: OpenstorageOptions, *, secured: bool) -> None:
+    """Raise ConfigError for an address that cannot be read, or that lets others in as they are."""
+    for key in ("grpc", "rest", "legacy"):
+        text = getattr(options, key)
+        if not text:
+            continue
+        path = ("frontend", NAME, key)
+        try:
+            address = Address.parse(text)
+        except ValueError as error:
+            raise ConfigError("configuration", str(error), path=path) from None
+        if address.loopback:
+            continue
+        if not secured and not options.anonymous:
+            raise ConfigError(
+                "configuration",
+                f"{text} can be reached from other machines, but no [auth.issuer.NAME] says who may come in: "
+                "configure one, listen on 127.0.0.1, or set anonymous = true",
+                path=path,
+            )
+        if not options.tls:
+            raise ConfigError(
+                "configuration",
+                f"{text} can be reached from other machines, but tls is off: set tls = true or listen on 127.0.0.1",
+                path=path,
+            )
