@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core import errors
@@ -87,11 +87,13 @@ def naive(recurrence: Recurrence, after: datetime, until: datetime) -> datetime 
     return None
 
 
+@settings(deadline=None)
 @given(CALENDARS | PERIODS, ENDS, st.timedeltas(timedelta(0), timedelta(days=4)))
 def test_a_few_days_minute_by_minute(recurrence: Recurrence, until: datetime, span: timedelta) -> None:
     assert latest_due(recurrence, until - span, until) == naive(recurrence, until - span, until)
 
 
+@settings(deadline=None)
 @given(CALENDARS, ENDS)
 def test_nothing_is_due_between_the_found_instant_and_the_end(recurrence: Recurrence, until: datetime) -> None:
     """Over months it would take too long to look at every minute: look at every day instead."""
@@ -112,6 +114,7 @@ def test_nothing_is_due_between_the_found_instant_and_the_end(recurrence: Recurr
         day += timedelta(days=1)
 
 
+@settings(deadline=None)
 @given(CALENDARS | PERIODS, ENDS, st.timedeltas(timedelta(0), timedelta(days=800)))
 def test_the_interval_is_open_at_its_beginning(recurrence: Recurrence, until: datetime, span: timedelta) -> None:
     found = latest_due(recurrence, until - span, until)
@@ -146,6 +149,7 @@ def test_zones_do_not_matter() -> None:
     assert found.tzinfo is UTC
 
 
+@settings(deadline=None)
 @given(CALENDARS | PERIODS)
 def test_the_name_tells_the_content(recurrence: Recurrence) -> None:
     name = canonical_name(recurrence)
