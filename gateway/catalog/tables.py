@@ -26,6 +26,7 @@ from gateway.core.model import (
     Job,
     Pool,
     Record,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
     Tenant,
@@ -277,6 +278,23 @@ _LUNS = Child(
     lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
     taken="attachment.lun",
 )
+_POLICIES = Child(
+    "volume_policy",
+    "volume_id",
+    "policy_id",
+    Type.ID,
+    lambda volume: [*filter(None, [volume.snapshot_policy_id]), *volume.more_snapshot_policy_ids],
+)
+_OWN_LINES = Child(
+    "volume_schedule", "volume_id", "schedule", Type.TEXT, lambda volume: [line.schedule for line in volume.schedules]
+)
+_POLICY_LINES = Child(
+    "snapshot_policy_schedule",
+    "policy_id",
+    "schedule",
+    Type.TEXT,
+    lambda policy: [line.schedule for line in policy.copies],
+)
 _INITIATORS = Child(
     "host_group_initiator", "host_group_id", "initiator", Type.TEXT, lambda group: [i.name for i in group.initiators]
 )
@@ -352,7 +370,13 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _Reference("origin.volume", "origin_volume_id", "volume"),
             _Reference("origin.snapshot", "origin_snapshot_id", "snapshot"),
         ],
-        children=[("label", _LABELS), ("attachment.node", _NODES), ("attachment.lun", _LUNS)],
+        children=[
+            ("label", _LABELS),
+            ("attachment.node", _NODES),
+            ("attachment.lun", _LUNS),
+            ("schedule.policy", _POLICIES),
+            ("schedule.name", _OWN_LINES),
+        ],
         renamed={
             "junction_key": None,
             "root_mode": "root.mode",
@@ -375,6 +399,8 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("comment"),
             _column("label"),
             _column("expires", Type.TIME),
+            Column("taken_by", Type.TEXT, lambda snapshot: snapshot.taken_by or None),
+            _column("due", Type.TIME),
             _column("size", Type.INTEGER),
             _column("clone_count", Type.INTEGER),
         ],
@@ -413,6 +439,14 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         ],
         taken={"index 'snapshot_policy_tenant_name'": "name"},
         references=[_TENANT],
+        children=[("schedule.name", _POLICY_LINES)],
+    ),
+    Schedule: _table(
+        Schedule,
+        "schedule",
+        order="name",
+        columns=[_column("name"), _column("created", Type.TIME), _column("builtin", Type.BOOL)],
+        taken={"schedule.name": "name"},
     ),
     HostGroup: _table(
         HostGroup,

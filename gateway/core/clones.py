@@ -11,11 +11,12 @@ from gateway.core import errors
 from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
-from gateway.core.model import Origin, Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.model import Origin, Snapshot, SnapshotSchedule, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import check, settled
 
 _NAME_PART_MAX = 200
+_INHERITED = ("export_policy_id", "snapshot_policy_id", "more_snapshot_policy_ids", "schedules", "annotations")
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | None = None
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    more_snapshot_policy_ids: tuple[UUID, ...] | msgspec.UnsetType = msgspec.UNSET
+    schedules: tuple[SnapshotSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -60,11 +63,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             generation=0,
             thick=False,
             revision=0,
-            **{
-                name: value
-                for name in ("export_policy_id", "snapshot_policy_id", "annotations")
-                if (value := getattr(new, name)) is not msgspec.UNSET
-            },
+            **{name: value for name in _INHERITED if (value := getattr(new, name)) is not msgspec.UNSET},
         )
         await check(core, clone)
         return Plan(

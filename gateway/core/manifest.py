@@ -13,14 +13,24 @@ from typing import TypeVar
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog, walk
-from gateway.core.model import Document, ExportPolicy, HostGroup, InitiatorLogin, Pool, SnapshotPolicy, Tenant, Volume
+from gateway.core.model import (
+    Document,
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    Pool,
+    Schedule,
+    SnapshotPolicy,
+    Tenant,
+    Volume,
+)
 from gateway.core.notes import Manifest, manifest_document, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool, Pools
 from gateway.core.query import Order, Query
 
 CLUSTER_ID = "cluster_id"
-_K = TypeVar("_K", Tenant, ExportPolicy, SnapshotPolicy, HostGroup, InitiatorLogin, Document, Pool)
+_K = TypeVar("_K", Tenant, ExportPolicy, SnapshotPolicy, Schedule, HostGroup, InitiatorLogin, Document, Pool)
 
 
 async def everything(catalog: Catalog, kind: type[_K]) -> tuple[_K, ...]:
@@ -48,6 +58,7 @@ class ManifestKeeper:
                     tenants=await everything(self._catalog, Tenant),
                     export_policies=await everything(self._catalog, ExportPolicy),
                     snapshot_policies=await everything(self._catalog, SnapshotPolicy),
+                    schedules=await everything(self._catalog, Schedule),
                     host_groups=await everything(self._catalog, HostGroup),
                     initiator_logins=await everything(self._catalog, InitiatorLogin),
                     documents=await everything(self._catalog, Document),

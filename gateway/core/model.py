@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.errors import ErrorRecord
+from gateway.core.recurrence import Recurrence
 
 
 class VolumeKind(enum.StrEnum):
@@ -170,6 +171,19 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class SnapshotSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a snapshot policy or of a volume: keep `count` snapshots taken on the named schedule.
+
+    Their names begin with `prefix`, or with the schedule's name where it is
+    empty; they get `label` as their replication label.
+    """
+
+    schedule: str
+    count: int
+    prefix: str = ""
+    label: str = ""
+
+
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """One volume, the same one through every front door.
 
@@ -178,7 +192,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     often the content was replaced in place. `reason` says why the state is
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
-    name; they mean nothing to anybody else.
+    name; they mean nothing to anybody else. Snapshots are taken as all of its
+    policies say, and as its own `schedules` do.
     """
 
     id: UUID
@@ -197,6 +212,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | None = None
     export_policy_id: UUID | None = None
     snapshot_policy_id: UUID | None = None
+    more_snapshot_policy_ids: tuple[UUID, ...] = ()
+    schedules: tuple[SnapshotSchedule, ...] = ()
     root: RootDirectory = RootDirectory()
     origin: Origin | None = None
     attachments: tuple[Attachment, ...] = ()
@@ -209,7 +226,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A read-only image of a volume at one instant. `label` is the replication label, `expires` forbids deletion."""
+    """A read-only image of a volume at one instant. `label` is the replication label, `expires` forbids deletion.
+
+    `taken_by`: "<id of a policy or of the volume>/<schedule>", when it was
+    taken because it was `due` then; such ones go again without being asked.
+    """
 
     id: UUID
     name: str
@@ -223,6 +244,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     labels: dict[str, str] = {}
     expires: datetime | None = None
+    taken_by: str = ""
+    due: datetime | None = None
     size: int = 0
     clone_count: int = 0
     revision: int = 0
@@ -255,13 +278,15 @@ class ExportPolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
-class SnapshotSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a snapshot policy: keep `count` snapshots taken on the named schedule."""
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Instants with a name; the lines of policies and volumes say the name."""
 
-    schedule: str
-    count: int
-    prefix: str = ""
-    label: str = ""
+    id: UUID
+    name: str
+    recurrence: Recurrence
+    created: datetime
+    builtin: bool = False
+    revision: int = 0
 
 
 class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -449,6 +474,7 @@ Record = (
     | Snapshot
     | ExportPolicy
     | SnapshotPolicy
+    | Schedule
     | HostGroup
     | InitiatorLogin
     | Document

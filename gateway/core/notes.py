@@ -18,6 +18,7 @@ from gateway.core.model import (
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
     SnapshotState,
@@ -43,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tenants: tuple[Tenant, ...] = ()
     export_policies: tuple[ExportPolicy, ...] = ()
     snapshot_policies: tuple[SnapshotPolicy, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
     host_groups: tuple[HostGroup, ...] = ()
     initiator_logins: tuple[InitiatorLogin, ...] = ()
     documents: tuple[Document, ...] = ()

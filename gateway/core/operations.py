@@ -39,6 +39,7 @@ from gateway.core.backend import (
 )
 from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.exports import Publisher
+from gateway.core.lines import named_there
 from gateway.core.model import (
     ExportPolicy,
     HostGroup,
@@ -110,8 +111,9 @@ class Context(msgspec.Struct, frozen=True):
             (ExportPolicy, "export policy", volume.export_policy_id),
             (SnapshotPolicy, "snapshot policy", volume.snapshot_policy_id),
         )
+        wanted += tuple((SnapshotPolicy, "snapshot policy", key) for key in volume.more_snapshot_policy_ids)
         wanted += tuple((HostGroup, "host group", a.host_group_id) for a in volume.attachments)
-        return when(
+        return named_there(volume.schedules) + when(
             *(
                 Guard(kind, Compare("id", Op.EQ, key), exists=True, error=errors.NotFound(kind=word, ref=str(key)))
                 for kind, word, key in wanted

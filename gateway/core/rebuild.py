@@ -17,6 +17,7 @@ from gateway.core.model import (
     InitiatorLogin,
     LoginKind,
     Pool,
+    Schedule,
     SnapshotPolicy,
     Tenant,
 )
@@ -24,7 +25,7 @@ from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
 
-Shared = Tenant | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin | Document
+Shared = Tenant | ExportPolicy | SnapshotPolicy | Schedule | HostGroup | InitiatorLogin | Document
 
 
 async def rebuild(core: Core, observer: Observer) -> list[Finding]:
@@ -46,6 +47,7 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
         held: tuple[Shared, ...] = (
             *manifest.tenants,
             *manifest.export_policies,
+            *manifest.schedules,
             *manifest.snapshot_policies,
             *manifest.host_groups,
             *manifest.initiator_logins,

@@ -33,6 +33,7 @@ from gateway.core.notes import read_snapshot, read_volume
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
+from gateway.core.schedules import named
 from gateway.core.volumes import snapshots_of
 
 MISSING = "missing from the substrate"
@@ -155,11 +156,25 @@ class Reconciler:
             if key is not None and await self._core.catalog.get(kind, key) is None:
                 self._found("corrected", "volume", volume.name, why)
                 volume = msgspec.structs.replace(volume, **{field: None})
+        volume = await self._known_lines(volume)
         known = tuple([a for a in volume.attachments if await self._known_node(a)])
         if known != volume.attachments:
             self._found("corrected", "volume", volume.name, "a host group that it was attached to is unknown")
             volume = msgspec.structs.replace(volume, attachments=known)
         return volume
+
+    async def _known_lines(self, volume: Volume) -> Volume:
+        catalog = self._core.catalog
+        there = await catalog.get_many(SnapshotPolicy, volume.more_snapshot_policy_ids)
+        schedules = await named(self._core, (line.schedule for line in volume.schedules))
+        known = msgspec.structs.replace(
+            volume,
+            more_snapshot_policy_ids=tuple(key for key in volume.more_snapshot_policy_ids if key in there),
+            schedules=tuple(line for line in volume.schedules if line.schedule in schedules),
+        )
+        if known != volume:
+            self._found("corrected", "volume", volume.name, "a policy or schedule of its snapshots is unknown")
+        return known
 
     async def _known_node(self, attachment: Attachment) -> bool:
         group = attachment.host_group_id

@@ -20,7 +20,7 @@ _LABEL_MAX = 255
 
 
 class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a snapshot to take."""
+    """What a caller says about a snapshot to take. `taken_by` and `due` are the scheduler's."""
 
     name: str
     volume_id: UUID
@@ -28,6 +28,8 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     labels: dict[str, str] = {}
     expires: datetime | None = None
+    taken_by: str = ""
+    due: datetime | None = None
 
 
 class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,8 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
             label=new.label,
             labels=new.labels,
             expires=new.expires,
+            taken_by=new.taken_by,
+            due=new.due,
         )
         await _check(core, snapshot)
         return Plan(
@@ -84,7 +88,7 @@ def require_one_more(core: Core, volume: Volume) -> None:
 
 
 async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, description: str) -> Started:
-    """Start changing a snapshot's name, texts or expiry."""
+    """Start changing a snapshot's name, texts or expiry. A renamed one is the user's: it does not go by itself."""
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
@@ -93,6 +97,8 @@ async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, descr
             name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET
         }
         after = msgspec.structs.replace(before, **given)
+        if after.name != before.name:
+            after = msgspec.structs.replace(after, taken_by="", due=None)
         await _check(core, after)
         return Plan(
             operation="snapshot.update",

@@ -14,12 +14,15 @@ from gateway.core.capability import require, require_size
 from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
+from gateway.core.lines import check_lines
 from gateway.core.model import (
     AccessHandle,
     ExportPolicy,
     RootDirectory,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     SnapshotState,
     Tenant,
     Volume,
@@ -52,6 +55,8 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | None = None
     export_policy_id: UUID | None = None
     snapshot_policy_id: UUID | None = None
+    more_snapshot_policy_ids: tuple[UUID, ...] = ()
+    schedules: tuple[SnapshotSchedule, ...] = ()
     root: RootDirectory = RootDirectory()
     multi_attach: bool = False
     annotations: dict[str, str] = {}
@@ -71,6 +76,8 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | msgspec.UnsetType | None = msgspec.UNSET
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    more_snapshot_policy_ids: tuple[UUID, ...] | msgspec.UnsetType = msgspec.UNSET
+    schedules: tuple[SnapshotSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
     multi_attach: bool | msgspec.UnsetType = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     root_mode: int | msgspec.UnsetType = msgspec.UNSET
@@ -97,6 +104,8 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
         require_size(capability, volume.size)
         if volume.root != RootDirectory():
             require(capability, "permissions")
+        if await takes_snapshots(core, volume):
+            require(capability, "snapshot")
         return Plan(operation="volume.create", description=description, pool_id=volume.pool_id, after=volume)
 
     return await core.changes.start({volume.id}, plan)
@@ -134,6 +143,8 @@ async def update(
             require_size(capability, after.size)
         if after.root != before.root:
             require(capability, "permissions")
+        if _lines(after) != _lines(before) and await takes_snapshots(core, after):
+            require(capability, "snapshot")
         return Plan(
             operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=after
         )
@@ -295,17 +306,40 @@ async def check(core: Core, volume: Volume) -> None:
         policy = await core.get(ExportPolicy, volume.export_policy_id)
         if policy.tenant_id != volume.tenant_id:
             raise errors.NotFound(kind="export policy", ref=policy.name)
-    if volume.snapshot_policy_id is not None:
-        schedule = await core.get(SnapshotPolicy, volume.snapshot_policy_id)
-        if schedule.tenant_id not in {None, volume.tenant_id}:
-            raise errors.NotFound(kind="snapshot policy", ref=schedule.name)
+    for key in policies_of(volume):
+        plan = await core.get(SnapshotPolicy, key)
+        if plan.tenant_id not in {None, volume.tenant_id}:
+            raise errors.NotFound(kind="snapshot policy", ref=plan.name)
+    for line in volume.schedules:
+        if await core.find(Schedule, name=line.schedule) is None:
+            raise errors.NotFound(kind="schedule", ref=line.schedule)
     if volume.junction_path is not None and volume.state is not VolumeState.ONLINE:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="mount")
     await _names_free(core, volume)
 
 
+def policies_of(volume: Volume) -> tuple[UUID, ...]:
+    """Give the ids of all snapshot policies of a volume, the first one first."""
+    first = () if volume.snapshot_policy_id is None else (volume.snapshot_policy_id,)
+    return (*first, *volume.more_snapshot_policy_ids)
+
+
+async def takes_snapshots(core: Core, volume: Volume) -> bool:
+    """Tell whether a volume's policies or own lines ask for any snapshots."""
+    found = await core.catalog.get_many(SnapshotPolicy, policies_of(volume))
+    return bool(volume.schedules) or any(policy.copies for policy in found.values())
+
+
+def _lines(volume: Volume) -> tuple[object, ...]:
+    return (policies_of(volume), volume.schedules)
+
+
 def _check_values(volume: Volume) -> None:
     check_name("name", volume.name)
+    keys = policies_of(volume)
+    if len(set(keys)) < len(keys):
+        raise errors.InvalidArgument(field="more_snapshot_policy_ids", reason="names a policy twice")
+    check_lines("schedules", volume.schedules)
     check_text("comment", volume.comment, _TEXT_MAX)
     if volume.junction_path is not None and not _JUNCTION_PATH.fullmatch(volume.junction_path):
         reason = 'must begin with "/" and must not end with it or hold ".", ".." or empty parts'

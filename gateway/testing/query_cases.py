@@ -20,6 +20,7 @@ from gateway.core.model import (
     Record,
     RootDirectory,
     SnapshotPolicy,
+    SnapshotSchedule,
     Tenant,
     Volume,
     VolumeKind,
@@ -71,6 +72,7 @@ _small = st.sampled_from([-1, 0, 1, 2, 1 << 40, (1 << 63) - 1])
 _beyond = st.sampled_from([1 << 63, -(1 << 63) - 1, 1 << 80, 10**400])
 _booleans = st.booleans()
 _names = st.sampled_from(["A", "B", "p", "q", "base", "s", "default", "e2", "none", "d", "zzz", ""])
+_schedules = st.sampled_from(["daily", "hourly", ""])
 _nodes = st.sampled_from(["n1", "n2", "n1/0", "n2/1", ""])
 _tenants, _pools, _exports, _snapshot_policies, _bases, _snapshots = (st.sampled_from(_ids(n)) for n in range(1, 7))
 
@@ -80,6 +82,8 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     "pool.id": _pools,
     "export_policy.id": _exports,
     "snapshot_policy.id": _snapshot_policies,
+    "schedule.policy": _snapshot_policies,
+    "schedule.name": _schedules,
     "origin.volume.id": _bases,
     "origin.snapshot.id": _snapshots,
     **dict.fromkeys(["tenant.name", "pool.name", "export_policy.name", "snapshot_policy.name"], _names),
@@ -122,6 +126,7 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
     ids = draw(st.lists(st.sampled_from(_VOLUME_IDS), unique=True, max_size=13))
     origins = st.builds(Origin, volume_id=_bases, snapshot_id=st.none() | _snapshots)
     labels = st.dictionaries(st.sampled_from(["a", "A", "*"]), _texts, max_size=2)
+    names = st.lists(_schedules, unique=True, max_size=2)
     nodes = st.lists(st.sampled_from(["n1", "n2"]), unique=True, max_size=2)
     return [
         Volume(
@@ -139,6 +144,8 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
             junction_path=draw(st.none() | _texts.map(f"{n:x}".__add__)),
             export_policy_id=draw(st.none() | _exports),
             snapshot_policy_id=draw(st.none() | _snapshot_policies),
+            more_snapshot_policy_ids=tuple(draw(st.lists(_snapshot_policies, unique=True, max_size=2))),
+            schedules=tuple(SnapshotSchedule(schedule=name, count=1) for name in draw(names)),
             root=RootDirectory(uid=draw(_small)),
             origin=draw(st.none() | origins),
             attachments=tuple(attachment(node, draw(st.sampled_from([None, n]))) for node in draw(nodes)),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.core.model import HostGroup, Intent, Record, Volume
+from gateway.core.model import HostGroup, Intent, Record, SnapshotPolicy, Volume
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
 R = TypeVar("R", bound=Record)
@@ -29,6 +29,12 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
     (Volume, "attachment.node"): lambda volume: [a.node for a in volume.attachments],
     (Volume, "attachment.lun"): lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
+    (Volume, "schedule.policy"): lambda volume: [
+        *filter(None, [volume.snapshot_policy_id]),
+        *volume.more_snapshot_policy_ids,
+    ],
+    (Volume, "schedule.name"): lambda volume: [line.schedule for line in volume.schedules],
+    (SnapshotPolicy, "schedule.name"): lambda policy: [line.schedule for line in policy.copies],
     (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],
     (Intent, "key"): lambda intent: list(intent.keys),
 }

@@ -21,12 +21,15 @@ from gateway.core.model import (
     LoginKind,
     Pool,
     Record,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     Tenant,
     Transport,
     Volume,
 )
+from gateway.core.recurrence import Cron
 
 MakeCatalog = Callable[[], Awaitable[Catalog]]
 
@@ -95,14 +98,22 @@ def one_of_each() -> list[Record]:
     base = msgspec.structs.replace(
         volume("base", tenant_id=home.id, pool_id=place.id), labels={"a": "1", "b": ""}, junction_path="/base"
     )
-    base = msgspec.structs.replace(base, attachments=(attachment("node1"), attachment("node2", 7)))
+    line = SnapshotSchedule(schedule="nightly", count=2, prefix="n", label="l")
+    base = msgspec.structs.replace(
+        base,
+        attachments=(attachment("node1"), attachment("node2", 7)),
+        snapshot_policy_id=uuid4(),
+        more_snapshot_policy_ids=(uuid4(), uuid4()),
+        schedules=(line,),
+    )
     return [
         home,
         place,
         base,
-        snapshot("hourly", base),
+        msgspec.structs.replace(snapshot("hourly", base), taken_by=f"{base.id}/nightly", due=CREATED),
         ExportPolicy(id=uuid4(), number=1, name="default", tenant_id=home.id, created=CREATED),
-        SnapshotPolicy(id=uuid4(), name="none", created=CREATED),
+        SnapshotPolicy(id=uuid4(), name="none", created=CREATED, copies=(line,)),
+        Schedule(id=uuid4(), name="nightly", recurrence=Cron((0, 30), (1,)), created=CREATED),
         HostGroup(
             id=uuid4(), name="hosts", tenant_id=home.id, created=CREATED, initiators=(Initiator(name="iqn.1993-08:a"),)
         ),

@@ -137,6 +137,8 @@ SEARCHED = [
         (Or((Compare("id", Op.EQ, SOME_ID), Compare("id", Op.EQ, UUID(int=8)))), "sqlite_autoindex_volume_1"),
         (Compare("export_policy.id", Op.EQ, SOME_ID), "volume_export_policy"),
         (Compare("snapshot_policy.id", Op.EQ, SOME_ID), "volume_snapshot_policy"),
+        (Compare("schedule.policy", Op.EQ, SOME_ID), "volume_policy_policy"),
+        (Compare("schedule.name", Op.EQ, "daily"), "volume_schedule_schedule"),
         (Compare("origin.volume.id", Op.EQ, SOME_ID), "volume_origin_volume"),
         (Compare("origin.snapshot.id", Op.EQ, SOME_ID), "volume_origin_snapshot"),
         (Compare("junction_path", Op.EQ, "/a"), "volume_junction_path"),
@@ -170,6 +172,6 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
         with contextlib.closing(connect_writer(tmp_path / "catalog.sqlite")) as connection:
             schema = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
             assert schema[0][0] > len(TABLES)
-            assert connection.execute("PRAGMA user_version").fetchall() == [(2,)]
+            assert connection.execute("PRAGMA user_version").fetchall() == [(3,)]
             assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
             assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
