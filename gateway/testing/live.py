@@ -53,6 +53,7 @@ class LiveGateway:
         self._under = tuple(under)
         self._faults = faults
         self.url = ""
+        self.addresses: dict[str, str] = {}
         self.log = folder / "gateway.log"
         self.fault_file = folder / "fault"
         self.trace_file = folder / "passed"
@@ -129,7 +130,8 @@ class LiveGateway:
         if not line.startswith("ready "):
             self._process.wait()
             raise RuntimeError(f"not ready: {line!r}\n{self.tail()}")
-        self.url = dict(part.split("=", 1) for part in line.split()[1:])["ontap"]
+        self.addresses = dict(part.split("=", 1) for part in line.split()[1:])
+        self.url = self.addresses["ontap"]
         return self.url
 
     def arm(self, point: str, count: int = 1) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from grpc import StatusCode
 
-from gateway.core import errors
 from gateway.core.catalog import walk
 from gateway.core.model import ExportPolicy, Pool, VolumeKind
 from gateway.core.query import Order, Query
@@ -32,18 +31,14 @@ async def place(call: Call, spec: pb.VolumeSpec) -> Place:
     """
     wanted = _kinds(call, spec)
     pools = await _candidates(call, spec)
-    for kind in wanted:
-        for pool in pools:
-            try:
-                abilities = call.core.pools.get(pool.id).capabilities
-            except errors.Unavailable:
-                continue
-            if kind in abilities:
-                return Place(pool, kind)
     if not pools:
         refuse("replica_set.pool_uuids: none of these pools can be used here")
-    open_ones = [pool for pool in pools if call.core.pools.has(pool.id)]
-    if not open_ones:
+    able = {pool.id: pool.capabilities for pool in call.core.pools}
+    for kind in wanted:
+        for pool in pools:
+            if kind in able.get(pool.id, ()):
+                return Place(pool, kind)
+    if not any(pool.id in able for pool in pools):
         raise SdkError(StatusCode.UNAVAILABLE, "No pool answers at the moment")
     refuse(f"No pool has volumes of kind {wanted[0]}, which this spec needs")
 
@@ -70,7 +65,7 @@ async def publication(call: Call, spec: pb.VolumeSpec, name: str, kind: VolumeKi
 def _kinds(call: Call, spec: pb.VolumeSpec) -> tuple[VolumeKind, ...]:
     """Give the kinds that serve the spec, the better one first."""
     choice = call.site.options.kind
-    shared = spec.sharedv4 or spec.export_spec.export_protocol == pb.NFS
+    shared = spec.sharedv4 or spec.export_spec.export_protocol == pb.ExportProtocol.NFS
     if choice is not KindChoice.AUTO:
         return (VolumeKind(choice.value),)
     if spec.format in BLOCK_FORMATS and not shared:

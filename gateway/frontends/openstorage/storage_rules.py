@@ -22,7 +22,7 @@ KIND, DEFAULT_KIND = "openstorage.storage_policy", "openstorage.default_storage_
 DEFAULT = "default"
 """The kinds of documents that hold the policies, and the name of the default one; and that document's name."""
 
-_Op = spec_pb.VolumeSpecPolicy
+_Op = pb.VolumeSpecPolicy
 _OPERATORS: Mapping[str, str] = {
     name: f"{name}_operator" for name in ("size", "ha_level", "scale", "snapshot_interval")
 }
