@@ -12,6 +12,9 @@ LISTEN ?= 127.0.0.1:8443
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 ROOT := $(filter 0,$(shell id -u))
 
+# The official openstorage client has an environment of its own: its distribution overwrites parts of `google`.
+OPENSTORAGE_CLIENT := build/openstorage-client
+
 # Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
 ZFS_GUEST := scripts/zfsvm
 ZFS_PACKAGES := build/zfs-packages
@@ -19,10 +22,8 @@ ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qe
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
-	--exclude .ruff_cache --timeout $(ZFS_TIMEOUT) --mem 2048 --env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
-
-# The official openstorage client has an environment of its own: its distribution overwrites parts of `google`.
-OPENSTORAGE_CLIENT := build/openstorage-client
+	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
+	--env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
 .PHONY: serve test lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
