@@ -154,7 +154,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """One configured backend. `size`, `used`, `available` are bytes as last observed."""
+    """One configured backend. `size`, `used`, `available` are bytes as last observed.
+
+    `volume_count` is without the volumes that are retired.
+    """
 
     id: UUID
     name: str
@@ -178,7 +181,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     often the content was replaced in place. `reason` says why the state is
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
-    name; they mean nothing to anybody else.
+    name; they mean nothing to anybody else. `retired`: when its user deleted
+    it although snapshots or clones still need it (`gateway.core.retired`).
     """
 
     id: UUID
@@ -202,6 +206,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     multi_attach: bool = False
     annotations: dict[str, str] = {}
+    retired: datetime | None = None
     snapshot_count: int = 0
     clone_count: int = 0
     generation: int = 0
@@ -209,7 +214,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A read-only image of a volume at one instant. `label` is the replication label, `expires` forbids deletion."""
+    """A read-only image of a volume at one instant. `label` is the replication label, `expires` forbids deletion.
+
+    `annotations`: see `Volume`. `internal`: the core took it as the base of a
+    clone, no user asked for it. `transient`: such a one goes with its last clone.
+    """
 
     id: UUID
     name: str
@@ -222,6 +231,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     label: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    internal: bool = False
+    transient: bool = False
     expires: datetime | None = None
     size: int = 0
     clone_count: int = 0

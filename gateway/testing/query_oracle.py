@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.core.model import HostGroup, Intent, Record, Volume
+from gateway.core.model import HostGroup, Intent, Record, Snapshot, Volume
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
 R = TypeVar("R", bound=Record)
@@ -29,6 +29,7 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
     (Volume, "attachment.node"): lambda volume: [a.node for a in volume.attachments],
     (Volume, "attachment.lun"): lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
+    (Snapshot, "spare"): lambda snapshot: [True] if snapshot.transient and not snapshot.clone_count else [],
     (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],
     (Intent, "key"): lambda intent: list(intent.keys),
 }
