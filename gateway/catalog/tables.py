@@ -355,6 +355,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("clone_count", Type.INTEGER),
             _column("generation", Type.INTEGER),
             Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
+            _column("retired", Type.TIME),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[
@@ -403,9 +404,17 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("due", Type.TIME),
             _column("size", Type.INTEGER),
             _column("clone_count", Type.INTEGER),
+            _column("internal", Type.BOOL),
+            Column(
+                "spare", Type.BOOL, lambda snapshot: True if snapshot.transient and not snapshot.clone_count else None
+            ),
         ],
         taken={"snapshot.volume_id, snapshot.name": "name"},
-        references=[_Reference("volume", "volume_id", "volume"), _TENANT, _POOL],
+        references=[
+            _Reference("volume", "volume_id", "volume", (("name", Type.TEXT), ("retired", Type.TIME))),
+            _TENANT,
+            _POOL,
+        ],
         children=[("label", _SNAPSHOT_LABELS)],
     ),
     ExportPolicy: _table(

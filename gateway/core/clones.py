@@ -20,12 +20,17 @@ _INHERITED = ("export_policy_id", "snapshot_policy_id", "more_snapshot_policy_id
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a clone. `snapshot_id` None: a snapshot of the source is taken for it and stays."""
+    """What a caller says about a clone.
+
+    `snapshot_id` None: a snapshot of the source is taken for it. That one stays
+    until somebody deletes it, or (`transient_base`) goes with its last clone.
+    """
 
     name: str
     tenant_id: UUID
     source_id: UUID
     snapshot_id: UUID | None = None
+    transient_base: bool = False
     comment: str = ""
     labels: dict[str, str] = {}
     junction_path: str | None = None
@@ -37,11 +42,14 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def create(core: Core, new: NewClone, *, description: str) -> Started:
-    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies and annotations."""
+    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies and annotations.
+
+    A source that is offline or retired can be cloned from a snapshot.
+    """
     clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
 
     async def plan() -> Plan:
-        source = await settled(core, new.source_id)
+        source = await settled(core, new.source_id, retired_too=new.snapshot_id is not None)
         if source.tenant_id != new.tenant_id:
             raise errors.NotFound(kind="volume", ref=str(new.source_id))
         capability = core.pools.get(source.pool_id).capability(source.kind)
@@ -58,6 +66,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             junction_path=new.junction_path,
             origin=Origin(volume_id=source.id, snapshot_id=base.id),
             attachments=(),
+            retired=None,
             snapshot_count=0,
             clone_count=0,
             generation=0,
@@ -112,6 +121,8 @@ async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) ->
             tenant_id=source.tenant_id,
             pool_id=source.pool_id,
             created=now,
+            internal=True,
+            transient=new.transient_base,
         )
         return made, True
     base = await core.get(Snapshot, new.snapshot_id)

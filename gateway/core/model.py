@@ -155,7 +155,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """One configured backend. `size`, `used`, `available` are bytes as last observed."""
+    """One configured backend. `size`, `used`, `available` are bytes as last observed.
+
+    `volume_count` is without the volumes that are retired.
+    """
 
     id: UUID
     name: str
@@ -193,7 +196,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
     name; they mean nothing to anybody else. Snapshots are taken as all of its
-    policies say, and as its own `schedules` do.
+    policies say, and as its own `schedules` do. `retired`: when its user
+    deleted it although snapshots or clones still need it (`gateway.core.retired`).
     """
 
     id: UUID
@@ -219,6 +223,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     multi_attach: bool = False
     annotations: dict[str, str] = {}
+    retired: datetime | None = None
     snapshot_count: int = 0
     clone_count: int = 0
     generation: int = 0
@@ -230,6 +235,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `taken_by`: "<id of a policy or of the volume>/<schedule>", when it was
     taken because it was `due` then; such ones go again without being asked.
+    `annotations`: see `Volume`. `internal`: the core took it as the base of a
+    clone, no user asked for it. `transient`: such a one goes with its last clone.
     """
 
     id: UUID
@@ -243,6 +250,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     label: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    internal: bool = False
+    transient: bool = False
     expires: datetime | None = None
     taken_by: str = ""
     due: datetime | None = None

@@ -551,6 +551,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "volume.clone": CloneVolume(),
     "volume.delete": DeleteVolume(),
     "volume.update": UpdateVolume(),
+    "volume.retire": UpdateVolume(),
     "volume.convert": ConvertVolume(),
     "volume.split": SplitVolume(),
     "volume.restore": RestoreVolume(),

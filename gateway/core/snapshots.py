@@ -27,6 +27,7 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     label: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     expires: datetime | None = None
     taken_by: str = ""
     due: datetime | None = None
@@ -39,6 +40,7 @@ class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True):
     comment: str | msgspec.UnsetType = msgspec.UNSET
     label: str | msgspec.UnsetType = msgspec.UNSET
     labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     expires: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
@@ -61,6 +63,7 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
             comment=new.comment,
             label=new.label,
             labels=new.labels,
+            annotations=new.annotations,
             expires=new.expires,
             taken_by=new.taken_by,
             due=new.due,
@@ -88,7 +91,7 @@ def require_one_more(core: Core, volume: Volume) -> None:
 
 
 async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, description: str) -> Started:
-    """Start changing a snapshot's name, texts or expiry. A renamed one is the user's: it does not go by itself."""
+    """Start changing a snapshot's name, texts, annotations or expiry. A renamed one is the user's: it does not go by itself."""
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
@@ -150,7 +153,7 @@ async def _check(core: Core, snapshot: Snapshot) -> None:
     check_name("name", snapshot.name)
     check_text("comment", snapshot.comment, _COMMENT_MAX)
     check_text("label", snapshot.label, _LABEL_MAX)
-    require_short(snapshot, "comment", "labels")
+    require_short(snapshot, "comment", "labels", "annotations")
     other = await core.find(Snapshot, volume__id=snapshot.volume_id, name=snapshot.name)
     if other is not None and other.id != snapshot.id:
         raise errors.AlreadyExists(kind="snapshot", name=snapshot.name, field="name")

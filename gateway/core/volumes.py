@@ -208,33 +208,41 @@ async def delete(
 
     InUse when clones hang on it, when a snapshot must not be deleted yet, when
     nodes are attached (unless by `force`, which cuts them off), or
-    (`with_snapshots` False) when it has snapshots.
+    (`with_snapshots` False) when it has snapshots. See `gateway.core.retired`
+    for volumes that others still need.
     """
     volume = await core.get(Volume, volume_id)
     keys = {volume_id} | ({volume.origin.volume_id} if volume.origin else set())
 
     async def plan() -> Plan:
-        before = await settled(core, volume_id, broken_too=True)
+        before = await settled(core, volume_id, broken_too=True, retired_too=True)
         snapshots = await snapshots_of(core, volume_id)
-        if before.clone_count:
-            raise errors.InUse(kind="volume", ref=before.name, by="clones", action="delete")
-        if before.attachments and not force:
-            raise errors.InUse(kind="volume", ref=before.name, by="attachments", action="delete")
-        if snapshots and not with_snapshots:
-            raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
-        for snapshot in snapshots:
-            if snapshot.expires is not None and snapshot.expires > utc_now():
-                raise errors.InUse(kind="volume", ref=before.name, by="expiry", action="delete")
-        return Plan(
-            operation="volume.delete",
-            description=description,
-            pool_id=before.pool_id,
-            before=before,
-            also=snapshots,
-            force=force,
-        )
+        return deletion(before, snapshots, description=description, with_snapshots=with_snapshots, force=force)
 
     return await core.changes.start(keys, plan)
+
+
+def deletion(
+    before: Volume, snapshots: tuple[Snapshot, ...], *, description: str, with_snapshots: bool = True, force: bool
+) -> Plan:
+    """Give the plan that deletes a volume and these, all of its snapshots; InUse as `delete` says."""
+    if before.clone_count:
+        raise errors.InUse(kind="volume", ref=before.name, by="clones", action="delete")
+    if before.attachments and not force:
+        raise errors.InUse(kind="volume", ref=before.name, by="attachments", action="delete")
+    if not with_snapshots and not all(snapshot.transient and not snapshot.clone_count for snapshot in snapshots):
+        raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
+    for snapshot in snapshots:
+        if snapshot.expires is not None and snapshot.expires > utc_now():
+            raise errors.InUse(kind="volume", ref=before.name, by="expiry", action="delete")
+    return Plan(
+        operation="volume.delete",
+        description=description,
+        pool_id=before.pool_id,
+        before=before,
+        also=snapshots,
+        force=force,
+    )
 
 
 async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description: str, discard_newer: bool) -> Started:
@@ -283,9 +291,14 @@ async def access(core: Core, volume_id: UUID) -> tuple[AccessHandle, ...]:
     return await core.publisher.handles(await core.get(Volume, volume_id))
 
 
-async def settled(core: Core, volume_id: UUID, *, broken_too: bool = False) -> Volume:
-    """Give a volume that a change may start from; InvalidState when it is being made or deleted, or is broken."""
+async def settled(core: Core, volume_id: UUID, *, broken_too: bool = False, retired_too: bool = False) -> Volume:
+    """Give a volume that a change may start from.
+
+    InvalidState when it is being made or deleted, is broken, or is retired.
+    """
     volume = await core.get(Volume, volume_id)
+    if volume.retired is not None and not retired_too:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state="retired", action="change")
     allowed = {VolumeState.ONLINE, VolumeState.OFFLINE} | ({VolumeState.ERROR} if broken_too else set())
     if volume.state not in allowed:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="change")

@@ -94,7 +94,7 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     **dict.fromkeys(["size", "used", "snapshot_count", "clone_count", "generation"], _small | _beyond),
     **dict.fromkeys(["root.mode", "root.uid", "root.gid", "revision", "export_policy.number"], _small),
     **dict.fromkeys(["thick", "is_clone"], _booleans),
-    "created": _times,
+    **dict.fromkeys(["created", "retired"], _times),
     "kind": st.sampled_from([*VolumeKind]) | _texts,
     "state": st.sampled_from([*VolumeState]) | _texts,
 }
@@ -149,6 +149,7 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
             root=RootDirectory(uid=draw(_small)),
             origin=draw(st.none() | origins),
             attachments=tuple(attachment(node, draw(st.sampled_from([None, n]))) for node in draw(nodes)),
+            retired=draw(st.none() | _times),
             snapshot_count=draw(_small),
         )
         for n, record_id in enumerate(ids)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.core.model import HostGroup, Intent, Record, SnapshotPolicy, Volume
+from gateway.core.model import HostGroup, Intent, Record, Snapshot, SnapshotPolicy, Volume
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
 R = TypeVar("R", bound=Record)
@@ -35,6 +35,7 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     ],
     (Volume, "schedule.name"): lambda volume: [line.schedule for line in volume.schedules],
     (SnapshotPolicy, "schedule.name"): lambda policy: [line.schedule for line in policy.copies],
+    (Snapshot, "spare"): lambda snapshot: [True] if snapshot.transient and not snapshot.clone_count else [],
     (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],
     (Intent, "key"): lambda intent: list(intent.keys),
 }
