@@ -345,7 +345,7 @@ class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """What a door keeps that belongs to no volume. `kind` begins with the door's name; `body` means something to it only.
+    """What a door keeps that belongs to no volume. `kind` begins with the door's name; only it understands `body`.
 
     Names are unique within a kind.
     """

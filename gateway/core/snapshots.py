@@ -91,7 +91,7 @@ def require_one_more(core: Core, volume: Volume) -> None:
 
 
 async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, description: str) -> Started:
-    """Start changing a snapshot's name, texts, annotations or expiry. A renamed one is the user's: it does not go by itself."""
+    """Start changing a snapshot's name, texts or expiry. A renamed one is the user's: it does not go by itself."""
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:

@@ -38,7 +38,16 @@ class Ledger:
         return request_id
 
     def end(
-        self, trace: Trace, *, method: str, path: str, status: int, seconds: float, size: int, peer: str, request_id: str
+        self,
+        trace: Trace,
+        *,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        size: int,
+        peer: str,
+        request_id: str,
     ) -> None:
         """Write down how it was answered."""
         self._route(trace.route or _UNROUTED, method).observe(status, seconds)
@@ -73,7 +82,7 @@ class Ledger:
 
 
 class Watch:
-    """One per listener. Its `handle` is what the listener calls. Without `own` the gateway's own paths are not there."""
+    """One per listener. Its `handle` is what the listener calls; `own`: the gateway's own paths are there too."""
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,14 +24,14 @@ def main() -> None:
         target, name, request, metadata, timeout, ca = json.loads(line)
         if target not in channels:
             channels[target] = _channel(target, ca)
-        print(json.dumps(_call(channels[target], name, request, metadata, timeout)), flush=True)
+        sys.stdout.write(json.dumps(_call(channels[target], name, request, metadata, timeout)) + "\n")
+        sys.stdout.flush()
 
 
 def _channel(target: str, ca: str) -> grpc.Channel:
     scheme, _, address = target.partition("://")
     if scheme == "grpcs":
-        with open(ca, "rb") as file:
-            return grpc.secure_channel(address, grpc.ssl_channel_credentials(file.read()))
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(Path(ca).read_bytes()))
     return grpc.insecure_channel(address if scheme == "grpc" else target)
 
 
@@ -50,7 +51,9 @@ def _call(channel: grpc.Channel, name: str, request: Any, metadata: Any, timeout
 
 
 def _as_dict(message: Any) -> Any:
-    return json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 LIMIT_S = 30.0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A call ended with a status other than OK."""
 
     def __init__(self, code: str, details: str) -> None:
@@ -43,7 +43,7 @@ class Client:
         return other
 
     def __call__(self, name: str, /, _metadata: Any = None, **request: Any) -> Any:
-        """Make a call, `Volume/Create` or `Policy/Create`; Refused for every status but OK."""
+        """Make a call, `Volume/Create` or `Policy/Create`; RefusedError for every status but OK."""
         metadata = self._metadata if _metadata is None else _metadata
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -52,12 +52,12 @@ class Client:
         self._process.stdin.flush()
         code, details, response = json.loads(self._process.stdout.readline())
         if code != "OK":
-            raise Refused(code, details)
+            raise RefusedError(code, details)
         return response
 
     def refused(self, name: str, /, **request: Any) -> tuple[str, str]:
         """Make a call that has to fail; give its status and text."""
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RefusedError) as caught:
             self(name, **request)
         return caught.value.code, caught.value.details
 

@@ -114,7 +114,7 @@ class _Calls(grpc.GenericRpcHandler):
     def __init__(self, sdk: Sdk, watch: CallWatch) -> None:
         self._sdk = sdk
         self._watch = watch
-        self._handlers = {
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             method.path: grpc.unary_unary_rpc_method_handler(self._handler(method.path))
             for service in sdk.schema.values()
             for method in service.methods.values()

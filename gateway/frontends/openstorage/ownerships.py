@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core.ownership import Access, Ownership
-from gateway.frontends.openstorage.pb import ownership_pb2 as pb
 from gateway.frontends.openstorage.call import refuse
+from gateway.frontends.openstorage.pb import ownership_pb2 as pb
 
 
 def ownership_message(ownership: Ownership) -> pb.Ownership:

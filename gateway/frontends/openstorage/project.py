@@ -7,10 +7,10 @@ from datetime import datetime
 
 from gateway.core.model import AttachMode, Volume, VolumeState
 from gateway.core.ownership import Ownership
-from gateway.frontends.openstorage.pb import volume_pb2 as pb
-from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
 from gateway.frontends.openstorage.lookup import Found
 from gateway.frontends.openstorage.ownerships import ownership_message
+from gateway.frontends.openstorage.pb import volume_pb2 as pb
+from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
 from gateway.frontends.openstorage.specs import format_of, spec_of, unhonoured
 
 ATTACHED = "openstorage.attached"
@@ -88,9 +88,7 @@ def message(found: Found, driver: str, *, schedule: str = "", device_path: str =
     return result
 
 
-def inspected(
-    found: Found, driver: str, *, schedule: str = "", device_path: str = ""
-) -> pb.SdkVolumeInspectResponse:
+def inspected(found: Found, driver: str, *, schedule: str = "", device_path: str = "") -> pb.SdkVolumeInspectResponse:
     """Give the answer to Inspect."""
     return pb.SdkVolumeInspectResponse(
         volume=message(found, driver, schedule=schedule, device_path=device_path),

@@ -89,13 +89,15 @@ class Sdk:
             version = await self._core.known.renew()
             key = (path, request, principal)
             kept = self._answers.get(key, version)
-            if kept is None:
-                response = await self._carry_out(where, _read(where.method, request), principal, trace)
-                kept = response.SerializeToString()
-                self._answers.put(key, version, kept)
-            return kept
+            if kept is not None:
+                return kept
+            response = await self._carry_out(where, _read(where.method, request), principal, trace)
+            answer = response.SerializeToString()
+            self._answers.put(key, version, answer)
         except errors.GatewayError as error:
             raise self._failed(where, error, trace) from None
+        else:
+            return answer
 
     def _find(self, path: str, trace: Trace) -> Where:
         where = self._methods.get(path)

@@ -18,8 +18,8 @@ from google.protobuf import json_format
 from grpc import StatusCode
 
 from gateway.core.model import Pool, Volume, VolumeKind
-from gateway.frontends.openstorage.pb import volume_spec_pb2 as pb
 from gateway.frontends.openstorage.call import SdkError, refuse
+from gateway.frontends.openstorage.pb import volume_spec_pb2 as pb
 
 SPEC = "openstorage.spec"
 """The annotation with the spec as JSON."""

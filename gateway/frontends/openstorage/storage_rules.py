@@ -84,9 +84,7 @@ async def applied(call: Call, spec: spec_pb.VolumeSpec) -> spec_pb.VolumeSpec:
     return result
 
 
-async def applied_to_update(
-    call: Call, before: spec_pb.VolumeSpec, after: spec_pb.VolumeSpec
-) -> spec_pb.VolumeSpec:
+async def applied_to_update(call: Call, before: spec_pb.VolumeSpec, after: spec_pb.VolumeSpec) -> spec_pb.VolumeSpec:
     """Give the spec of a changed volume under the policy that it was made with.
 
     The policy is left aside when it allows that and the caller may write it,

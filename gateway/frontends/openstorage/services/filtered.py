@@ -41,9 +41,7 @@ async def inspect_with_filters(
     every = [found async for found in matching(call, request)]
     texts = await schedules.texts_of(call.core, [found.volume for found in every])
     return pb.SdkVolumeInspectWithFiltersResponse(
-        volumes=[
-            inspected(found, drivers[found.volume.pool_id], schedule=texts[found.volume.id]) for found in every
-        ]
+        volumes=[inspected(found, drivers[found.volume.pool_id], schedule=texts[found.volume.id]) for found in every]
     )
 
 

@@ -25,9 +25,7 @@ ANNOUNCED = (
 DRIVER = "volume-gateway"
 
 
-async def capabilities(
-    _call: Call, _request: pb.SdkIdentityCapabilitiesRequest
-) -> pb.SdkIdentityCapabilitiesResponse:
+async def capabilities(_call: Call, _request: pb.SdkIdentityCapabilitiesRequest) -> pb.SdkIdentityCapabilitiesResponse:
     """Give the services that are served."""
     return pb.SdkIdentityCapabilitiesResponse(
         capabilities=[pb.SdkServiceCapability(service=_Type(type=service)) for service in ANNOUNCED]

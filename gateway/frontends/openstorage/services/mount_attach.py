@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from grpc import StatusCode
 
 from gateway.core import attachments, errors, mounts, volumes
@@ -17,7 +15,6 @@ from gateway.frontends.openstorage.devices import device_path
 from gateway.frontends.openstorage.lookup import Found, find, find_or_none
 from gateway.frontends.openstorage.pb import mount_attach_pb2 as pb
 from gateway.frontends.openstorage.project import ATTACHED, attached_on
-from gateway.frontends.openstorage.specs import spec_of
 
 _READ_ONLY = "ro"
 

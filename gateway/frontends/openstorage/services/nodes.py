@@ -32,9 +32,7 @@ async def inspect(call: Call, request: pb.SdkNodeInspectRequest) -> pb.SdkNodeIn
     return pb.SdkNodeInspectResponse(node=await _node(call))
 
 
-async def inspect_current(
-    call: Call, _request: pb.SdkNodeInspectCurrentRequest
-) -> pb.SdkNodeInspectCurrentResponse:
+async def inspect_current(call: Call, _request: pb.SdkNodeInspectCurrentRequest) -> pb.SdkNodeInspectCurrentResponse:
     """Give the node that answers."""
     return pb.SdkNodeInspectCurrentResponse(node=await _node(call))
 
@@ -51,9 +49,7 @@ async def enumerate_with_filters(
     return pb.SdkNodeEnumerateWithFiltersResponse(nodes=[await _node(call)])
 
 
-async def volume_usage(
-    call: Call, request: pb.SdkNodeVolumeUsageByNodeRequest
-) -> pb.SdkNodeVolumeUsageByNodeResponse:
+async def volume_usage(call: Call, request: pb.SdkNodeVolumeUsageByNodeRequest) -> pb.SdkNodeVolumeUsageByNodeResponse:
     """Give how much every volume holds, as last observed."""
     _check(call, request.node_id)
     pools = {pool.id: pool for pool in await _pools(call)}

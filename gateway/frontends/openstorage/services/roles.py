@@ -46,6 +46,4 @@ def _read(role: pb.SdkRole) -> tuple[str, list[RoleRule]]:
 
 
 def _message(role: AccessRole) -> pb.SdkRole:
-    return pb.SdkRole(
-        name=role.name, rules=[pb.SdkRule(services=rule.services, apis=rule.apis) for rule in role.rules]
-    )
+    return pb.SdkRole(name=role.name, rules=[pb.SdkRule(services=rule.services, apis=rule.apis) for rule in role.rules])

@@ -15,14 +15,10 @@ from gateway.frontends.openstorage.specs import check_enums
 _WHAT = "storage policy name"
 
 
-async def create(
-    call: Call, request: pb.SdkOpenStoragePolicyCreateRequest
-) -> pb.SdkOpenStoragePolicyCreateResponse:
+async def create(call: Call, request: pb.SdkOpenStoragePolicyCreateRequest) -> pb.SdkOpenStoragePolicyCreateResponse:
     """Make a policy, which is its maker's. ALREADY_EXISTS for its name."""
     policy = _checked(request.storage_policy)
-    ownership = owned(
-        call.core.caller, read_ownership(policy.ownership) if policy.HasField("ownership") else None
-    )
+    ownership = owned(call.core.caller, read_ownership(policy.ownership) if policy.HasField("ownership") else None)
     policy.ClearField("ownership")
     if ownership is not None:
         policy.ownership.CopyFrom(ownership_message(ownership))
@@ -30,9 +26,7 @@ async def create(
     return pb.SdkOpenStoragePolicyCreateResponse()
 
 
-async def update(
-    call: Call, request: pb.SdkOpenStoragePolicyUpdateRequest
-) -> pb.SdkOpenStoragePolicyUpdateResponse:
+async def update(call: Call, request: pb.SdkOpenStoragePolicyUpdateRequest) -> pb.SdkOpenStoragePolicyUpdateResponse:
     """Replace a policy; its owner stays."""
     policy = _checked(request.storage_policy)
     present = await documents.named(call.core, rules.KIND, policy.name)
@@ -58,18 +52,14 @@ async def enumerate_(
     )
 
 
-async def inspect(
-    call: Call, request: pb.SdkOpenStoragePolicyInspectRequest
-) -> pb.SdkOpenStoragePolicyInspectResponse:
+async def inspect(call: Call, request: pb.SdkOpenStoragePolicyInspectRequest) -> pb.SdkOpenStoragePolicyInspectResponse:
     """Give a policy."""
     policy = await rules.policy_named(call.core, required(request.name, _WHAT))
     rules.check_access(call, policy, Access.READ, "inspect")
     return pb.SdkOpenStoragePolicyInspectResponse(storage_policy=policy)
 
 
-async def delete(
-    call: Call, request: pb.SdkOpenStoragePolicyDeleteRequest
-) -> pb.SdkOpenStoragePolicyDeleteResponse:
+async def delete(call: Call, request: pb.SdkOpenStoragePolicyDeleteRequest) -> pb.SdkOpenStoragePolicyDeleteResponse:
     """Remove a policy, and the default if it was that. One that does not exist is removed already."""
     name = required(request.name, _WHAT)
     present = await documents.named(call.core, rules.KIND, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from grpc import StatusCode
@@ -16,7 +17,7 @@ from gateway.core.volumes import NewVolume, VolumeChange
 from gateway.frontends.openstorage import placing, schedules, specs, storage_rules
 from gateway.frontends.openstorage.call import Call, SdkError, refuse, required
 from gateway.frontends.openstorage.devices import device_path
-from gateway.frontends.openstorage.lookup import Found, find, find_or_none, find_volume
+from gateway.frontends.openstorage.lookup import Found, find, find_or_none
 from gateway.frontends.openstorage.ownerships import read_ownership
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
@@ -81,10 +82,8 @@ async def delete(call: Call, request: pb.SdkVolumeDeleteRequest) -> pb.SdkVolume
     found = await find_or_none(call, required(request.volume_id, "volume id"))
     if found is not None:
         permit(call.principal, found.volume, Access.ADMIN, action="delete")
-        try:
+        with suppress(errors.NotFound):  # somebody else was first
             await _delete(call, found)
-        except errors.NotFound:
-            pass  # somebody else was first
     return pb.SdkVolumeDeleteResponse()
 
 
@@ -93,9 +92,7 @@ async def inspect(call: Call, request: pb.SdkVolumeInspectRequest) -> pb.SdkVolu
     found = await find(call, required(request.volume_id, "volume id"), Access.READ)
     volume = found.volume
     schedule = (await schedules.texts_of(call.core, [volume]))[volume.id]
-    return inspected(
-        found, await _driver(call, volume), schedule=schedule, device_path=await device_path(call, volume)
-    )
+    return inspected(found, await _driver(call, volume), schedule=schedule, device_path=await device_path(call, volume))
 
 
 async def update(call: Call, request: pb.SdkVolumeUpdateRequest) -> pb.SdkVolumeUpdateResponse:
@@ -126,9 +123,7 @@ async def stats(call: Call, request: pb.SdkVolumeStatsRequest) -> pb.SdkVolumeSt
     return pb.SdkVolumeStatsResponse(stats=pb.Stats(bytes_used=used_bytes(found)))
 
 
-async def capacity_usage(
-    call: Call, request: pb.SdkVolumeCapacityUsageRequest
-) -> pb.SdkVolumeCapacityUsageResponse:
+async def capacity_usage(call: Call, request: pb.SdkVolumeCapacityUsageRequest) -> pb.SdkVolumeCapacityUsageResponse:
     """Give what a volume alone takes; UNIMPLEMENTED where it may share blocks with others, as nobody counts those."""
     found = await find(call, required(request.volume_id, "volume id"), Access.READ)
     volume = found.volume
@@ -165,16 +160,26 @@ async def _driver(call: Call, volume: Volume) -> str:
 
 async def _delete(call: Call, found: Found) -> None:
     if found.snapshot is not None:
-        await (await snapshot_cases.delete(call.core, found.snapshot.id, description=f"SDK: delete snapshot {found}")).result()
-        await retired.collect(call.core)
+        await (
+            await snapshot_cases.delete(call.core, found.snapshot.id, description=f"SDK: delete snapshot {found}")
+        ).result()
+        await _collect(call, found.volume)
         return
     volume = found.volume
     if specs.spec_of(volume, await _driver(call, volume)).sticky:
-        raise SdkError(StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not")
+        raise SdkError(
+            StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not"
+        )
     if volume.kind is VolumeKind.FILESYSTEM and attached_on(volume):
         raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
     await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
-    await retired.collect(call.core)
+    await _collect(call, volume)
+
+
+async def _collect(call: Call, volume: Volume) -> None:
+    """Let go what only the deleted one still needed. A duty does the same later, so a failure is no failure of ours."""
+    around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
+    await retired.collect(call.core.acting_for(None), around)
 
 
 async def _update_snapshot(call: Call, found: Found, request: pb.SdkVolumeUpdateRequest) -> None:
@@ -185,7 +190,9 @@ async def _update_snapshot(call: Call, found: Found, request: pb.SdkVolumeUpdate
     if request.labels:
         labels = _relabelled(found.snapshot.labels, request.labels)
         change = snapshot_cases.SnapshotChange(labels=labels)
-        await (await snapshot_cases.update(call.core, found.snapshot.id, change, description=f"SDK: update {found}")).result()
+        await (
+            await snapshot_cases.update(call.core, found.snapshot.id, change, description=f"SDK: update {found}")
+        ).result()
 
 
 async def _respecified(call: Call, volume: Volume, update: spec_pb.VolumeSpecUpdate) -> dict[str, Any]:
