@@ -12,6 +12,9 @@ LISTEN ?= 127.0.0.1:8443
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 ROOT := $(filter 0,$(shell id -u))
 
+# The official openstorage client has an environment of its own: its distribution overwrites parts of `google`.
+OPENSTORAGE_CLIENT := build/openstorage-client
+
 # Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
 ZFS_GUEST := scripts/zfsvm
 ZFS_PACKAGES := build/zfs-packages
@@ -19,7 +22,8 @@ ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qe
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
-	--exclude .ruff_cache --timeout $(ZFS_TIMEOUT) --mem 2048 --env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
+	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
+	--env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
 .PHONY: serve test lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
@@ -27,7 +31,7 @@ serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
 	@exec env GATEWAY__LOG__FORMAT=console $(BIN)/gateway serve --config $(LOCAL)/config.toml
 
-test: $(VENV)/.test test-packages lint
+test: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed test-packages lint
 	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(ROOT),,-m "not root") \
 		--cov --cov-report=term:skip-covered
 
@@ -71,6 +75,13 @@ $(ZFS_PACKAGES)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 		httpx msgspec multidict netapp-ontap prometheus-client protobuf structlog \
 		pytest pytest-asyncio pytest-timeout
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --no-deps .
+	@touch $@
+
+# Without the dependencies that only its `connector` has: kubernetes, and thirty more with it.
+$(OPENSTORAGE_CLIENT)/.installed: requirements.lock | $(VENV)/.test
+	$(BIN)/python -m venv --clear --without-pip $(OPENSTORAGE_CLIENT)
+	PIP_PYTHON=$(OPENSTORAGE_CLIENT)/bin/python $(INSTALL) --no-deps \
+		grpcio libopenstorage-openstorage protobuf typing_extensions
 	@touch $@
 
 # What `make serve` keeps in .local, the account among it, stays.

@@ -1,4 +1,4 @@
-"""The shipped suites assert like tests, so their assertions explain themselves like those of tests."""
+"""What all tests share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+# The shipped suites assert like tests, so their assertions explain themselves like those of tests.
 # Here, because whatever is imported first decides: the suites are used from several folders.
 pytest.register_assert_rewrite("gateway.testing")
 
@@ -20,3 +21,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path == Path(__file__).parent / "zfs" and not config.getoption("--zfs"):
         return True
     return None
+
+
+@pytest.fixture(scope="session")
+def openstorage_python() -> Path:
+    """Give the interpreter that has the official openstorage client, beside grpcio and protobuf of the lock file."""
+    interpreter = Path(__file__).parents[1] / "build/openstorage-client/bin/python"
+    assert (interpreter.parents[1] / ".installed").exists(), "run `make build/openstorage-client/.installed`"
+    return interpreter
