@@ -11,15 +11,17 @@ from gateway.config import Address, ConfigError, Settings, TlsSettings
 from gateway.core.door import Trace
 from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator
-from gateway.frontends.openstorage.grpc_door import GrpcDoor, Served
-from gateway.frontends.openstorage.rest import HTTP_STATUS
+from gateway.frontends.openstorage.grpc_door import MESSAGE_MAX, GrpcDoor, Served
+from gateway.frontends.openstorage.rest import HTTP_STATUS, RestDoor
 from gateway.frontends.openstorage.schema import load_schema
 from gateway.frontends.openstorage.sdk import Sdk
 from gateway.frontends.openstorage.settings import OpenstorageOptions
 from gateway.frontends.openstorage.site import Site
 from gateway.observe import AccessLog, Metrics
 from gateway.server.assembly import House
-from gateway.server.watch import Ledger
+from gateway.server.http import Listener
+from gateway.server.tls import server_context
+from gateway.server.watch import Ledger, Watch
 
 NAME = "openstorage"
 
@@ -96,6 +98,29 @@ async def openstorage(
             await door.start()
             stack.push_async_callback(door.stop)
             addresses[NAME] = f"{'grpcs' if tls else 'grpc'}://{door.address}"
+        if options.rest:
+            rest = RestDoor(
+                sdk,
+                served=sdk.served,
+                max_body_bytes=max(MESSAGE_MAX, settings.limits.max_body_bytes),
+                receive_timeout_s=settings.limits.receive_timeout_s,
+            )
+            watch = Watch(
+                Ledger(f"{NAME}-rest", metrics=metrics, access=access),
+                rest.handle,
+                refuse=rest.refuse,
+                observer=observer,
+            )
+            listener = Listener(
+                watch.handle,
+                Address.parse(options.rest),
+                limits=settings.limits,
+                refuse=rest.refuse,
+                tls=server_context(settings.tls) if options.tls else None,
+            )
+            await listener.start()
+            stack.push_async_callback(listener.stop)
+            addresses[f"{NAME}-rest"] = f"{'https' if options.tls else 'http'}://{listener.address}"
         yield addresses
 
 

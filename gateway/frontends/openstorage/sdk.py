@@ -7,7 +7,7 @@ out; what goes wrong leaves as an `SdkError`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -65,6 +65,11 @@ class Sdk:
             for method in service.methods.values()
         }
 
+    @property
+    def served(self) -> frozenset[str]:
+        """Give the paths of the calls that have a handler."""
+        return frozenset(path for path, where in self._methods.items() if where.handler is not None)
+
     async def answer(
         self, path: str, request: Message, *, authorization: str | None, peer: str, trace: Trace
     ) -> Message:
@@ -98,6 +103,12 @@ class Sdk:
             raise self._failed(where, error, trace) from None
         else:
             return answer
+
+    async def stream(
+        self, path: str, request: Message, *, authorization: str | None, peer: str, trace: Trace
+    ) -> AsyncGenerator[Message, None]:
+        """Do the same for a call with any number of responses. None of those is served yet."""
+        yield await self.answer(path, request, authorization=authorization, peer=peer, trace=trace)
 
     def _find(self, path: str, trace: Trace) -> Where:
         where = self._methods.get(path)
