@@ -105,6 +105,7 @@ async def openstorage(
                 max_body_bytes=max(MESSAGE_MAX, settings.limits.max_body_bytes),
                 receive_timeout_s=settings.limits.receive_timeout_s,
             )
+            stack.push_async_callback(rest.close)
             watch = Watch(
                 Ledger(f"{NAME}-rest", metrics=metrics, access=access),
                 rest.handle,
