@@ -125,7 +125,10 @@ async def running(
         listener = Listener(watch.handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()
         stack.push_async_callback(listener.stop)
-        tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house, periods)]
+        tasks = [
+            asyncio.create_task(perform(duty, house, observer), name=duty.name)
+            for duty in duties(house, periods, fault=fault)
+        ]
         tasks.append(asyncio.create_task(sample_loop_lag(metrics), name="loop_lag"))
 
         def reconcile() -> None:
