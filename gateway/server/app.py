@@ -136,7 +136,10 @@ async def running(
                 observer=observer,
             )
         )
-        tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house, periods)]
+        tasks = [
+            asyncio.create_task(perform(duty, house, observer), name=duty.name)
+            for duty in duties(house, periods, fault=fault)
+        ]
         tasks.append(asyncio.create_task(sample_loop_lag(metrics), name="loop_lag"))
 
         def reconcile() -> None:

@@ -24,6 +24,7 @@ READY_S = 60
 FAULT_FILE = "GATEWAY_TEST_FAULT_FILE"
 TRACE_FILE = "GATEWAY_TEST_TRACE_FILE"
 PERIODS = "GATEWAY_TEST_PERIODS"
+_RESTING = {"schedules": 1e9}
 
 
 class LiveGateway:
@@ -33,7 +34,8 @@ class LiveGateway:
     and `viewer` (read only). `extra` is TOML appended to the configuration,
     `pools` the `[backend.*]` tables as TOML. `faults` False: the program as
     it is installed, without the hook that `arm` needs. `trace`: `passed` tells
-    the points. `periods`: see `gateway.server.duties.duties`. `under`: a
+    the points. `periods`: see `gateway.server.duties.duties`; without one of its
+    own the `schedules` rest, as a test must not depend on the time of day. `under`: a
     command line that starts the program, such as one that takes rights away.
     """
 
@@ -60,7 +62,7 @@ class LiveGateway:
         self._environment = {
             FAULT_FILE: str(self.fault_file),
             TRACE_FILE: str(self.trace_file) if trace else "",
-            PERIODS: json.dumps(dict(periods)),
+            PERIODS: json.dumps({**_RESTING, **periods}),
         }
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,6 @@ CREATE INDEX volume_schedule_schedule ON volume_schedule (schedule, volume_id);
 
 ALTER TABLE snapshot ADD COLUMN taken_by TEXT;
 ALTER TABLE snapshot ADD COLUMN due INTEGER;
-CREATE INDEX snapshot_taken_by ON snapshot (taken_by, volume_id) WHERE taken_by IS NOT NULL;
+CREATE INDEX snapshot_taken_by ON snapshot (taken_by, volume_id, id) WHERE taken_by IS NOT NULL;
 
 INSERT INTO record_count VALUES ('schedule', 0);
