@@ -268,6 +268,14 @@ _LUNS = Child(
     lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
     taken="attachment.lun",
 )
+_MOUNTS = Child(
+    "volume_mount",
+    "volume_id",
+    "mount",
+    Type.TEXT,
+    lambda volume: [f"{mount.node}:{mount.path}" for mount in volume.mounts],
+    taken="mount.path",
+)
 _INITIATORS = Child(
     "host_group_initiator", "host_group_id", "initiator", Type.TEXT, lambda group: [i.name for i in group.initiators]
 )
@@ -328,6 +336,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("clone_count", Type.INTEGER),
             _column("generation", Type.INTEGER),
             Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
+            Column("mount_count", Type.INTEGER, lambda volume: len(volume.mounts)),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[
@@ -343,7 +352,12 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _Reference("origin.volume", "origin_volume_id", "volume"),
             _Reference("origin.snapshot", "origin_snapshot_id", "snapshot"),
         ],
-        children=[("label", _LABELS), ("attachment.node", _NODES), ("attachment.lun", _LUNS)],
+        children=[
+            ("label", _LABELS),
+            ("attachment.node", _NODES),
+            ("attachment.lun", _LUNS),
+            ("mount.path", _MOUNTS),
+        ],
         renamed={
             "junction_key": None,
             "root_mode": "root.mode",

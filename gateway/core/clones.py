@@ -55,6 +55,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             junction_path=new.junction_path,
             origin=Origin(volume_id=source.id, snapshot_id=base.id),
             attachments=(),
+            mounts=(),
             snapshot_count=0,
             clone_count=0,
             generation=0,

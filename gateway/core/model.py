@@ -107,6 +107,20 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
 
 
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the tree of a node where the files of a volume are.
+
+    `options` are those of mount(8), by name; the value is empty where they take none.
+    """
+
+    id: UUID
+    node: str
+    path: str
+    created: datetime
+    read_only: bool = False
+    options: dict[str, str] = {}
+
+
 class Initiator(msgspec.Struct, frozen=True, kw_only=True):
     """An iSCSI name that belongs to a host group."""
 
@@ -178,7 +192,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     often the content was replaced in place. `reason` says why the state is
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
-    name; they mean nothing to anybody else.
+    name; they mean nothing to anybody else. `format` is the type of the file
+    system that a block volume was last mounted with.
     """
 
     id: UUID
@@ -200,6 +215,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     root: RootDirectory = RootDirectory()
     origin: Origin | None = None
     attachments: tuple[Attachment, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    format: str = ""
     multi_attach: bool = False
     annotations: dict[str, str] = {}
     snapshot_count: int = 0
@@ -361,6 +378,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     holds further snapshots that the operation makes (`clone` without a
     snapshot) or removes (`restore`). `keys` are locked against other changes
     until the intent is gone. `force`: nodes that are connected are cut off.
+    `delete_path`: where a mount ends its directory goes, whoever made it.
     """
 
     id: UUID
@@ -376,6 +394,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
     force: bool = False
+    delete_path: bool = False
     revision: int = 0
 
 

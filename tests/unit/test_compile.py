@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from uuid import UUID
 
@@ -166,10 +167,11 @@ def test_tables_match_the_schema(connection: sqlite3.Connection, table) -> None:
 
 
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    migrations = len([*(resources.files("gateway.catalog") / "schema").iterdir()])
     for _ in range(2):
         with contextlib.closing(connect_writer(tmp_path / "catalog.sqlite")) as connection:
             schema = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
             assert schema[0][0] > len(TABLES)
-            assert connection.execute("PRAGMA user_version").fetchall() == [(2,)]
+            assert connection.execute("PRAGMA user_version").fetchall() == [(migrations,)]
             assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
             assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
