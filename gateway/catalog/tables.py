@@ -295,6 +295,14 @@ _POLICY_LINES = Child(
     Type.TEXT,
     lambda policy: [line.schedule for line in policy.copies],
 )
+_MOUNTS = Child(
+    "volume_mount",
+    "volume_id",
+    "mount",
+    Type.TEXT,
+    lambda volume: [f"{mount.node}:{mount.path}" for mount in volume.mounts],
+    taken="mount.path",
+)
 _INITIATORS = Child(
     "host_group_initiator", "host_group_id", "initiator", Type.TEXT, lambda group: [i.name for i in group.initiators]
 )
@@ -356,6 +364,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("generation", Type.INTEGER),
             Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
             _column("retired", Type.TIME),
+            Column("mount_count", Type.INTEGER, lambda volume: len(volume.mounts)),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[
@@ -377,6 +386,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             ("attachment.lun", _LUNS),
             ("schedule.policy", _POLICIES),
             ("schedule.name", _OWN_LINES),
+            ("mount.path", _MOUNTS),
         ],
         renamed={
             "junction_key": None,

@@ -42,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
     force: bool = False
+    delete_path: bool = False
 
     @property
     def target(self) -> Volume | Snapshot:
@@ -197,6 +198,7 @@ class Changes:
             snapshot_after=planned.snapshot_after,
             also=planned.also,
             force=planned.force,
+            delete_path=planned.delete_path,
         )
         return intent, job
 

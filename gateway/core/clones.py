@@ -67,6 +67,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             origin=Origin(volume_id=source.id, snapshot_id=base.id),
             attachments=(),
             retired=None,
+            mounts=(),
             snapshot_count=0,
             clone_count=0,
             generation=0,

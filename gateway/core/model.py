@@ -108,6 +108,20 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
 
 
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the tree of a node where the files of a volume are.
+
+    `options` are those of mount(8), by name; the value is empty where they take none.
+    """
+
+    id: UUID
+    node: str
+    path: str
+    created: datetime
+    read_only: bool = False
+    options: dict[str, str] = {}
+
+
 class Initiator(msgspec.Struct, frozen=True, kw_only=True):
     """An iSCSI name that belongs to a host group."""
 
@@ -195,9 +209,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     often the content was replaced in place. `reason` says why the state is
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
-    name; they mean nothing to anybody else. Snapshots are taken as all of its
-    policies say, and as its own `schedules` do. `retired`: when its user
-    deleted it although snapshots or clones still need it (`gateway.core.retired`).
+    name; they mean nothing to anybody else. `format` is the type of the file
+    system that a block volume was last mounted with. Snapshots are taken as
+    all of its policies say, and as its own `schedules` do. `retired`: when its
+    user deleted it although snapshots or clones still need it
+    (`gateway.core.retired`).
     """
 
     id: UUID
@@ -221,6 +237,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     root: RootDirectory = RootDirectory()
     origin: Origin | None = None
     attachments: tuple[Attachment, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    format: str = ""
     multi_attach: bool = False
     annotations: dict[str, str] = {}
     retired: datetime | None = None
@@ -410,6 +428,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     holds further snapshots that the operation makes (`clone` without a
     snapshot) or removes (`restore`). `keys` are locked against other changes
     until the intent is gone. `force`: nodes that are connected are cut off.
+    `delete_path`: where a mount ends its directory goes, whoever made it.
     """
 
     id: UUID
@@ -425,6 +444,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
     force: bool = False
+    delete_path: bool = False
     revision: int = 0
 
 

@@ -126,6 +126,8 @@ async def _candidates(core: Core) -> list[UUID]:
 async def _retirement(core: Core, before: Volume, *, description: str, force: bool) -> Plan:
     if before.attachments and not force:
         raise errors.InUse(kind="volume", ref=before.name, by="attachments", action="delete")
+    if before.mounts and not force:
+        raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="delete")
     after = msgspec.structs.replace(
         before,
         name=await _free_name(core, before),
@@ -133,8 +135,11 @@ async def _retirement(core: Core, before: Volume, *, description: str, force: bo
         state=before.state if before.state is VolumeState.ERROR else VolumeState.OFFLINE,
         junction_path=None,
         attachments=(),
+        mounts=(),
         export_policy_id=None,
         snapshot_policy_id=None,
+        more_snapshot_policy_ids=(),
+        schedules=(),
     )
     return Plan(
         operation="volume.retire",

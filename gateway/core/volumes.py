@@ -140,6 +140,8 @@ async def update(
             require(capability, "resize")
             if after.size < before.size:
                 require(capability, "shrink")
+                if before.kind is VolumeKind.BLOCK and before.mounts:
+                    raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="shrink")
             require_size(capability, after.size)
         if after.root != before.root:
             require(capability, "permissions")
@@ -169,7 +171,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
     """Start turning an empty filesystem volume into a block volume of `size` bytes.
 
     It stays the same volume. InUse when it holds anything, or has snapshots,
-    clones or a junction path; Unsupported where the pool cannot.
+    clones, a junction path or mounts; Unsupported where the pool cannot.
     """
 
     async def plan() -> Plan:
@@ -181,6 +183,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
             ("clones", before.clone_count),
             ("clone", before.origin),
             ("export", before.junction_path),
+            ("mounts", before.mounts),
         ):
             if there:
                 raise errors.InUse(kind="volume", ref=before.name, by=by, action="convert")
@@ -207,9 +210,9 @@ async def delete(
     """Start deleting a volume and its snapshots.
 
     InUse when clones hang on it, when a snapshot must not be deleted yet, when
-    nodes are attached (unless by `force`, which cuts them off), or
-    (`with_snapshots` False) when it has snapshots. See `gateway.core.retired`
-    for volumes that others still need.
+    nodes are attached or it is mounted (unless by `force`, which cuts them
+    off), or (`with_snapshots` False) when it has snapshots. See
+    `gateway.core.retired` for volumes that others still need.
     """
     volume = await core.get(Volume, volume_id)
     keys = {volume_id} | ({volume.origin.volume_id} if volume.origin else set())
@@ -230,6 +233,8 @@ def deletion(
         raise errors.InUse(kind="volume", ref=before.name, by="clones", action="delete")
     if before.attachments and not force:
         raise errors.InUse(kind="volume", ref=before.name, by="attachments", action="delete")
+    if before.mounts and not force:
+        raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="delete")
     if not with_snapshots and not all(snapshot.transient and not snapshot.clone_count for snapshot in snapshots):
         raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
     for snapshot in snapshots:
@@ -250,13 +255,16 @@ async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description
 
     `discard_newer` removes the snapshots taken after it; without it Unsupported
     where the substrate cannot keep them. InUse when one of those to go has
-    clones or an expiry; InvalidState when the volume is not online.
+    clones or an expiry, or when the volume is mounted, because whoever uses a
+    mount would go on with what was there; InvalidState when it is not online.
     """
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
         if before.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="restore")
+        if before.mounts:
+            raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="restore")
         snapshot = await core.get(Snapshot, snapshot_id)
         if snapshot.volume_id != volume_id:
             raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))

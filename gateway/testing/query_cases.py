@@ -32,6 +32,7 @@ from gateway.testing.records import (
     CREATED,
     MakeCatalog,
     attachment,
+    mount,
     one_of_each,
     pool,
     snapshot,
@@ -74,6 +75,7 @@ _booleans = st.booleans()
 _names = st.sampled_from(["A", "B", "p", "q", "base", "s", "default", "e2", "none", "d", "zzz", ""])
 _schedules = st.sampled_from(["daily", "hourly", ""])
 _nodes = st.sampled_from(["n1", "n2", "n1/0", "n2/1", ""])
+_paths = st.sampled_from(["node1:/a0", "node1:/b1", "node1", ""])
 _tenants, _pools, _exports, _snapshot_policies, _bases, _snapshots = (st.sampled_from(_ids(n)) for n in range(1, 7))
 
 _VALUES: Mapping[str, st.SearchStrategy[object]] = {
@@ -90,7 +92,8 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     **dict.fromkeys(["origin.volume.name", "origin.snapshot.name"], _names),
     **dict.fromkeys(["name", "comment", "reason", "junction_path", "label"], _texts),
     **dict.fromkeys(["attachment.node", "attachment.lun"], _nodes),
-    "attachment_count": _small,
+    **dict.fromkeys(["attachment_count", "mount_count"], _small),
+    "mount.path": _paths,
     **dict.fromkeys(["size", "used", "snapshot_count", "clone_count", "generation"], _small | _beyond),
     **dict.fromkeys(["root.mode", "root.uid", "root.gid", "revision", "export_policy.number"], _small),
     **dict.fromkeys(["thick", "is_clone"], _booleans),
@@ -98,7 +101,7 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     "kind": st.sampled_from([*VolumeKind]) | _texts,
     "state": st.sampled_from([*VolumeState]) | _texts,
 }
-_TEXTS = {"comment", "reason", "junction_path", "label", "kind", "attachment.node", "attachment.lun"}
+_TEXTS = {"comment", "reason", "junction_path", "label", "kind", "attachment.node", "attachment.lun", "mount.path"}
 _TEXT_FIELDS = sorted(name for name in _VALUES if name.endswith("name") or name in _TEXTS)
 
 _fields = st.sampled_from(sorted(_VALUES))
@@ -128,6 +131,7 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
     labels = st.dictionaries(st.sampled_from(["a", "A", "*"]), _texts, max_size=2)
     names = st.lists(_schedules, unique=True, max_size=2)
     nodes = st.lists(st.sampled_from(["n1", "n2"]), unique=True, max_size=2)
+    paths = st.lists(st.sampled_from(["a", "b"]), unique=True, max_size=2)
     return [
         Volume(
             id=record_id,
@@ -150,6 +154,7 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
             origin=draw(st.none() | origins),
             attachments=tuple(attachment(node, draw(st.sampled_from([None, n]))) for node in draw(nodes)),
             retired=draw(st.none() | _times),
+            mounts=tuple(mount(f"/{path}{n}") for path in draw(paths)),
             snapshot_count=draw(_small),
         )
         for n, record_id in enumerate(ids)

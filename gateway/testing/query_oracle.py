@@ -27,6 +27,8 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "label"): lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
     (Volume, "is_clone"): lambda volume: [volume.origin is not None],
     (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
+    (Volume, "mount_count"): lambda volume: [len(volume.mounts)],
+    (Volume, "mount.path"): lambda volume: [f"{mount.node}:{mount.path}" for mount in volume.mounts],
     (Volume, "attachment.node"): lambda volume: [a.node for a in volume.attachments],
     (Volume, "attachment.lun"): lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
     (Volume, "schedule.policy"): lambda volume: [

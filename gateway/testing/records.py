@@ -19,6 +19,7 @@ from gateway.core.model import (
     Job,
     JobState,
     LoginKind,
+    Mount,
     Pool,
     Record,
     Schedule,
@@ -68,6 +69,11 @@ def attachment(node: str = "node1", lun: int | None = 0) -> Attachment:
     return Attachment(id=uuid4(), node=node, created=CREATED, transport=Transport.ISCSI, lun=lun)
 
 
+def mount(path: str = "/mnt/volume", node: str = "node1") -> Mount:
+    """Give a new mount."""
+    return Mount(id=uuid4(), node=node, path=path, created=CREATED, options={"noatime": ""})
+
+
 def job(owner: str, state: JobState = JobState.RUNNING) -> Job:
     """Give a new job."""
     return Job(id=uuid4(), operation="volume.create", description="", state=state, created=CREATED, owner=owner)
@@ -102,6 +108,7 @@ def one_of_each() -> list[Record]:
     base = msgspec.structs.replace(
         base,
         attachments=(attachment("node1"), attachment("node2", 7)),
+        mounts=(mount(),),
         snapshot_policy_id=uuid4(),
         more_snapshot_policy_ids=(uuid4(), uuid4()),
         schedules=(line,),

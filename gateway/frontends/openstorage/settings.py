@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +26,7 @@ class OpenstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     `grpc`, `rest`, `legacy`: HOST:PORT, empty for none. `sockets`: a folder
     for the unix sockets, none when not given. `tenant`: whose volumes the
     door shows (default: the first one configured). `pools`: where new volumes
-    go, the first that can hold them (default: all). `node`: this host's node
-    id. `transport`: how attached blocks are reached. `ha_level_max`: how many
+    go, the first that can hold them (default: all). `transport`: how attached blocks are reached. `ha_level_max`: how many
     copies the operator's pools really keep; a volatile pool takes any up to 3.
     `nfs_policy`: the export policy of shared volumes. `tls`: with the
     certificate of `[tls]`. `anonymous`: other machines may come in although no
@@ -42,7 +40,6 @@ class OpenstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     sockets: Path | None = None
     tenant: str = ""
     pools: tuple[str, ...] = ()
-    node: str = msgspec.field(default_factory=socket.gethostname)
     kind: KindChoice = KindChoice.AUTO
     transport: Transport = Transport.LOCAL
     ha_level_max: Annotated[int, Meta(ge=1, le=3)] = 1

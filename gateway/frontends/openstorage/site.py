@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from uuid import NAMESPACE_DNS, UUID, uuid5
+from socket import gethostname
+from uuid import UUID
 
 import msgspec
 
@@ -17,7 +18,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """One per door. `tenant_name` is looked up at every call: the tenant may be renamed or made anew.
 
     `address`: where the door can be reached. `secured`: callers prove who they are. `nfs`: shared volumes can be
-    published.
+    published. `node_id`: by which clients know this host, the same that mounts have.
     """
 
     cluster_id: str
@@ -27,6 +28,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     secured: bool = False
     nfs: bool = False
+    node_id: str = ""
 
     @classmethod
     async def of(
@@ -52,12 +54,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             address=address,
             secured=secured,
             nfs=nfs,
+            node_id=gethostname() if core.publisher.mounting is None else core.publisher.mounting.node,
         )
-
-    @property
-    def node_id(self) -> str:
-        """Give the id by which clients know this host; the same after every start."""
-        return str(uuid5(uuid5(NAMESPACE_DNS, self.cluster_id), self.options.node))
 
     async def tenant_id(self, core: Core) -> UUID:
         """Give the tenant's id; Unavailable while there is no such tenant."""

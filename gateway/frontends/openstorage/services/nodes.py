@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from socket import gethostname
 
 from grpc import StatusCode
 
@@ -86,7 +87,7 @@ async def _node(call: Call) -> pb.StorageNode:
     up = all(pool.state is PoolState.ONLINE for pool in pools)
     return pb.StorageNode(
         id=call.site.node_id,
-        hostname=call.site.options.node,
+        hostname=gethostname(),
         status=cluster_pb2.STATUS_OK if up else cluster_pb2.STATUS_STORAGE_DEGRADED,
         avg_load=int(os.getloadavg()[0]),
         mem_total=total,
