@@ -129,32 +129,20 @@ def _tls(settings: TlsSettings, options: OpenstorageOptions) -> grpc.ServerCrede
     """Give the credentials of the listener; certificates that are read again serve connections made later."""
     if not options.tls:
         return None
-    first = _certificates(settings)
-    seen = [first]
-
-    def renewed() -> grpc.ServerCertificateConfiguration | None:
-        present = _certificates(settings)
-        if present == seen[0]:
-            return None
-        seen[0] = present
-        return _configuration(present)
-
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(first), renewed, require_client_authentication=settings.client_ca is not None
+        _configuration(settings),
+        lambda: _configuration(settings),
+        require_client_authentication=settings.client_ca is not None,
     )
 
 
-def _certificates(settings: TlsSettings) -> tuple[bytes, bytes, bytes | None]:
+def _configuration(settings: TlsSettings) -> grpc.ServerCertificateConfiguration:
     try:
+        pair = settings.key.read_bytes(), settings.certificate.read_bytes()
         authority = None if settings.client_ca is None else settings.client_ca.read_bytes()
-        return settings.key.read_bytes(), settings.certificate.read_bytes(), authority
     except OSError as error:
         raise ConfigError(str(error.filename), f"cannot be read: {error.strerror}") from None
-
-
-def _configuration(parts: tuple[bytes, bytes, bytes | None]) -> grpc.ServerCertificateConfiguration:
-    key, certificate, authority = parts
-    return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=authority)
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=authority)
 
 
 def _check_reach(options: OpenstorageOptions, *, secured: bool) -> None:

@@ -40,9 +40,7 @@ async def place(call: Call, spec: pb.VolumeSpec) -> Place:
                 return Place(pool, kind)
     if not any(pool.id in able for pool in pools):
         raise SdkError(StatusCode.UNAVAILABLE, "No pool answers at the moment")
-    raise SdkError(
-        StatusCode.INVALID_ARGUMENT, f"No pool has volumes of kind {wanted[0]}, which this spec needs"
-    )
+    raise SdkError(StatusCode.INVALID_ARGUMENT, f"No pool has volumes of kind {wanted[0]}, which this spec needs")
 
 
 async def publication(call: Call, spec: pb.VolumeSpec, name: str, kind: VolumeKind) -> dict[str, Any]:

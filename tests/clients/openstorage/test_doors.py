@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from netapp_ontap.resources import Snapshot, Volume
 from openstorage_client import Client
-from sdk_scene import OWN_WARNINGS, clone, sdk as ontap, seen, volume
+from sdk_scene import OWN_WARNINGS, clone, seen, volume
+from sdk_scene import sdk as ontap
 
 from gateway.testing.live import LiveGateway
 

@@ -28,7 +28,9 @@ class TestCreate:
     def test_without_a_spec_is_invalid(self, sdk: Client) -> None:
         assert sdk.refused("Volume/Create", name="v")[0] == "INVALID_ARGUMENT"
 
-    @pytest.mark.parametrize("spec", [{"size": 0, "ha_level": 1}, {"size": GIB, "ha_level": 0}, {"size": 1 << 63, "ha_level": 1}])
+    @pytest.mark.parametrize(
+        "spec", [{"size": 0, "ha_level": 1}, {"size": GIB, "ha_level": 0}, {"size": 1 << 63, "ha_level": 1}]
+    )
     def test_what_the_backend_refuses_is_internal(self, sdk: Client, spec: dict[str, int]) -> None:
         assert sdk.refused("Volume/Create", name="v", spec=spec)[0] == "INTERNAL"
         assert sdk("Volume/Enumerate")["volume_ids"] == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from uuid import UUID
+
 from grpc import StatusCode
 
 from gateway.core import attachments, errors, mounts, volumes
@@ -16,6 +20,7 @@ from gateway.frontends.openstorage.lookup import Found, find, find_or_none
 from gateway.frontends.openstorage.pb import mount_attach_pb2 as pb
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
 from gateway.frontends.openstorage.project import ATTACHED, attached_on
+from gateway.frontends.openstorage.specs import spec_of
 
 _READ_ONLY = "ro"
 _MADE: Mapping[int, str] = {
