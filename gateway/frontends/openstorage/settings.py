@@ -26,12 +26,12 @@ class OpenstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     `grpc`, `rest`, `legacy`: HOST:PORT, empty for none. `sockets`: a folder
     for the unix sockets, none when not given. `tenant`: whose volumes the
     door shows (default: the first one configured). `pools`: where new volumes
-    go, the first that can hold them (default: all). `transport`: how attached blocks are reached. `ha_level_max`: how many
-    copies the operator's pools really keep; a volatile pool takes any up to 3.
-    `nfs_policy`: the export policy of shared volumes. `tls`: with the
-    certificate of `[tls]`. `anonymous`: other machines may come in although no
-    issuer of tokens is configured. `reflection`: clients may ask for the
-    definitions.
+    go, the first that can hold them (default: all). `transport`: how attached
+    blocks are reached. `ha_level_max`: how many copies the operator's pools
+    really keep; a volatile pool takes any up to 3. `nfs_policy`: the export
+    policy of shared volumes. `tls`: with the certificate of `[tls]`.
+    `anonymous`: other machines may come in although no issuer of tokens is
+    configured. `reflection`: clients may ask for the definitions.
     """
 
     grpc: str = "127.0.0.1:9100"

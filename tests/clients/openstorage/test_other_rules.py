@@ -219,6 +219,9 @@ class TestStoragePolicies:
         sdk("Volume/Update", volume_id="v", spec={"ha_level": 1})
 
 
+RULES = [{"services": ["volume"], "apis": ["inspect*"]}]
+
+
 class TestRoles:
     @pytest.fixture(autouse=True)
     def _clean(self, sdk: Client) -> Iterator[None]:
@@ -227,10 +230,8 @@ class TestRoles:
             if not name.startswith("system."):
                 sdk("Role/Delete", name=name)
 
-    RULES = [{"services": ["volume"], "apis": ["inspect*"]}]
-
     def test_a_new_one_is_echoed_and_the_same_again_is_no_error(self, sdk: Client) -> None:
-        role = {"name": "r", "rules": self.RULES}
+        role = {"name": "r", "rules": RULES}
         assert sdk("Role/Create", role=role)["role"] == role
         assert sdk("Role/Create", role=role)["role"] == role
         assert sdk("Role/Inspect", name="r")["role"] == role
@@ -255,15 +256,15 @@ class TestRoles:
 
     def test_default_roles_do_not_change_but_for_the_guests(self, sdk: Client) -> None:
         assert {"system.admin", "system.view", "system.user", "system.guest"} <= set(sdk("Role/Enumerate")["names"])
-        role = {"name": "system.user", "rules": self.RULES}
+        role = {"name": "system.user", "rules": RULES}
         assert sdk.refused("Role/Update", role=role)[0] == "INVALID_ARGUMENT"
         assert sdk.refused("Role/Delete", name="system.user")[0] == "INVALID_ARGUMENT"
         before = sdk("Role/Inspect", name="system.guest")["role"]
-        sdk("Role/Update", role={"name": "system.guest", "rules": self.RULES})
-        assert sdk("Role/Inspect", name="system.guest")["role"]["rules"] == self.RULES
+        sdk("Role/Update", role={"name": "system.guest", "rules": RULES})
+        assert sdk("Role/Inspect", name="system.guest")["role"]["rules"] == RULES
         sdk("Role/Update", role=before)
 
     def test_unknown_ones(self, sdk: Client) -> None:
         assert sdk.refused("Role/Inspect", name="no")[0] == "NOT_FOUND"
-        assert sdk.refused("Role/Update", role={"name": "no", "rules": self.RULES})[0] == "NOT_FOUND"
+        assert sdk.refused("Role/Update", role={"name": "no", "rules": RULES})[0] == "NOT_FOUND"
         sdk("Role/Delete", name="no")
