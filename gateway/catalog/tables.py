@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.core.errors import InvalidArgument
 from gateway.core.model import (
+    AccessRole,
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
@@ -30,6 +31,7 @@ from gateway.core.model import (
     Tenant,
     Volume,
 )
+from gateway.core.ownership import readers
 
 R = TypeVar("R", bound=Record)
 SqlValue = str | int | float | bytes | None
@@ -66,18 +68,23 @@ class Via(msgspec.Struct, frozen=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A name that queries use: a column of the table itself, or of the rows reached `via` another one."""
+    """A name that queries use: a column of the table itself, or of the rows reached `via` another one.
+
+    `broad`: one value may belong to few records or to nearly all of them.
+    """
 
     type: Type
     column: str
     via: Via | None = None
     unique: bool = False
+    broad: bool = False
 
 
 class Child(msgspec.Struct, frozen=True):
     """A table of the values that one record holds many of; `key` is the record's id in it.
 
-    `taken` names the field of which no two records may hold one value.
+    `taken` names the field of which no two records may hold one value;
+    `broad` as in `Field`.
     """
 
     table: str
@@ -86,6 +93,7 @@ class Child(msgspec.Struct, frozen=True):
     type: Type
     extract: Callable[[Any], Iterable[object]]
     taken: str | None = None
+    broad: bool = False
 
 
 class Table(msgspec.Struct, Generic[R], frozen=True):
@@ -218,9 +226,13 @@ def _table(
     taken: Mapping[str, str],
     references: Iterable[_Reference] = (),
     children: Iterable[tuple[str, Child]] = (),
+    inherited: Iterable[tuple[str, Child, str]] = (),
     renamed: Mapping[str, str | None] | None = None,
 ) -> Table[R]:
-    """Derive the fields: every column under its own name, unless a reference or `renamed` says otherwise."""
+    """Derive the fields: every column under its own name, unless a reference or `renamed` says otherwise.
+
+    `inherited` are children of another record, whose id is in the column named last.
+    """
     columns, references, children, renamed = tuple(columns), tuple(references), tuple(children), renamed or {}
     fields: dict[str, Field] = {"id": Field(Type.ID, "id"), "revision": Field(Type.INTEGER, "revision")}
     locals_ = {reference.local for reference in references}
@@ -235,7 +247,9 @@ def _table(
             unique = (reference.table, name) in _GLOBALLY_UNIQUE
             fields[f"{reference.prefix}.{name}"] = Field(type_, name, via, unique)
     for name, child in children:
-        fields[name] = Field(child.type, child.column, Via(child.table, child.key, "id"))
+        fields[name] = Field(child.type, child.column, Via(child.table, child.key, "id"), broad=child.broad)
+    for name, child, local in inherited:
+        fields[name] = Field(child.type, child.column, Via(child.table, child.key, local), broad=child.broad)
     return Table(
         kind=kind,
         record=record,
@@ -267,6 +281,14 @@ _LUNS = Child(
     Type.TEXT,
     lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
     taken="attachment.lun",
+)
+_READERS = Child(
+    "volume_reader",
+    "volume_id",
+    "reader",
+    Type.TEXT,
+    lambda volume: readers(volume.ownership),
+    broad=True,
 )
 _INITIATORS = Child(
     "host_group_initiator", "host_group_id", "initiator", Type.TEXT, lambda group: [i.name for i in group.initiators]
@@ -343,7 +365,12 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _Reference("origin.volume", "origin_volume_id", "volume"),
             _Reference("origin.snapshot", "origin_snapshot_id", "snapshot"),
         ],
-        children=[("label", _LABELS), ("attachment.node", _NODES), ("attachment.lun", _LUNS)],
+        children=[
+            ("label", _LABELS),
+            ("attachment.node", _NODES),
+            ("attachment.lun", _LUNS),
+            ("reader", _READERS),
+        ],
         renamed={
             "junction_key": None,
             "root_mode": "root.mode",
@@ -371,6 +398,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         ],
         taken={"snapshot.volume_id, snapshot.name": "name"},
         references=[_Reference("volume", "volume_id", "volume"), _TENANT, _POOL],
+        inherited=[("volume.reader", _READERS, "volume_id")],
     ),
     ExportPolicy: _table(
         ExportPolicy,
@@ -403,6 +431,13 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         ],
         taken={"index 'snapshot_policy_tenant_name'": "name"},
         references=[_TENANT],
+    ),
+    AccessRole: _table(
+        AccessRole,
+        "access_role",
+        order="name",
+        columns=[_column("name"), _column("created", Type.TIME), _column("builtin", Type.BOOL)],
+        taken={"access_role.name": "name"},
     ),
     HostGroup: _table(
         HostGroup,
@@ -440,6 +475,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("target_id", Type.ID),
             _column("tenant_id", Type.ID),
             _column("owner"),
+            _column("caller"),
             _column("ended", Type.TIME),
         ],
         taken={},

@@ -12,6 +12,7 @@ from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Origin, Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.ownership import Access, Ownership, inherited, owned
 from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import check, settled
 
@@ -19,7 +20,10 @@ _NAME_PART_MAX = 200
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a clone. `snapshot_id` None: a snapshot of the source is taken for it and stays."""
+    """What a caller says about a clone. `snapshot_id` None: a snapshot of the source is taken for it and stays.
+
+    `ownership` as in `NewVolume`; unset: see `gateway.core.ownership.inherited`.
+    """
 
     name: str
     tenant_id: UUID
@@ -31,6 +35,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def create(core: Core, new: NewClone, *, description: str) -> Started:
@@ -38,7 +43,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
     clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
 
     async def plan() -> Plan:
-        source = await settled(core, new.source_id)
+        source = await settled(core, new.source_id, access=Access.READ)
         if source.tenant_id != new.tenant_id:
             raise errors.NotFound(kind="volume", ref=str(new.source_id))
         capability = core.pools.get(source.pool_id).capability(source.kind)
@@ -55,6 +60,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             junction_path=new.junction_path,
             origin=Origin(volume_id=source.id, snapshot_id=base.id),
             attachments=(),
+            ownership=_ownership(core, new, source),
             snapshot_count=0,
             clone_count=0,
             generation=0,
@@ -76,7 +82,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             also=(base,) if made else (),
         )
 
-    return await core.changes.start({clone_id, new.source_id}, plan)
+    return await core.start({clone_id, new.source_id}, plan)
 
 
 async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
@@ -97,7 +103,13 @@ async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
             after=msgspec.structs.replace(before, origin=None),
         )
 
-    return await core.changes.start(keys, plan)
+    return await core.start(keys, plan)
+
+
+def _ownership(core: Core, new: NewClone, source: Volume) -> Ownership | None:
+    if new.ownership is msgspec.UNSET:
+        return inherited(core.caller, source.ownership)
+    return owned(core.caller, new.ownership)
 
 
 async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) -> tuple[Snapshot, bool]:

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.errors import ErrorRecord
+from gateway.core.ownership import Ownership
 
 
 class VolumeKind(enum.StrEnum):
@@ -178,7 +179,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     often the content was replaced in place. `reason` says why the state is
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
-    name; they mean nothing to anybody else.
+    name; they mean nothing to anybody else. `ownership` None: it is everybody's.
     """
 
     id: UUID
@@ -202,6 +203,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     multi_attach: bool = False
     annotations: dict[str, str] = {}
+    ownership: Ownership | None = None
     snapshot_count: int = 0
     clone_count: int = 0
     generation: int = 0
@@ -278,6 +280,24 @@ class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class RoleRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Patterns of services and of their calls that a role allows or, with a leading `!`, denies."""
+
+    services: tuple[str, ...]
+    apis: tuple[str, ...]
+
+
+class AccessRole(msgspec.Struct, frozen=True, kw_only=True):
+    """What callers of a role may call, see `gateway.core.roles`. The id follows from the name."""
+
+    id: UUID
+    name: str
+    created: datetime
+    rules: tuple[RoleRule, ...]
+    builtin: bool = False
+    revision: int = 0
+
+
 class HostGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that are given volumes together, by their iSCSI names (an igroup to ONTAP)."""
 
@@ -336,7 +356,8 @@ class JobPart(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
-    `target_id` is the object it changes; `owner` the process that carries it.
+    `target_id` is the object it changes; `owner` the process that carries it;
+    `caller` whose job it is, empty for those of administrators and of the gateway.
     `parts` are the changes of a batch; other jobs have none.
     """
 
@@ -348,6 +369,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     target_id: UUID | None = None
     tenant_id: UUID | None = None
     owner: str = ""
+    caller: str = ""
     ended: datetime | None = None
     error: ErrorRecord | None = None
     parts: tuple[JobPart, ...] = ()
@@ -428,7 +450,19 @@ class NbdExport(msgspec.Struct, frozen=True, kw_only=True, tag="nbd"):
 
 AccessHandle = LocalPath | InProcess | NfsExport | IscsiTarget | NbdExport
 
-Record = Tenant | Pool | Volume | Snapshot | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin | Job | Intent
+Record = (
+    Tenant
+    | Pool
+    | Volume
+    | Snapshot
+    | ExportPolicy
+    | SnapshotPolicy
+    | AccessRole
+    | HostGroup
+    | InitiatorLogin
+    | Job
+    | Intent
+)
 
 
 def utc_now() -> datetime:

@@ -14,6 +14,7 @@ import msgspec
 from gateway.core import errors
 from gateway.core.backend import Note
 from gateway.core.model import (
+    AccessRole,
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
@@ -44,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_policies: tuple[SnapshotPolicy, ...] = ()
     host_groups: tuple[HostGroup, ...] = ()
     initiator_logins: tuple[InitiatorLogin, ...] = ()
+    access_roles: tuple[AccessRole, ...] = ()
 
 
 def bare(record: _T) -> _T:

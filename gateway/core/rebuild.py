@@ -10,12 +10,21 @@ from gateway.core import errors
 from gateway.core.catalog import put
 from gateway.core.context import Core, word
 from gateway.core.manifest import CLUSTER_ID
-from gateway.core.model import ExportPolicy, HostGroup, InitiatorLogin, LoginKind, Pool, SnapshotPolicy, Tenant
+from gateway.core.model import (
+    AccessRole,
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    LoginKind,
+    Pool,
+    SnapshotPolicy,
+    Tenant,
+)
 from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
 
-Shared = Tenant | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin
+Shared = Tenant | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin | AccessRole
 
 
 async def rebuild(core: Core, observer: Observer) -> list[Finding]:
@@ -40,6 +49,7 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
             *manifest.snapshot_policies,
             *manifest.host_groups,
             *manifest.initiator_logins,
+            *manifest.access_roles,
         )
         for record in held:
             known = newest.get(record.id)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.core.model import HostGroup, Intent, Record, Volume
+from gateway.core.model import HostGroup, Intent, Record, Snapshot, Volume
+from gateway.core.ownership import readers
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
 R = TypeVar("R", bound=Record)
@@ -29,6 +30,7 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
     (Volume, "attachment.node"): lambda volume: [a.node for a in volume.attachments],
     (Volume, "attachment.lun"): lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
+    (Volume, "reader"): lambda volume: readers(volume.ownership),
     (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],
     (Intent, "key"): lambda intent: list(intent.keys),
 }
@@ -71,6 +73,8 @@ class Oracle:
         derive = _DERIVED.get((type(record), field))
         if derive is not None:
             return derive(record)
+        if isinstance(record, Snapshot) and field == "volume.reader":
+            return self.values(self._world[record.volume_id], "reader")
         value = self._follow(record, field.split("."))
         return [] if value is None else [value]
 

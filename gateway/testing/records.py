@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.catalog import Catalog, put
 from gateway.core.model import (
+    AccessRole,
     Attachment,
     ExportPolicy,
     HostGroup,
@@ -21,12 +22,14 @@ from gateway.core.model import (
     LoginKind,
     Pool,
     Record,
+    RoleRule,
     Snapshot,
     SnapshotPolicy,
     Tenant,
     Transport,
     Volume,
 )
+from gateway.core.ownership import Access, Ownership
 
 MakeCatalog = Callable[[], Awaitable[Catalog]]
 
@@ -95,7 +98,11 @@ def one_of_each() -> list[Record]:
     base = msgspec.structs.replace(
         volume("base", tenant_id=home.id, pool_id=place.id), labels={"a": "1", "b": ""}, junction_path="/base"
     )
-    base = msgspec.structs.replace(base, attachments=(attachment("node1"), attachment("node2", 7)))
+    base = msgspec.structs.replace(
+        base,
+        attachments=(attachment("node1"), attachment("node2", 7)),
+        ownership=Ownership(owner="alice", groups={"users": Access.WRITE}, collaborators={"bob": Access.READ}),
+    )
     return [
         home,
         place,
@@ -108,6 +115,9 @@ def one_of_each() -> list[Record]:
         ),
         InitiatorLogin(
             id=uuid4(), tenant_id=home.id, initiator="iqn.1993-08:a", kind=LoginKind.CHAP, created=CREATED, user="u"
+        ),
+        AccessRole(
+            id=uuid4(), name="viewer", created=CREATED, rules=(RoleRule(services=("volume",), apis=("inspect*",)),)
         ),
         job("nobody"),
         intent("nobody", base.id),

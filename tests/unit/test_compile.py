@@ -170,6 +170,6 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
         with contextlib.closing(connect_writer(tmp_path / "catalog.sqlite")) as connection:
             schema = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
             assert schema[0][0] > len(TABLES)
-            assert connection.execute("PRAGMA user_version").fetchall() == [(2,)]
+            assert connection.execute("PRAGMA user_version").fetchall() == [(3,)]
             assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
             assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
