@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.core.errors import InvalidArgument
 from gateway.core.model import (
+    AccessRole,
     Document,
     ExportPolicy,
     HostGroup,
@@ -32,6 +33,7 @@ from gateway.core.model import (
     Tenant,
     Volume,
 )
+from gateway.core.ownership import readers
 
 R = TypeVar("R", bound=Record)
 SqlValue = str | int | float | bytes | None
@@ -68,18 +70,23 @@ class Via(msgspec.Struct, frozen=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A name that queries use: a column of the table itself, or of the rows reached `via` another one."""
+    """A name that queries use: a column of the table itself, or of the rows reached `via` another one.
+
+    `broad`: one value may belong to few records or to nearly all of them.
+    """
 
     type: Type
     column: str
     via: Via | None = None
     unique: bool = False
+    broad: bool = False
 
 
 class Child(msgspec.Struct, frozen=True):
     """A table of the values that one record holds many of; `key` is the record's id in it.
 
-    `taken` names the field of which no two records may hold one value.
+    `taken` names the field of which no two records may hold one value;
+    `broad` as in `Field`.
     """
 
     table: str
@@ -88,6 +95,7 @@ class Child(msgspec.Struct, frozen=True):
     type: Type
     extract: Callable[[Any], Iterable[object]]
     taken: str | None = None
+    broad: bool = False
 
 
 class Table(msgspec.Struct, Generic[R], frozen=True):
@@ -220,9 +228,13 @@ def _table(
     taken: Mapping[str, str],
     references: Iterable[_Reference] = (),
     children: Iterable[tuple[str, Child]] = (),
+    inherited: Iterable[tuple[str, Child, str]] = (),
     renamed: Mapping[str, str | None] | None = None,
 ) -> Table[R]:
-    """Derive the fields: every column under its own name, unless a reference or `renamed` says otherwise."""
+    """Derive the fields: every column under its own name, unless a reference or `renamed` says otherwise.
+
+    `inherited` are children of another record, whose id is in the column named last.
+    """
     columns, references, children, renamed = tuple(columns), tuple(references), tuple(children), renamed or {}
     fields: dict[str, Field] = {"id": Field(Type.ID, "id"), "revision": Field(Type.INTEGER, "revision")}
     locals_ = {reference.local for reference in references}
@@ -237,7 +249,9 @@ def _table(
             unique = (reference.table, name) in _GLOBALLY_UNIQUE
             fields[f"{reference.prefix}.{name}"] = Field(type_, name, via, unique)
     for name, child in children:
-        fields[name] = Field(child.type, child.column, Via(child.table, child.key, "id"))
+        fields[name] = Field(child.type, child.column, Via(child.table, child.key, "id"), broad=child.broad)
+    for name, child, local in inherited:
+        fields[name] = Field(child.type, child.column, Via(child.table, child.key, local), broad=child.broad)
     return Table(
         kind=kind,
         record=record,
@@ -302,6 +316,14 @@ _MOUNTS = Child(
     Type.TEXT,
     lambda volume: [f"{mount.node}:{mount.path}" for mount in volume.mounts],
     taken="mount.path",
+)
+_READERS = Child(
+    "volume_reader",
+    "volume_id",
+    "reader",
+    Type.TEXT,
+    lambda volume: readers(volume.ownership),
+    broad=True,
 )
 _INITIATORS = Child(
     "host_group_initiator", "host_group_id", "initiator", Type.TEXT, lambda group: [i.name for i in group.initiators]
@@ -387,6 +409,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             ("schedule.policy", _POLICIES),
             ("schedule.name", _OWN_LINES),
             ("mount.path", _MOUNTS),
+            ("reader", _READERS),
         ],
         renamed={
             "junction_key": None,
@@ -426,6 +449,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _POOL,
         ],
         children=[("label", _SNAPSHOT_LABELS)],
+        inherited=[("volume.reader", _READERS, "volume_id")],
     ),
     ExportPolicy: _table(
         ExportPolicy,
@@ -466,6 +490,13 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         order="name",
         columns=[_column("name"), _column("created", Type.TIME), _column("builtin", Type.BOOL)],
         taken={"schedule.name": "name"},
+    ),
+    AccessRole: _table(
+        AccessRole,
+        "access_role",
+        order="name",
+        columns=[_column("name"), _column("created", Type.TIME), _column("builtin", Type.BOOL)],
+        taken={"access_role.name": "name"},
     ),
     HostGroup: _table(
         HostGroup,
@@ -510,6 +541,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("target_id", Type.ID),
             _column("tenant_id", Type.ID),
             _column("owner"),
+            _column("caller"),
             _column("ended", Type.TIME),
         ],
         taken={},

@@ -98,7 +98,7 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
         )
 
     # Two volumes that are attached to one node at once must not get one number.
-    return await core.changes.start({volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}")}, plan)
+    return await core.start({volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}")}, plan)
 
 
 async def detach(core: Core, volume_id: UUID, node: str, *, description: str, force: bool = False) -> Started:
@@ -118,7 +118,7 @@ async def detach(core: Core, volume_id: UUID, node: str, *, description: str, fo
             force=force,
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 def _checked(new: NewAttachment) -> NewAttachment:

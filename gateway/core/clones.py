@@ -12,6 +12,7 @@ from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Origin, Snapshot, SnapshotSchedule, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.ownership import Access, Ownership, inherited, owned
 from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import check, settled
 
@@ -24,6 +25,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
 
     `snapshot_id` None: a snapshot of the source is taken for it. That one stays
     until somebody deletes it, or (`transient_base`) goes with its last clone.
+    `ownership` as in `NewVolume`; unset: see `gateway.core.ownership.inherited`.
     """
 
     name: str
@@ -39,6 +41,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     more_snapshot_policy_ids: tuple[UUID, ...] | msgspec.UnsetType = msgspec.UNSET
     schedules: tuple[SnapshotSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def create(core: Core, new: NewClone, *, description: str) -> Started:
@@ -49,7 +52,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
     clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
 
     async def plan() -> Plan:
-        source = await settled(core, new.source_id, retired_too=new.snapshot_id is not None)
+        source = await settled(core, new.source_id, access=Access.READ, retired_too=new.snapshot_id is not None)
         if source.tenant_id != new.tenant_id:
             raise errors.NotFound(kind="volume", ref=str(new.source_id))
         capability = core.pools.get(source.pool_id).capability(source.kind)
@@ -68,6 +71,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             attachments=(),
             retired=None,
             mounts=(),
+            ownership=_ownership(core, new, source),
             snapshot_count=0,
             clone_count=0,
             generation=0,
@@ -85,7 +89,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             also=(base,) if made else (),
         )
 
-    return await core.changes.start({clone_id, new.source_id}, plan)
+    return await core.start({clone_id, new.source_id}, plan)
 
 
 async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
@@ -106,7 +110,13 @@ async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
             after=msgspec.structs.replace(before, origin=None),
         )
 
-    return await core.changes.start(keys, plan)
+    return await core.start(keys, plan)
+
+
+def _ownership(core: Core, new: NewClone, source: Volume) -> Ownership | None:
+    if new.ownership is msgspec.UNSET:
+        return inherited(core.caller, source.ownership)
+    return owned(core.caller, new.ownership)
 
 
 async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) -> tuple[Snapshot, bool]:

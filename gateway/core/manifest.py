@@ -1,4 +1,4 @@
-"""Keeps a copy of tenants and policies in every pool, so that a rebuilt catalog has them too.
+"""Keeps a copy of tenants, policies and roles in every pool, so that a rebuilt catalog has them too.
 
 The copy is derived: it is written after the catalog's commit, and again at
 the next start when it differs. A copy of another catalog, which may be a lost
@@ -14,6 +14,7 @@ from typing import TypeVar
 from gateway.core import errors
 from gateway.core.catalog import Catalog, walk
 from gateway.core.model import (
+    AccessRole,
     Document,
     ExportPolicy,
     HostGroup,
@@ -30,7 +31,18 @@ from gateway.core.pools import OpenPool, Pools
 from gateway.core.query import Order, Query
 
 CLUSTER_ID = "cluster_id"
-_K = TypeVar("_K", Tenant, ExportPolicy, SnapshotPolicy, Schedule, HostGroup, InitiatorLogin, Document, Pool)
+_K = TypeVar(
+    "_K",
+    Tenant,
+    ExportPolicy,
+    SnapshotPolicy,
+    Schedule,
+    HostGroup,
+    InitiatorLogin,
+    AccessRole,
+    Document,
+    Pool,
+)
 
 
 async def everything(catalog: Catalog, kind: type[_K]) -> tuple[_K, ...]:
@@ -61,6 +73,7 @@ class ManifestKeeper:
                     schedules=await everything(self._catalog, Schedule),
                     host_groups=await everything(self._catalog, HostGroup),
                     initiator_logins=await everything(self._catalog, InitiatorLogin),
+                    access_roles=await everything(self._catalog, AccessRole),
                     documents=await everything(self._catalog, Document),
                 )
             )

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.errors import ErrorRecord
+from gateway.core.ownership import Ownership
 from gateway.core.recurrence import Recurrence
 
 
@@ -210,10 +211,10 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
     name; they mean nothing to anybody else. `format` is the type of the file
-    system that a block volume was last mounted with. Snapshots are taken as
-    all of its policies say, and as its own `schedules` do. `retired`: when its
-    user deleted it although snapshots or clones still need it
-    (`gateway.core.retired`).
+    system that a block volume was last mounted with. `ownership` None: it is
+    everybody's. Snapshots are taken as all of its policies say, and as its own
+    `schedules` do. `retired`: when its user deleted it although snapshots or
+    clones still need it (`gateway.core.retired`).
     """
 
     id: UUID
@@ -241,6 +242,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     format: str = ""
     multi_attach: bool = False
     annotations: dict[str, str] = {}
+    ownership: Ownership | None = None
     retired: datetime | None = None
     snapshot_count: int = 0
     clone_count: int = 0
@@ -331,6 +333,24 @@ class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class RoleRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Patterns of services and of their calls that a role allows or, with a leading `!`, denies."""
+
+    services: tuple[str, ...]
+    apis: tuple[str, ...]
+
+
+class AccessRole(msgspec.Struct, frozen=True, kw_only=True):
+    """What callers of a role may call, see `gateway.core.roles`. The id follows from the name."""
+
+    id: UUID
+    name: str
+    created: datetime
+    rules: tuple[RoleRule, ...]
+    builtin: bool = False
+    revision: int = 0
+
+
 class HostGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that are given volumes together, by their iSCSI names (an igroup to ONTAP)."""
 
@@ -403,7 +423,8 @@ class JobPart(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
-    `target_id` is the object it changes; `owner` the process that carries it.
+    `target_id` is the object it changes; `owner` the process that carries it;
+    `caller` whose job it is, empty for those of administrators and of the gateway.
     `parts` are the changes of a batch; other jobs have none.
     """
 
@@ -415,6 +436,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     target_id: UUID | None = None
     tenant_id: UUID | None = None
     owner: str = ""
+    caller: str = ""
     ended: datetime | None = None
     error: ErrorRecord | None = None
     parts: tuple[JobPart, ...] = ()
@@ -505,6 +527,7 @@ Record = (
     | ExportPolicy
     | SnapshotPolicy
     | Schedule
+    | AccessRole
     | HostGroup
     | InitiatorLogin
     | Document

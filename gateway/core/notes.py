@@ -14,6 +14,7 @@ import msgspec
 from gateway.core import errors
 from gateway.core.backend import Note
 from gateway.core.model import (
+    AccessRole,
     Document,
     ExportPolicy,
     HostGroup,
@@ -47,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     schedules: tuple[Schedule, ...] = ()
     host_groups: tuple[HostGroup, ...] = ()
     initiator_logins: tuple[InitiatorLogin, ...] = ()
+    access_roles: tuple[AccessRole, ...] = ()
     documents: tuple[Document, ...] = ()
 
 

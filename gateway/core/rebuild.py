@@ -11,6 +11,7 @@ from gateway.core.catalog import put
 from gateway.core.context import Core, word
 from gateway.core.manifest import CLUSTER_ID
 from gateway.core.model import (
+    AccessRole,
     Document,
     ExportPolicy,
     HostGroup,
@@ -25,7 +26,7 @@ from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
 
-Shared = Tenant | ExportPolicy | SnapshotPolicy | Schedule | HostGroup | InitiatorLogin | Document
+Shared = Tenant | ExportPolicy | SnapshotPolicy | Schedule | HostGroup | InitiatorLogin | AccessRole | Document
 
 
 async def rebuild(core: Core, observer: Observer) -> list[Finding]:
@@ -51,6 +52,7 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
             *manifest.snapshot_policies,
             *manifest.host_groups,
             *manifest.initiator_logins,
+            *manifest.access_roles,
             *manifest.documents,
         )
         for record in held:

@@ -31,17 +31,22 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.notes import require_short
+from gateway.core.ownership import Access, Ownership, changed, owned, permit
 from gateway.core.query import And, Compare, Op, Order, Query
 
 _TEXT_MAX = 32 * 1024
 _NAME_MAX = 255
 _USER_MAX = (1 << 32) - 2
 _MODE_MAX = 0o7777
+_ACTIONS: Mapping[Access, str] = {Access.READ: "read", Access.WRITE: "change", Access.ADMIN: "delete"}
 _JUNCTION_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]{1,255})+")
 
 
 class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a volume to make; names are resolved to ids before."""
+    """What a caller says about a volume to make; names are resolved to ids before.
+
+    `ownership` says what others may; the owner is who makes it.
+    """
 
     name: str
     tenant_id: UUID
@@ -60,12 +65,14 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     root: RootDirectory = RootDirectory()
     multi_attach: bool = False
     annotations: dict[str, str] = {}
+    ownership: Ownership | None = None
 
 
 class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     """New values; UNSET leaves a thing as it is. `junction_path` None takes the volume out of the name space.
 
-    `root_mode`, `root_uid`, `root_gid` are the parts of `Volume.root`.
+    `root_mode`, `root_uid`, `root_gid` are the parts of `Volume.root`. For
+    `ownership` see `gateway.core.ownership.changed`.
     """
 
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -80,6 +87,7 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     schedules: tuple[SnapshotSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
     multi_attach: bool | msgspec.UnsetType = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
     root_mode: int | msgspec.UnsetType = msgspec.UNSET
     root_uid: int | msgspec.UnsetType = msgspec.UNSET
     root_gid: int | msgspec.UnsetType = msgspec.UNSET
@@ -94,7 +102,10 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
     volume = Volume(
         id=uuid4(),
         created=utc_now(),
-        **{name: getattr(new, name) for name in new.__struct_fields__},
+        **{
+            **{name: getattr(new, name) for name in new.__struct_fields__},
+            "ownership": owned(core.caller, new.ownership),
+        },
     )
 
     async def plan() -> Plan:
@@ -108,7 +119,7 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
             require(capability, "snapshot")
         return Plan(operation="volume.create", description=description, pool_id=volume.pool_id, after=volume)
 
-    return await core.changes.start({volume.id}, plan)
+    return await core.start({volume.id}, plan)
 
 
 async def update(
@@ -130,6 +141,9 @@ async def update(
         if annotated is not None and before.annotations != annotated:
             raise errors.Conflict(kind="volume", ref=before.name, holder="volume.update")
         after = _changed(before, change)
+        if change.ownership is not msgspec.UNSET:
+            permit(core.caller, before, Access.ADMIN, action="change the rights to")
+            after = msgspec.structs.replace(after, ownership=changed(core.caller, before.ownership, change.ownership))
         if after == before:
             return Plan(
                 operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=before
@@ -151,7 +165,7 @@ async def update(
             operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=after
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 async def put_back(core: Core, before: Volume, after: Volume, *, description: str) -> Started:
@@ -201,7 +215,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
             operation="volume.convert", description=description, pool_id=before.pool_id, before=before, after=after
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 async def delete(
@@ -218,11 +232,11 @@ async def delete(
     keys = {volume_id} | ({volume.origin.volume_id} if volume.origin else set())
 
     async def plan() -> Plan:
-        before = await settled(core, volume_id, broken_too=True, retired_too=True)
+        before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True, retired_too=True)
         snapshots = await snapshots_of(core, volume_id)
         return deletion(before, snapshots, description=description, with_snapshots=with_snapshots, force=force)
 
-    return await core.changes.start(keys, plan)
+    return await core.start(keys, plan)
 
 
 def deletion(
@@ -291,20 +305,31 @@ async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description
             also=newer,
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 async def access(core: Core, volume_id: UUID) -> tuple[AccessHandle, ...]:
     """Give every way to the volume's bytes. Asks the substrate, unlike other reads."""
-    return await core.publisher.handles(await core.get(Volume, volume_id))
+    volume = await core.get(Volume, volume_id)
+    permit(core.caller, volume, Access.READ, action="read")
+    return await core.publisher.handles(volume)
 
 
-async def settled(core: Core, volume_id: UUID, *, broken_too: bool = False, retired_too: bool = False) -> Volume:
+async def settled(
+    core: Core,
+    volume_id: UUID,
+    *,
+    access: Access = Access.WRITE,
+    broken_too: bool = False,
+    retired_too: bool = False,
+) -> Volume:
     """Give a volume that a change may start from.
 
+    PermissionDenied when the caller may do less with it than `access`;
     InvalidState when it is being made or deleted, is broken, or is retired.
     """
     volume = await core.get(Volume, volume_id)
+    permit(core.caller, volume, access, action=_ACTIONS[access])
     if volume.retired is not None and not retired_too:
         raise errors.InvalidState(kind="volume", ref=volume.name, state="retired", action="change")
     allowed = {VolumeState.ONLINE, VolumeState.OFFLINE} | ({VolumeState.ERROR} if broken_too else set())
@@ -378,7 +403,8 @@ def _check_values(volume: Volume) -> None:
     ):
         if not 0 <= value <= most:
             raise errors.InvalidArgument(field=field, value=value, reason=f"must be 0 to {most}")
-    require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations")
+    check_rights(volume.ownership)
+    require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations", "ownership")
 
 
 async def _names_free(core: Core, volume: Volume) -> None:
@@ -400,6 +426,18 @@ def check_name(field: str, name: str) -> None:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="must have 1 to 255 bytes")
     if "/" in name or not name.isprintable() or name in {".", ".."}:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="holds a slash or a control character")
+
+
+def check_rights(ownership: Ownership | None) -> None:
+    """Raise InvalidArgument for names in an ownership that nobody could have."""
+    if ownership is None:
+        return
+    check_text("ownership.owner", ownership.owner, _NAME_MAX)
+    for field, names in (("groups", ownership.groups), ("collaborators", ownership.collaborators)):
+        for name in names:
+            if not name:
+                raise errors.InvalidArgument(field=f"ownership.{field}", value="", reason="must not be empty")
+            check_text(f"ownership.{field}", name, _NAME_MAX)
 
 
 def check_text(field: str, text: str, most: int) -> None:

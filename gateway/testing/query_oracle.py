@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from gateway.core.model import HostGroup, Intent, Record, Snapshot, SnapshotPolicy, Volume
+from gateway.core.ownership import readers
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
 R = TypeVar("R", bound=Record)
@@ -38,6 +39,7 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "schedule.name"): lambda volume: [line.schedule for line in volume.schedules],
     (SnapshotPolicy, "schedule.name"): lambda policy: [line.schedule for line in policy.copies],
     (Snapshot, "spare"): lambda snapshot: [True] if snapshot.transient and not snapshot.clone_count else [],
+    (Volume, "reader"): lambda volume: readers(volume.ownership),
     (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],
     (Intent, "key"): lambda intent: list(intent.keys),
 }
@@ -80,6 +82,8 @@ class Oracle:
         derive = _DERIVED.get((type(record), field))
         if derive is not None:
             return derive(record)
+        if isinstance(record, Snapshot) and field == "volume.reader":
+            return self.values(self._world[record.volume_id], "reader")
         value = self._follow(record, field.split("."))
         return [] if value is None else [value]
 

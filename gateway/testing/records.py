@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.catalog import Catalog, put
 from gateway.core.model import (
+    AccessRole,
     Attachment,
     ExportPolicy,
     HostGroup,
@@ -22,6 +23,7 @@ from gateway.core.model import (
     Mount,
     Pool,
     Record,
+    RoleRule,
     Schedule,
     Snapshot,
     SnapshotPolicy,
@@ -30,6 +32,7 @@ from gateway.core.model import (
     Transport,
     Volume,
 )
+from gateway.core.ownership import Access, Ownership
 from gateway.core.recurrence import Cron
 
 MakeCatalog = Callable[[], Awaitable[Catalog]]
@@ -112,6 +115,7 @@ def one_of_each() -> list[Record]:
         snapshot_policy_id=uuid4(),
         more_snapshot_policy_ids=(uuid4(), uuid4()),
         schedules=(line,),
+        ownership=Ownership(owner="alice", groups={"users": Access.WRITE}, collaborators={"bob": Access.READ}),
     )
     return [
         home,
@@ -126,6 +130,9 @@ def one_of_each() -> list[Record]:
         ),
         InitiatorLogin(
             id=uuid4(), tenant_id=home.id, initiator="iqn.1993-08:a", kind=LoginKind.CHAP, created=CREATED, user="u"
+        ),
+        AccessRole(
+            id=uuid4(), name="viewer", created=CREATED, rules=(RoleRule(services=("volume",), apis=("inspect*",)),)
         ),
         job("nobody"),
         intent("nobody", base.id),

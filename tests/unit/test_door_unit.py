@@ -20,7 +20,7 @@ from gateway.core.context import Core
 from gateway.core.door import Trace
 from gateway.core.model import Tenant, Volume, utc_now
 from gateway.core.observer import SilentObserver
-from gateway.core.principal import Authenticator, Principal, Role
+from gateway.core.principal import Authenticator, Principal
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.frontends.ontap_rest.paths import Router, origin_form, segments
 from gateway.server.http import Listener
@@ -32,7 +32,7 @@ MIB = 1 << 20
 class Everyone:
     async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
         del authorization, peer
-        return Principal(name="tester", role=Role.ADMIN)
+        return Principal(name="tester", roles=("system.admin",), groups=("*",))
 
 
 class Overrun:

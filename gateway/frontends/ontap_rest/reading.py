@@ -144,7 +144,7 @@ class _Scan:
 
     async def divided(self) -> tuple[Filter, Predicate | None]:
         """Give the catalog's part of the query, and the test for the rest (None: there is no rest)."""
-        available = self._ask.core.catalog.fields(self._source.kind)
+        available = self._source.fields(self._ask)
         parts = split(self._resource.name, self._ask.parameters.where, available)
         base = await self._source.base(self._ask)
         test = None if parts.residual == TRUE else predicate(parts.residual)
@@ -168,10 +168,9 @@ class _Scan:
     async def run(self) -> Selection:
         parameters = self._ask.parameters
         where, test = await self.divided()
-        available = self._ask.core.catalog.fields(self._source.kind)
         query = Query(
             where=where,
-            order=catalog_order(self._resource.name, parameters.order, available),
+            order=catalog_order(self._resource.name, parameters.order, self._source.fields(self._ask)),
             limit=min(parameters.max_records or PAGE_MAX, PAGE_MAX),
             offset=parameters.offset if test is None and parameters.cursor is None else 0,
             after=parameters.cursor,

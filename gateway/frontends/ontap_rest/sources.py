@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -29,7 +29,8 @@ from gateway.core.model import (
     Tenant,
     Volume,
 )
-from gateway.core.query import ALL, Compare, Filter, IsNull, Op, Or
+from gateway.core.ownership import readable, visible
+from gateway.core.query import ALL, And, Compare, Filter, IsNull, Op, Or
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.render.cluster import (
@@ -59,6 +60,7 @@ Rendered = dict[str, Any]
 R = TypeVar("R", bound=Record)
 PRODUCT = "volume-gateway"
 _DIGITS = len(str(INTEGER_MAX))
+_PARENTS = frozenset({"origin.volume.name", "origin.snapshot.name"})
 EVERY = "*"
 """Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
 
@@ -117,21 +119,32 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class CatalogSource(Generic[R]):
-    """Records that the catalog pages, keyed by their id, restricted to the tunnelled SVM by `tenant_field`.
+    """Records that the catalog pages, keyed by their id.
 
+    They are restricted to the tunnelled SVM by `tenant_field`, and to what the
+    caller may read by `reader_field`: the rest is as if it were not there.
     `one_each`: every record that `base` selects gives one item. Otherwise it
     may give none, or several that say which part of it they are.
     """
 
     kind: type[R]
     tenant_field: str | None = "tenant.id"
+    reader_field: str | None = None
     one_each = True
 
     async def base(self, ask: Ask) -> Filter:
         """Give what the path and the tunnel restrict the collection to; WireError when the parent is missing."""
-        if ask.tenant is None or self.tenant_field is None:
-            return ALL
-        return Compare(self.tenant_field, Op.EQ, ask.tenant.id)
+        terms: list[Filter] = []
+        if ask.tenant is not None and self.tenant_field is not None:
+            terms.append(Compare(self.tenant_field, Op.EQ, ask.tenant.id))
+        if self.reader_field is not None and ask.core.caller is not None:
+            readers = readable(ask.core.caller, field=self.reader_field)
+            terms += [] if readers is None else [readers]
+        return terms[0] if len(terms) == 1 else And(tuple(terms))
+
+    def fields(self, ask: Ask) -> Collection[str]:
+        """Give the catalog's fields by which the caller may have records selected."""
+        return ask.core.catalog.fields(self.kind)
 
     async def one(self, ask: Ask) -> R:
         """Give the record that the path's keys name; WireError 4 when there is none."""
@@ -148,7 +161,9 @@ class CatalogSource(Generic[R]):
         return items[0]
 
     def visible(self, ask: Ask, record: R) -> bool:
-        """Tell whether the tunnel shows the record."""
+        """Tell whether the tunnel shows the record, and the caller may know of it."""
+        if isinstance(record, Volume) and not visible(ask.core.caller, record):
+            return False
         tenant_id = getattr(record, "tenant_id", None)
         return ask.tenant is None or tenant_id is None or tenant_id == ask.tenant.id
 
@@ -172,9 +187,15 @@ Source = CatalogSource[Any] | ListSource
 
 
 class Volumes(CatalogSource[Volume]):
-    """FlexVols."""
+    """FlexVols. What a clone's parent is called is told to those who may read the parent."""
 
     kind = Volume
+    reader_field = "reader"
+
+    def fields(self, ask: Ask) -> Collection[str]:
+        """Leave out what would let a caller guess the names of parents that it may not read."""
+        found = super().fields(ask)
+        return found if ask.core.caller is None else set(found) - _PARENTS
 
     async def items(self, ask: Ask, records: Sequence[Volume]) -> list[Item]:
         """Read the names of everything that a volume refers to."""
@@ -185,7 +206,9 @@ class Volumes(CatalogSource[Volume]):
         policies = await known.get_many(SnapshotPolicy, {v.snapshot_policy_id for v in records if v.snapshot_policy_id})
         origins = [v.origin for v in records if v.origin is not None]
         parents = await catalog.get_many(Volume, {o.volume_id for o in origins}) if origins else {}
-        bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id}) if origins else {}
+        parents = {id_: parent for id_, parent in parents.items() if visible(ask.core.caller, parent)}
+        named = {o.snapshot_id for o in origins if o.snapshot_id and o.volume_id in parents}
+        bases = await catalog.get_many(Snapshot, named) if named else {}
         items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
@@ -209,6 +232,7 @@ class Snapshots(CatalogSource[Snapshot]):
     """Snapshots of one volume, or of all (`*`)."""
 
     kind = Snapshot
+    reader_field = "volume.reader"
 
     async def base(self, ask: Ask) -> Filter:
         """Restrict to the path's volume, which must exist."""
@@ -221,6 +245,8 @@ class Snapshots(CatalogSource[Snapshot]):
         found = await ask.core.catalog.get(Volume, uuid_key(ask.keys[0], "volume.uuid"))
         if found is None or (ask.tenant is not None and found.tenant_id != ask.tenant.id):
             raise no_entry("volume.uuid")
+        if not visible(ask.core.caller, found):
+            raise no_entry("volume.uuid")
         return found
 
     async def one(self, ask: Ask) -> Snapshot:
@@ -231,14 +257,14 @@ class Snapshots(CatalogSource[Snapshot]):
         return found
 
     async def items(self, ask: Ask, records: Sequence[Snapshot]) -> list[Item]:
-        """Read the names of volume and SVM."""
+        """Read the names of volume and SVM. Snapshots of volumes that the caller may not read are left out."""
         core = ask.core
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
         tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
         items: list[Item] = []
         for snapshot in records:
             volume, tenant = volumes.get(snapshot.volume_id), tenants.get(snapshot.tenant_id)
-            if volume is not None and tenant is not None:
+            if volume is not None and tenant is not None and visible(core.caller, volume):
                 render = partial(render_snapshot, snapshot, volume, tenant)
                 items.append(Item(snapshot, render, stamp(snapshot, volume, tenant)))
         return items
@@ -279,7 +305,7 @@ class Aggregates(CatalogSource[Pool]):
 
 
 class Jobs(CatalogSource[Job]):
-    """Jobs."""
+    """Jobs. Callers who are no administrators see their own."""
 
     kind = Job
     tenant_field = None
@@ -287,10 +313,14 @@ class Jobs(CatalogSource[Job]):
     def __init__(self, site: Site) -> None:
         self._site = site
 
+    async def base(self, ask: Ask) -> Filter:
+        """Restrict to the caller's own."""
+        return ALL if ask.core.caller is None else Compare("caller", Op.EQ, ask.core.caller.name)
+
     async def one(self, ask: Ask) -> Job:
         """Read by id; jobs are asked for without the tunnel's restriction."""
         found = await ask.core.catalog.get(Job, uuid_key(ask.keys[-1]))
-        if found is None:
+        if found is None or not own_job(ask, found):
             raise no_entry()
         return found
 
@@ -431,6 +461,11 @@ class Interfaces:
                 )
                 found.append((facts, render_interface(facts)))
         return found
+
+
+def own_job(ask: Ask, job: Job) -> bool:
+    """Tell whether the caller may know of the job."""
+    return ask.core.caller is None or ask.core.caller.name == job.caller
 
 
 def stamp(*records: Record | None) -> tuple[int, ...]:

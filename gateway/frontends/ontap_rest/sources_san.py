@@ -17,6 +17,7 @@ from gateway.core.model import (
     Volume,
     VolumeKind,
 )
+from gateway.core.ownership import visible
 from gateway.core.query import And, Compare, Filter, Op, Or, Order, Query
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
@@ -52,6 +53,7 @@ class Luns(CatalogSource[Volume]):
     """LUNs: every volume of blocks has one, but those that were asked for as FlexVols and wait for it."""
 
     kind = Volume
+    reader_field = "reader"
     one_each = False
 
     def __init__(self, site: Site) -> None:
@@ -116,7 +118,8 @@ class Igroups(CatalogSource[HostGroup]):
         if wanted:
             where = Or(tuple(Compare("attachment.node", Op.EQ, str(group.id)) for group in records))
             query = Query(where=where, order=(Order("name"),))
-            volumes = [volume async for volume in walk(ask.core.catalog, Volume, query)]
+            attached = [volume async for volume in walk(ask.core.catalog, Volume, query)]
+            volumes = [volume for volume in attached if visible(ask.core.caller, volume)]
         node = self._site.node()
         items: list[Item] = []
         for group in records:
@@ -155,6 +158,7 @@ class LunMaps(CatalogSource[Volume]):
     """LUN maps: the attachments of volumes to host groups. Writers get the volume and the attachment."""
 
     kind = Volume
+    reader_field = "reader"
     one_each = False
 
     def __init__(self, site: Site) -> None:
