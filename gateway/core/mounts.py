@@ -70,7 +70,7 @@ async def mount(core: Core, volume_id: UUID, new: NewMount, *, description: str)
         )
 
     # Two volumes that are mounted at one path at once must not both find it free.
-    return await core.changes.start({volume_id, uuid5(NAMESPACE_URL, f"mount:{wanted.node}:{wanted.path}")}, plan)
+    return await core.start({volume_id, uuid5(NAMESPACE_URL, f"mount:{wanted.node}:{wanted.path}")}, plan)
 
 
 async def unmount(
@@ -98,7 +98,7 @@ async def unmount(
             delete_path=delete_path,
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 def _mounting(core: Core) -> Mounting:

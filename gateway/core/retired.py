@@ -23,6 +23,7 @@ from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Job, JobState, Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.ownership import Access
 from gateway.core.query import Compare, IsNull, Not, Op, Order, Query
 from gateway.core.reconcile import MISSING
 from gateway.core.volumes import deletion, settled, snapshots_of
@@ -45,7 +46,7 @@ async def remove(core: Core, volume_id: UUID, *, description: str, force: bool =
     keys = await _keys(core, volume_id)
 
     async def plan() -> Plan:
-        before = await settled(core, volume_id, broken_too=True, retired_too=True)
+        before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True, retired_too=True)
         if before.retired is not None:
             raise errors.NotFound(kind="volume", ref=str(volume_id))
         taken = await snapshots_of(core, volume_id)
@@ -53,17 +54,17 @@ async def remove(core: Core, volume_id: UUID, *, description: str, force: bool =
             return await _retirement(core, before, description=description, force=force)
         return deletion(before, taken, description=description, force=force)
 
-    return await core.changes.start(keys, plan)
+    return await core.start(keys, plan)
 
 
 async def retire(core: Core, volume_id: UUID, *, description: str, force: bool = False) -> Started:
     """Start retiring a volume, whatever depends on it. InUse while nodes are attached, unless by force."""
 
     async def plan() -> Plan:
-        before = await settled(core, volume_id, broken_too=True)
+        before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True)
         return await _retirement(core, before, description=description, force=force)
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 async def dispose(core: Core, volume_id: UUID, *, description: str, force: bool = False) -> Started:
@@ -75,7 +76,7 @@ async def dispose(core: Core, volume_id: UUID, *, description: str, force: bool 
     keys = await _keys(core, volume_id)
 
     async def plan() -> Plan:
-        before = await settled(core, volume_id, broken_too=True, retired_too=True)
+        before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True, retired_too=True)
         if before.retired is None:
             raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="dispose")
         taken = await snapshots_of(core, volume_id)
@@ -84,7 +85,7 @@ async def dispose(core: Core, volume_id: UUID, *, description: str, force: bool 
             raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
         return planned
 
-    return await core.changes.start(keys, plan)
+    return await core.start(keys, plan)
 
 
 async def collect(core: Core, around: Iterable[UUID] | None = None, *, most: int = _AT_ONCE) -> int:

@@ -105,7 +105,7 @@ def stored(spec: pb.VolumeSpec) -> str:
     kept = pb.VolumeSpec()
     kept.CopyFrom(spec)
     for name in _KEPT_ELSEWHERE:
-        kept.ClearField(name)  # type: ignore[arg-type] # names of the schema
+        kept.ClearField(name)
     return msgspec.json.encode(json_format.MessageToDict(kept, preserving_proto_field_name=True)).decode()
 
 
@@ -115,7 +115,7 @@ def spec_of(volume: Volume, driver: str) -> pb.VolumeSpec:
     spec = pb.VolumeSpec()
     if text is None:
         spec.ha_level = 1
-        spec.format = format_of(volume, driver, pb.FS_TYPE_NONE)
+        spec.format = format_of(volume, driver, pb.FS_TYPE_NONE)  # type: ignore[assignment] # a number is enough
         spec.sharedv4 = volume.junction_path is not None
     else:
         json_format.ParseDict(msgspec.json.decode(text), spec, ignore_unknown_fields=True)
@@ -156,7 +156,7 @@ def merged(spec: pb.VolumeSpec, update: pb.VolumeSpecUpdate) -> pb.VolumeSpec:
 def _set(spec: pb.VolumeSpec, name: str, value: Any) -> None:
     field = pb.VolumeSpec.DESCRIPTOR.fields_by_name[name]
     if field.message_type is not None:
-        spec.ClearField(name)  # type: ignore[arg-type] # names of the schema
+        spec.ClearField(name)
         getattr(spec, name).MergeFrom(value)
     else:
         setattr(spec, name, value)

@@ -29,7 +29,7 @@ class TestCreate:
         assert sdk.refused("Volume/Create", name="v")[0] == "INVALID_ARGUMENT"
 
     @pytest.mark.parametrize(
-        "spec", [{"size": 0, "ha_level": 1}, {"size": GIB, "ha_level": 0}, {"size": 1 << 63, "ha_level": 1}]
+        "spec", [{"size": 0, "ha_level": 1}, {"size": 1 << 63, "ha_level": 1}, {"size": GIB, "ha_level": 0}]
     )
     def test_what_the_backend_refuses_is_internal(self, sdk: Client, spec: dict[str, int]) -> None:
         assert sdk.refused("Volume/Create", name="v", spec=spec)[0] == "INTERNAL"

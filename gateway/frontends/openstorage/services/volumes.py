@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from grpc import StatusCode
 
 from gateway.core import clones, errors, retired, volumes
@@ -179,7 +180,7 @@ async def _delete(call: Call, found: Found) -> None:
 async def _collect(call: Call, volume: Volume) -> None:
     """Let go what only the deleted one still needed. A duty does the same later, so a failure is no failure of ours."""
     around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
-    await retired.collect(call.core.acting_for(None), around)
+    await retired.collect(msgspec.structs.replace(call.core, caller=None), around)
 
 
 async def _update_snapshot(call: Call, found: Found, request: pb.SdkVolumeUpdateRequest) -> None:
