@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 LIMIT_S = 30.0
+DOOR = '[frontend.openstorage]\ngrpc = "127.0.0.1:0"\nrest = "127.0.0.1:0"\n'
+"""The door on free ports, for a configuration."""
 
 
 class RefusedError(Exception):

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openstorage_client import Client, official_client
+from openstorage_client import DOOR, Client, official_client
 
 from gateway.testing.live import LiveGateway, live_gateway
-
-DOOR = '[frontend.openstorage]\ngrpc = "127.0.0.1:0"\nrest = "127.0.0.1:0"\n'
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from netapp_ontap.resources import Snapshot, Volume
 from openstorage_client import Client
-from sdk_scene import OWN_WARNINGS, clone, seen, volume
+from sdk_scene import OWN_WARNINGS, clone, names, seen, volume
 from sdk_scene import sdk as ontap
 
 from gateway.testing.live import LiveGateway
@@ -38,7 +38,7 @@ class TestDoors:
         made = files(sdk, "v", labels={"env": "test"})
         found = seen("v")
         assert (found.uuid, found.size, found.state) == (made, GIB, "online")
-        assert list(found._tags) == ["env:test"]
+        assert names(_tags="env:test") == ["v"]
         sdk("Volume/Update", volume_id=made, spec={"size": 2 * GIB})
         assert seen("v").size == 2 * GIB
 
