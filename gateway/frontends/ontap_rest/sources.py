@@ -24,13 +24,16 @@ from gateway.core.model import (
     Job,
     Pool,
     Record,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     Tenant,
     Volume,
 )
 from gateway.core.ownership import readable, visible
 from gateway.core.query import ALL, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.schedules import named
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.render.cluster import (
@@ -45,6 +48,8 @@ from gateway.frontends.ontap_rest.render.cluster import (
 from gateway.frontends.ontap_rest.render.policies import (
     render_export_policy,
     render_export_rule,
+    render_policy_line,
+    render_schedule,
     render_snapshot_policy,
 )
 from gateway.frontends.ontap_rest.render.storage import (
@@ -384,12 +389,53 @@ class SnapshotPolicies(CatalogSource[SnapshotPolicy]):
         return own if own == ALL else Or((own, IsNull("tenant.id")))
 
     async def items(self, ask: Ask, records: Sequence[SnapshotPolicy]) -> list[Item]:
-        """Read the SVM's name."""
+        """Read the names of the SVMs and the schedules."""
         tenants = await ask.core.known.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
+        schedules = await named(ask.core, (line.schedule for p in records for line in p.copies))
         return [
-            Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None))
+            Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None, schedules))
             for p in records
         ]
+
+    async def policy(self, ask: Ask) -> SnapshotPolicy:
+        """Give the policy that the path's first key names."""
+        found = await ask.core.catalog.get(SnapshotPolicy, uuid_key(ask.keys[0], "snapshot_policy.uuid"))
+        if found is None or not self.visible(ask, found):
+            raise no_entry("snapshot_policy.uuid")
+        return found
+
+
+class PolicyLines:
+    """The lines of one snapshot policy. Writers get the policy and the line."""
+
+    def __init__(self, policies: SnapshotPolicies) -> None:
+        self.policies = policies
+
+    async def list(self, ask: Ask) -> Sequence[tuple[tuple[SnapshotPolicy, SnapshotSchedule], Rendered]]:
+        """List them as the policy has them."""
+        policy = await self.policies.policy(ask)
+        known = await named(ask.core, (line.schedule for line in policy.copies))
+        return [
+            ((policy, line), render_policy_line(line, policy, known[line.schedule]))
+            for line in policy.copies
+            if line.schedule in known
+        ]
+
+
+class Schedules(CatalogSource[Schedule]):
+    """Schedules, which all belong to the cluster."""
+
+    kind = Schedule
+    tenant_field = None
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def items(self, ask: Ask, records: Sequence[Schedule]) -> list[Item]:
+        """Add the cluster."""
+        del ask
+        render = partial(render_schedule, cluster=self._site.name, cluster_id=self._site.cluster_id)
+        return [Item(schedule, partial(render, schedule)) for schedule in records]
 
 
 class Cluster:
