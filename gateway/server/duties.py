@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import msgspec
 
-from gateway.core import errors
+from gateway.core import errors, retired
 from gateway.core.jobs import forget_old
 from gateway.core.observer import Observer
 from gateway.server.assembly import House
@@ -56,12 +56,16 @@ def duties(house: House, periods: Mapping[str, float]) -> Sequence[Duty]:
     async def forget() -> None:
         await forget_old(house.core)
 
+    async def collect() -> None:
+        await retired.collect(house.core)
+
     usual = (
         Duty(name="open_pools", every_s=15, act=open_closed),
         Duty(name="resettle", every_s=15, act=house.core.changes.resettle),
         Duty(name="exports", every_s=60, act=house.converge_exports, at_once=True),
         Duty(name="pool_space", every_s=30, act=sample, alone=True),
         Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),
+        Duty(name="collect_retired", every_s=60, act=collect, alone=True),
         Duty(name="forget_jobs", every_s=600, act=forget, alone=True),
     )
     return tuple(msgspec.structs.replace(duty, every_s=periods.get(duty.name, duty.every_s)) for duty in usual)

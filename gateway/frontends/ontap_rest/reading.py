@@ -16,7 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from gateway.core.errors import InvalidArgument
-from gateway.core.query import And, Filter, Query
+from gateway.core.query import And, Filter, IsNull, Not, Query
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import bad_key, no_entry
 from gateway.frontends.ontap_rest.pushdown import catalog_order, sort_records, split
@@ -141,6 +141,10 @@ class _Scan:
         self._resource = resource
         self._source = source
         self._ask = ask
+        self._unless = source.unless(ask)
+
+    def _shown(self, where: Filter) -> Filter:
+        return where if self._unless is None else And((where, IsNull(self._unless)))
 
     async def divided(self) -> tuple[Filter, Predicate | None]:
         """Give the catalog's part of the query, and the test for the rest (None: there is no rest)."""
@@ -155,9 +159,14 @@ class _Scan:
     async def count(self) -> int:
         """Count all matches, however long it takes: nobody could go on from a number that is not the whole one."""
         where, test = await self.divided()
+        catalog, kind = self._ask.core.catalog, self._source.kind
         if test is None:
-            return await self._ask.core.catalog.count(self._source.kind, where)
-        found, query = 0, Query(where=where, limit=_SCAN)
+            found = await catalog.count(kind, where)
+            if self._unless is not None:
+                # Both numbers are cheap, which a condition on every record would not be.
+                found -= await catalog.count(kind, And((where, Not(IsNull(self._unless)))))
+            return found
+        found, query = 0, Query(where=self._shown(where), limit=_SCAN)
         while True:
             page = await self._ask.core.catalog.page(self._source.kind, query)
             found += len([item async for item in self._passing(page.records, test)])
@@ -170,7 +179,7 @@ class _Scan:
         where, test = await self.divided()
         available = self._ask.core.catalog.fields(self._source.kind)
         query = Query(
-            where=where,
+            where=self._shown(where),
             order=catalog_order(self._resource.name, parameters.order, available),
             limit=min(parameters.max_records or PAGE_MAX, PAGE_MAX),
             offset=parameters.offset if test is None and parameters.cursor is None else 0,

@@ -133,6 +133,11 @@ class CatalogSource(Generic[R]):
             return ALL
         return Compare(self.tenant_field, Op.EQ, ask.tenant.id)
 
+    def unless(self, ask: Ask) -> str | None:
+        """Give the field that is set in records which the collection does not show; there are few of them, if any."""
+        del ask
+        return None
+
     async def one(self, ask: Ask) -> R:
         """Give the record that the path's keys name; WireError 4 when there is none."""
         found = await ask.core.catalog.get(self.kind, uuid_key(ask.keys[-1]))
@@ -176,6 +181,10 @@ class Volumes(CatalogSource[Volume]):
 
     kind = Volume
 
+    def unless(self, ask: Ask) -> str | None:
+        """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
+        return None if "uuid" in ask.parameters.queried else "retired"
+
     async def items(self, ask: Ask, records: Sequence[Volume]) -> list[Item]:
         """Read the names of everything that a volume refers to."""
         known, catalog = ask.core.known, ask.core.catalog
@@ -215,6 +224,11 @@ class Snapshots(CatalogSource[Snapshot]):
         if ask.keys[0] == EVERY:
             return await super().base(ask)
         return Compare("volume.id", Op.EQ, (await self.volume(ask)).id)
+
+    def unless(self, ask: Ask) -> str | None:
+        """Hide those of retired volumes from those who name no volume."""
+        named = ask.keys[0] != EVERY or not {"uuid", "volume.uuid"}.isdisjoint(ask.parameters.queried)
+        return None if named else "volume.retired"
 
     async def volume(self, ask: Ask) -> Volume:
         """Give the path's volume."""

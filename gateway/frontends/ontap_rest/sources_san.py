@@ -61,6 +61,10 @@ class Luns(CatalogSource[Volume]):
         """Restrict to volumes of blocks."""
         return And((await super().base(ask), _LUNS))
 
+    def unless(self, ask: Ask) -> str | None:
+        """Hide those of retired volumes from those who do not ask by uuid."""
+        return None if "uuid" in ask.parameters.queried else "retired"
+
     async def one(self, ask: Ask) -> Volume:
         """Read by the uuid, which is the volume's."""
         found = await ask.core.catalog.get(Volume, uuid_key(ask.keys[-1]))
