@@ -16,7 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from gateway.core.errors import InvalidArgument
-from gateway.core.query import And, Filter, IsNull, Not, Query
+from gateway.core.query import NONE, And, Filter, Not, Query
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import bad_key, no_entry
 from gateway.frontends.ontap_rest.pushdown import catalog_order, sort_records, split
@@ -141,10 +141,10 @@ class _Scan:
         self._resource = resource
         self._source = source
         self._ask = ask
-        self._unless = source.unless(ask)
+        self._hidden = source.hidden(ask)
 
     def _shown(self, where: Filter) -> Filter:
-        return where if self._unless is None else And((where, IsNull(self._unless)))
+        return where if self._hidden == NONE else And((where, Not(self._hidden)))
 
     async def divided(self) -> tuple[Filter, Predicate | None]:
         """Give the catalog's part of the query, and the test for the rest (None: there is no rest)."""
@@ -162,9 +162,9 @@ class _Scan:
         catalog, kind = self._ask.core.catalog, self._source.kind
         if test is None:
             found = await catalog.count(kind, where)
-            if self._unless is not None:
+            if self._hidden != NONE:
                 # Both numbers are cheap, which a condition on every record would not be.
-                found -= await catalog.count(kind, And((where, Not(IsNull(self._unless)))))
+                found -= await catalog.count(kind, And((where, self._hidden)))
             return found
         found, query = 0, Query(where=self._shown(where), limit=_SCAN)
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -29,7 +30,8 @@ from gateway.core.model import (
     Tenant,
     Volume,
 )
-from gateway.core.query import ALL, Compare, Filter, IsNull, Op, Or
+from gateway.core.query import ALL, NONE, Compare, Filter, IsNull, Op, Or
+from gateway.core.retired import RETIRED
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.render.cluster import (
@@ -59,6 +61,8 @@ Rendered = dict[str, Any]
 R = TypeVar("R", bound=Record)
 PRODUCT = "volume-gateway"
 _DIGITS = len(str(INTEGER_MAX))
+# As a comparison, because that lets SQLite begin with the few volumes.
+_OF_RETIRED = Compare("volume.retired", Op.GE, datetime(1970, 1, 1, tzinfo=UTC))
 EVERY = "*"
 """Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
 
@@ -133,10 +137,10 @@ class CatalogSource(Generic[R]):
             return ALL
         return Compare(self.tenant_field, Op.EQ, ask.tenant.id)
 
-    def unless(self, ask: Ask) -> str | None:
-        """Give the field that is set in records which the collection does not show; there are few of them, if any."""
+    def hidden(self, ask: Ask) -> Filter:
+        """Select what the collection does not show although `base` selects it: few records, if any."""
         del ask
-        return None
+        return NONE
 
     async def one(self, ask: Ask) -> R:
         """Give the record that the path's keys name; WireError 4 when there is none."""
@@ -181,9 +185,9 @@ class Volumes(CatalogSource[Volume]):
 
     kind = Volume
 
-    def unless(self, ask: Ask) -> str | None:
+    def hidden(self, ask: Ask) -> Filter:
         """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
-        return None if "uuid" in ask.parameters.queried else "retired"
+        return NONE if "uuid" in ask.parameters.queried else RETIRED
 
     async def items(self, ask: Ask, records: Sequence[Volume]) -> list[Item]:
         """Read the names of everything that a volume refers to."""
@@ -225,10 +229,10 @@ class Snapshots(CatalogSource[Snapshot]):
             return await super().base(ask)
         return Compare("volume.id", Op.EQ, (await self.volume(ask)).id)
 
-    def unless(self, ask: Ask) -> str | None:
+    def hidden(self, ask: Ask) -> Filter:
         """Hide those of retired volumes from those who name no volume."""
         named = ask.keys[0] != EVERY or not {"uuid", "volume.uuid"}.isdisjoint(ask.parameters.queried)
-        return None if named else "volume.retired"
+        return NONE if named else _OF_RETIRED
 
     async def volume(self, ask: Ask) -> Volume:
         """Give the path's volume."""

@@ -17,7 +17,8 @@ from gateway.core.model import (
     Volume,
     VolumeKind,
 )
-from gateway.core.query import And, Compare, Filter, Op, Or, Order, Query
+from gateway.core.query import NONE, And, Compare, Filter, Op, Or, Order, Query
+from gateway.core.retired import RETIRED
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import WireError, no_entry, shorten
@@ -61,9 +62,9 @@ class Luns(CatalogSource[Volume]):
         """Restrict to volumes of blocks."""
         return And((await super().base(ask), _LUNS))
 
-    def unless(self, ask: Ask) -> str | None:
+    def hidden(self, ask: Ask) -> Filter:
         """Hide those of retired volumes from those who do not ask by uuid."""
-        return None if "uuid" in ask.parameters.queried else "retired"
+        return NONE if "uuid" in ask.parameters.queried else RETIRED
 
     async def one(self, ask: Ask) -> Volume:
         """Read by the uuid, which is the volume's."""
