@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core import jobs, policies, snapshots, tenants, volumes
+from gateway.core import jobs, policies, retired, snapshots, tenants, volumes
 from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, SnapshotSchedule, Tenant, Volume
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
@@ -170,6 +170,9 @@ async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
 
 
 async def _delete_volume(ask: Ask, volume: Volume) -> Made:
+    if volume.retired is not None:
+        force = ask.parameters.options.get("force") is True
+        return await retired.dispose(ask.core, volume.id, description=ask.description, force=force)
     return await volumes.delete(ask.core, volume.id, description=ask.description)
 
 

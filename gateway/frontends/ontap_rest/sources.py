@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -32,7 +33,8 @@ from gateway.core.model import (
     Volume,
 )
 from gateway.core.ownership import readable, visible
-from gateway.core.query import ALL, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.retired import RETIRED
 from gateway.core.schedules import named
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
@@ -66,6 +68,8 @@ R = TypeVar("R", bound=Record)
 PRODUCT = "volume-gateway"
 _DIGITS = len(str(INTEGER_MAX))
 _PARENTS = frozenset({"origin.volume.name", "origin.snapshot.name"})
+# As a comparison, because that lets SQLite begin with the few volumes.
+_OF_RETIRED = Compare("volume.retired", Op.GE, datetime(1970, 1, 1, tzinfo=UTC))
 EVERY = "*"
 """Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
 
@@ -151,6 +155,11 @@ class CatalogSource(Generic[R]):
         """Give the catalog's fields by which the caller may have records selected."""
         return ask.core.catalog.fields(self.kind)
 
+    def hidden(self, ask: Ask) -> Filter:
+        """Select what the collection does not show although `base` selects it: few records, if any."""
+        del ask
+        return NONE
+
     async def one(self, ask: Ask) -> R:
         """Give the record that the path's keys name; WireError 4 when there is none."""
         found = await ask.core.catalog.get(self.kind, uuid_key(ask.keys[-1]))
@@ -202,6 +211,10 @@ class Volumes(CatalogSource[Volume]):
         found = super().fields(ask)
         return found if ask.core.caller is None else set(found) - _PARENTS
 
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
+        return NONE if "uuid" in ask.parameters.queried else RETIRED
+
     async def items(self, ask: Ask, records: Sequence[Volume]) -> list[Item]:
         """Read the names of everything that a volume refers to."""
         known, catalog = ask.core.known, ask.core.catalog
@@ -244,6 +257,11 @@ class Snapshots(CatalogSource[Snapshot]):
         if ask.keys[0] == EVERY:
             return await super().base(ask)
         return Compare("volume.id", Op.EQ, (await self.volume(ask)).id)
+
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide those of retired volumes from those who name no volume."""
+        named = ask.keys[0] != EVERY or not {"uuid", "volume.uuid"}.isdisjoint(ask.parameters.queried)
+        return NONE if named else _OF_RETIRED
 
     async def volume(self, ask: Ask) -> Volume:
         """Give the path's volume."""
