@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
+import pytest
 from google.protobuf.message import Message
 from grpc import StatusCode
 
@@ -48,7 +49,7 @@ class Script:
     async def answer(
         self, path: str, request: Message, *, authorization: str | None, peer: str, trace: Trace
     ) -> Message:
-        self._keep(path, request, authorization, peer)
+        self._keep(path, request, authorization, peer, trace)
         if self.stalls:
             await _for_ever()
         if self.error is not None:
@@ -58,7 +59,7 @@ class Script:
     async def stream(
         self, path: str, request: Message, *, authorization: str | None, peer: str, trace: Trace
     ) -> AsyncGenerator[Message, None]:
-        self._keep(path, request, authorization, peer)
+        self._keep(path, request, authorization, peer, trace)
         try:
             for response in self.responses:
                 yield response
@@ -69,7 +70,8 @@ class Script:
         finally:
             self.closed += 1
 
-    def _keep(self, path: str, request: Message, authorization: str | None, peer: str) -> None:
+    def _keep(self, path: str, request: Message, authorization: str | None, peer: str, trace: Trace) -> None:
+        trace.who = "somebody"
         self.path, self.request, self.authorization, self.peer = path, request, authorization, peer
 
     def _method(self, path: str) -> Method:
@@ -109,7 +111,9 @@ async def rest_door() -> AsyncIterator[Rest]:
     listener = Listener(handle, Address("127.0.0.1", 0), limits=LIMITS, refuse=door.refuse)
     await listener.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://{listener.address}", timeout=30, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://{listener.address}", timeout=30, trust_env=False, verify=False
+        ) as client:
             yield Rest(script, client, traces, listener.address)
     finally:
         await listener.stop()
@@ -119,13 +123,10 @@ async def rest_door() -> AsyncIterator[Rest]:
 @contextmanager
 def refused(text: str = "", code: StatusCode = StatusCode.INVALID_ARGUMENT) -> Iterator[None]:
     """Expect an SdkError whose text has the given one in it."""
-    try:
+    with pytest.raises(SdkError) as caught:
         yield
-    except SdkError as error:
-        assert error.code is code
-        assert text in error.text
-    else:
-        raise AssertionError("nothing was refused")
+    assert caught.value.code is code
+    assert text in caught.value.text
 
 
 async def _for_ever() -> None:

@@ -53,7 +53,7 @@ def test_names_are_taken_in_both_spellings_and_others_are_ignored() -> None:
     assert spec(body) == volume_spec_pb2.VolumeSpec(ha_level=2, io_profile="IO_PROFILE_DB")
 
 
-@pytest.mark.parametrize("given", [1073741824, "1073741824", 1073741824.0, "+1073741824", 1.073741824e9])
+@pytest.mark.parametrize("given", [1073741824, "1073741824", 1073741824.0, "+1073741824"])
 def test_numbers_are_taken_as_text_too(given: Any) -> None:
     assert spec({"size": given}).size == 1 << 30
 
@@ -169,7 +169,7 @@ def test_times() -> None:
 
 def test_numbers_with_a_point() -> None:
     def held(value: Any) -> float:
-        return float(read(pool_pb2.StoragePoolBenchmark(), {"seq_read": value}).seq_read)
+        return float(read(pool_pb2.StorageResource(), {"seq_read": value}).seq_read)
 
     assert held("1.5e2") == held(150) == 150
     assert held("-Infinity") == -math.inf
@@ -186,7 +186,7 @@ def test_what_a_query_can_have() -> None:
     )
     asked_for = asked(alerts_pb2.SdkAlertsTimeSpan(), "start_time=2024-01-01T00:00:00Z&endTime=2024-01-02T00:00:00Z")
     assert asked_for.end_time.seconds - asked_for.start_time.seconds == 86400
-    labelled = asked(volume_spec_pb2.VolumeLocator(), "volume_labels[a.b]=c%5Bd%5D&volumeLabels[e]=&name=first&name=second")
+    labelled = asked(volume_pb2.VolumeLocator(), "volume_labels[a.b]=c%5Bd%5D&volumeLabels[e]=&name=first&name=second")
     assert dict(labelled.volume_labels) == {"a.b": "c[d]", "e": ""}
     assert labelled.name == "first"
     rules = asked(role_pb2.SdkRule(), "services=volume&services=mount*&apis=")
@@ -210,8 +210,8 @@ def test_booleans_of_a_query(text: str) -> None:
         (volume_pb2.SdkVolumeInspectRequest, "volume_id[a]=b", "volume_id: has no keys"),
         (volume_pb2.SdkVolumeInspectRequest, "volume_id=%zz", "invalid escape"),
         (volume_pb2.SdkVolumeInspectRequest, "volume_id=%ff", "no UTF-8"),
-        (volume_spec_pb2.VolumeLocator, "volume_labels=x", "volume_labels: takes no single value"),
-        (volume_spec_pb2.VolumeLocator, "volume_labels[a]=1&volume_labels[a]=2", "several values for a key"),
+        (volume_pb2.VolumeLocator, "volume_labels=x", "volume_labels: takes no single value"),
+        (volume_pb2.VolumeLocator, "volume_labels[a]=1&volume_labels[a]=2", "several values for a key"),
         (volume_spec_pb2.VolumeSpec, "size=", "size: is no whole number"),
         (volume_spec_pb2.VolumeSpec, "size=-1", "size: is not within"),
         (volume_spec_pb2.VolumeSpec, "format=FS_TYPE_EXT5", "format: is no FSType"),
