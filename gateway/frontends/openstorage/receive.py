@@ -1,0 +1,39 @@
+"""Takes in the bodies of requests for the HTTP forms of this door, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+
+class NotReceived(Exception):  # noqa: N818 - named by what is wrong, as in the core
+    """A body that did not arrive; `status` is HTTP's, `reason` what the client reads."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+async def receive(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
+    """Give the body. One that is too large is refused as soon as that is known, a slow one after a while."""
+    too_large = NotReceived(413, f"The body is larger than {max_bytes} bytes")
+    if (request.content_length or 0) > max_bytes:
+        raise too_large
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > max_bytes:
+                    raise too_large
+    except TimeoutError:
+        raise NotReceived(408, "The body did not arrive in time") from None
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+        raise NotReceived(400, "The body ended early, or its encoding cannot be read") from None
+    return bytes(body)
