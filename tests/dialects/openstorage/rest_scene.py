@@ -23,7 +23,7 @@ from gateway.server.http import Listener
 SCHEMA: Schema = load_schema()
 METHODS: list[Method] = [method for service in SCHEMA.values() for method in service.methods.values()]
 PACKAGE = "/openstorage.api."
-LIMITS = LimitSettings(max_body_bytes=64 * 1024, receive_timeout_s=0.5, request_timeout_s=60, shutdown_timeout_s=5)
+LIMITS = LimitSettings(max_body_bytes=64 * 1024, shutdown_timeout_s=5)
 
 
 def method(name: str) -> Method:
@@ -95,20 +95,20 @@ class Rest:
 
 
 @asynccontextmanager
-async def rest_door() -> AsyncIterator[Rest]:
+async def rest_door(limits: LimitSettings = LIMITS) -> AsyncIterator[Rest]:
     script, traces = Script(), []
     door = RestDoor(
         script,
         served=frozenset(each.path for each in METHODS),
-        max_body_bytes=LIMITS.max_body_bytes,
-        receive_timeout_s=LIMITS.receive_timeout_s,
+        max_body_bytes=limits.max_body_bytes,
+        receive_timeout_s=limits.receive_timeout_s,
     )
 
     async def handle(request: Any) -> Any:
         traces.append(Trace())
         return await door.handle(request, traces[-1])
 
-    listener = Listener(handle, Address("127.0.0.1", 0), limits=LIMITS, refuse=door.refuse)
+    listener = Listener(handle, Address("127.0.0.1", 0), limits=limits, refuse=door.refuse)
     await listener.start()
     try:
         async with httpx.AsyncClient(

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV30SpecValidator
+from openstorage_descriptors import every_enum, every_message
 from openstorage_samples import filled
 from rest_scene import METHODS, SCHEMA, method, rest_door
 
@@ -103,6 +104,18 @@ def test_what_the_definitions_say_is_told() -> None:
         next(tag for tag in SWAGGER["tags"] if tag["name"] == "OpenStorageVolume")["description"]
         == words["openstorage.api.OpenStorageVolume"]
     )
+
+
+def test_what_is_told_is_about_something_that_is_there() -> None:
+    there = {""}
+    for message in every_message():
+        there |= {message.full_name, *(each.full_name for each in [*message.fields, *message.oneofs])}
+    for enum in every_enum():
+        beside = enum.full_name.removesuffix(enum.name)
+        there |= {enum.full_name, *(f"{beside}{value.name}" for value in enum.values)}
+    for service in SCHEMA.values():
+        there |= {service.full_name, *(f"{service.full_name}.{name}" for name in service.methods)}
+    assert set(load_words()) - there == set()
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda each: each.path)

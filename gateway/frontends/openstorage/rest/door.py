@@ -119,11 +119,12 @@ class RestDoor:
             return _unrouted(request, found, cross)
         trace.route = found.method.path.rpartition(".")[2]
         within_s = told.timeout_s(request.headers)
-        async with _deadline(within_s):
+        until = None if within_s is None else asyncio.get_running_loop().time() + within_s
+        async with _deadline(until):
             message = await self._decoded(request, found, raw_query)
         if found.method.streams:
-            return await self._streamed(request, found.method, message, trace=trace, within_s=within_s, cross=cross)
-        async with _deadline(within_s):
+            return await self._streamed(request, found.method, message, trace=trace, until=until, cross=cross)
+        async with _deadline(until):
             response = await self._sdk.answer(
                 found.method.path,
                 message,
@@ -131,7 +132,7 @@ class RestDoor:
                 peer=request.remote or "",
                 trace=trace,
             )
-        body = b"".join([piece async for piece in _in_turns(pieces(response))])
+        body = await _whole(pieces(response))
         return _response(200, b"" if request.method == "HEAD" else body, {**_JSON, **cross})
 
     async def _decoded(self, request: web.BaseRequest, found: Found, raw_query: str) -> Message:
@@ -149,7 +150,7 @@ class RestDoor:
         message: Message,
         *,
         trace: Trace,
-        within_s: float | None,
+        until: float | None,
         cross: Mapping[str, str],
     ) -> web.StreamResponse:
         """Send a line per message as it comes, and one for the error. What fails before the first has its status."""
@@ -164,7 +165,7 @@ class RestDoor:
         # A client that does not want the rest is no error of ours.
         with suppress(ConnectionError):
             try:
-                async with _deadline(within_s), aclosing(stream):
+                async with _deadline(until), aclosing(stream):
                     async for each in stream:
                         await _send(request, lines, result_line(each))
             except SdkError as error:
@@ -172,15 +173,16 @@ class RestDoor:
                 if not lines.prepared:
                     lines.set_status(HTTP_STATUS[error.code])
                 await _send(request, lines, [error_line(error)])
-            await _send(request, lines, [])
+            if not lines.prepared:
+                await lines.prepare(request)
             await lines.write_eof()
         return lines
 
 
 @asynccontextmanager
-async def _deadline(within_s: float | None) -> AsyncIterator[None]:
+async def _deadline(until: float | None) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout_at(until):
             yield
     except TimeoutError:
         raise SdkError(StatusCode.DEADLINE_EXCEEDED, "context deadline exceeded") from None
@@ -189,18 +191,20 @@ async def _deadline(within_s: float | None) -> AsyncIterator[None]:
 async def _send(request: web.BaseRequest, lines: web.StreamResponse, parts: Iterable[bytes]) -> None:
     if not lines.prepared:
         await lines.prepare(request)
-    async for part in _in_turns(parts):
-        await lines.write(part)
+    # In one go: a line that was begun when the client's deadline comes is whole all the same.
+    await lines.write(await _whole(parts))
 
 
-async def _in_turns(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield the parts, and let others have their turn in between when they take long."""
+async def _whole(parts: Iterable[bytes]) -> bytes:
+    """Join the parts, and let others have their turn in between when making them takes long."""
+    found = []
     start = time.perf_counter()
     for part in parts:
-        yield part
+        found.append(part)
         if time.perf_counter() - start > _TURN_S:
             await asyncio.sleep(0)
             start = time.perf_counter()
+    return b"".join(found)
 
 
 def _response(status: int, body: bytes, headers: Mapping[str, str]) -> web.Response:

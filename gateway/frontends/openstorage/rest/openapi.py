@@ -268,7 +268,7 @@ def _parameters(method: Method, types: _Types) -> Iterator[_Parameter]:
 def _in_query(
     fields: Iterable[FieldDescriptor], words: Words, *, above: tuple[str, ...], prefix: str
 ) -> Iterator[_Parameter]:
-    """Yield the fields that a query can have: those of messages by their path, lists of messages and maps not at all."""
+    """Yield the fields that a query can have: of messages by their path; lists of messages and maps it cannot."""
     for field in fields:
         inner = field.message_type
         name = f"{prefix}{field.name}"
