@@ -67,11 +67,19 @@ class RestDoor:
     """Serves `/v1` and what describes it. Close it when no request is being answered any more.
 
     `served`: the calls (as gRPC names them) that the documents list; every
-    call of the schema is passed on.
+    call of the schema is passed on. `pages`: pages of other origins may call;
+    they must not where everybody may come in, because a browser on a machine
+    that can reach the door would open it to every page it shows.
     """
 
     def __init__(
-        self, sdk: Answering, *, served: Collection[str], max_body_bytes: int, receive_timeout_s: float
+        self,
+        sdk: Answering,
+        *,
+        served: Collection[str],
+        max_body_bytes: int,
+        receive_timeout_s: float,
+        pages: bool = True,
     ) -> None:
         self._sdk = sdk
         self._router = Router(sdk.schema)
@@ -82,6 +90,7 @@ class RestDoor:
         }
         self._max_body_bytes = max_body_bytes
         self._receive_timeout_s = receive_timeout_s
+        self._pages = pages
         self._decoder = Worker("sdk-rest", 1)
 
     async def close(self) -> None:
@@ -90,6 +99,8 @@ class RestDoor:
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
         """Answer one request. Never raises for anything a client can do."""
+        if not self._pages and told.is_foreign(request.headers):
+            return self.refuse(403, "Pages of other origins may not call a door that asks nobody for a token")
         if told.is_preflight(request.method, request.headers):
             return _response(204, b"", told.preflight(request.headers))
         cross = told.cross_origin(request.headers)
