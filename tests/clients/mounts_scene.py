@@ -57,7 +57,7 @@ class Bed:
         self.folder = folder
         self.root = folder / "mnt"
         self.state = folder / "state"
-        self.root.mkdir()
+        self.root.mkdir(parents=True, exist_ok=True)
 
     def options(self, **more: object) -> MountsOptions:
         return MountsOptions(paths=(self.root,), node="here", **more)  # type: ignore[arg-type]
