@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -99,10 +99,10 @@ class Bed:
     def _loops(self) -> list[Path]:
         return [file.parents[1] for file in Path("/sys/block").glob("loop*/loop/backing_file")]
 
-    async def session(self, point: str, *steps: str, options: MountsOptions | None = None) -> None:
+    async def session(self, point: str, *steps: str, under: Sequence[str] = ()) -> None:
         """Run a mounter in a process of its own that ends by SIGKILL, at the point or when the steps are done."""
-        encoded = msgspec.json.encode(options or self.options(), enc_hook=str).decode()
-        argv = [sys.executable, "-c", SESSION, encoded, str(self.state), point, *steps]
+        encoded = msgspec.json.encode(self.options(), enc_hook=str).decode()
+        argv = [*under, sys.executable, "-c", SESSION, encoded, str(self.state), point, *steps]
         done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False, timeout=100)
         assert done.returncode == -signal.SIGKILL, done.stderr
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from exporter_scene import sh
-from mounts_scene import MIB, Bed, also_at, encoded, wish, working_in
+from mounts_scene import MIB, Bed, also_at, encoded, quiesce_of, wish, working_in
 
 from gateway.core.errors import (
     Busy,
@@ -28,7 +28,7 @@ from gateway.core.errors import (
 from gateway.core.exporter import Mounter
 from gateway.core.model import VolumeKind
 from gateway.core.mount_table import at, entries
-from gateway.core.needs import effective_capabilities, is_shared
+from gateway.core.needs import NeedKind, effective_capabilities, is_shared
 from gateway.exports.mounts import HostMounter, devices, steps
 from gateway.testing.faults import RaiseAt
 
@@ -130,6 +130,23 @@ async def test_a_directory_goes_only_if_it_was_made_or_is_told_to(bed, mounter):
     await mounter.unmount(inner.id, delete_path=True)
     assert (bed.root / "theirs/ours/somebody").exists()
     assert not (bed.root / "theirs/ours/deep").exists()
+
+
+async def test_everybody_gets_to_a_mount_whatever_our_mask_is(bed, mounter):
+    mask = os.umask(0o077)
+    try:
+        wanted = bed.files("a/b/c")
+        await mounter.mount(wanted)
+    finally:
+        os.umask(mask)
+    assert {(bed.root / path).stat().st_mode & 0o777 for path in ("a", "a/b")} == {0o755}
+
+
+async def test_a_configured_path_has_to_be_there(bed):
+    mounter = bed.mounter(options=msgspec.structs.replace(bed.options(), paths=(bed.folder / "none",)))
+    with pytest.raises(Unavailable, match="No such file"):
+        await mounter.open()
+    assert not (bed.folder / "none").exists()
 
 
 # --- places ---
@@ -587,6 +604,22 @@ async def test_only_one_gateway_mounts(bed, mounter):
     with pytest.raises(Unavailable, match="not open"):
         await second.mount(bed.files())
     assert isinstance(second, HostMounter)
+
+
+async def test_the_stated_capabilities_are_enough(bed):
+    stated = {need.name for need in HostMounter.needs(bed.options()) if need.kind is NeedKind.CAPABILITY}
+    names = [name.removeprefix("CAP_").lower() for name in sorted(stated & effective_capabilities())]
+    under = ["setpriv", "--bounding-set", ",".join(["-all", *(f"+{name}" for name in names)]), "--inh-caps", "-all"]
+    files, blocks = bed.files("files"), bed.blocks("blocks", size=128 * MIB, format="btrfs")
+    os.chown(files.source.path, 1234, 1234)
+    more = msgspec.structs.replace(blocks, size=256 * MIB)
+    os.truncate(blocks.source.path, more.size)
+    steps_ = [("mount", encoded(files)), ("mount", encoded(blocks)), ("mount", encoded(more))]
+    steps_ += [("quiesce", encoded(quiesce_of(blocks))), ("unquiesce", str(blocks.volume_id))]
+    await bed.session("end", *(word for step in steps_ for word in step), under=under)
+    assert len(bed.mounts()) == 2
+    await bed.session("end", "unmount", str(files.id), "unmount", str(blocks.id), under=under)
+    assert bed.tree() == set()
 
 
 async def test_without_the_right_to_mount_it_says_so(bed):
