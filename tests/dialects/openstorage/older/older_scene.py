@@ -80,7 +80,9 @@ class ScriptedSdk:
     @property
     def names(self) -> list[str]:
         """Give the calls in their order, without the one that asks who is an administrator."""
-        return [asked.name.removeprefix("OpenStorage") for asked in self.asked if asked.name != "OpenStorageRole/Create"]
+        return [
+            asked.name.removeprefix("OpenStorage") for asked in self.asked if asked.name != "OpenStorageRole/Create"
+        ]
 
     def request(self, name: str) -> Any:
         """Give the only request of a call."""
@@ -176,10 +178,10 @@ def volume(volume_id: str = ID, name: str = "v1", **given: Any) -> volume_pb2.Vo
 
 
 SHOWN = (
-    '{"id":"%s","source":{},"locator":{"name":"v1","volume_labels":{"a":"1","b":"2"}},'
+    f'{{"id":"{ID}","source":{{}},"locator":{{"name":"v1","volume_labels":{{"a":"1","b":"2"}}}},'
     '"ctime":{"seconds":1767323045,"nanos":600000000},'
     '"spec":{"size":1073741824,"format":2,"ha_level":1},"usage":4096,"format":2,"status":2,"state":2}'
-) % ID
+)
 """That volume as the older API shows it."""
 
 

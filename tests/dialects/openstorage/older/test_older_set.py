@@ -55,9 +55,7 @@ async def test_all_at_once_goes_from_update_to_attach_to_mount_to_a_deep_look(at
     assert dict(at.sdk.request("Volume/Update").labels) == {"c": "3"}
     assert at.sdk.request("Volume/Update").spec.size == 2 * GIB
     trace = at.traces[-1]
-    assert trace.operation == (
-        "OpenStorageVolume/Update+OpenStorageMountAttach/Attach+OpenStorageMountAttach/Mount"
-    )
+    assert trace.operation == ("OpenStorageVolume/Update+OpenStorageMountAttach/Attach+OpenStorageMountAttach/Mount")
     assert (trace.target, trace.outcome, trace.route) == (ID, "success", "/v1/osd-volumes/{id}")
 
 
