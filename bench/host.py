@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway.config import load
 from gateway.server.app import running
-from gateway.server.drivers import EXPORTERS, driver_options
+from gateway.server.drivers import DOORS, EXPORTERS, driver_options
 from gateway.server.loop import loop_factory
 
 _EVERY_S = 0.001
@@ -53,7 +53,7 @@ class _Ticker:
 
 
 async def _serve(config: str) -> None:
-    settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS)
+    settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     async with running(settings) as doors:
         ticker = _Ticker(loop)

@@ -4,6 +4,10 @@ In every statement `r` is the record's row. A page that continues after a key
 is cut into segments, from "equal in all but the last order field" to "beyond
 in the first one": each is a plain range of an index, NULL needs no special
 comparison, and their concatenation is the order asked for.
+
+Where a filter names a broad field, there are two ways to look: from the rows of
+that field, which is quick when few match, or record by record, which is quick
+when many do. Whoever runs the plan counts first, see `Broad`.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ LIMIT_MAX = 10_000
 TERMS_MAX = 2_000
 DEPTH_MAX = 50
 PATTERN_MAX = 4_096
+
+FEW = 4_096
+"""With so many rows of a broad field, records are looked at one by one."""
 
 _LAST_BEFORE_SURROGATES, _FIRST_AFTER_SURROGATES, _LAST_CHARACTER = 0xD7FF, 0xE000, 0x10FFFF
 
@@ -41,12 +48,20 @@ class Key(msgspec.Struct, frozen=True):
     descending: bool
 
 
+class Broad(msgspec.Struct, frozen=True):
+    """The other way to look for a broad field's records: the condition for when `count` gives `FEW`, and not less."""
+
+    count: Sql
+    by_record: Sql
+
+
 class PagePlan(msgspec.Struct, frozen=True):
     """A compiled page: rows are `doc` followed by the values of `keys`, the last of which is the id."""
 
     table: Table[Any]
     keys: tuple[Key, ...]
     where: Sql
+    broad: Broad | None = None
 
     def statements(self, after: Sequence[SqlValue] | None = None) -> list[Sql]:
         """Give the statements whose results, one after the other, are the page; each still takes LIMIT and OFFSET."""
@@ -69,7 +84,10 @@ def plan_page(table: Table[R], query: Query) -> PagePlan:
         raise InvalidArgument(field="limit", value=query.limit, reason=f"must be 1 to {LIMIT_MAX}")
     if not 0 <= query.offset < 1 << 63:
         raise InvalidArgument(field="offset", value=str(query.offset), reason="must be 0 or more")
-    return PagePlan(table, _keys(table, query.order), compile_filter(table, query.where))
+    compiler = _Compiler(table)
+    where = compiler.compile(query.where, DEPTH_MAX)
+    broad = None if compiler.broad is None else _broad(table, query.where, compiler.broad)
+    return PagePlan(table, _keys(table, query.order), where, broad)
 
 
 def count_statement(table: Table[R], where: Filter) -> Sql:
@@ -95,6 +113,11 @@ def exists_statement(table: Table[R], where: Filter) -> Sql:
 def compile_filter(table: Table[R], where: Filter = ALL) -> Sql:
     """Give the condition; "1" when it is always true."""
     return _Compiler(table).compile(where, DEPTH_MAX)
+
+
+def _broad(table: Table[R], where: Filter, rows: Sql) -> Broad:
+    count = f"SELECT count(*) FROM ({rows.text} LIMIT {FEW})"  # noqa: S608 - names come from tables.py
+    return Broad(Sql(count, rows.parameters), _Compiler(table, by_record=True).compile(where, DEPTH_MAX))
 
 
 def _keys(table: Table[R], order: Iterable[Order]) -> tuple[Key, ...]:
@@ -158,11 +181,16 @@ def _join(parts: Sequence[Sql], word: str) -> Sql:
 
 
 class _Compiler:
-    """One filter on its way to SQL; counts terms so that no client can make an endless statement."""
+    """One filter on its way to SQL; counts terms so that no client can make an endless statement.
 
-    def __init__(self, table: Table[Any]) -> None:
+    `broad` is, afterwards, the rows of the last broad field; `by_record` looks for them record by record.
+    """
+
+    def __init__(self, table: Table[Any], *, by_record: bool = False) -> None:
         self._table = table
         self._terms = 0
+        self._by_record = by_record
+        self.broad: Sql | None = None
 
     def compile(self, term: Filter, depth: int) -> Sql:
         self._terms += 1
@@ -178,7 +206,7 @@ class _Compiler:
             via = field.via
             found = f"SELECT {via.key} FROM {via.table} WHERE {field.column} = ?"  # noqa: S608
             return Sql(f"r.{via.local} = ({found})", (value,))
-        return _reach(field, lambda column: f"{column} {term.op.value} ?", (value,))
+        return self._reach(field, lambda column: f"{column} {term.op.value} ?", (value,))
 
     def match(self, term: Match, _depth: int) -> Sql:
         field = self._table.field(term.field)
@@ -189,7 +217,7 @@ class _Compiler:
             raise InvalidArgument(field=term.field, reason=f"a pattern has at most {PATTERN_MAX} characters")
         prefix, *tail = term.pattern.split("*")
         if not tail:
-            return _reach(field, lambda column: f"{column} = ?", (term.pattern,))
+            return self._reach(field, lambda column: f"{column} = ?", (term.pattern,))
         conditions: list[Sql] = []
         if prefix:
             conditions.append(Sql("{} >= ?", (prefix,)))
@@ -198,7 +226,7 @@ class _Compiler:
         if any(tail) or not prefix:
             conditions.append(Sql("{} GLOB ?", (_glob(prefix, tail),)))
         whole = _join(conditions, "AND")
-        return _reach(field, lambda column: whole.text.replace("{}", column), whole.parameters)
+        return self._reach(field, lambda column: whole.text.replace("{}", column), whole.parameters)
 
     def is_null(self, term: IsNull, _depth: int) -> Sql:
         return Sql(f"{_value(self._table.field(term.field))} IS NULL")
@@ -227,7 +255,19 @@ class _Compiler:
         field = self._table.field(parts[0].field)
         values = tuple(encode(part.field, field.type, part.value) for part in parts)
         marks = ", ".join("?" * len(values))
-        return _reach(field, lambda column: f"{column} IN ({marks})", values)
+        return self._reach(field, lambda column: f"{column} IN ({marks})", values)
+
+    def _reach(self, field: Field, condition: Callable[[str], str], parameters: tuple[SqlValue, ...]) -> Sql:
+        if field.via is None:
+            return Sql(condition(f"r.{field.column}"), parameters)
+        via = field.via
+        rows = f"SELECT {via.key} FROM {via.table} WHERE {condition(field.column)}"  # noqa: S608 - from tables.py
+        if field.broad:
+            self.broad = Sql(rows, parameters)
+            if self._by_record:
+                own = f"SELECT 1 FROM {via.table} AS x WHERE x.{via.key} = r.{via.local}"  # noqa: S608
+                return Sql(f"EXISTS ({own} AND {condition(f'x.{field.column}')})", parameters)
+        return Sql(f"r.{via.local} IN ({rows})", parameters)
 
 
 _TERMS: dict[type, Callable[[_Compiler, Any, int], Sql]] = {
@@ -238,14 +278,6 @@ _TERMS: dict[type, Callable[[_Compiler, Any, int], Sql]] = {
     And: _Compiler.all_of,
     Or: _Compiler.any_of,
 }
-
-
-def _reach(field: Field, condition: Callable[[str], str], parameters: tuple[SqlValue, ...]) -> Sql:
-    if field.via is None:
-        return Sql(condition(f"r.{field.column}"), parameters)
-    via = field.via
-    rows = f"SELECT {via.key} FROM {via.table} WHERE {condition(field.column)}"  # noqa: S608 - names come from tables.py
-    return Sql(f"r.{via.local} IN ({rows})", parameters)
 
 
 def _glob(prefix: str, tail: Iterable[str]) -> str:

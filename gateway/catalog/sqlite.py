@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.catalog.batch import apply_batch
-from gateway.catalog.compile import PagePlan, count_statement, plan_page
+from gateway.catalog.compile import FEW, PagePlan, count_statement, plan_page
 from gateway.catalog.connection import connect_writer, translated
 from gateway.catalog.cursor import decode_cursor, encode_cursor
 from gateway.catalog.owners import Owners
@@ -111,7 +111,7 @@ class SqliteCatalog:
 
     async def page(self, kind: type[R], query: Query) -> Page[R]:
         """Give one page by key. The id breaks ties, so every order is total."""
-        plan = plan_page(table_of(kind), query)
+        plan = await self._settled(plan_page(table_of(kind), query))
         after = None if query.after is None else decode_cursor(plan, query.after)
         # Behind a cursor the result is made of several statements, so rows are skipped here instead.
         skip = 0 if after is None else query.offset
@@ -198,6 +198,13 @@ class SqliteCatalog:
         if self._writer is None:
             raise Unavailable(what="catalog", reason="not open")
         return await self._writer.run(work)
+
+    async def _settled(self, plan: PagePlan) -> PagePlan:
+        """Decide in which way a plan looks for its records."""
+        if plan.broad is None:
+            return plan
+        ((count,),) = await self._fetch(plan.broad.count.text, plan.broad.count.parameters)
+        return plan if count < FEW else msgspec.structs.replace(plan, where=plan.broad.by_record)
 
     async def _slice(self, plan: PagePlan, after: Row | None, size: int, offset: int) -> list[Row]:
         rows: list[Row] = []

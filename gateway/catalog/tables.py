@@ -18,6 +18,8 @@ import msgspec
 
 from gateway.core.errors import InvalidArgument
 from gateway.core.model import (
+    AccessRole,
+    Document,
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
@@ -25,11 +27,13 @@ from gateway.core.model import (
     Job,
     Pool,
     Record,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
     Tenant,
     Volume,
 )
+from gateway.core.ownership import readers
 
 R = TypeVar("R", bound=Record)
 SqlValue = str | int | float | bytes | None
@@ -66,18 +70,23 @@ class Via(msgspec.Struct, frozen=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A name that queries use: a column of the table itself, or of the rows reached `via` another one."""
+    """A name that queries use: a column of the table itself, or of the rows reached `via` another one.
+
+    `broad`: one value may belong to few records or to nearly all of them.
+    """
 
     type: Type
     column: str
     via: Via | None = None
     unique: bool = False
+    broad: bool = False
 
 
 class Child(msgspec.Struct, frozen=True):
     """A table of the values that one record holds many of; `key` is the record's id in it.
 
-    `taken` names the field of which no two records may hold one value.
+    `taken` names the field of which no two records may hold one value;
+    `broad` as in `Field`.
     """
 
     table: str
@@ -86,6 +95,7 @@ class Child(msgspec.Struct, frozen=True):
     type: Type
     extract: Callable[[Any], Iterable[object]]
     taken: str | None = None
+    broad: bool = False
 
 
 class Table(msgspec.Struct, Generic[R], frozen=True):
@@ -218,9 +228,13 @@ def _table(
     taken: Mapping[str, str],
     references: Iterable[_Reference] = (),
     children: Iterable[tuple[str, Child]] = (),
+    inherited: Iterable[tuple[str, Child, str]] = (),
     renamed: Mapping[str, str | None] | None = None,
 ) -> Table[R]:
-    """Derive the fields: every column under its own name, unless a reference or `renamed` says otherwise."""
+    """Derive the fields: every column under its own name, unless a reference or `renamed` says otherwise.
+
+    `inherited` are children of another record, whose id is in the column named last.
+    """
     columns, references, children, renamed = tuple(columns), tuple(references), tuple(children), renamed or {}
     fields: dict[str, Field] = {"id": Field(Type.ID, "id"), "revision": Field(Type.INTEGER, "revision")}
     locals_ = {reference.local for reference in references}
@@ -235,7 +249,9 @@ def _table(
             unique = (reference.table, name) in _GLOBALLY_UNIQUE
             fields[f"{reference.prefix}.{name}"] = Field(type_, name, via, unique)
     for name, child in children:
-        fields[name] = Field(child.type, child.column, Via(child.table, child.key, "id"))
+        fields[name] = Field(child.type, child.column, Via(child.table, child.key, "id"), broad=child.broad)
+    for name, child, local in inherited:
+        fields[name] = Field(child.type, child.column, Via(child.table, child.key, local), broad=child.broad)
     return Table(
         kind=kind,
         record=record,
@@ -259,6 +275,14 @@ _LABELS = Child(
     lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
 )
 
+_SNAPSHOT_LABELS = Child(
+    "snapshot_label",
+    "snapshot_id",
+    "label",
+    Type.TEXT,
+    lambda snapshot: [f"{key}:{value}" for key, value in snapshot.labels.items()],
+)
+
 _NODES = Child("volume_node", "volume_id", "node", Type.TEXT, lambda volume: [a.node for a in volume.attachments])
 _LUNS = Child(
     "volume_lun",
@@ -267,6 +291,39 @@ _LUNS = Child(
     Type.TEXT,
     lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
     taken="attachment.lun",
+)
+_POLICIES = Child(
+    "volume_policy",
+    "volume_id",
+    "policy_id",
+    Type.ID,
+    lambda volume: [*filter(None, [volume.snapshot_policy_id]), *volume.more_snapshot_policy_ids],
+)
+_OWN_LINES = Child(
+    "volume_schedule", "volume_id", "schedule", Type.TEXT, lambda volume: [line.schedule for line in volume.schedules]
+)
+_POLICY_LINES = Child(
+    "snapshot_policy_schedule",
+    "policy_id",
+    "schedule",
+    Type.TEXT,
+    lambda policy: [line.schedule for line in policy.copies],
+)
+_MOUNTS = Child(
+    "volume_mount",
+    "volume_id",
+    "mount",
+    Type.TEXT,
+    lambda volume: [f"{mount.node}:{mount.path}" for mount in volume.mounts],
+    taken="mount.path",
+)
+_READERS = Child(
+    "volume_reader",
+    "volume_id",
+    "reader",
+    Type.TEXT,
+    lambda volume: readers(volume.ownership),
+    broad=True,
 )
 _INITIATORS = Child(
     "host_group_initiator", "host_group_id", "initiator", Type.TEXT, lambda group: [i.name for i in group.initiators]
@@ -328,6 +385,8 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("clone_count", Type.INTEGER),
             _column("generation", Type.INTEGER),
             Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
+            _column("retired", Type.TIME),
+            Column("mount_count", Type.INTEGER, lambda volume: len(volume.mounts)),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[
@@ -343,7 +402,15 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _Reference("origin.volume", "origin_volume_id", "volume"),
             _Reference("origin.snapshot", "origin_snapshot_id", "snapshot"),
         ],
-        children=[("label", _LABELS), ("attachment.node", _NODES), ("attachment.lun", _LUNS)],
+        children=[
+            ("label", _LABELS),
+            ("attachment.node", _NODES),
+            ("attachment.lun", _LUNS),
+            ("schedule.policy", _POLICIES),
+            ("schedule.name", _OWN_LINES),
+            ("mount.path", _MOUNTS),
+            ("reader", _READERS),
+        ],
         renamed={
             "junction_key": None,
             "root_mode": "root.mode",
@@ -366,11 +433,23 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("comment"),
             _column("label"),
             _column("expires", Type.TIME),
+            Column("taken_by", Type.TEXT, lambda snapshot: snapshot.taken_by or None),
+            _column("due", Type.TIME),
             _column("size", Type.INTEGER),
             _column("clone_count", Type.INTEGER),
+            _column("internal", Type.BOOL),
+            Column(
+                "spare", Type.BOOL, lambda snapshot: True if snapshot.transient and not snapshot.clone_count else None
+            ),
         ],
         taken={"snapshot.volume_id, snapshot.name": "name"},
-        references=[_Reference("volume", "volume_id", "volume"), _TENANT, _POOL],
+        references=[
+            _Reference("volume", "volume_id", "volume", (("name", Type.TEXT), ("retired", Type.TIME))),
+            _TENANT,
+            _POOL,
+        ],
+        children=[("label", _SNAPSHOT_LABELS)],
+        inherited=[("volume.reader", _READERS, "volume_id")],
     ),
     ExportPolicy: _table(
         ExportPolicy,
@@ -403,6 +482,21 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         ],
         taken={"index 'snapshot_policy_tenant_name'": "name"},
         references=[_TENANT],
+        children=[("schedule.name", _POLICY_LINES)],
+    ),
+    Schedule: _table(
+        Schedule,
+        "schedule",
+        order="name",
+        columns=[_column("name"), _column("created", Type.TIME), _column("builtin", Type.BOOL)],
+        taken={"schedule.name": "name"},
+    ),
+    AccessRole: _table(
+        AccessRole,
+        "access_role",
+        order="name",
+        columns=[_column("name"), _column("created", Type.TIME), _column("builtin", Type.BOOL)],
+        taken={"access_role.name": "name"},
     ),
     HostGroup: _table(
         HostGroup,
@@ -428,6 +522,13 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         taken={"initiator_login.tenant_id, initiator_login.initiator": "initiator"},
         references=[_TENANT],
     ),
+    Document: _table(
+        Document,
+        "document",
+        order="name",
+        columns=[_column("kind"), _column("name"), _column("created", Type.TIME)],
+        taken={"document.kind, document.name": "name"},
+    ),
     Job: _table(
         Job,
         "job",
@@ -440,6 +541,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("target_id", Type.ID),
             _column("tenant_id", Type.ID),
             _column("owner"),
+            _column("caller"),
             _column("ended", Type.TIME),
         ],
         taken={},

@@ -34,9 +34,9 @@ _config = click.option(
 @click.command("config-schema")
 def config_schema() -> None:
     """Print the JSON Schema of the configuration."""
-    from gateway.server.drivers import EXPORTERS, driver_options
+    from gateway.server.drivers import DOORS, EXPORTERS, driver_options
 
-    described = schema(drivers=driver_options(), exporters=EXPORTERS)
+    described = schema(drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
     click.echo(msgspec.json.format(msgspec.json.encode(described), indent=2))
 
 
@@ -124,10 +124,10 @@ def capability_table(matrix: Mapping[str, Mapping[str, Mapping[str, str]]]) -> s
 
 def read_settings(paths: tuple[Path, ...]) -> Settings:
     """Load the configuration and set up the log that it asks for."""
-    from gateway.server.drivers import EXPORTERS, driver_options
+    from gateway.server.drivers import DOORS, EXPORTERS, driver_options
 
     try:
-        settings = load(paths, os.environ, drivers=driver_options(), exporters=EXPORTERS)
+        settings = load(paths, os.environ, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     configure_logging(settings.log, sys.stderr.buffer)

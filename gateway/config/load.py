@@ -15,34 +15,38 @@ from gateway.config.shape import Fitter, fields_of
 from gateway.core.capability import FLAGS, OPERATIONS
 
 Options = Mapping[str, type[msgspec.Struct]]
-"""Name of a driver or of a kind of export -> the record of its options."""
+"""Name of a driver, of a kind of export or of a door -> the record of its options."""
 
 _OWN_KEYS: Mapping[str, inspect.Type] = {
     "driver": inspect.StrType(),
     "disable": inspect.ListType(inspect.StrType()),
 }
+_NONE: Options = {}
+_NOUNS: Mapping[str, str] = {"export": "kind of export", "frontend": "door"}
 T = TypeVar("T")
 _AT = re.compile(r"(?P<reason>.*) - at `\$(?P<path>.*)`", re.DOTALL)
 
 
-def load(paths: Sequence[Path], env: Mapping[str, str], *, drivers: Options, exporters: Options) -> Settings:
+def load(
+    paths: Sequence[Path], env: Mapping[str, str], *, drivers: Options, exporters: Options, doors: Options = _NONE
+) -> Settings:
     """Give the settings that files and environment make together; ConfigError when they make none.
 
     Later files override earlier ones, `conf.d` beside a file follows it, and
     `GATEWAY__SECTION__KEY` variables come last. Relative paths begin at the
     folder of the file that states them (of the first file for defaults and
-    variables). Only the drivers and exporters that are named are looked up.
+    variables). Only the drivers, exporters and doors that are named are looked up.
     """
     files = read_all(paths)
     if not files:
         raise ConfigError(", ".join(map(str, paths)) or "configuration", "there is no file to read")
     documents = [*files, read_environment(env, files[0].base)]
-    return _Loader(documents, env, drivers=drivers, exporters=exporters).settings()
+    return _Loader(documents, env, drivers=drivers, kinds={"export": exporters, "frontend": doors}).settings()
 
 
-def schema(*, drivers: Options, exporters: Options) -> dict[str, Any]:
-    """Give the JSON Schema of a configuration file with these drivers and exporters."""
-    records = [Settings, *drivers.values(), *exporters.values()]
+def schema(*, drivers: Options, exporters: Options, doors: Options = _NONE) -> dict[str, Any]:
+    """Give the JSON Schema of a configuration file with these drivers, exporters and doors."""
+    records = [Settings, *drivers.values(), *exporters.values(), *doors.values()]
     refs, components = msgspec.json.schema_components(
         records, schema_hook=_custom_schema, ref_template="#/$defs/{name}"
     )
@@ -63,13 +67,13 @@ def schema(*, drivers: Options, exporters: Options) -> dict[str, Any]:
         "properties": tables,
         "additionalProperties": {"anyOf": [{**table, "required": ["driver"]} for table in tables.values()]},
     }
-    top["properties"]["export"] = {
-        "type": "object",
-        "properties": {
-            kind: {"$ref": f"#/$defs/{name}"} for kind, name in zip(exporters, names[1 + len(drivers) :], strict=True)
-        },
-        "additionalProperties": False,
-    }
+    others = iter(names[1 + len(drivers) :])
+    for section, kinds in (("export", exporters), ("frontend", doors)):
+        top["properties"][section] = {
+            "type": "object",
+            "properties": {kind: {"$ref": f"#/$defs/{next(others)}"} for kind in kinds},
+            "additionalProperties": False,
+        }
     top["required"] = ["backend"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": components}
 
@@ -78,12 +82,17 @@ class _Loader:
     """One load: the documents and what their tables are checked against."""
 
     def __init__(
-        self, documents: Sequence[Document], env: Mapping[str, str], *, drivers: Options, exporters: Options
+        self,
+        documents: Sequence[Document],
+        env: Mapping[str, str],
+        *,
+        drivers: Options,
+        kinds: Mapping[str, Options],
     ) -> None:
         self._documents = documents
         self._environment = env
         self._drivers = drivers
-        self._exporters = exporters
+        self._kinds = kinds
         self._raw = merge([document.table for document in documents])
 
     def settings(self) -> Settings:
@@ -91,11 +100,14 @@ class _Loader:
         backends = {name: self._backend(name, table) for name, table in self._tables(merged, "backend").items()}
         if not backends:
             raise self._documents[0].error((), "there is no [backend.NAME] table: at least one pool is needed")
-        exports = {
-            kind: self._convert(table, self._exporters[kind], ("export", kind))
-            for kind, table in self._tables(merged, "export").items()
+        chosen = {
+            section: {
+                kind: self._convert(table, options[kind], (section, kind))
+                for kind, table in self._tables(merged, section).items()
+            }
+            for section, options in self._kinds.items()
         }
-        plain = {key: value for key, value in merged.items() if key not in {"backend", "export"}}
+        plain = {key: value for key, value in merged.items() if key not in {"backend", *self._kinds}}
         settings = self._convert(plain, Settings, ())
         base = self._documents[0].base
         tls = msgspec.structs.replace(
@@ -107,7 +119,7 @@ class _Loader:
             accounts=base / settings.accounts,
             tls=tls,
             backend=backends,
-            export=exports,
+            **chosen,
         )
 
     def _fit(self, document: Document) -> dict[str, Any]:
@@ -118,14 +130,15 @@ class _Loader:
             name: fitter.table(value, self._backend_fields(name), ("backend", name))
             for name, value in self._tables(table, "backend").items()
         }
-        exports = {
-            kind: fitter.table(value, self._export_fields(kind), ("export", kind))
-            for kind, value in self._tables(table, "export").items()
-        }
-        known = fields_of(Settings)
-        plain = {key: value for key, value in table.items() if key not in {"backend", "export"}}
-        top = fitter.table(plain, known, ())
-        return {**top, **({"backend": backends} if backends else {}), **({"export": exports} if exports else {})}
+        sections: dict[str, dict[str, Any]] = {"backend": backends}
+        for section in self._kinds:
+            sections[section] = {
+                kind: fitter.table(value, self._fields_of(section, kind), (section, kind))
+                for kind, value in self._tables(table, section).items()
+            }
+        plain = {key: value for key, value in table.items() if key not in sections}
+        top = fitter.table(plain, fields_of(Settings), ())
+        return {**top, **{section: tables for section, tables in sections.items() if tables}}
 
     def _tables(self, document: Mapping[str, Any], section: str) -> Mapping[str, Any]:
         value = document.get(section, {})
@@ -144,12 +157,11 @@ class _Loader:
             )
         return {**fields_of(self._drivers[driver]), **_OWN_KEYS}
 
-    def _export_fields(self, kind: str) -> dict[str, inspect.Type]:
-        if kind not in self._exporters:
-            raise self._error(
-                ("export", kind), "there is no such kind of export", nearest=nearest(kind, self._exporters)
-            )
-        return fields_of(self._exporters[kind])
+    def _fields_of(self, section: str, kind: str) -> dict[str, inspect.Type]:
+        options = self._kinds[section]
+        if kind not in options:
+            raise self._error((section, kind), f"there is no such {_NOUNS[section]}", nearest=nearest(kind, options))
+        return fields_of(options[kind])
 
     def _backend(self, name: str, table: Mapping[str, Any]) -> BackendSettings:
         path = ("backend", name)

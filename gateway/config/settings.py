@@ -10,7 +10,7 @@ import enum
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -112,7 +112,7 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything the operator decides. `export` holds options by kind; `frontend` the tables of further doors."""
+    """Everything the operator decides. `export` holds options by kind; `frontend` those of further doors by name."""
 
     listen: str = "127.0.0.1:8443"
     data_dir: Path = msgspec.field(default_factory=lambda: Path("data"))
@@ -125,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log: LogSettings = LogSettings()
     backend: dict[str, BackendSettings] = {}
     export: dict[str, msgspec.Struct] = {}
-    frontend: dict[str, dict[str, Any]] = {}
+    frontend: dict[str, msgspec.Struct] = {}
 
     def __post_init__(self) -> None:
         try:

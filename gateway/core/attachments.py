@@ -59,8 +59,8 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
 async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description: str) -> Started:
     """Start attaching a block volume to a node. The same attachment again only publishes what is not published yet.
 
-    InUse when another node holds the volume and not both only read, unless the
-    volume is multi-attach or the attachment shared; AlreadyExists when the
+    InUse when another node holds the volume, or has it mounted, and not both
+    only read, unless the volume is multi-attach or the attachment shared; AlreadyExists when the
     node has another kind of attachment of it, or the number is taken;
     InvalidState unless the volume is online; Unsupported for a volume of files.
     """
@@ -98,7 +98,7 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
         )
 
     # Two volumes that are attached to one node at once must not get one number.
-    return await core.changes.start({volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}")}, plan)
+    return await core.start({volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}")}, plan)
 
 
 async def detach(core: Core, volume_id: UUID, node: str, *, description: str, force: bool = False) -> Started:
@@ -118,7 +118,7 @@ async def detach(core: Core, volume_id: UUID, node: str, *, description: str, fo
             force=force,
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 def _checked(new: NewAttachment) -> NewAttachment:
@@ -153,6 +153,9 @@ def _fence(volume: Volume, new: NewAttachment) -> None:
     for attachment in volume.attachments:
         if AttachMode.READ_WRITE in {attachment.mode, new.mode}:
             raise errors.InUse(kind="volume", ref=volume.name, by="attachments", action="attach")
+    for mount in volume.mounts:
+        if mount.node != new.key and (new.mode is AttachMode.READ_WRITE or not mount.read_only):
+            raise errors.InUse(kind="volume", ref=volume.name, by="mounts", action="attach")
 
 
 async def _number(core: Core, new: NewAttachment) -> int:

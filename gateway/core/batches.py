@@ -84,6 +84,7 @@ async def start(
         created=utc_now(),
         tenant_id=tenant_id,
         owner=core.catalog.owner,
+        caller=core.job_caller,
         parts=tuple(JobPart(operation=step.operation, name=step.name) for step in steps),
     )
     await core.catalog.commit(put(job))

@@ -97,6 +97,9 @@ _FACT_NEEDS: Mapping[str, str] = {
     "snapshot_max": "snapshot",
 }
 _OPERATION_NEEDS: Mapping[str, str] = {"restore": "snapshot", "replicate": "snapshot", "snapshot_group": "snapshot"}
+SIZE_MAX = (1 << 63) - 1
+"""Bytes of the largest volume anywhere: what a file offset can say."""
+
 RESTRICTIONS = frozenset({"clone_needs_snapshot"})
 """Flags that take something away when set: masking one would add an ability."""
 
@@ -166,7 +169,8 @@ def require(capability: Capability, name: str) -> None:
 def require_size(capability: Capability, size: int) -> None:
     """Raise LimitExceeded unless a volume may have `size` bytes."""
     facts = capability.facts
-    if size < facts.size_min or (facts.size_max is not None and size > facts.size_max):
-        raise errors.LimitExceeded(limit="size", value=size, minimum=facts.size_min, maximum=facts.size_max)
+    most = SIZE_MAX if facts.size_max is None else facts.size_max
+    if not facts.size_min <= size <= most:
+        raise errors.LimitExceeded(limit="size", value=size, minimum=facts.size_min, maximum=most)
     if size % facts.size_step:
         raise errors.InvalidArgument(field="size", value=size, reason=f"not a multiple of {facts.size_step}")

@@ -42,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
     force: bool = False
+    delete_path: bool = False
 
     @property
     def target(self) -> Volume | Snapshot:
@@ -93,19 +94,20 @@ class Changes:
         self.draining = False
         self.locks = KeyLocks()
 
-    async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]]) -> Started:
+    async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]], *, caller: str = "") -> Started:
         """Lock the keys, let `plan` validate against the catalog as it is now, journal, and run in the background.
 
         Raises what `plan` raises; Conflict when another process changes one of
         the keys for longer than a few seconds; Unavailable while closing or
         when the pool is not open. A caller that is cancelled while it waits
         for the keys changes nothing; later, the change goes on without it.
+        `caller`: whose job it is. Use cases call `Core.start`, which says so.
         """
         held = await self.locks.acquire(keys)
         if self._closing:
             self.locks.release(held)
             raise errors.Unavailable(what="gateway", reason="it is stopping")
-        return await asyncio.shield(self._spawn(self._begin(held, plan)))
+        return await asyncio.shield(self._spawn(self._begin(held, plan, caller)))
 
     async def recover(self, intent: Intent, job: Job) -> Started:
         """Finish or take back what a process that died had begun."""
@@ -144,19 +146,21 @@ class Changes:
 
     # --- the steps ---
 
-    async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]]) -> Started:
+    async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], caller: str) -> Started:
         try:
-            intent, job = await self._journal(held, plan)
+            intent, job = await self._journal(held, plan, caller)
         except BaseException:
             self.locks.release(held)
             raise
         return Started(job, self._spawn(self._run(intent, job, held)))
 
-    async def _journal(self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]]) -> tuple[Intent, Job]:
+    async def _journal(
+        self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], caller: str
+    ) -> tuple[Intent, Job]:
         for attempt in range(_FOREIGN_RETRIES + 1):
             planned = await plan()
             self._context.pools.get(planned.pool_id)
-            intent, job = self._draw_up(keys, planned)
+            intent, job = self._draw_up(keys, planned, caller)
             shown = await OPERATIONS[intent.operation].shown(self._context, intent)
             try:
                 stored = await self._catalog.commit(put(job, intent) + shown)
@@ -171,7 +175,7 @@ class Changes:
             return stored[intent.id], stored[job.id]  # type: ignore[return-value]
         raise AssertionError
 
-    def _draw_up(self, keys: tuple[UUID, ...], planned: Plan) -> tuple[Intent, Job]:
+    def _draw_up(self, keys: tuple[UUID, ...], planned: Plan, caller: str) -> tuple[Intent, Job]:
         now, target = utc_now(), planned.target
         job = Job(
             id=uuid4(),
@@ -182,6 +186,7 @@ class Changes:
             target_id=target.id,
             tenant_id=target.tenant_id,
             owner=self._catalog.owner,
+            caller=caller,
         )
         intent = Intent(
             id=uuid4(),
@@ -197,6 +202,7 @@ class Changes:
             snapshot_after=planned.snapshot_after,
             also=planned.also,
             force=planned.force,
+            delete_path=planned.delete_path,
         )
         return intent, job
 

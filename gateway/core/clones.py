@@ -11,34 +11,48 @@ from gateway.core import errors
 from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
-from gateway.core.model import Origin, Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.model import Origin, Snapshot, SnapshotSchedule, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.ownership import Access, Ownership, inherited, owned
 from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import check, settled
 
 _NAME_PART_MAX = 200
+_INHERITED = ("export_policy_id", "snapshot_policy_id", "more_snapshot_policy_ids", "schedules", "annotations")
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a clone. `snapshot_id` None: a snapshot of the source is taken for it and stays."""
+    """What a caller says about a clone.
+
+    `snapshot_id` None: a snapshot of the source is taken for it. That one stays
+    until somebody deletes it, or (`transient_base`) goes with its last clone.
+    `ownership` as in `NewVolume`; unset: see `gateway.core.ownership.inherited`.
+    """
 
     name: str
     tenant_id: UUID
     source_id: UUID
     snapshot_id: UUID | None = None
+    transient_base: bool = False
     comment: str = ""
     labels: dict[str, str] = {}
     junction_path: str | None = None
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    more_snapshot_policy_ids: tuple[UUID, ...] | msgspec.UnsetType = msgspec.UNSET
+    schedules: tuple[SnapshotSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def create(core: Core, new: NewClone, *, description: str) -> Started:
-    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies and annotations."""
+    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies and annotations.
+
+    A source that is offline or retired can be cloned from a snapshot.
+    """
     clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
 
     async def plan() -> Plan:
-        source = await settled(core, new.source_id)
+        source = await settled(core, new.source_id, access=Access.READ, retired_too=new.snapshot_id is not None)
         if source.tenant_id != new.tenant_id:
             raise errors.NotFound(kind="volume", ref=str(new.source_id))
         capability = core.pools.get(source.pool_id).capability(source.kind)
@@ -55,16 +69,15 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             junction_path=new.junction_path,
             origin=Origin(volume_id=source.id, snapshot_id=base.id),
             attachments=(),
+            retired=None,
+            mounts=(),
+            ownership=_ownership(core, new, source),
             snapshot_count=0,
             clone_count=0,
             generation=0,
             thick=False,
             revision=0,
-            **{
-                name: value
-                for name in ("export_policy_id", "snapshot_policy_id", "annotations")
-                if (value := getattr(new, name)) is not msgspec.UNSET
-            },
+            **{name: value for name in _INHERITED if (value := getattr(new, name)) is not msgspec.UNSET},
         )
         await check(core, clone)
         return Plan(
@@ -76,7 +89,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             also=(base,) if made else (),
         )
 
-    return await core.changes.start({clone_id, new.source_id}, plan)
+    return await core.start({clone_id, new.source_id}, plan)
 
 
 async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
@@ -97,7 +110,13 @@ async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
             after=msgspec.structs.replace(before, origin=None),
         )
 
-    return await core.changes.start(keys, plan)
+    return await core.start(keys, plan)
+
+
+def _ownership(core: Core, new: NewClone, source: Volume) -> Ownership | None:
+    if new.ownership is msgspec.UNSET:
+        return inherited(core.caller, source.ownership)
+    return owned(core.caller, new.ownership)
 
 
 async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) -> tuple[Snapshot, bool]:
@@ -113,6 +132,8 @@ async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) ->
             tenant_id=source.tenant_id,
             pool_id=source.pool_id,
             created=now,
+            internal=True,
+            transient=new.transient_base,
         )
         return made, True
     base = await core.get(Snapshot, new.snapshot_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 from uuid import UUID
 
@@ -9,19 +10,25 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog
-from gateway.core.change import Changes
+from gateway.core.change import Changes, Plan, Started
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
 from gateway.core.model import Record
 from gateway.core.pools import Pools
+from gateway.core.principal import Principal
 from gateway.core.query import And, Compare, Op, Query, Value
 
 R = TypeVar("R", bound=Record)
 
 
 class Core(msgspec.Struct, frozen=True):
-    """The assembled core of one process."""
+    """The assembled core of one process.
+
+    `caller`: for whom it acts. Use cases then do only what that caller may do
+    with the volumes they are about; None is the gateway itself, which may
+    everything.
+    """
 
     catalog: Catalog
     pools: Pools
@@ -29,6 +36,22 @@ class Core(msgspec.Struct, frozen=True):
     publisher: Publisher
     manifest: ManifestKeeper
     known: Known
+    caller: Principal | None = None
+
+    def acting_for(self, caller: Principal) -> Core:
+        """Give the same core as it acts for a caller. An administrator without a name is the gateway itself."""
+        if caller.administrator and not caller.named:
+            return self
+        return msgspec.structs.replace(self, caller=caller)
+
+    async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]]) -> Started:
+        """Start a change in the caller's name; see `gateway.core.change.Changes.start`."""
+        return await self.changes.start(keys, plan, caller=self.job_caller)
+
+    @property
+    def job_caller(self) -> str:
+        """Give whose a job is that begins now."""
+        return "" if self.caller is None or self.caller.administrator else self.caller.name
 
     async def get(self, kind: type[R], record_id: UUID) -> R:
         """Give a record by id, or raise NotFound."""

@@ -1,4 +1,4 @@
-"""The protocols between the core and the servers that publish volumes to clients.
+"""The protocols between the core and what makes volumes reachable: servers for clients, and mounts on this host.
 
 What should be published is desired state, computed from the catalog by
 `gateway.core.exports`. The servers outside forget, so everything here is
@@ -7,13 +7,15 @@ idempotent by the id of an export, which is the volume's.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import msgspec
 
-from gateway.core.model import AccessHandle, LocalPath
+from gateway.core.model import AccessHandle, LocalPath, VolumeKind
 from gateway.core.secret import Secret
 
 
@@ -136,3 +138,112 @@ class BlockExporter(Protocol):
 
     async def close(self) -> None:
         """Stop what `open` started. Idempotent."""
+
+
+class HostMount(msgspec.Struct, frozen=True, kw_only=True):
+    """A mount as it should be on this host: desired state, computed from the catalog.
+
+    `id` is the mount's. `source` is a directory, or a raw file or device of
+    `size` bytes. `format`: what a block volume has to be, or "" when any will do.
+    """
+
+    id: UUID
+    volume_id: UUID
+    kind: VolumeKind
+    path: str
+    source: LocalPath
+    size: int
+    read_only: bool = False
+    options: dict[str, str] = {}
+    format: str = ""
+    generation: int = 0
+
+
+class Held(enum.StrEnum):
+    """What is done to a quiesced volume.
+
+    `frozen`: its file system on this host lets nobody write. `synced`: what was
+    written by then is in it; its substrate takes snapshots of one instant, and
+    the file system is one with that of other volumes, so nobody is held up.
+    `hook`: a command of the operator has done what there was to do.
+    """
+
+    FROZEN = "frozen"
+    SYNCED = "synced"
+    HOOK = "hook"
+
+
+class Quiesced(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that is held still until a time, under the id by which its holder knows that."""
+
+    volume_id: UUID
+    quiesce_id: str
+    how: Held
+    until: datetime
+
+
+class Quiesce(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume to be held still. `source` None: its bytes are not on this host."""
+
+    volume_id: UUID
+    name: str
+    kind: VolumeKind
+    source: LocalPath | None
+    quiesce_id: str
+    timeout_s: int
+
+
+@runtime_checkable
+class Mounter(Protocol):
+    """Mounts volumes on this host. Mounts survive the process; everything is idempotent by the id of a mount.
+
+    A mount that is in use is ended only by force; without it InUse (by
+    "mounts") is raised and nothing is changed. Of a quiesced volume no mount
+    ends but by force, which releases it.
+    """
+
+    @property
+    def node(self) -> str:
+        """Give the id of this host, as mounts have it."""
+
+    @property
+    def quiesce_max_s(self) -> int:
+        """Give for how many seconds a volume may be quiesced at the most."""
+
+    async def open(self) -> None:
+        """Find what a predecessor mounted; release what it left quiesced."""
+
+    async def check(self, wanted: HostMount) -> str:
+        """Give the format that the mount will have ("" for files), changing nothing.
+
+        InvalidArgument for a path, option or format that cannot be; InUse (by
+        "content") for blocks that are something else than a file system.
+        """
+
+    async def mount(self, wanted: HostMount) -> None:
+        """Make the mount, and first of all a file system where there is nothing but zeros; make it follow a new size.
+
+        What fails leaves everything as it was.
+        """
+
+    async def unmount(self, mount_id: UUID, *, force: bool = False, delete_path: bool = False) -> None:
+        """End a mount. Directories made for it go; `delete_path`: its own goes whoever made it. Not there: succeeds."""
+
+    async def mounted(self) -> Mapping[UUID, UUID]:
+        """Give what is mounted, whole or in part: mount -> volume."""
+
+    async def quiesce(self, wanted: Quiesce) -> Quiesced:
+        """Hold a volume still for a time at the most. The same id again begins the time anew.
+
+        InUse (by "quiesce") when it is held under another id; Unsupported when
+        nobody here could do it.
+        """
+
+    async def unquiesce(self, volume_id: UUID) -> None:
+        """Release a volume. Not held: succeeds."""
+
+    async def quiesced(self) -> Mapping[UUID, Quiesced]:
+        """Give what is held still."""
+
+    async def close(self) -> None:
+        """Release what is quiesced; mounts stay. Idempotent."""

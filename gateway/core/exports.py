@@ -2,8 +2,9 @@
 
 A filesystem volume is published when it is online and has a junction path and
 an export policy, its tenant runs, and an exporter is configured; a block
-volume when it is online and has attachments. Export servers forget and get
-restarted, so the same step serves a change, the start and a timer.
+volume when it is online and has attachments; either is mounted on this host
+when it is online and has mounts here. Export servers forget and get restarted,
+so the same step serves a change, the start and a timer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from uuid import UUID
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog, walk
-from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter
+from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter, Mounter
 from gateway.core.locks import KeyLocks
 from gateway.core.model import (
     AccessHandle,
@@ -31,13 +32,14 @@ from gateway.core.model import (
     VolumeKind,
     VolumeState,
 )
+from gateway.core.mounting import Mounting
 from gateway.core.pools import Pools
 from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
 from gateway.core.targets import block_access, serial_of
 
 _NFS = frozenset({"any", "nfs", "nfs4"})
 _MAY = frozenset({"any", "sys"})
-_WISHED = Or((Not(IsNull("junction_path")), Compare("attachment_count", Op.GT, 0)))
+_WISHED = Or((Not(IsNull("junction_path")), Compare("attachment_count", Op.GT, 0), Compare("mount_count", Op.GT, 0)))
 
 
 def access_of(rule: ExportRule) -> ExportAccess | None:
@@ -62,19 +64,21 @@ class Publisher:
         exporter: Exporter | None,
         block: Mapping[Transport, BlockExporter] = {},
         *,
+        mounter: Mounter | None = None,
         patience_s: float = 30,
     ) -> None:
         self._catalog = catalog
         self._pools = pools
         self._exporter = exporter
         self._block = block
+        self.mounting = None if mounter is None else Mounting(mounter, self._source)
         self._patience_s = patience_s
         self._locks = KeyLocks()
 
     @property
     def idle(self) -> bool:
         """Whether there is no exporter at all."""
-        return self._exporter is None and not self._block
+        return self._exporter is None and not self._block and self.mounting is None
 
     def concerns(self, intent: Intent) -> bool:
         """Tell whether what is published may differ after the intent.
@@ -143,20 +147,34 @@ class Publisher:
                 works.append(partial(self._converge_files, self._exporter, volume_id, volume))
             if kind is not VolumeKind.FILESYSTEM:
                 works += [partial(self._converge_blocks, one, volume_id, volume, force=force) for one in self._block]
+            if self.mounting is not None:
+                works.append(partial(self._converge_mounts, self.mounting, volume_id, volume, force=force))
             await _all_tried(works)
 
     async def withdraw(self, volume: Volume, *, force: bool = False) -> None:
-        """End a volume's publication, whatever the catalog wants.
+        """End a volume's publication and mounts, whatever the catalog wants.
 
         An exporter that does not answer hinders only where there was a wish.
-        InUse while a node uses the blocks, unless by force.
+        InUse while a node uses the blocks or somebody a mount, unless by force.
         """
         async with self._locks.holding(volume.id):
-            if self._exporter is not None:
-                await _tolerantly(self._exporter.withdraw(volume.id), wished=volume.junction_path is not None)
-            for transport, exporter in self._block.items():
-                wished = _attached(volume, transport)
-                await _tolerantly(exporter.withdraw(volume.id, force=force), wished=wished)
+            # First what can be refused.
+            if self.mounting is not None:
+                work = self.mounting.withdraw(volume.id, force=force)
+                await _tolerantly(work, wished=bool(self.mounting.wished(volume)))
+            await self._withdraw(volume, force=force)
+
+    async def unexport(self, volume: Volume) -> None:
+        """End a volume's publication to clients; its mounts stay."""
+        async with self._locks.holding(volume.id):
+            await self._withdraw(volume, force=False)
+
+    async def _withdraw(self, volume: Volume, *, force: bool) -> None:
+        if self._exporter is not None:
+            await _tolerantly(self._exporter.withdraw(volume.id), wished=volume.junction_path is not None)
+        for transport, exporter in self._block.items():
+            wished = _attached(volume, transport)
+            await _tolerantly(exporter.withdraw(volume.id, force=force), wished=wished)
 
     async def narrow(self, before: Volume, after: Volume, *, force: bool) -> None:
         """End what attachments gave that `after` has no more.
@@ -169,6 +187,21 @@ class Publisher:
             for transport in ended & self._block.keys():
                 wanted = await self.desired_block(after, transport)
                 await self._converge_block(self._block[transport], before.id, wanted, force=force)
+
+    async def remount(self, before: Volume, after: Volume, *, force: bool, delete_path: bool) -> None:
+        """End the mounts that `after` has no more, and make those that are new.
+
+        InUse while one that ends is in use, unless by force.
+        """
+        if self.mounting is not None:
+            async with self._locks.holding(before.id):
+                await self.mounting.change(before, after, force=force, delete_path=delete_path)
+
+    async def keep_mounts(self, volume: Volume) -> None:
+        """End those mounts of a volume that it does not have, also while they are in use."""
+        if self.mounting is not None:
+            async with self._locks.holding(volume.id):
+                await _tolerantly(self.mounting.keep_only(volume), wished=False)
 
     async def converge_policy(self, policy_id: UUID, changing: KeyLocks) -> None:
         """Make the publications of every volume that uses an export policy as the catalog wants them.
@@ -215,13 +248,16 @@ class Publisher:
                 published |= await exporter.published()
         stale = set()
         for volume_id in published:
-            volume = await self._catalog.get(Volume, volume_id)
+            volume = await self._volume(volume_id)
             if volume is None or _wish(volume) is None:
                 stale.add(volume_id)
+        if self.mounting is not None:
+            with suppress(errors.Unavailable):
+                stale |= await self.mounting.stale(self._volume)
         return frozenset(stale)
 
     async def wished(self) -> AsyncIterator[UUID]:
-        """Yield every volume that has a junction path or attachments."""
+        """Yield every volume that has a junction path, attachments or mounts."""
         async for volume in self._volumes(_WISHED):
             yield volume.id
 
@@ -235,6 +271,9 @@ class Publisher:
             blocks = await self.desired_block(volume, transport)
             found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
         return tuple(found)
+
+    async def _volume(self, volume_id: UUID) -> Volume | None:
+        return await self._catalog.get(Volume, volume_id)
 
     async def _source(self, volume: Volume) -> LocalPath | None:
         """Give where a volume's bytes are on this host; None when they are elsewhere or its tenant is stopped."""
@@ -256,6 +295,12 @@ class Publisher:
         wanted = await self.desired_block(volume, transport) if volume is not None else None
         work = self._converge_block(self._block[transport], volume_id, wanted, force=force)
         await _tolerantly(work, wished=volume is not None and _attached(volume, transport))
+
+    async def _converge_mounts(
+        self, mounting: Mounting, volume_id: UUID, volume: Volume | None, *, force: bool
+    ) -> None:
+        wished = volume is not None and bool(mounting.wished(volume))
+        await _tolerantly(self._patiently(mounting.converge(volume_id, volume, force=force)), wished=wished)
 
     async def _converge_block(
         self, exporter: BlockExporter, volume_id: UUID, wanted: BlockExport | None, *, force: bool
@@ -305,7 +350,7 @@ def _wish(volume: Volume | None) -> tuple[object, ...] | None:
     if volume is None or volume.state is not VolumeState.ONLINE:
         return None
     if volume.junction_path is not None:
-        return (volume.junction_path, volume.export_policy_id, volume.generation)
-    if volume.attachments:
-        return (volume.attachments, volume.size, volume.generation)
+        return (volume.junction_path, volume.export_policy_id, volume.mounts, volume.generation)
+    if volume.attachments or volume.mounts:
+        return (volume.attachments, volume.mounts, volume.size, volume.generation)
     return None

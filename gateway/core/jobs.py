@@ -29,6 +29,7 @@ async def finished(core: Core, operation: str, *, description: str, tenant: Tena
         target_id=tenant.id,
         tenant_id=tenant.id,
         owner=core.catalog.owner,
+        caller=core.job_caller,
     )
     await core.catalog.commit(put(job))
     return await core.get(Job, job.id)

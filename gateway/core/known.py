@@ -8,20 +8,20 @@ from typing import TypeVar
 from uuid import UUID
 
 from gateway.core.catalog import Catalog
-from gateway.core.model import ExportPolicy, HostGroup, Pool, SnapshotPolicy, Tenant
+from gateway.core.model import AccessRole, ExportPolicy, HostGroup, Pool, SnapshotPolicy, Tenant
 
-K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy, HostGroup)
+K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy, HostGroup, AccessRole)
 _LIMIT = 4096
 
 
 class Known:
-    """Remembers tenants, pools and policies as long as nothing in the catalog changes. Belongs to one event loop."""
+    """Remembers tenants, pools, policies, roles while nothing in the catalog changes. Belongs to one event loop."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._version = -1
         self._turn, self._sure = 0, -1
-        self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy | HostGroup] = {}
+        self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy | HostGroup | AccessRole] = {}
 
     async def renew(self) -> int:
         """Give the catalog's version, and forget what is older. A request calls this once, before it reads.

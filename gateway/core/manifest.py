@@ -1,4 +1,4 @@
-"""Keeps a copy of tenants and policies in every pool, so that a rebuilt catalog has them too.
+"""Keeps a copy of tenants, policies and roles in every pool, so that a rebuilt catalog has them too.
 
 The copy is derived: it is written after the catalog's commit, and again at
 the next start when it differs. A copy of another catalog, which may be a lost
@@ -13,14 +13,36 @@ from typing import TypeVar
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog, walk
-from gateway.core.model import ExportPolicy, HostGroup, InitiatorLogin, Pool, SnapshotPolicy, Tenant, Volume
+from gateway.core.model import (
+    AccessRole,
+    Document,
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    Pool,
+    Schedule,
+    SnapshotPolicy,
+    Tenant,
+    Volume,
+)
 from gateway.core.notes import Manifest, manifest_document, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool, Pools
 from gateway.core.query import Order, Query
 
 CLUSTER_ID = "cluster_id"
-_K = TypeVar("_K", Tenant, ExportPolicy, SnapshotPolicy, HostGroup, InitiatorLogin, Pool)
+_K = TypeVar(
+    "_K",
+    Tenant,
+    ExportPolicy,
+    SnapshotPolicy,
+    Schedule,
+    HostGroup,
+    InitiatorLogin,
+    AccessRole,
+    Document,
+    Pool,
+)
 
 
 async def everything(catalog: Catalog, kind: type[_K]) -> tuple[_K, ...]:
@@ -48,8 +70,11 @@ class ManifestKeeper:
                     tenants=await everything(self._catalog, Tenant),
                     export_policies=await everything(self._catalog, ExportPolicy),
                     snapshot_policies=await everything(self._catalog, SnapshotPolicy),
+                    schedules=await everything(self._catalog, Schedule),
                     host_groups=await everything(self._catalog, HostGroup),
                     initiator_logins=await everything(self._catalog, InitiatorLogin),
+                    access_roles=await everything(self._catalog, AccessRole),
+                    documents=await everything(self._catalog, Document),
                 )
             )
             for pool in self._pools:

@@ -14,6 +14,8 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.errors import ErrorRecord
+from gateway.core.ownership import Ownership
+from gateway.core.recurrence import Recurrence
 
 
 class VolumeKind(enum.StrEnum):
@@ -107,6 +109,20 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
 
 
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the tree of a node where the files of a volume are.
+
+    `options` are those of mount(8), by name; the value is empty where they take none.
+    """
+
+    id: UUID
+    node: str
+    path: str
+    created: datetime
+    read_only: bool = False
+    options: dict[str, str] = {}
+
+
 class Initiator(msgspec.Struct, frozen=True, kw_only=True):
     """An iSCSI name that belongs to a host group."""
 
@@ -154,7 +170,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """One configured backend. `size`, `used`, `available` are bytes as last observed."""
+    """One configured backend. `size`, `used`, `available` are bytes as last observed.
+
+    `volume_count` is without the volumes that are retired.
+    """
 
     id: UUID
     name: str
@@ -170,6 +189,19 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class SnapshotSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a snapshot policy or of a volume: keep `count` snapshots taken on the named schedule.
+
+    Their names begin with `prefix`, or with the schedule's name where it is
+    empty; they get `label` as their replication label.
+    """
+
+    schedule: str
+    count: int
+    prefix: str = ""
+    label: str = ""
+
+
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """One volume, the same one through every front door.
 
@@ -178,7 +210,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     often the content was replaced in place. `reason` says why the state is
     `error`. `multi_attach` lets several nodes write at once. `annotations`
     are what a door keeps with the volume under keys that begin with the door's
-    name; they mean nothing to anybody else.
+    name; they mean nothing to anybody else. `format` is the type of the file
+    system that a block volume was last mounted with. `ownership` None: it is
+    everybody's. Snapshots are taken as all of its policies say, and as its own
+    `schedules` do. `retired`: when its user deleted it although snapshots or
+    clones still need it (`gateway.core.retired`).
     """
 
     id: UUID
@@ -197,11 +233,17 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | None = None
     export_policy_id: UUID | None = None
     snapshot_policy_id: UUID | None = None
+    more_snapshot_policy_ids: tuple[UUID, ...] = ()
+    schedules: tuple[SnapshotSchedule, ...] = ()
     root: RootDirectory = RootDirectory()
     origin: Origin | None = None
     attachments: tuple[Attachment, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    format: str = ""
     multi_attach: bool = False
     annotations: dict[str, str] = {}
+    ownership: Ownership | None = None
+    retired: datetime | None = None
     snapshot_count: int = 0
     clone_count: int = 0
     generation: int = 0
@@ -209,7 +251,13 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A read-only image of a volume at one instant. `label` is the replication label, `expires` forbids deletion."""
+    """A read-only image of a volume at one instant. `label` is the replication label, `expires` forbids deletion.
+
+    `taken_by`: "<id of a policy or of the volume>/<schedule>", when it was
+    taken because it was `due` then; such ones go again without being asked.
+    `annotations`: see `Volume`. `internal`: the core took it as the base of a
+    clone, no user asked for it. `transient`: such a one goes with its last clone.
+    """
 
     id: UUID
     name: str
@@ -222,7 +270,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     label: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    internal: bool = False
+    transient: bool = False
     expires: datetime | None = None
+    taken_by: str = ""
+    due: datetime | None = None
     size: int = 0
     clone_count: int = 0
     revision: int = 0
@@ -255,13 +308,15 @@ class ExportPolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
-class SnapshotSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a snapshot policy: keep `count` snapshots taken on the named schedule."""
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Instants with a name; the lines of policies and volumes say the name."""
 
-    schedule: str
-    count: int
-    prefix: str = ""
-    label: str = ""
+    id: UUID
+    name: str
+    recurrence: Recurrence
+    created: datetime
+    builtin: bool = False
+    revision: int = 0
 
 
 class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,6 +329,24 @@ class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     enabled: bool = True
     copies: tuple[SnapshotSchedule, ...] = ()
+    builtin: bool = False
+    revision: int = 0
+
+
+class RoleRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Patterns of services and of their calls that a role allows or, with a leading `!`, denies."""
+
+    services: tuple[str, ...]
+    apis: tuple[str, ...]
+
+
+class AccessRole(msgspec.Struct, frozen=True, kw_only=True):
+    """What callers of a role may call, see `gateway.core.roles`. The id follows from the name."""
+
+    id: UUID
+    name: str
+    created: datetime
+    rules: tuple[RoleRule, ...]
     builtin: bool = False
     revision: int = 0
 
@@ -309,6 +382,20 @@ class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """What a door keeps that belongs to no volume. `kind` begins with the door's name; only it understands `body`.
+
+    Names are unique within a kind.
+    """
+
+    id: UUID
+    kind: str
+    name: str
+    created: datetime
+    body: str
+    revision: int = 0
+
+
 class PartState(enum.StrEnum):
     """`undone`: it had succeeded and was taken back."""
 
@@ -336,7 +423,8 @@ class JobPart(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
-    `target_id` is the object it changes; `owner` the process that carries it.
+    `target_id` is the object it changes; `owner` the process that carries it;
+    `caller` whose job it is, empty for those of administrators and of the gateway.
     `parts` are the changes of a batch; other jobs have none.
     """
 
@@ -348,6 +436,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     target_id: UUID | None = None
     tenant_id: UUID | None = None
     owner: str = ""
+    caller: str = ""
     ended: datetime | None = None
     error: ErrorRecord | None = None
     parts: tuple[JobPart, ...] = ()
@@ -361,6 +450,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     holds further snapshots that the operation makes (`clone` without a
     snapshot) or removes (`restore`). `keys` are locked against other changes
     until the intent is gone. `force`: nodes that are connected are cut off.
+    `delete_path`: where a mount ends its directory goes, whoever made it.
     """
 
     id: UUID
@@ -376,6 +466,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
     force: bool = False
+    delete_path: bool = False
     revision: int = 0
 
 
@@ -428,7 +519,21 @@ class NbdExport(msgspec.Struct, frozen=True, kw_only=True, tag="nbd"):
 
 AccessHandle = LocalPath | InProcess | NfsExport | IscsiTarget | NbdExport
 
-Record = Tenant | Pool | Volume | Snapshot | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin | Job | Intent
+Record = (
+    Tenant
+    | Pool
+    | Volume
+    | Snapshot
+    | ExportPolicy
+    | SnapshotPolicy
+    | Schedule
+    | AccessRole
+    | HostGroup
+    | InitiatorLogin
+    | Document
+    | Job
+    | Intent
+)
 
 
 def utc_now() -> datetime:

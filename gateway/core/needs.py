@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.core.mount_table import entries, holding
+
 _STATUS = Path("/proc/self/status")
 _UNPRIVILEGED = 1024
 CAPABILITIES = (
@@ -54,14 +56,16 @@ class NeedKind(enum.StrEnum):
     DEVICE = "device"
     WRITABLE = "writable"
     MOUNT = "mount"
+    SHARED = "shared mount"
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is needed, and what for. `optional`: without it something is missing, but the rest works.
 
     `name` is a kernel capability, a program on PATH, a device node, a
-    directory that has to be writable, or a mount point whose server may be
-    away: that one is not looked at, because looking could hang.
+    directory that has to be writable, a mount point whose server may be away
+    (that one is not looked at, because looking could hang), or a directory on a
+    mount that hands on what is mounted below it to other mount name spaces.
     """
 
     kind: NeedKind
@@ -86,6 +90,7 @@ def effective_capabilities(status: Path = _STATUS) -> frozenset[str]:
 def missing(
     needs: Iterable[Need],
     *,
+    handed_on: Callable[[str], bool] = lambda name: is_shared(Path(name)),
     capabilities: Callable[[], frozenset[str]] = effective_capabilities,
     which: Callable[[str], str | None] = shutil.which,
     access: Callable[[str, int], bool] = os.access,
@@ -98,8 +103,18 @@ def missing(
         NeedKind.DEVICE: lambda name: access(name, os.R_OK | os.W_OK),
         NeedKind.WRITABLE: lambda name: access(name, os.W_OK | os.X_OK),
         NeedKind.MOUNT: lambda _name: True,
+        NeedKind.SHARED: handed_on,
     }
     return tuple(need for need in needs if not met[need.kind](need.name))
+
+
+def is_shared(path: Path) -> bool:
+    """Tell whether a mount that is made below a path is seen by the containers that are given the path (rslave)."""
+    place = path.resolve()
+    while not place.exists():
+        place = place.parent
+    found = holding(place, entries())
+    return found is not None and found.shared
 
 
 def capability(name: str, why: str, *, optional: bool = False) -> Need:
@@ -132,3 +147,8 @@ def writable(path: Path, why: str) -> Need:
 def mount(path: Path, why: str) -> Need:
     """Give the need of what is mounted at a place."""
     return Need(kind=NeedKind.MOUNT, name=str(path), why=why)
+
+
+def shared(path: Path, why: str) -> Need:
+    """Give the wish for a directory on a shared mount. What is mounted elsewhere works, too, but only here."""
+    return Need(kind=NeedKind.SHARED, name=str(path), why=why, optional=True)

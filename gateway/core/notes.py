@@ -14,9 +14,12 @@ import msgspec
 from gateway.core import errors
 from gateway.core.backend import Note
 from gateway.core.model import (
+    AccessRole,
+    Document,
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
     SnapshotState,
@@ -42,8 +45,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tenants: tuple[Tenant, ...] = ()
     export_policies: tuple[ExportPolicy, ...] = ()
     snapshot_policies: tuple[SnapshotPolicy, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
     host_groups: tuple[HostGroup, ...] = ()
     initiator_logins: tuple[InitiatorLogin, ...] = ()
+    access_roles: tuple[AccessRole, ...] = ()
+    documents: tuple[Document, ...] = ()
 
 
 def bare(record: _T) -> _T:

@@ -39,6 +39,7 @@ from gateway.core.backend import (
 )
 from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.exports import Publisher
+from gateway.core.lines import named_there
 from gateway.core.model import (
     ExportPolicy,
     HostGroup,
@@ -110,8 +111,9 @@ class Context(msgspec.Struct, frozen=True):
             (ExportPolicy, "export policy", volume.export_policy_id),
             (SnapshotPolicy, "snapshot policy", volume.snapshot_policy_id),
         )
+        wanted += tuple((SnapshotPolicy, "snapshot policy", key) for key in volume.more_snapshot_policy_ids)
         wanted += tuple((HostGroup, "host group", a.host_group_id) for a in volume.attachments)
-        return when(
+        return named_there(volume.schedules) + when(
             *(
                 Guard(kind, Compare("id", Op.EQ, key), exists=True, error=errors.NotFound(kind=word, ref=str(key)))
                 for kind, word, key in wanted
@@ -287,12 +289,18 @@ class UpdateVolume:
 
     async def apply(self, context: Context, intent: Intent) -> None:
         before, after = _needed(intent.before), _needed(intent.after)
-        if after.state is not VolumeState.ONLINE or after.junction_path != before.junction_path:
+        if after.state is not VolumeState.ONLINE:
             await context.publisher.withdraw(before, force=intent.force)
+            context.fault("volume.update.withdrawn")
+        elif after.junction_path != before.junction_path:
+            await context.publisher.unexport(before)
             context.fault("volume.update.withdrawn")
         elif after.attachments != before.attachments:
             await context.publisher.narrow(before, after, force=intent.force)
             context.fault("volume.update.narrowed")
+        if after.mounts != before.mounts:
+            await context.publisher.remount(before, after, force=intent.force, delete_path=intent.delete_path)
+            context.fault("volume.update.remounted")
         await self._shape(context, intent, before, after)
         backend = context.backend(intent)
         # A broken volume may be gone: what it is attached to ends all the same, and there is no note to write.
@@ -315,6 +323,9 @@ class UpdateVolume:
     async def revert(self, context: Context, intent: Intent) -> Batch:
         before, after = _needed(intent.before), _needed(intent.after)
         backend = context.backend(intent)
+        if after.mounts != before.mounts:
+            # Those that ended come back with everything else that was withdrawn.
+            await context.publisher.keep_mounts(before)
         observed = await backend.inspect(before.id)
         if observed is None:
             return Batch()
@@ -549,6 +560,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "volume.clone": CloneVolume(),
     "volume.delete": DeleteVolume(),
     "volume.update": UpdateVolume(),
+    "volume.retire": UpdateVolume(),
     "volume.convert": ConvertVolume(),
     "volume.split": SplitVolume(),
     "volume.restore": RestoreVolume(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from gateway.core import errors
 from gateway.core.catalog import Batch, Guard, Sequences, drop, put, when
 from gateway.core.context import Core
-from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, Tenant, Volume, utc_now
+from gateway.core.lines import check_lines, named_there
+from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, SnapshotSchedule, Tenant, Volume, utc_now
 from gateway.core.query import Compare, Op
 from gateway.core.volumes import check_name
 
@@ -102,39 +103,76 @@ async def delete_export_policy(core: Core, policy_id: UUID) -> None:
 
 
 async def create_snapshot_policy(core: Core, policy: SnapshotPolicy) -> SnapshotPolicy:
-    """Make a snapshot policy. AlreadyExists for its name, InvalidArgument for lines that clash or keep nothing."""
+    """Make a snapshot policy.
+
+    AlreadyExists for its name, NotFound for a schedule, InvalidArgument for
+    lines that clash or keep nothing, or when there are none.
+    """
     check_name("name", policy.name)
     if policy.tenant_id is not None:
         await core.get(Tenant, policy.tenant_id)
-    if not policy.copies:
-        raise errors.InvalidArgument(field="copies", reason="a policy needs at least one schedule")
-    seen: set[str] = set()
-    for copy in policy.copies:
-        if copy.count < 1:
-            raise errors.InvalidArgument(field="copies.count", value=copy.count, reason="must be at least 1")
-        if copy.schedule in seen:
-            raise errors.InvalidArgument(field="copies.schedule.name", value=copy.schedule, reason="given twice")
-        seen.add(copy.schedule)
-    await core.catalog.commit(_tenant_there(policy.tenant_id) + put(policy))
+    _check_copies(policy)
+    await core.catalog.commit(_tenant_there(policy.tenant_id) + named_there(policy.copies) + put(policy))
     await core.manifest.write()
     return await core.get(SnapshotPolicy, policy.id)
 
 
 async def update_snapshot_policy(
-    core: Core, policy_id: UUID, *, comment: str | None = None, enabled: bool | None = None
+    core: Core,
+    policy_id: UUID,
+    *,
+    comment: str | None = None,
+    enabled: bool | None = None,
+    copies: Sequence[SnapshotSchedule] | None = None,
 ) -> SnapshotPolicy:
-    """Change a snapshot policy's comment or whether it is carried out; None leaves a thing as it is."""
-    async with core.changes.locks.holding(policy_id):
-        before = await core.get(SnapshotPolicy, policy_id)
-        after = msgspec.structs.replace(
-            before,
-            comment=before.comment if comment is None else comment,
-            enabled=before.enabled if enabled is None else enabled,
+    """Change a snapshot policy's comment, whether it is carried out, or all its lines; None leaves a thing as it is.
+
+    Fails as `create_snapshot_policy` does; InUse for other lines of a built-in policy.
+    """
+
+    def updated(policy: SnapshotPolicy) -> SnapshotPolicy:
+        return msgspec.structs.replace(
+            policy,
+            comment=policy.comment if comment is None else comment,
+            enabled=policy.enabled if enabled is None else enabled,
+            copies=policy.copies if copies is None else tuple(copies),
         )
-        if after != before:
-            await core.catalog.commit(put(after))
-    await core.manifest.write()
-    return await core.get(SnapshotPolicy, policy_id)
+
+    return await _change_snapshot_policy(core, policy_id, updated)
+
+
+async def add_line(core: Core, policy_id: UUID, line: SnapshotSchedule) -> None:
+    """Add a line to a snapshot policy. AlreadyExists when it has one on the same schedule."""
+
+    def added(policy: SnapshotPolicy) -> SnapshotPolicy:
+        if any(other.schedule == line.schedule for other in policy.copies):
+            raise errors.AlreadyExists(kind="policy line", name=line.schedule, field="schedule.name")
+        return msgspec.structs.replace(policy, copies=(*policy.copies, line))
+
+    await _change_snapshot_policy(core, policy_id, added)
+
+
+async def change_line(core: Core, policy_id: UUID, line: SnapshotSchedule) -> None:
+    """Replace the line of a snapshot policy that is on the same schedule. NotFound when there is none."""
+
+    def changed(policy: SnapshotPolicy) -> SnapshotPolicy:
+        _line(policy, line.schedule)
+        lines = (line if other.schedule == line.schedule else other for other in policy.copies)
+        return msgspec.structs.replace(policy, copies=tuple(lines))
+
+    await _change_snapshot_policy(core, policy_id, changed)
+
+
+async def delete_line(core: Core, policy_id: UUID, schedule: str) -> None:
+    """Remove a line from a snapshot policy; its snapshots stay. NotFound when there is none, InUse for the last one."""
+
+    def removed(policy: SnapshotPolicy) -> SnapshotPolicy:
+        gone = _line(policy, schedule)
+        if len(policy.copies) == 1:
+            raise errors.InUse(kind="policy line", ref=schedule, by="policy", action="delete")
+        return msgspec.structs.replace(policy, copies=tuple(line for line in policy.copies if line != gone))
+
+    await _change_snapshot_policy(core, policy_id, removed)
 
 
 async def delete_snapshot_policy(core: Core, policy_id: UUID) -> None:
@@ -142,7 +180,7 @@ async def delete_snapshot_policy(core: Core, policy_id: UUID) -> None:
     policy = await core.get(SnapshotPolicy, policy_id)
     if policy.builtin:
         raise errors.InUse(kind="snapshot policy", ref=policy.name, by="builtin", action="delete")
-    used = Compare("snapshot_policy.id", Op.EQ, policy_id)
+    used = Compare("schedule.policy", Op.EQ, policy_id)
     in_use = errors.InUse(kind="snapshot policy", ref=policy.name, by="volumes", action="delete")
     await core.catalog.commit(when(Guard(Volume, used, exists=False, error=in_use)) + drop(policy))
     await core.manifest.write()
@@ -165,6 +203,44 @@ async def _change(core: Core, policy_id: UUID, change: Callable[[ExportPolicy], 
     if after.rules != before.rules:
         await core.publisher.converge_policy(policy_id, core.changes.locks)
     return await core.get(ExportPolicy, policy_id)
+
+
+async def _change_snapshot_policy(
+    core: Core, policy_id: UUID, change: Callable[[SnapshotPolicy], SnapshotPolicy]
+) -> SnapshotPolicy:
+    """Read, change and write one policy; a race with another process reads again."""
+    async with core.changes.locks.holding(policy_id):
+        for attempt in range(_STALE_RETRIES + 1):
+            before = await core.get(SnapshotPolicy, policy_id)
+            after = change(before)
+            if after == before:
+                return before
+            if after.copies != before.copies:
+                if before.builtin:
+                    raise errors.InUse(kind="snapshot policy", ref=before.name, by="builtin", action="change")
+                _check_copies(after)
+            try:
+                await core.catalog.commit(named_there(after.copies) + put(after))
+            except errors.StaleRevision:
+                if attempt == _STALE_RETRIES:
+                    raise
+                continue
+            break
+    await core.manifest.write()
+    return await core.get(SnapshotPolicy, policy_id)
+
+
+def _check_copies(policy: SnapshotPolicy) -> None:
+    if not policy.copies:
+        raise errors.InvalidArgument(field="copies", reason="a policy needs at least one schedule")
+    check_lines("copies", policy.copies)
+
+
+def _line(policy: SnapshotPolicy, schedule: str) -> SnapshotSchedule:
+    for line in policy.copies:
+        if line.schedule == schedule:
+            return line
+    raise errors.NotFound(kind="policy line", ref=schedule)
 
 
 def _tenant_there(tenant_id: UUID | None) -> Batch:

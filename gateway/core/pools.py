@@ -14,7 +14,7 @@ from gateway.core.backend import Substrate, VolumeBackend, derive
 from gateway.core.capability import Capability
 from gateway.core.catalog import Catalog, put
 from gateway.core.model import Pool, PoolState, Volume, VolumeKind, utc_now
-from gateway.core.query import Compare, Op, Query
+from gateway.core.query import And, Compare, IsNull, Not, Op, Query
 
 
 class OpenPool:
@@ -99,12 +99,14 @@ class Pools:
         record = await self._catalog.get(Pool, pool.id)
         if record is None:
             return
+        here = Compare("pool.id", Op.EQ, pool.id)
+        retired = await self._catalog.count(Volume, And((here, Not(IsNull("retired")))))
         seen = msgspec.structs.replace(
             record,
             size=capacity.size,
             used=capacity.used,
             available=capacity.available,
-            volume_count=await self._catalog.count(Volume, Compare("pool.id", Op.EQ, pool.id)),
+            volume_count=await self._catalog.count(Volume, here) - retired,
         )
         if seen != record:
             with contextlib.suppress(errors.StaleRevision):  # another process observed it at the same time

@@ -1,27 +1,32 @@
-"""Who is calling, and what they may do. Every door authenticates; the rule of what is allowed is here."""
+"""Who is calling. Every door authenticates; what callers may do is in `roles` and `ownership`."""
 
 from __future__ import annotations
 
-import enum
 from typing import Protocol
 
 import msgspec
 
-from gateway.core import errors
-
-
-class Role(enum.StrEnum):
-    """`admin` may everything, `readonly` may look."""
-
-    ADMIN = "admin"
-    READONLY = "readonly"
+EVERY = "*"
+"""Among a caller's groups: it administers, and no volume is closed to it."""
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticated caller."""
+    """A caller. `roles` are names of roles; a guest is one that did not say who it is."""
 
     name: str
-    role: Role
+    roles: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    guest: bool = False
+
+    @property
+    def administrator(self) -> bool:
+        """Tell whether every volume is open to it."""
+        return EVERY in self.groups
+
+    @property
+    def named(self) -> bool:
+        """Tell whether it can own anything."""
+        return bool(self.name) and not self.guest
 
 
 class Authenticator(Protocol):
@@ -32,9 +37,3 @@ class Authenticator(Protocol):
 
         `peer` is the caller's address. Busy when it, or all callers together, have too many checks waiting.
         """
-
-
-def authorize(principal: Principal, *, write: bool, action: str) -> None:
-    """Raise PermissionDenied when the principal's role does not allow it."""
-    if write and principal.role is not Role.ADMIN:
-        raise errors.PermissionDenied(action=action)

@@ -10,12 +10,23 @@ from gateway.core import errors
 from gateway.core.catalog import put
 from gateway.core.context import Core, word
 from gateway.core.manifest import CLUSTER_ID
-from gateway.core.model import ExportPolicy, HostGroup, InitiatorLogin, LoginKind, Pool, SnapshotPolicy, Tenant
+from gateway.core.model import (
+    AccessRole,
+    Document,
+    ExportPolicy,
+    HostGroup,
+    InitiatorLogin,
+    LoginKind,
+    Pool,
+    Schedule,
+    SnapshotPolicy,
+    Tenant,
+)
 from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
 
-Shared = Tenant | ExportPolicy | SnapshotPolicy | HostGroup | InitiatorLogin
+Shared = Tenant | ExportPolicy | SnapshotPolicy | Schedule | HostGroup | InitiatorLogin | AccessRole | Document
 
 
 async def rebuild(core: Core, observer: Observer) -> list[Finding]:
@@ -37,9 +48,12 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
         held: tuple[Shared, ...] = (
             *manifest.tenants,
             *manifest.export_policies,
+            *manifest.schedules,
             *manifest.snapshot_policies,
             *manifest.host_groups,
             *manifest.initiator_logins,
+            *manifest.access_roles,
+            *manifest.documents,
         )
         for record in held:
             known = newest.get(record.id)

@@ -29,10 +29,11 @@ from gateway.core.model import (
     Volume,
     VolumeState,
 )
-from gateway.core.notes import read_snapshot, read_volume
+from gateway.core.notes import note, read_snapshot, read_volume
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
-from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
+from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
+from gateway.core.schedules import named
 from gateway.core.volumes import snapshots_of
 
 MISSING = "missing from the substrate"
@@ -57,6 +58,7 @@ class Reconciler:
         self._observer = observer
         # Asking for one object costs some substrates a flush: what the scans saw is not asked for again.
         self._scanned: set[UUID] = set()
+        self._needed: set[UUID | None] = set()
         self.findings: list[Finding] = []
 
     async def run(self, *, at_start: bool = False) -> list[Finding]:
@@ -72,6 +74,7 @@ class Reconciler:
                 await self._snapshot(seen, backend)
         await self._missing()
         await self._recount({observed.id for observed in orphans if observed.id is not None})
+        await self._let_go()
         await self._core.pools.observe(self._pool)
         return self.findings
 
@@ -110,6 +113,11 @@ class Reconciler:
                 state=_noted_state(now) if healed else present.state,
                 reason="" if healed else present.reason,
             )
+            if healed and present.retired is not None:
+                # It was retired while it could not be told so.
+                true = msgspec.structs.replace(true, state=VolumeState.OFFLINE)
+                tenant = await self._core.get(Tenant, true.tenant_id)
+                await self._pool.backend.annotate(true.id, note(true, tenant.name))
             if await self._commit(put(true)):
                 self._found("corrected", "volume", present.name, "is back" if healed else "size changed outside")
 
@@ -123,22 +131,27 @@ class Reconciler:
             await self._adopt_orphan(observed)
 
     async def _adopt_orphan(self, observed: Observed) -> None:
-        note = observed.note
-        volume = read_volume(note) if note else None
+        noted = observed.note
+        volume = read_volume(noted) if noted else None
         if volume is None or volume.id != observed.id or volume.pool_id != self._pool.id:
+            self._needed.add(observed.origin)
             self._found("flagged", "volume", observed.place or str(observed.id), "its note cannot be believed")
             return
         if await self._core.catalog.get(Tenant, volume.tenant_id) is None:
-            self._found("flagged", "volume", volume.name, f"its tenant {note.tenant if note else ''!r} is unknown")
+            self._needed.add(_parent(observed))
+            self._found("flagged", "volume", volume.name, f"its tenant {noted.tenant if noted else ''!r} is unknown")
             return
         adopted = msgspec.structs.replace(
             await self._known_references(volume),
             size=volume.size if observed.size is None else observed.size,
             used=observed.used,
+            # Nobody may collect it before everything that depends on it is known, too: see `_let_go`.
+            state=volume.state if volume.retired is None else VolumeState.CREATING,
         )
         try:
             await self._core.catalog.commit(put(adopted))
         except errors.AlreadyExists as error:
+            self._needed.add(_parent(observed))
             self._found("flagged", "volume", volume.name, f"its {error.field} is taken by another volume")
             return
         self._found("adopted", "volume", volume.name, "was not in the catalog")
@@ -155,11 +168,25 @@ class Reconciler:
             if key is not None and await self._core.catalog.get(kind, key) is None:
                 self._found("corrected", "volume", volume.name, why)
                 volume = msgspec.structs.replace(volume, **{field: None})
+        volume = await self._known_lines(volume)
         known = tuple([a for a in volume.attachments if await self._known_node(a)])
         if known != volume.attachments:
             self._found("corrected", "volume", volume.name, "a host group that it was attached to is unknown")
             volume = msgspec.structs.replace(volume, attachments=known)
         return volume
+
+    async def _known_lines(self, volume: Volume) -> Volume:
+        catalog = self._core.catalog
+        there = await catalog.get_many(SnapshotPolicy, volume.more_snapshot_policy_ids)
+        schedules = await named(self._core, (line.schedule for line in volume.schedules))
+        known = msgspec.structs.replace(
+            volume,
+            more_snapshot_policy_ids=tuple(key for key in volume.more_snapshot_policy_ids if key in there),
+            schedules=tuple(line for line in volume.schedules if line.schedule in schedules),
+        )
+        if known != volume:
+            self._found("corrected", "volume", volume.name, "a policy or schedule of its snapshots is unknown")
+        return known
 
     async def _known_node(self, attachment: Attachment) -> bool:
         group = attachment.host_group_id
@@ -178,6 +205,7 @@ class Reconciler:
             return
         snapshot = read_snapshot(seen.note)
         if snapshot is None or snapshot.id != seen.id or snapshot.volume_id != seen.volume_id:
+            self._needed.add(seen.volume_id)
             self._found("flagged", "snapshot", seen.place or str(seen.id), "its note cannot be believed")
             return
         async with self._core.changes.locks.holding(snapshot.volume_id):
@@ -185,7 +213,15 @@ class Reconciler:
                 return
             if await self._core.catalog.get(Snapshot, snapshot.id) is not None:
                 return
-            await self._adopt_snapshot(msgspec.structs.replace(snapshot, size=seen.size))
+            clones = await self._core.catalog.count(Volume, _clones("origin.snapshot.id", snapshot.id))
+            known_clones = msgspec.structs.replace(
+                snapshot,
+                size=seen.size,
+                clone_count=clones,
+                # Its last clone may be there all the same, only not in the catalog.
+                transient=snapshot.transient and clones > 0,
+            )
+            await self._adopt_snapshot(known_clones)
         await self._recount_snapshot(snapshot.id)
         await self._recount({snapshot.volume_id})
 
@@ -196,6 +232,7 @@ class Reconciler:
         try:
             await self._core.catalog.commit(put(snapshot))
         except errors.AlreadyExists:
+            self._needed.add(snapshot.volume_id)
             self._found("flagged", "snapshot", snapshot.name, "its name is taken by another snapshot of the volume")
             return
         self._found("adopted", "snapshot", snapshot.name, "was not in the catalog")
@@ -235,6 +272,13 @@ class Reconciler:
         if forgotten:
             self._found("forgotten", "pool", self._pool.name, f"{forgotten} volumes went with the process's memory")
 
+    async def _let_go(self) -> None:
+        """Let retired volumes that were adopted be collected, unless something that may need them was not adopted."""
+        where = And((Compare("pool.id", Op.EQ, self._pool.id), Not(IsNull("retired"))))
+        async for volume in walk(self._core.catalog, Volume, Query(where=where, order=(Order("id"),))):
+            if volume.state is VolumeState.CREATING and volume.id not in self._needed:
+                await self._write(volume.id, put(msgspec.structs.replace(volume, state=VolumeState.OFFLINE)))
+
     # --- counters ---
 
     async def _recount(self, adopted: set[UUID]) -> None:
@@ -256,8 +300,8 @@ class Reconciler:
                     return
                 counted = msgspec.structs.replace(
                     volume,
-                    snapshot_count=await catalog.count(Snapshot, _made("volume.id", volume_id, SnapshotState.CREATING)),
-                    clone_count=await catalog.count(Volume, _made("origin.volume.id", volume_id, VolumeState.CREATING)),
+                    snapshot_count=await catalog.count(Snapshot, _snapshots(volume_id)),
+                    clone_count=await catalog.count(Volume, _clones("origin.volume.id", volume_id)),
                 )
                 if counted == volume or await self._commit(put(counted)):
                     return
@@ -272,7 +316,7 @@ class Reconciler:
                 snapshot = await catalog.get(Snapshot, found.id)
                 if snapshot is None:
                     return
-                clones = await catalog.count(Volume, _made("origin.snapshot.id", found.id, VolumeState.CREATING))
+                clones = await catalog.count(Volume, _clones("origin.snapshot.id", found.id))
                 counted = msgspec.structs.replace(snapshot, clone_count=clones)
                 if counted == snapshot or await self._commit(put(counted)):
                     return
@@ -318,9 +362,15 @@ def _noted_state(observed: Observed) -> VolumeState:
     return VolumeState.ONLINE if noted is None or noted.state is VolumeState.ERROR else noted.state
 
 
-def _made(field: str, key: UUID, unmade: VolumeState | SnapshotState) -> Filter:
+def _snapshots(volume_id: UUID) -> Filter:
     """Select what a counter counts: the change that makes a thing counts it at its end."""
-    return And((Compare(field, Op.EQ, key), Not(Compare("state", Op.EQ, unmade.value))))
+    return And((Compare("volume.id", Op.EQ, volume_id), Not(Compare("state", Op.EQ, SnapshotState.CREATING.value))))
+
+
+def _clones(field: str, key: UUID) -> Filter:
+    """The same for clones. A retired one is made, although it waits for `_let_go`."""
+    made = Or((Not(Compare("state", Op.EQ, VolumeState.CREATING.value)), Not(IsNull("retired"))))
+    return And((Compare(field, Op.EQ, key), made))
 
 
 def _sized(volume: Volume, observed: Observed) -> bool:

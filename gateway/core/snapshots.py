@@ -13,6 +13,7 @@ from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Snapshot, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.notes import require_short
+from gateway.core.ownership import Access, permit
 from gateway.core.volumes import check_name, check_text, settled
 
 _COMMENT_MAX = 4096
@@ -20,14 +21,17 @@ _LABEL_MAX = 255
 
 
 class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a snapshot to take."""
+    """What a caller says about a snapshot to take. `taken_by` and `due` are the scheduler's."""
 
     name: str
     volume_id: UUID
     comment: str = ""
     label: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     expires: datetime | None = None
+    taken_by: str = ""
+    due: datetime | None = None
 
 
 class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +41,7 @@ class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True):
     comment: str | msgspec.UnsetType = msgspec.UNSET
     label: str | msgspec.UnsetType = msgspec.UNSET
     labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     expires: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
@@ -45,7 +50,7 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
     snapshot_id = uuid4()
 
     async def plan() -> Plan:
-        volume = await settled(core, new.volume_id)
+        volume = await settled(core, new.volume_id, access=Access.READ)
         if volume.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="snapshot")
         require_one_more(core, volume)
@@ -59,7 +64,10 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
             comment=new.comment,
             label=new.label,
             labels=new.labels,
+            annotations=new.annotations,
             expires=new.expires,
+            taken_by=new.taken_by,
+            due=new.due,
         )
         await _check(core, snapshot)
         return Plan(
@@ -71,7 +79,7 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
             snapshot_after=snapshot,
         )
 
-    return await core.changes.start({new.volume_id}, plan)
+    return await core.start({new.volume_id}, plan)
 
 
 def require_one_more(core: Core, volume: Volume) -> None:
@@ -84,15 +92,17 @@ def require_one_more(core: Core, volume: Volume) -> None:
 
 
 async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, description: str) -> Started:
-    """Start changing a snapshot's name, texts or expiry."""
+    """Start changing a snapshot's name, texts or expiry. A renamed one is the user's: it does not go by itself."""
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
-        before = await _settled(core, snapshot_id)
+        before = await _settled(core, snapshot_id, access=Access.WRITE)
         given = {
             name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET
         }
         after = msgspec.structs.replace(before, **given)
+        if after.name != before.name:
+            after = msgspec.structs.replace(after, taken_by="", due=None)
         await _check(core, after)
         return Plan(
             operation="snapshot.update",
@@ -102,7 +112,7 @@ async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, descr
             snapshot_after=after,
         )
 
-    return await core.changes.start({found.volume_id}, plan)
+    return await core.start({found.volume_id}, plan)
 
 
 async def put_back(core: Core, before: Snapshot, after: Snapshot, *, description: str) -> Started:
@@ -120,7 +130,7 @@ async def delete(core: Core, snapshot_id: UUID, *, description: str) -> Started:
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
-        before = await _settled(core, snapshot_id, broken_too=True)
+        before = await _settled(core, snapshot_id, access=Access.ADMIN, broken_too=True)
         if before.clone_count:
             raise errors.InUse(kind="snapshot", ref=before.name, by="clones", action="delete")
         if before.expires is not None and before.expires > utc_now():
@@ -129,11 +139,14 @@ async def delete(core: Core, snapshot_id: UUID, *, description: str) -> Started:
             operation="snapshot.delete", description=description, pool_id=before.pool_id, snapshot_before=before
         )
 
-    return await core.changes.start({found.volume_id}, plan)
+    return await core.start({found.volume_id}, plan)
 
 
-async def _settled(core: Core, snapshot_id: UUID, *, broken_too: bool = False) -> Snapshot:
+async def _settled(core: Core, snapshot_id: UUID, *, access: Access, broken_too: bool = False) -> Snapshot:
     snapshot = await core.get(Snapshot, snapshot_id)
+    if core.caller is not None:
+        volume = await core.get(Volume, snapshot.volume_id)
+        permit(core.caller, volume, access, action="change a snapshot of")
     allowed = {SnapshotState.VALID} | ({SnapshotState.ERROR} if broken_too else set())
     if snapshot.state not in allowed:
         raise errors.InvalidState(kind="snapshot", ref=snapshot.name, state=snapshot.state, action="change")
@@ -144,7 +157,7 @@ async def _check(core: Core, snapshot: Snapshot) -> None:
     check_name("name", snapshot.name)
     check_text("comment", snapshot.comment, _COMMENT_MAX)
     check_text("label", snapshot.label, _LABEL_MAX)
-    require_short(snapshot, "comment", "labels")
+    require_short(snapshot, "comment", "labels", "annotations")
     other = await core.find(Snapshot, volume__id=snapshot.volume_id, name=snapshot.name)
     if other is not None and other.id != snapshot.id:
         raise errors.AlreadyExists(kind="snapshot", name=snapshot.name, field="name")

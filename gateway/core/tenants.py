@@ -27,6 +27,7 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
+from gateway.core.schedules import ensure_builtin
 from gateway.core.targets import SERVICE_MAX, check_initiator
 from gateway.core.volumes import check_name
 
@@ -136,7 +137,8 @@ def _but(where: Filter, known: Sequence[Record]) -> Filter:
 
 
 async def ensure_defaults(core: Core, names: tuple[str, ...]) -> None:
-    """Make, once per catalog, the tenants that the configuration names and the snapshot policies everybody expects."""
+    """Make the usual schedules, and once per catalog the tenants that `names` says and the usual snapshot policies."""
+    await ensure_builtin(core)
     if await core.catalog.setting("defaults_made"):
         return
     for name in names:

@@ -14,12 +14,15 @@ from gateway.core.capability import require, require_size
 from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
+from gateway.core.lines import check_lines
 from gateway.core.model import (
     AccessHandle,
     ExportPolicy,
     RootDirectory,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     SnapshotState,
     Tenant,
     Volume,
@@ -28,17 +31,22 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.notes import require_short
+from gateway.core.ownership import Access, Ownership, changed, owned, permit
 from gateway.core.query import And, Compare, Op, Order, Query
 
 _TEXT_MAX = 32 * 1024
 _NAME_MAX = 255
 _USER_MAX = (1 << 32) - 2
 _MODE_MAX = 0o7777
+_ACTIONS: Mapping[Access, str] = {Access.READ: "read", Access.WRITE: "change", Access.ADMIN: "delete"}
 _JUNCTION_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]{1,255})+")
 
 
 class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a volume to make; names are resolved to ids before."""
+    """What a caller says about a volume to make; names are resolved to ids before.
+
+    `ownership` says what others may; the owner is who makes it.
+    """
 
     name: str
     tenant_id: UUID
@@ -52,15 +60,19 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | None = None
     export_policy_id: UUID | None = None
     snapshot_policy_id: UUID | None = None
+    more_snapshot_policy_ids: tuple[UUID, ...] = ()
+    schedules: tuple[SnapshotSchedule, ...] = ()
     root: RootDirectory = RootDirectory()
     multi_attach: bool = False
     annotations: dict[str, str] = {}
+    ownership: Ownership | None = None
 
 
 class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     """New values; UNSET leaves a thing as it is. `junction_path` None takes the volume out of the name space.
 
-    `root_mode`, `root_uid`, `root_gid` are the parts of `Volume.root`.
+    `root_mode`, `root_uid`, `root_gid` are the parts of `Volume.root`. For
+    `ownership` see `gateway.core.ownership.changed`.
     """
 
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -71,8 +83,11 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     junction_path: str | msgspec.UnsetType | None = msgspec.UNSET
     export_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    more_snapshot_policy_ids: tuple[UUID, ...] | msgspec.UnsetType = msgspec.UNSET
+    schedules: tuple[SnapshotSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
     multi_attach: bool | msgspec.UnsetType = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
     root_mode: int | msgspec.UnsetType = msgspec.UNSET
     root_uid: int | msgspec.UnsetType = msgspec.UNSET
     root_gid: int | msgspec.UnsetType = msgspec.UNSET
@@ -87,7 +102,10 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
     volume = Volume(
         id=uuid4(),
         created=utc_now(),
-        **{name: getattr(new, name) for name in new.__struct_fields__},
+        **{
+            **{name: getattr(new, name) for name in new.__struct_fields__},
+            "ownership": owned(core.caller, new.ownership),
+        },
     )
 
     async def plan() -> Plan:
@@ -97,9 +115,11 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
         require_size(capability, volume.size)
         if volume.root != RootDirectory():
             require(capability, "permissions")
+        if await takes_snapshots(core, volume):
+            require(capability, "snapshot")
         return Plan(operation="volume.create", description=description, pool_id=volume.pool_id, after=volume)
 
-    return await core.changes.start({volume.id}, plan)
+    return await core.start({volume.id}, plan)
 
 
 async def update(
@@ -121,6 +141,9 @@ async def update(
         if annotated is not None and before.annotations != annotated:
             raise errors.Conflict(kind="volume", ref=before.name, holder="volume.update")
         after = _changed(before, change)
+        if change.ownership is not msgspec.UNSET:
+            permit(core.caller, before, Access.ADMIN, action="change the rights to")
+            after = msgspec.structs.replace(after, ownership=changed(core.caller, before.ownership, change.ownership))
         if after == before:
             return Plan(
                 operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=before
@@ -131,14 +154,18 @@ async def update(
             require(capability, "resize")
             if after.size < before.size:
                 require(capability, "shrink")
+                if before.kind is VolumeKind.BLOCK and before.mounts:
+                    raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="shrink")
             require_size(capability, after.size)
         if after.root != before.root:
             require(capability, "permissions")
+        if _lines(after) != _lines(before) and await takes_snapshots(core, after):
+            require(capability, "snapshot")
         return Plan(
             operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=after
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 async def put_back(core: Core, before: Volume, after: Volume, *, description: str) -> Started:
@@ -158,7 +185,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
     """Start turning an empty filesystem volume into a block volume of `size` bytes.
 
     It stays the same volume. InUse when it holds anything, or has snapshots,
-    clones or a junction path; Unsupported where the pool cannot.
+    clones, a junction path or mounts; Unsupported where the pool cannot.
     """
 
     async def plan() -> Plan:
@@ -170,6 +197,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
             ("clones", before.clone_count),
             ("clone", before.origin),
             ("export", before.junction_path),
+            ("mounts", before.mounts),
         ):
             if there:
                 raise errors.InUse(kind="volume", ref=before.name, by=by, action="convert")
@@ -187,7 +215,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
             operation="volume.convert", description=description, pool_id=before.pool_id, before=before, after=after
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 async def delete(
@@ -196,34 +224,44 @@ async def delete(
     """Start deleting a volume and its snapshots.
 
     InUse when clones hang on it, when a snapshot must not be deleted yet, when
-    nodes are attached (unless by `force`, which cuts them off), or
-    (`with_snapshots` False) when it has snapshots.
+    nodes are attached or it is mounted (unless by `force`, which cuts them
+    off), or (`with_snapshots` False) when it has snapshots. See
+    `gateway.core.retired` for volumes that others still need.
     """
     volume = await core.get(Volume, volume_id)
     keys = {volume_id} | ({volume.origin.volume_id} if volume.origin else set())
 
     async def plan() -> Plan:
-        before = await settled(core, volume_id, broken_too=True)
+        before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True, retired_too=True)
         snapshots = await snapshots_of(core, volume_id)
-        if before.clone_count:
-            raise errors.InUse(kind="volume", ref=before.name, by="clones", action="delete")
-        if before.attachments and not force:
-            raise errors.InUse(kind="volume", ref=before.name, by="attachments", action="delete")
-        if snapshots and not with_snapshots:
-            raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
-        for snapshot in snapshots:
-            if snapshot.expires is not None and snapshot.expires > utc_now():
-                raise errors.InUse(kind="volume", ref=before.name, by="expiry", action="delete")
-        return Plan(
-            operation="volume.delete",
-            description=description,
-            pool_id=before.pool_id,
-            before=before,
-            also=snapshots,
-            force=force,
-        )
+        return deletion(before, snapshots, description=description, with_snapshots=with_snapshots, force=force)
 
-    return await core.changes.start(keys, plan)
+    return await core.start(keys, plan)
+
+
+def deletion(
+    before: Volume, snapshots: tuple[Snapshot, ...], *, description: str, with_snapshots: bool = True, force: bool
+) -> Plan:
+    """Give the plan that deletes a volume and these, all of its snapshots; InUse as `delete` says."""
+    if before.clone_count:
+        raise errors.InUse(kind="volume", ref=before.name, by="clones", action="delete")
+    if before.attachments and not force:
+        raise errors.InUse(kind="volume", ref=before.name, by="attachments", action="delete")
+    if before.mounts and not force:
+        raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="delete")
+    if not with_snapshots and not all(snapshot.transient and not snapshot.clone_count for snapshot in snapshots):
+        raise errors.InUse(kind="volume", ref=before.name, by="snapshots", action="delete")
+    for snapshot in snapshots:
+        if snapshot.expires is not None and snapshot.expires > utc_now():
+            raise errors.InUse(kind="volume", ref=before.name, by="expiry", action="delete")
+    return Plan(
+        operation="volume.delete",
+        description=description,
+        pool_id=before.pool_id,
+        before=before,
+        also=snapshots,
+        force=force,
+    )
 
 
 async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description: str, discard_newer: bool) -> Started:
@@ -231,13 +269,16 @@ async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description
 
     `discard_newer` removes the snapshots taken after it; without it Unsupported
     where the substrate cannot keep them. InUse when one of those to go has
-    clones or an expiry; InvalidState when the volume is not online.
+    clones or an expiry, or when the volume is mounted, because whoever uses a
+    mount would go on with what was there; InvalidState when it is not online.
     """
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
         if before.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="restore")
+        if before.mounts:
+            raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="restore")
         snapshot = await core.get(Snapshot, snapshot_id)
         if snapshot.volume_id != volume_id:
             raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
@@ -264,17 +305,33 @@ async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description
             also=newer,
         )
 
-    return await core.changes.start({volume_id}, plan)
+    return await core.start({volume_id}, plan)
 
 
 async def access(core: Core, volume_id: UUID) -> tuple[AccessHandle, ...]:
     """Give every way to the volume's bytes. Asks the substrate, unlike other reads."""
-    return await core.publisher.handles(await core.get(Volume, volume_id))
-
-
-async def settled(core: Core, volume_id: UUID, *, broken_too: bool = False) -> Volume:
-    """Give a volume that a change may start from; InvalidState when it is being made or deleted, or is broken."""
     volume = await core.get(Volume, volume_id)
+    permit(core.caller, volume, Access.READ, action="read")
+    return await core.publisher.handles(volume)
+
+
+async def settled(
+    core: Core,
+    volume_id: UUID,
+    *,
+    access: Access = Access.WRITE,
+    broken_too: bool = False,
+    retired_too: bool = False,
+) -> Volume:
+    """Give a volume that a change may start from.
+
+    PermissionDenied when the caller may do less with it than `access`;
+    InvalidState when it is being made or deleted, is broken, or is retired.
+    """
+    volume = await core.get(Volume, volume_id)
+    permit(core.caller, volume, access, action=_ACTIONS[access])
+    if volume.retired is not None and not retired_too:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state="retired", action="change")
     allowed = {VolumeState.ONLINE, VolumeState.OFFLINE} | ({VolumeState.ERROR} if broken_too else set())
     if volume.state not in allowed:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="change")
@@ -295,17 +352,40 @@ async def check(core: Core, volume: Volume) -> None:
         policy = await core.get(ExportPolicy, volume.export_policy_id)
         if policy.tenant_id != volume.tenant_id:
             raise errors.NotFound(kind="export policy", ref=policy.name)
-    if volume.snapshot_policy_id is not None:
-        schedule = await core.get(SnapshotPolicy, volume.snapshot_policy_id)
-        if schedule.tenant_id not in {None, volume.tenant_id}:
-            raise errors.NotFound(kind="snapshot policy", ref=schedule.name)
+    for key in policies_of(volume):
+        plan = await core.get(SnapshotPolicy, key)
+        if plan.tenant_id not in {None, volume.tenant_id}:
+            raise errors.NotFound(kind="snapshot policy", ref=plan.name)
+    for line in volume.schedules:
+        if await core.find(Schedule, name=line.schedule) is None:
+            raise errors.NotFound(kind="schedule", ref=line.schedule)
     if volume.junction_path is not None and volume.state is not VolumeState.ONLINE:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="mount")
     await _names_free(core, volume)
 
 
+def policies_of(volume: Volume) -> tuple[UUID, ...]:
+    """Give the ids of all snapshot policies of a volume, the first one first."""
+    first = () if volume.snapshot_policy_id is None else (volume.snapshot_policy_id,)
+    return (*first, *volume.more_snapshot_policy_ids)
+
+
+async def takes_snapshots(core: Core, volume: Volume) -> bool:
+    """Tell whether a volume's policies or own lines ask for any snapshots."""
+    found = await core.catalog.get_many(SnapshotPolicy, policies_of(volume))
+    return bool(volume.schedules) or any(policy.copies for policy in found.values())
+
+
+def _lines(volume: Volume) -> tuple[object, ...]:
+    return (policies_of(volume), volume.schedules)
+
+
 def _check_values(volume: Volume) -> None:
     check_name("name", volume.name)
+    keys = policies_of(volume)
+    if len(set(keys)) < len(keys):
+        raise errors.InvalidArgument(field="more_snapshot_policy_ids", reason="names a policy twice")
+    check_lines("schedules", volume.schedules)
     check_text("comment", volume.comment, _TEXT_MAX)
     if volume.junction_path is not None and not _JUNCTION_PATH.fullmatch(volume.junction_path):
         reason = 'must begin with "/" and must not end with it or hold ".", ".." or empty parts'
@@ -323,7 +403,8 @@ def _check_values(volume: Volume) -> None:
     ):
         if not 0 <= value <= most:
             raise errors.InvalidArgument(field=field, value=value, reason=f"must be 0 to {most}")
-    require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations")
+    check_rights(volume.ownership)
+    require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations", "ownership")
 
 
 async def _names_free(core: Core, volume: Volume) -> None:
@@ -345,6 +426,18 @@ def check_name(field: str, name: str) -> None:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="must have 1 to 255 bytes")
     if "/" in name or not name.isprintable() or name in {".", ".."}:
         raise errors.InvalidArgument(field=field, value=name[:64], reason="holds a slash or a control character")
+
+
+def check_rights(ownership: Ownership | None) -> None:
+    """Raise InvalidArgument for names in an ownership that nobody could have."""
+    if ownership is None:
+        return
+    check_text("ownership.owner", ownership.owner, _NAME_MAX)
+    for field, names in (("groups", ownership.groups), ("collaborators", ownership.collaborators)):
+        for name in names:
+            if not name:
+                raise errors.InvalidArgument(field=f"ownership.{field}", value="", reason="must not be empty")
+            check_text(f"ownership.{field}", name, _NAME_MAX)
 
 
 def check_text(field: str, text: str, most: int) -> None:

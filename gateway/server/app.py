@@ -18,6 +18,7 @@ from gateway.core.capability import FLAGS, OPERATIONS, CapabilityMismatch
 from gateway.core.needs import missing
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
+from gateway.core.principal import Principal
 from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
 from gateway.exports.place import IN_USE
@@ -35,9 +36,10 @@ from gateway.server.auth import Accounts
 from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
+from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources
 from gateway.server.tls import load_context, server_context
-from gateway.server.watch import Watch
+from gateway.server.watch import Ledger, Watch
 
 Announce = Callable[[str], None]
 _GENERATION_0 = 50_000
@@ -81,6 +83,15 @@ async def serve(
         await stopping.wait()
 
 
+class _Everybody:
+    """Lets everybody in."""
+
+    async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
+        """Give the same principal to everybody."""
+        del authorization, peer
+        return Principal(name="", roles=("system.admin",), groups=("*",))
+
+
 class Doors:
     """The open doors of a running gateway, and what a signal makes it do."""
 
@@ -113,19 +124,32 @@ async def running(
             observer=observer,
         )
         await door.open()
+        access = AccessLog(settings.log, sys.stderr.buffer.write)
         watch = Watch(
-            "ontap",
+            Ledger("ontap", metrics=metrics, access=access),
             door.handle,
-            metrics=metrics,
-            access=AccessLog(settings.log, sys.stderr.buffer.write),
-            own=OwnResources(house.core, metrics, accounts),
             refuse=door.refuse,
             observer=observer,
+            own=OwnResources(house.core, metrics, accounts),
         )
         listener = Listener(watch.handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()
         stack.push_async_callback(listener.stop)
-        tasks = [asyncio.create_task(perform(duty, house, observer), name=duty.name) for duty in duties(house, periods)]
+        opened = await stack.enter_async_context(
+            openstorage(
+                settings,
+                house,
+                _Everybody(),
+                secured=False,
+                metrics=metrics,
+                access=access,
+                observer=observer,
+            )
+        )
+        tasks = [
+            asyncio.create_task(perform(duty, house, observer), name=duty.name)
+            for duty in duties(house, periods, fault=fault)
+        ]
         tasks.append(asyncio.create_task(sample_loop_lag(metrics), name="loop_lag"))
 
         def reconcile() -> None:
@@ -138,7 +162,7 @@ async def running(
         gc.set_threshold(_GENERATION_0, 20, 100)
         scheme = "https" if tls else "http"
         yield Doors(
-            {"ontap": f"{scheme}://{listener.address}"},
+            {"ontap": f"{scheme}://{listener.address}", **opened},
             reload=lambda: _reload(settings, accounts, tls, observer),
             reconcile=reconcile,
         )

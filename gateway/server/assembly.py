@@ -17,7 +17,7 @@ from gateway.core.backend import FaultHook
 from gateway.core.catalog import Catalog
 from gateway.core.change import Changes
 from gateway.core.context import Core
-from gateway.core.exporter import BlockExporter, Exporter
+from gateway.core.exporter import BlockExporter, Exporter, Mounter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import CLUSTER_ID, ManifestKeeper
@@ -28,6 +28,7 @@ from gateway.core.pools import Configured, Pools
 from gateway.core.reconcile import Finding, Reconciler
 from gateway.core.recover import Recovery
 from gateway.core.tenants import ensure_defaults
+from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.server.drivers import BLOCK_EXPORTERS, drivers
 
@@ -39,10 +40,12 @@ class Exporters(msgspec.Struct, frozen=True, kw_only=True):
 
     nfs: Exporter | None = None
     block: Mapping[Transport, BlockExporter] = {}
+    mounts: Mounter | None = None
 
-    def all(self) -> Mapping[str, Exporter | BlockExporter]:
+    def all(self) -> Mapping[str, Exporter | BlockExporter | Mounter]:
         """Give them by kind, as `[export.*]` names it."""
-        found: dict[str, Exporter | BlockExporter] = {} if self.nfs is None else {"nfs": self.nfs}
+        one_each = {"nfs": self.nfs, "mounts": self.mounts}
+        found = {kind: exporter for kind, exporter in one_each.items() if exporter is not None}
         return found | {transport.value: exporter for transport, exporter in self.block.items()}
 
 
@@ -130,7 +133,9 @@ def make_exporters(settings: Settings, fault: FaultHook) -> Exporters:
         for transport, driver in BLOCK_EXPORTERS.items()
         if transport.value in settings.export
     }
-    return Exporters(nfs=nfs, block=block)
+    wanted = cast("MountsOptions | None", settings.export.get("mounts"))
+    mounts = None if wanted is None else HostMounter(wanted, settings.data_dir / "mounts", fault=fault)
+    return Exporters(nfs=nfs, block=block, mounts=mounts)
 
 
 NO_EXPORTERS = Exporters()
@@ -157,14 +162,12 @@ async def bare(
     """
     if settings.catalog.url != "sqlite":
         raise ConfigError("configuration", "only 'sqlite' is there in this version", path=("catalog", "url"))
-    for name in settings.frontend:
-        raise ConfigError("configuration", "there is no such door in this version", path=("frontend", name))
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     catalog = open_catalog(settings, fault)
     await catalog.open()
     try:
         pools = Pools(catalog, configured_pools(settings, fault))
-        publisher = Publisher(catalog, pools, exporters.nfs, exporters.block)
+        publisher = Publisher(catalog, pools, exporters.nfs, exporters.block, mounter=exporters.mounts)
         changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
         core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
         try:

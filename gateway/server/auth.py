@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import enum
 import hashlib
 import secrets
 import tomllib
@@ -23,8 +24,9 @@ from typing import Any, Final
 import msgspec
 
 from gateway.config import ConfigError
+from gateway.core import roles
 from gateway.core.errors import Busy, Unauthenticated
-from gateway.core.principal import Principal, Role
+from gateway.core.principal import EVERY, Principal
 from gateway.server.passwords import PasswordHash, impossible_hash, usable
 
 _REMEMBERED: Final = 1024
@@ -33,9 +35,26 @@ _WAITING_TOTAL: Final = 64
 _WAITING_PER_PEER: Final = 8
 
 
+class Role(enum.StrEnum):
+    """`admin` may everything, `readonly` may look at everything, `user` has volumes of its own."""
+
+    ADMIN = "admin"
+    READONLY = "readonly"
+    USER = "user"
+
+
+_ROLES: Mapping[Role, tuple[str, tuple[str, ...]]] = {
+    Role.ADMIN: (roles.ADMIN, (EVERY,)),
+    Role.READONLY: (roles.VIEW, (EVERY,)),
+    Role.USER: (roles.USER, ()),
+}
+"""The core's role and the groups of an account's role."""
+
+
 class _Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     password: str
     role: Role
+    groups: tuple[str, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,7 +193,13 @@ def _known(source: str, name: str, account: _Account) -> _Known:
         password = PasswordHash.parse(account.password)
     except ValueError as error:
         raise ConfigError(source, str(error), path=("account", name, "password")) from None
-    return _Known(principal=Principal(name=name, role=account.role), password=password)
+    role, groups = _ROLES[account.role]
+    if account.groups and account.role is not Role.USER:
+        raise ConfigError(source, "only an account whose role is 'user' has groups", path=("account", name, "groups"))
+    if EVERY in account.groups or "" in account.groups:
+        raise ConfigError(source, "a group's name is not empty and not '*'", path=("account", name, "groups"))
+    principal = Principal(name=name, roles=(role,), groups=(*groups, *account.groups))
+    return _Known(principal=principal, password=password)
 
 
 def _trim(remembered: dict[bytes, Any]) -> None:

@@ -16,8 +16,10 @@ from gateway.core.model import Transport
 from gateway.core.needs import Need
 from gateway.exports.iscsi import IscsiExporter
 from gateway.exports.local import LocalExporter
+from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nbd import NbdExporter
 from gateway.exports.nfs import NfsExporter, NfsOptions
+from gateway.frontends.openstorage.settings import OpenstorageOptions
 
 GROUP = "gateway.backends"
 
@@ -48,8 +50,12 @@ BLOCK_EXPORTERS: Mapping[Transport, BlockDriver] = {
 EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
     "nfs": NfsOptions,
     **{transport.value: driver.Options for transport, driver in BLOCK_EXPORTERS.items()},
+    "mounts": MountsOptions,
 }
 """Kind of export, as `[export.*]` names it -> its options."""
+
+DOORS: Mapping[str, type[msgspec.Struct]] = {"openstorage": OpenstorageOptions}
+"""Further door, as `[frontend.*]` names it -> its options."""
 
 
 def drivers() -> dict[str, Driver]:
@@ -75,7 +81,11 @@ def needs_of(settings: Settings) -> dict[str, tuple[Need, ...]]:
     found = {
         f"backend.{pool.name}": needs_of_driver(known[pool.driver], pool.options) for pool in settings.backend.values()
     }
-    exporters = {"nfs": NfsExporter, **{transport.value: driver for transport, driver in BLOCK_EXPORTERS.items()}}
+    exporters: dict[str, object] = {
+        "nfs": NfsExporter,
+        **{transport.value: driver for transport, driver in BLOCK_EXPORTERS.items()},
+        "mounts": HostMounter,
+    }
     return found | {
         f"export.{kind}": needs_of_driver(exporters[kind], options) for kind, options in settings.export.items()
     }

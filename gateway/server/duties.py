@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from uuid import uuid4
 
 import msgspec
 
-from gateway.core import errors
+from gateway.core import errors, retired
+from gateway.core.backend import FaultHook, no_fault
 from gateway.core.jobs import forget_old
+from gateway.core.model import utc_now
 from gateway.core.observer import Observer
+from gateway.core.scheduler import Scheduler
 from gateway.server.assembly import House
 
 _LEASED = "duties"
@@ -30,8 +34,9 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
     at_once: bool = False
 
 
-def duties(house: House, periods: Mapping[str, float]) -> Sequence[Duty]:
+def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_fault) -> Sequence[Duty]:
     """Give the duties of a gateway. `periods` has, by name, the seconds of those that keep another time than usual."""
+    scheduler = Scheduler(house.core, house.observer, fault=fault)
 
     async def open_closed() -> None:
         """Also ends what other gateways on this catalog left when they died."""
@@ -53,8 +58,8 @@ def duties(house: House, periods: Mapping[str, float]) -> Sequence[Duty]:
             except errors.GatewayError as error:
                 house.observer.event("pool_not_sampled", pool=pool.name, error=str(error))
 
-    async def forget() -> None:
-        await forget_old(house.core)
+    async def keep_schedules() -> None:
+        await scheduler.run(utc_now())
 
     usual = (
         Duty(name="open_pools", every_s=15, act=open_closed),
@@ -62,7 +67,9 @@ def duties(house: House, periods: Mapping[str, float]) -> Sequence[Duty]:
         Duty(name="exports", every_s=60, act=house.converge_exports, at_once=True),
         Duty(name="pool_space", every_s=30, act=sample, alone=True),
         Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),
-        Duty(name="forget_jobs", every_s=600, act=forget, alone=True),
+        Duty(name="schedules", every_s=20, act=keep_schedules, alone=True),
+        Duty(name="collect_retired", every_s=60, act=partial(retired.collect, house.core), alone=True),
+        Duty(name="forget_jobs", every_s=600, act=partial(forget_old, house.core), alone=True),
     )
     return tuple(msgspec.structs.replace(duty, every_s=periods.get(duty.name, duty.every_s)) for duty in usual)
 

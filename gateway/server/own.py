@@ -14,7 +14,9 @@ from aiohttp import web
 from gateway.core import errors
 from gateway.core.context import Core
 from gateway.core.door import Trace
-from gateway.core.principal import Authenticator, Principal, authorize
+from gateway.core.model import AccessHandle
+from gateway.core.principal import Authenticator, Principal
+from gateway.core.roles import authorize
 from gateway.core.volumes import access
 from gateway.observe import Metrics
 
@@ -22,6 +24,7 @@ METRICS = "/metrics"
 ACCESS = "/gateway/volumes/{uuid}/access"
 
 _PREFIX, _SUFFIX = ACCESS.split("{uuid}")
+_METRICS_CALL, _ACCESS_CALL = ("cluster", "stats"), ("volume", "inspect")
 _READS = frozenset({"GET", "HEAD"})
 _STATUS: Mapping[type[errors.GatewayError], int] = {
     errors.InvalidArgument: 400,
@@ -44,7 +47,7 @@ _STATUS: Mapping[type[errors.GatewayError], int] = {
 
 
 class OwnResources:
-    """Answers requests for the gateway's own paths; everyone with an account may read them."""
+    """Answers requests for the gateway's own paths, by the callers' roles and rights."""
 
     def __init__(self, core: Core, metrics: Metrics, authenticator: Authenticator) -> None:
         self._core = core
@@ -59,29 +62,33 @@ class OwnResources:
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.Response:
         """Answer; errors of the tree become a status and an `error` object."""
         try:
-            principal = await self._admit(request)
+            principal = await self._authenticator.authenticate(
+                request.headers.get("Authorization"), peer=request.remote or ""
+            )
             trace.who = principal.name
-            return await self._answer(request, trace)
+            return await self._answer(request, trace, principal)
         except errors.GatewayError as error:
             return _failed(error)
 
-    async def _admit(self, request: web.BaseRequest) -> Principal:
-        principal = await self._authenticator.authenticate(
-            request.headers.get("Authorization"), peer=request.remote or ""
-        )
-        authorize(principal, write=False, action="read")
-        return principal
-
-    async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, trace: Trace, principal: Principal) -> web.Response:
         volume = _volume_in(request.path)
         if request.path != METRICS and volume is None:
             raise errors.NotFound(kind="resource", ref=request.path)
         trace.route = METRICS if volume is None else ACCESS
         if request.method not in _READS:
             return web.Response(status=405, headers={"Allow": ", ".join(sorted(_READS))})
+        await self._core.known.renew()
+        await authorize(self._core, principal, *(_METRICS_CALL if volume is None else _ACCESS_CALL))
         if volume is None:
             return web.Response(body=self._metrics.render(), headers={"Content-Type": Metrics.CONTENT_TYPE})
-        return _json({"handles": await access(self._core, volume)})
+        return _json({"handles": await self._handles(principal, volume)})
+
+    async def _handles(self, principal: Principal, volume: UUID) -> tuple[AccessHandle, ...]:
+        """Give the ways to a volume; one that the caller may not read is as if it were not there."""
+        try:
+            return await access(self._core.acting_for(principal), volume)
+        except errors.PermissionDenied:
+            raise errors.NotFound(kind="volume", ref=str(volume)) from None
 
 
 def _volume_in(path: str) -> UUID | None:

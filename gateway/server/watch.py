@@ -17,54 +17,49 @@ from gateway.server.own import OwnResources
 Door = Callable[[web.BaseRequest, Trace], Awaitable[web.StreamResponse]]
 _UNROUTED = "(none)"
 _DIALECTS = "/api/"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
 
 
-class Watch:
-    """One per listener. Its `handle` is what the listener calls."""
+class Ledger:
+    """Writes down every answered request of a door: a metric per route, an access line, an audit line for changes."""
 
-    def __init__(
-        self,
-        name: str,
-        door: Door,
-        *,
-        metrics: Metrics,
-        access: AccessLog,
-        own: OwnResources,
-        refuse: Refuse,
-        observer: Observer,
-    ) -> None:
+    def __init__(self, name: str, *, metrics: Metrics, access: AccessLog) -> None:
         self._name = name
-        self._door = door
         self._metrics = metrics
         self._access = access
-        self._own = own
-        self._refuse = refuse
-        self._observer = observer
         self._audit = AuditLog()
         self._ids = RequestIds()
         self._routes: dict[tuple[str, str], RouteMetric] = {}
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; a defect of the door becomes a 500 that tells nothing but where the log has it."""
-        start, trace, request_id = time.perf_counter(), Trace(), self._ids.new()
+    def begin(self) -> str:
+        """Give a request its id, which log lines carry from now on."""
+        request_id = self._ids.new()
         REQUEST_ID.set(request_id)
-        try:
-            response = await self._answer(request, trace)
-        except Exception as error:  # noqa: BLE001 - the last resort of every door
-            incident = uuid4().hex
-            self._observer.defect(incident, error)
-            response = self._refuse(500, f"An unexpected internal error occurred (incident {incident})")
-        seconds = time.perf_counter() - start
-        self._route(trace.route or _UNROUTED, request.method).observe(response.status, seconds)
+        return request_id
+
+    def end(
+        self,
+        trace: Trace,
+        *,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        size: int,
+        peer: str,
+        request_id: str,
+    ) -> None:
+        """Write down how it was answered."""
+        self._route(trace.route or _UNROUTED, method).observe(status, seconds)
         self._access.record(
             door=self._name,
-            method=request.method,
-            path=request.raw_path,
-            status=response.status,
+            method=method,
+            path=path,
+            status=status,
             seconds=seconds,
-            size=response.content_length or 0,
+            size=size,
             who=trace.who,
-            peer=request.remote or "",
+            peer=peer,
             request_id=request_id,
         )
         if trace.operation:
@@ -76,18 +71,58 @@ class Watch:
                 outcome=trace.outcome,
                 job=trace.job,
             )
-        return response
-
-    async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
-        # Decoding a path costs more than seeing that it is not one of ours.
-        if not request.raw_path.startswith(_DIALECTS) and self._own.has(request.path):
-            return await self._own.handle(request, trace)
-        return await self._door(request, trace)
 
     def _route(self, route: str, method: str) -> RouteMetric:
         # Methods come from clients: only known ones may make a metric of their own.
-        word = method if method in {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"} else "other"
+        word = method if method in _METHODS else "other"
         found = self._routes.get((route, word))
         if found is None:
             found = self._routes[route, word] = self._metrics.route(door=self._name, route=route, method=word)
         return found
+
+
+class Watch:
+    """One per listener. Its `handle` is what the listener calls; `own`: the gateway's own paths are there too."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        door: Door,
+        *,
+        refuse: Refuse,
+        observer: Observer,
+        own: OwnResources | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._door = door
+        self._own = own
+        self._refuse = refuse
+        self._observer = observer
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; a defect of the door becomes a 500 that tells nothing but where the log has it."""
+        start, trace, request_id = time.perf_counter(), Trace(), self._ledger.begin()
+        try:
+            response = await self._answer(request, trace)
+        except Exception as error:  # noqa: BLE001 - the last resort of every door
+            incident = uuid4().hex
+            self._observer.defect(incident, error)
+            response = self._refuse(500, f"An unexpected internal error occurred (incident {incident})")
+        self._ledger.end(
+            trace,
+            method=request.method,
+            path=request.raw_path,
+            status=response.status,
+            seconds=time.perf_counter() - start,
+            size=response.content_length or 0,
+            peer=request.remote or "",
+            request_id=request_id,
+        )
+        return response
+
+    async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
+        # Decoding a path costs more than seeing that it is not one of ours.
+        own = self._own
+        if own is not None and not request.raw_path.startswith(_DIALECTS) and own.has(request.path):
+            return await own.handle(request, trace)
+        return await self._door(request, trace)

@@ -11,7 +11,7 @@ from gateway.catalog import SqliteCatalog
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.change import Changes
 from gateway.core.context import Core
-from gateway.core.exporter import BlockExporter, Exporter
+from gateway.core.exporter import BlockExporter, Exporter, Mounter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
@@ -31,6 +31,7 @@ async def core_on(
     observer: Observer | None = None,
     exporter: Exporter | None = None,
     block: Mapping[Transport, BlockExporter] = {},
+    mounter: Mounter | None = None,
     fault: FaultHook = no_fault,
     tenants: tuple[str, ...] = ("svm1",),
 ) -> AsyncIterator[Core]:
@@ -43,7 +44,7 @@ async def core_on(
     catalog = SqliteCatalog(directory / "catalog.sqlite", fault=fault)
     await catalog.open()
     pools = Pools(catalog, configured)
-    publisher = Publisher(catalog, pools, exporter, block)
+    publisher = Publisher(catalog, pools, exporter, block, mounter=mounter)
     changes = Changes(catalog, Context(catalog, pools, publisher, fault), watcher, fault)
     core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher), Known(catalog))
     try:

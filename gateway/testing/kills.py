@@ -26,7 +26,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core import attachments, clones, snapshots, volumes
+from gateway.core import attachments, clones, retired, snapshots, volumes
 from gateway.core.backend import FaultHook, VolumeBackend, no_fault
 from gateway.core.change import Started
 from gateway.core.context import Core
@@ -43,6 +43,7 @@ from gateway.testing.faults import KillAt, Recorder
 MIB = 1 << 20
 SIZE = 32 * MIB
 POOL = "pool"
+GONE = "gone"
 CHILD_LIMIT_S = 120
 _BESIDE_COMMITS = (".journalled", ".committed")
 
@@ -65,7 +66,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume as its user sees it: everything by name."""
+    """A volume as its user sees it: everything by name, and a retired one by the name that it had."""
 
     kind: VolumeKind
     size: int
@@ -74,6 +75,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: dict[str, dict[str, bytes]]
     origin: tuple[str, str] | None
     nodes: tuple[str, ...]
+    retired: bool
 
 
 View = dict[str, Seen]
@@ -91,10 +93,10 @@ def _update(volume: str, **changes: Any) -> Act:
     return lambda core, v, _s: volumes.update(core, v[volume].id, volumes.VolumeChange(**changes), description="kill")
 
 
-def _clone(snapshot: str | None) -> Act:
+def _clone(snapshot: str | None, of: str = "parent") -> Act:
     def act(core: Core, v: Mapping[str, Volume], s: Mapping[str, Snapshot]) -> Awaitable[Started]:
         base = None if snapshot is None else s[snapshot].id
-        parent = v["parent"]
+        parent = v[of]
         new = clones.NewClone(name="twin", tenant_id=parent.tenant_id, source_id=parent.id, snapshot_id=base)
         return clones.create(core, new, description="kill")
 
@@ -112,6 +114,10 @@ def _create(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> 
 OPERATIONS: Mapping[str, Operation] = {
     "create": Operation((), _create),
     "delete": Operation((), lambda core, v, _s: volumes.delete(core, v["other"].id, description="kill")),
+    "retire": Operation((), lambda core, v, _s: retired.retire(core, v["parent"].id, description="kill", force=True)),
+    "remove": Operation(("snapshot",), lambda core, v, _s: retired.remove(core, v["other"].id, description="kill")),
+    "dispose": Operation((), lambda core, v, _s: retired.dispose(core, v[GONE].id, description="kill", force=True)),
+    "clone of a retired volume": Operation(("snapshot", "clone"), _clone("g1", GONE)),
     "delete a clone": Operation(("clone",), lambda core, v, _s: volumes.delete(core, v["kid"].id, description="kill")),
     "rename": Operation((), _update("parent", name="renamed", comment="longer " * 500)),
     "grow": Operation(("resize",), _update("parent", size=2 * SIZE)),
@@ -167,6 +173,7 @@ class KillScene:
         self._used = used
         self._views: dict[str, tuple[View, View]] = {}
         self._intact: View | None = None
+        self._made_as: dict[UUID, str] = {}
 
     @asynccontextmanager
     async def core(self, fault: FaultHook = no_fault) -> AsyncIterator[Core]:
@@ -280,18 +287,23 @@ class KillScene:
         return await self.view(core)
 
     async def furnish(self, core: Core) -> None:
-        """Make a parent with two snapshots, a clone of the first, another volume with two, and an empty one."""
+        """Make a parent with two snapshots, a clone of the first, another volume with two, an empty one, a retired one.
+
+        The last one has a snapshot, where the pool can take them.
+        """
         (pool,) = core.pools
         able = pool.capability(self._place.kind)
         parent = await self._made(core, "parent", self._place.kind)
         other = await self._made(core, "other", self._place.kind)
-        for volume, names in ((parent, ("s1", "s2")), (other, ("o1", "o2"))):
+        gone = await self._made(core, GONE, self._place.kind)
+        for volume, names in ((parent, ("s1", "s2")), (other, ("o1", "o2")), (gone, ("g1",))):
             for name in names:
-                await self._write(core, volume, name)
+                await self.write(core, volume, name)
                 if able.can("snapshot"):
                     new = snapshots.NewSnapshot(name=name, volume_id=volume.id)
                     await (await snapshots.create(core, new, description="furnish")).result()
-            await self._write(core, volume, "now")
+            await self.write(core, volume, "now")
+        await (await retired.retire(core, gone.id, description="furnish")).result()
         if able.can("snapshot") and able.can("clone"):
             base = await core.find(Snapshot, volume__id=parent.id, name="s1")
             assert base is not None
@@ -301,7 +313,7 @@ class KillScene:
             await (await clones.create(core, new_clone, description="furnish")).result()
             kid = await core.find(Volume, name="kid")
             assert kid is not None
-            await self._write(core, kid, "kid")
+            await self.write(core, kid, "kid")
         if VolumeKind.FILESYSTEM in pool.capabilities:
             await self._made(core, "empty", VolumeKind.FILESYSTEM)
         if self._place.kind is VolumeKind.BLOCK:
@@ -318,13 +330,13 @@ class KillScene:
     async def view(self, core: Core) -> View:
         """Give what a user sees, bytes included."""
         found = (await core.catalog.page(Volume, Query())).records
-        names = {volume.id: volume.name for volume in found}
+        names = {volume.id: volume.name if volume.retired is None else self._made_as[volume.id] for volume in found}
         taken = {s.id: s for s in (await core.catalog.page(Snapshot, Query())).records}
         view: View = {}
         for volume in found:
             origin = volume.origin
             own = [s for s in taken.values() if s.volume_id == volume.id]
-            view[volume.name] = Seen(
+            view[names[volume.id]] = Seen(
                 kind=volume.kind,
                 size=volume.size,
                 comment=volume.comment,
@@ -334,6 +346,7 @@ class KillScene:
                 if origin and origin.snapshot_id
                 else None,
                 nodes=tuple(attachment.node for attachment in volume.attachments),
+                retired=volume.retired is not None,
             )
         return view
 
@@ -345,6 +358,7 @@ class KillScene:
         await (await volumes.create(core, new, description="furnish")).result()
         made = await core.find(Volume, name=name)
         assert made is not None
+        self._made_as[made.id] = name
         return made
 
     async def _content(self, core: Core, volume: UUID, snapshot: UUID | None = None) -> Content:
@@ -353,7 +367,8 @@ class KillScene:
         seen = await pool.backend.inspect(volume)
         return BlockContent(handle) if seen is not None and seen.kind is VolumeKind.BLOCK else LocalContent(handle)
 
-    async def _write(self, core: Core, volume: Volume, word: str) -> None:
+    async def write(self, core: Core, volume: Volume, word: str) -> None:
+        """Write a file called as the word, and over the one that all volumes have."""
         content = await self._content(core, volume.id)
         await content.write("a", word.encode() * 1000)
         await content.write(word, word.encode())
@@ -369,7 +384,7 @@ def _stem(name: str) -> str:
 
 
 async def _perform(core: Core, operation: str) -> None:
-    found = {volume.name: volume for volume in (await core.catalog.page(Volume, Query())).records}
+    found = {GONE if v.retired else v.name: v for v in (await core.catalog.page(Volume, Query())).records}
     taken = {snapshot.name: snapshot for snapshot in (await core.catalog.page(Snapshot, Query())).records}
     await (await OPERATIONS[operation].act(core, found, taken)).result()
 

@@ -24,6 +24,7 @@ READY_S = 60
 FAULT_FILE = "GATEWAY_TEST_FAULT_FILE"
 TRACE_FILE = "GATEWAY_TEST_TRACE_FILE"
 PERIODS = "GATEWAY_TEST_PERIODS"
+_RESTING = {"schedules": 1e9}
 
 
 class LiveGateway:
@@ -33,7 +34,8 @@ class LiveGateway:
     and `viewer` (read only). `extra` is TOML appended to the configuration,
     `pools` the `[backend.*]` tables as TOML. `faults` False: the program as
     it is installed, without the hook that `arm` needs. `trace`: `passed` tells
-    the points. `periods`: see `gateway.server.duties.duties`. `under`: a
+    the points. `periods`: see `gateway.server.duties.duties`; without one of its
+    own the `schedules` rest, as a test must not depend on the time of day. `under`: a
     command line that starts the program, such as one that takes rights away.
     """
 
@@ -53,13 +55,14 @@ class LiveGateway:
         self._under = tuple(under)
         self._faults = faults
         self.url = ""
+        self.addresses: dict[str, str] = {}
         self.log = folder / "gateway.log"
         self.fault_file = folder / "fault"
         self.trace_file = folder / "passed"
         self._environment = {
             FAULT_FILE: str(self.fault_file),
             TRACE_FILE: str(self.trace_file) if trace else "",
-            PERIODS: json.dumps(dict(periods)),
+            PERIODS: json.dumps({**_RESTING, **periods}),
         }
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +132,8 @@ class LiveGateway:
         if not line.startswith("ready "):
             self._process.wait()
             raise RuntimeError(f"not ready: {line!r}\n{self.tail()}")
-        self.url = dict(part.split("=", 1) for part in line.split()[1:])["ontap"]
+        self.addresses = dict(part.split("=", 1) for part in line.split()[1:])
+        self.url = self.addresses["ontap"]
         return self.url
 
     def arm(self, point: str, count: int = 1) -> None:
@@ -225,10 +229,10 @@ def main(config: str) -> None:
     """Serve a configuration, with the fault hook when the environment names its file."""
     from gateway.config import load  # noqa: PLC0415 - the test's side of this module needs no server
     from gateway.server.app import serve  # noqa: PLC0415
-    from gateway.server.drivers import EXPORTERS, driver_options  # noqa: PLC0415
+    from gateway.server.drivers import DOORS, EXPORTERS, driver_options  # noqa: PLC0415
     from gateway.server.loop import loop_factory  # noqa: PLC0415
 
-    settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS)
+    settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
 
     def announce(line: str) -> None:
         sys.stdout.write(f"{line}\n")

@@ -19,18 +19,22 @@ from gateway.core.model import (
     Origin,
     Record,
     RootDirectory,
+    Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     Tenant,
     Volume,
     VolumeKind,
     VolumeState,
 )
+from gateway.core.ownership import Access, Ownership
 from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Match, Not, Op, Or, Order, Query
 from gateway.testing.query_oracle import Oracle
 from gateway.testing.records import (
     CREATED,
     MakeCatalog,
     attachment,
+    mount,
     one_of_each,
     pool,
     snapshot,
@@ -71,7 +75,10 @@ _small = st.sampled_from([-1, 0, 1, 2, 1 << 40, (1 << 63) - 1])
 _beyond = st.sampled_from([1 << 63, -(1 << 63) - 1, 1 << 80, 10**400])
 _booleans = st.booleans()
 _names = st.sampled_from(["A", "B", "p", "q", "base", "s", "default", "e2", "none", "d", "zzz", ""])
+_schedules = st.sampled_from(["daily", "hourly", ""])
 _nodes = st.sampled_from(["n1", "n2", "n1/0", "n2/1", ""])
+_paths = st.sampled_from(["node1:/a0", "node1:/b1", "node1", ""])
+_readers = st.sampled_from(["public", "*", "user:n1", "user:n2", "group:n1", "user:"])
 _tenants, _pools, _exports, _snapshot_policies, _bases, _snapshots = (st.sampled_from(_ids(n)) for n in range(1, 7))
 
 _VALUES: Mapping[str, st.SearchStrategy[object]] = {
@@ -80,21 +87,35 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     "pool.id": _pools,
     "export_policy.id": _exports,
     "snapshot_policy.id": _snapshot_policies,
+    "schedule.policy": _snapshot_policies,
+    "schedule.name": _schedules,
     "origin.volume.id": _bases,
     "origin.snapshot.id": _snapshots,
     **dict.fromkeys(["tenant.name", "pool.name", "export_policy.name", "snapshot_policy.name"], _names),
     **dict.fromkeys(["origin.volume.name", "origin.snapshot.name"], _names),
     **dict.fromkeys(["name", "comment", "reason", "junction_path", "label"], _texts),
     **dict.fromkeys(["attachment.node", "attachment.lun"], _nodes),
-    "attachment_count": _small,
+    "reader": _readers,
+    **dict.fromkeys(["attachment_count", "mount_count"], _small),
+    "mount.path": _paths,
     **dict.fromkeys(["size", "used", "snapshot_count", "clone_count", "generation"], _small | _beyond),
     **dict.fromkeys(["root.mode", "root.uid", "root.gid", "revision", "export_policy.number"], _small),
     **dict.fromkeys(["thick", "is_clone"], _booleans),
-    "created": _times,
+    **dict.fromkeys(["created", "retired"], _times),
     "kind": st.sampled_from([*VolumeKind]) | _texts,
     "state": st.sampled_from([*VolumeState]) | _texts,
 }
-_TEXTS = {"comment", "reason", "junction_path", "label", "kind", "attachment.node", "attachment.lun"}
+_TEXTS = {
+    "comment",
+    "reason",
+    "junction_path",
+    "label",
+    "kind",
+    "attachment.node",
+    "attachment.lun",
+    "mount.path",
+    "reader",
+}
 _TEXT_FIELDS = sorted(name for name in _VALUES if name.endswith("name") or name in _TEXTS)
 
 _fields = st.sampled_from(sorted(_VALUES))
@@ -122,7 +143,17 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
     ids = draw(st.lists(st.sampled_from(_VOLUME_IDS), unique=True, max_size=13))
     origins = st.builds(Origin, volume_id=_bases, snapshot_id=st.none() | _snapshots)
     labels = st.dictionaries(st.sampled_from(["a", "A", "*"]), _texts, max_size=2)
+    names = st.lists(_schedules, unique=True, max_size=2)
     nodes = st.lists(st.sampled_from(["n1", "n2"]), unique=True, max_size=2)
+    paths = st.lists(st.sampled_from(["a", "b"]), unique=True, max_size=2)
+    rights = st.dictionaries(st.sampled_from(["n1", "n2", "*"]), st.sampled_from(Access), max_size=2)
+    ownerships = st.none() | st.builds(
+        Ownership,
+        owner=st.sampled_from(["", "n1"]),
+        groups=rights,
+        collaborators=rights,
+        public=st.none() | st.sampled_from(Access),
+    )
     return [
         Volume(
             id=record_id,
@@ -139,9 +170,14 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
             junction_path=draw(st.none() | _texts.map(f"{n:x}".__add__)),
             export_policy_id=draw(st.none() | _exports),
             snapshot_policy_id=draw(st.none() | _snapshot_policies),
+            more_snapshot_policy_ids=tuple(draw(st.lists(_snapshot_policies, unique=True, max_size=2))),
+            schedules=tuple(SnapshotSchedule(schedule=name, count=1) for name in draw(names)),
             root=RootDirectory(uid=draw(_small)),
             origin=draw(st.none() | origins),
+            ownership=draw(ownerships),
             attachments=tuple(attachment(node, draw(st.sampled_from([None, n]))) for node in draw(nodes)),
+            retired=draw(st.none() | _times),
+            mounts=tuple(mount(f"/{path}{n}") for path in draw(paths)),
             snapshot_count=draw(_small),
         )
         for n, record_id in enumerate(ids)
@@ -256,6 +292,27 @@ class QueryCases:
         assert await catalog.count(Volume, Compare("tenant.name", Op.EQ, "old")) == 0
         assert await catalog.count(Volume, Compare("tenant.name", Op.EQ, "new")) == 1
         assert await catalog.count(Volume, Match("tenant.name", "n*")) == 1
+
+    async def test_readers_few_and_many(self, make_catalog: MakeCatalog) -> None:
+        """What a reader may see is paged and counted alike, whether it is a few of the records or nearly all."""
+        catalog = await make_catalog()
+        mine = Ownership(owner="alice")
+        everybody = [volume(f"v{n:05}") for n in range(4_200)]
+        owned = [msgspec.structs.replace(volume(f"w{n:05}"), ownership=mine) for n in range(7)]
+        await stored(catalog, *everybody, *owned)
+        shot = snapshot("s", owned[0])
+        await stored(catalog, shot)
+        for readers, count, last in ((("user:alice",), 7, "w00006"), (("public", "user:alice"), 4_207, "w00006")):
+            where = Or(tuple(Compare("reader", Op.EQ, reader) for reader in readers))
+            assert await catalog.count(Volume, where) == count
+            page = await catalog.page(Volume, Query(where=where, limit=count - 2))
+            rest = await catalog.page(Volume, Query(where=where, limit=10, after=page.cursor))
+            assert [len(page.records), len(rest.records), rest.records[-1].name] == [count - 2, 2, last]
+            assert rest.cursor is None
+            skipped = await catalog.page(Volume, Query(where=where, limit=10, offset=count - 3))
+            assert len(skipped.records) == 3
+        for reader, found in (("user:alice", 1), ("public", 0)):
+            assert await catalog.count(Snapshot, Compare("volume.reader", Op.EQ, reader)) == found
 
     @pytest.mark.parametrize("after", ["", "x", "é", "=", "AAAA", "kgGQ", "\0", "a" * 9999, "////"])
     async def test_garbage_cursor(self, make_catalog: MakeCatalog, after: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.core.model import HostGroup, Intent, Record, Volume
+from gateway.core.model import HostGroup, Intent, Record, Snapshot, SnapshotPolicy, Volume
+from gateway.core.ownership import readers
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
 R = TypeVar("R", bound=Record)
@@ -27,8 +28,18 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "label"): lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
     (Volume, "is_clone"): lambda volume: [volume.origin is not None],
     (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
+    (Volume, "mount_count"): lambda volume: [len(volume.mounts)],
+    (Volume, "mount.path"): lambda volume: [f"{mount.node}:{mount.path}" for mount in volume.mounts],
     (Volume, "attachment.node"): lambda volume: [a.node for a in volume.attachments],
     (Volume, "attachment.lun"): lambda volume: [f"{a.node}/{a.lun}" for a in volume.attachments if a.lun is not None],
+    (Volume, "schedule.policy"): lambda volume: [
+        *filter(None, [volume.snapshot_policy_id]),
+        *volume.more_snapshot_policy_ids,
+    ],
+    (Volume, "schedule.name"): lambda volume: [line.schedule for line in volume.schedules],
+    (SnapshotPolicy, "schedule.name"): lambda policy: [line.schedule for line in policy.copies],
+    (Snapshot, "spare"): lambda snapshot: [True] if snapshot.transient and not snapshot.clone_count else [],
+    (Volume, "reader"): lambda volume: readers(volume.ownership),
     (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],
     (Intent, "key"): lambda intent: list(intent.keys),
 }
@@ -71,6 +82,8 @@ class Oracle:
         derive = _DERIVED.get((type(record), field))
         if derive is not None:
             return derive(record)
+        if isinstance(record, Snapshot) and field == "volume.reader":
+            return self.values(self._world[record.volume_id], "reader")
         value = self._follow(record, field.split("."))
         return [] if value is None else [value]
 

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.catalog import Catalog, put
 from gateway.core.model import (
+    AccessRole,
     Attachment,
     ExportPolicy,
     HostGroup,
@@ -19,14 +20,20 @@ from gateway.core.model import (
     Job,
     JobState,
     LoginKind,
+    Mount,
     Pool,
     Record,
+    RoleRule,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     Tenant,
     Transport,
     Volume,
 )
+from gateway.core.ownership import Access, Ownership
+from gateway.core.recurrence import Cron
 
 MakeCatalog = Callable[[], Awaitable[Catalog]]
 
@@ -65,6 +72,11 @@ def attachment(node: str = "node1", lun: int | None = 0) -> Attachment:
     return Attachment(id=uuid4(), node=node, created=CREATED, transport=Transport.ISCSI, lun=lun)
 
 
+def mount(path: str = "/mnt/volume", node: str = "node1") -> Mount:
+    """Give a new mount."""
+    return Mount(id=uuid4(), node=node, path=path, created=CREATED, options={"noatime": ""})
+
+
 def job(owner: str, state: JobState = JobState.RUNNING) -> Job:
     """Give a new job."""
     return Job(id=uuid4(), operation="volume.create", description="", state=state, created=CREATED, owner=owner)
@@ -95,19 +107,32 @@ def one_of_each() -> list[Record]:
     base = msgspec.structs.replace(
         volume("base", tenant_id=home.id, pool_id=place.id), labels={"a": "1", "b": ""}, junction_path="/base"
     )
-    base = msgspec.structs.replace(base, attachments=(attachment("node1"), attachment("node2", 7)))
+    line = SnapshotSchedule(schedule="nightly", count=2, prefix="n", label="l")
+    base = msgspec.structs.replace(
+        base,
+        attachments=(attachment("node1"), attachment("node2", 7)),
+        mounts=(mount(),),
+        snapshot_policy_id=uuid4(),
+        more_snapshot_policy_ids=(uuid4(), uuid4()),
+        schedules=(line,),
+        ownership=Ownership(owner="alice", groups={"users": Access.WRITE}, collaborators={"bob": Access.READ}),
+    )
     return [
         home,
         place,
         base,
-        snapshot("hourly", base),
+        msgspec.structs.replace(snapshot("hourly", base), taken_by=f"{base.id}/nightly", due=CREATED),
         ExportPolicy(id=uuid4(), number=1, name="default", tenant_id=home.id, created=CREATED),
-        SnapshotPolicy(id=uuid4(), name="none", created=CREATED),
+        SnapshotPolicy(id=uuid4(), name="none", created=CREATED, copies=(line,)),
+        Schedule(id=uuid4(), name="nightly", recurrence=Cron((0, 30), (1,)), created=CREATED),
         HostGroup(
             id=uuid4(), name="hosts", tenant_id=home.id, created=CREATED, initiators=(Initiator(name="iqn.1993-08:a"),)
         ),
         InitiatorLogin(
             id=uuid4(), tenant_id=home.id, initiator="iqn.1993-08:a", kind=LoginKind.CHAP, created=CREATED, user="u"
+        ),
+        AccessRole(
+            id=uuid4(), name="viewer", created=CREATED, rules=(RoleRule(services=("volume",), apis=("inspect*",)),)
         ),
         job("nobody"),
         intent("nobody", base.id),

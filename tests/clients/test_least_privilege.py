@@ -12,7 +12,7 @@ import pytest
 from gateway.config import load
 from gateway.core.needs import CAPABILITIES, NeedKind
 from gateway.exports.nfs import NfsExporter, NfsOptions
-from gateway.server.drivers import EXPORTERS, driver_options, needs_of
+from gateway.server.drivers import DOORS, EXPORTERS, driver_options, needs_of
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
@@ -24,7 +24,7 @@ RULE = {"clients": [{"match": "127.0.0.1"}], "ro_rule": ["any"], "rw_rule": ["an
 
 def stated(config: Path) -> set[str]:
     """Give the capabilities that a configuration's drivers need."""
-    settings = load([config], {}, drivers=driver_options(), exporters=EXPORTERS)
+    settings = load([config], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
     needs = [need for needs in needs_of(settings).values() for need in needs]
     return {need.name for need in needs if need.kind is NeedKind.CAPABILITY}
 

@@ -22,7 +22,7 @@ from gateway.core.door import Trace
 from gateway.core.model import InProcess
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
-from gateway.core.principal import Principal, Role
+from gateway.core.principal import Principal
 from gateway.core.reconcile import Finding, Reconciler
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.server.http import Listener
@@ -38,7 +38,7 @@ class Everyone:
 
     async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
         del authorization, peer
-        return Principal(name="tester", role=Role.ADMIN)
+        return Principal(name="tester", roles=("system.admin",), groups=("*",))
 
 
 class World:

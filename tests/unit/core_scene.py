@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import clones, errors, snapshots, volumes
-from gateway.core.backend import Capacity, FaultHook, Note, Observed, no_fault
+from gateway.core.backend import Capacity, FaultHook, Note, Observed, ObservedSnapshot, no_fault
 from gateway.core.context import Core
 from gateway.core.exporter import Export
 from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
@@ -38,7 +38,8 @@ class LocalMemory(MemoryBackend):
     """A memory pool whose volumes claim to be directories of this host, so that they can be published.
 
     It does not find the volumes in `hidden`; `backwards`: it scans the youngest
-    first; `silent`: it does not tell its space. `before_annotate` comes first.
+    first; `silent`: it does not tell its space. `before_annotate` comes first,
+    and `while_scanning` before each snapshot of a scan and after the last.
     """
 
     def __init__(self, name: str, options: MemoryOptions, *, fault: FaultHook = no_fault) -> None:
@@ -47,6 +48,7 @@ class LocalMemory(MemoryBackend):
         self.backwards = False
         self.silent = False
         self.before_annotate: Callable[[], Awaitable[object]] | None = None
+        self.while_scanning: Callable[[], Awaitable[object]] | None = None
 
     async def inspect(self, volume: UUID) -> Observed | None:
         return None if volume in self.hidden else await super().inspect(volume)
@@ -65,6 +67,14 @@ class LocalMemory(MemoryBackend):
         seen = [one async for one in super().scan() if one.id not in self.hidden]
         for one in reversed(seen) if self.backwards else seen:
             yield one
+
+    async def scan_snapshots(self) -> AsyncIterator[ObservedSnapshot]:
+        for one in [one async for one in super().scan_snapshots()]:
+            if self.while_scanning is not None:
+                await self.while_scanning()
+            yield one
+        if self.while_scanning is not None:
+            await self.while_scanning()
 
     async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
         await super().access(volume, snapshot)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ConfigError
-from gateway.core.errors import Busy, PermissionDenied, Unauthenticated
-from gateway.core.principal import Principal, Role, authorize
+from gateway.core.errors import Busy, Unauthenticated
+from gateway.core.principal import Principal
 from gateway.server.auth import Accounts, read_accounts
 from gateway.server.passwords import PasswordHash, hash_password
 
@@ -47,14 +47,14 @@ async def refused(accounts: Accounts, header: str | None) -> str:
 async def test_right_passwords_are_admitted_and_remembered(accounts: Accounts) -> None:
     header = basic("admin", "secret")
     assert not accounts.remembers(header)
-    assert await accounts.authenticate(header) == Principal(name="admin", role=Role.ADMIN)
+    assert await accounts.authenticate(header) == Principal(name="admin", roles=("system.admin",), groups=("*",))
     assert accounts.remembers(header)
-    assert await accounts.authenticate(header) == Principal(name="admin", role=Role.ADMIN)
+    assert await accounts.authenticate(header) == Principal(name="admin", roles=("system.admin",), groups=("*",))
 
 
 async def test_utf8_credentials(accounts: Accounts) -> None:
     header = basic("läser", "pässwörd ☃")
-    assert await accounts.authenticate(header) == Principal(name="läser", role=Role.READONLY)
+    assert await accounts.authenticate(header) == Principal(name="läser", roles=("system.view",), groups=("*",))
 
 
 async def test_latin1_credentials_as_python_requests_sends_them(path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_a_reload_forgets(accounts: Accounts, path: Path) -> None:
     accounts.reload()
     assert not accounts.remembers(header)
     assert await refused(accounts, header) == "credentials"
-    assert (await accounts.authenticate(wrong)).role is Role.READONLY
+    assert (await accounts.authenticate(wrong)).roles == ("system.view",)
 
 
 async def test_a_check_that_a_reload_overtakes_is_not_remembered(accounts: Accounts, path: Path) -> None:
@@ -277,10 +277,16 @@ def test_passwords_that_cannot_be_hashed(password: str) -> None:
         hash_password(password, **CHEAP)
 
 
-def test_roles() -> None:
-    admin, reader = Principal(name="a", role=Role.ADMIN), Principal(name="b", role=Role.READONLY)
-    authorize(admin, write=True, action="x")
-    authorize(admin, write=False, action="x")
-    authorize(reader, write=False, action="x")
-    with pytest.raises(PermissionDenied):
-        authorize(reader, write=True, action="x")
+def test_a_user_has_its_groups_and_the_others_have_every_one(path: Path) -> None:
+    path.write_text(f'{account("u", "x", "user")}groups = ["staff", "dev"]\n{account("r", "x", "readonly")}')
+    known = read_accounts(path)
+    assert known["u"].principal == Principal(name="u", roles=("system.user",), groups=("staff", "dev"))
+    assert not known["u"].principal.administrator
+    assert known["r"].principal == Principal(name="r", roles=("system.view",), groups=("*",))
+
+
+@pytest.mark.parametrize(("role", "groups"), [("admin", '["a"]'), ("readonly", '["a"]'), ("user", '["*"]')])
+def test_groups_that_an_account_cannot_have(path: Path, role: str, groups: str) -> None:
+    path.write_text(f"{account('u', 'x', role)}groups = {groups}\n")
+    with pytest.raises(ConfigError, match="group"):
+        read_accounts(path)

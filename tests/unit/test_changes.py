@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from core_scene import MIB, clone_of, everything, make, snap, tenant_and_pool
 
-from gateway.core import clones, errors, policies, snapshots, volumes
+from gateway.core import clones, errors, policies, retired, snapshots, volumes
 from gateway.core.catalog import drop
 from gateway.core.context import Core
 from gateway.core.model import (
@@ -278,7 +278,7 @@ async def test_a_change_interrupted_anywhere_either_happened_or_did_not(tmp_path
         assert after["Intent"] == []
         assert sorted(v.id for v in after["Volume"]) == after["substrate"]
         assert sorted(s.id for s in after["Snapshot"]) == after["snapshots"]
-        assert all(v.state is VolumeState.ONLINE for v in after["Volume"])
+        assert all((v.state is VolumeState.ONLINE) == (v.retired is None) for v in after["Volume"])
         for job in (await core.catalog.page(Job, Query())).records:
             assert job.state in {JobState.SUCCESS, JobState.FAILURE}
         (opened,) = core.pools
@@ -306,6 +306,7 @@ async def run(core: Core, operation: str, parent: Volume, child: Volume, base: S
         ),
         "volume.delete": lambda: volumes.delete(core, child.id, description="t"),
         "volume.update": lambda: volumes.update(core, parent.id, change, description="t"),
+        "volume.retire": lambda: retired.retire(core, parent.id, description="t"),
         "volume.convert": lambda: volumes.convert(
             core, empty.id, size=MIB, annotations={"door.key": "value"}, description="t"
         ),

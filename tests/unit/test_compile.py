@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from gateway import catalog
 from gateway.catalog.compile import compile_filter, count_statement, plan_page
 from gateway.catalog.connection import connect_writer
 from gateway.catalog.tables import TABLES, table_of
@@ -113,7 +114,10 @@ INDEXED = [
         ("prefix", Volume, Match("name", "v1*"), ()),
         ("prefix-in-tenant", Volume, And((TENANT, Match("name", "v1*"))), ()),
         ("mounted", Volume, Not(IsNull("junction_path")), (Order("id"),)),
+        ("retired", Volume, Not(IsNull("retired")), (Order("pool.id"),)),
+        ("not-retired", Volume, IsNull("retired"), ()),
         ("default", Snapshot, ALL, ()),
+        ("spare", Snapshot, Not(IsNull("spare")), (Order("id"),)),
         ("of-volume", Snapshot, Compare("volume.id", Op.EQ, SOME_ID), ()),
         ("default", Job, ALL, ()),
         ("target", Job, Compare("target.id", Op.EQ, SOME_ID), (Order("created", descending=True),)),
@@ -137,10 +141,13 @@ SEARCHED = [
         (Or((Compare("id", Op.EQ, SOME_ID), Compare("id", Op.EQ, UUID(int=8)))), "sqlite_autoindex_volume_1"),
         (Compare("export_policy.id", Op.EQ, SOME_ID), "volume_export_policy"),
         (Compare("snapshot_policy.id", Op.EQ, SOME_ID), "volume_snapshot_policy"),
+        (Compare("schedule.policy", Op.EQ, SOME_ID), "volume_policy_policy"),
+        (Compare("schedule.name", Op.EQ, "daily"), "volume_schedule_schedule"),
         (Compare("origin.volume.id", Op.EQ, SOME_ID), "volume_origin_volume"),
         (Compare("origin.snapshot.id", Op.EQ, SOME_ID), "volume_origin_snapshot"),
         (Compare("junction_path", Op.EQ, "/a"), "volume_junction_path"),
         (Compare("label", Op.EQ, "a:b"), "volume_label_label"),
+        (And((Compare("pool.id", Op.EQ, SOME_ID), Not(IsNull("retired")))), "volume_retired"),
     ]
 ]
 
@@ -166,10 +173,11 @@ def test_tables_match_the_schema(connection: sqlite3.Connection, table) -> None:
 
 
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    migrations = len([*(Path(catalog.__file__).parent / "schema").glob("*.sql")])
     for _ in range(2):
         with contextlib.closing(connect_writer(tmp_path / "catalog.sqlite")) as connection:
             schema = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
             assert schema[0][0] > len(TABLES)
-            assert connection.execute("PRAGMA user_version").fetchall() == [(2,)]
+            assert connection.execute("PRAGMA user_version").fetchall() == [(migrations,)]
             assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
             assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]

@@ -16,7 +16,7 @@ from gateway.core.catalog import put
 from gateway.core.door import Trace
 from gateway.core.model import Pool, Tenant, Volume, utc_now
 from gateway.core.observer import SilentObserver
-from gateway.core.principal import Principal, Role
+from gateway.core.principal import Principal
 from gateway.core.query import Query
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.server.http import Listener
@@ -31,7 +31,7 @@ class Everyone:
 
     async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
         del authorization, peer
-        return Principal(name="test", role=Role.READONLY)
+        return Principal(name="test", roles=("system.view",), groups=("*",))
 
 
 @pytest.fixture

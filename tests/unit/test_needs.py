@@ -22,7 +22,7 @@ from gateway.core.needs import (
     program,
     writable,
 )
-from gateway.server.drivers import EXPORTERS, driver_options, needs_of
+from gateway.server.drivers import DOORS, EXPORTERS, driver_options, needs_of
 from gateway.server.unit import unit
 
 CONFIG = """
@@ -39,7 +39,7 @@ port = 2049
 
 def settings_in(folder: Path, text: str = CONFIG):
     (folder / "config.toml").write_text(text)
-    return load([folder / "config.toml"], {}, drivers=driver_options(), exporters=EXPORTERS)
+    return load([folder / "config.toml"], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
 
 
 def test_what_is_missing_is_found(tmp_path):

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.core.context import Core
 from gateway.core.model import Tenant
+from gateway.core.principal import Principal
 from gateway.frontends.ontap_rest.errors import bad_key
 from gateway.frontends.ontap_rest.query import Parameters
 from gateway.frontends.ontap_rest.schema import Verb
@@ -17,7 +18,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked. `keys` are the path's keys in order, `path` is the request path as it was sent.
 
     `tenant` is the SVM that `X-Dot-SVM-Name` restricts the request to. `hal`:
-    the answer carries `_links`.
+    the answer carries `_links`. `core` acts for the caller, unless that is an
+    administrator; `principal` None: nobody's roles are looked at.
     """
 
     core: Core
@@ -28,6 +30,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Parameters
     tenant: Tenant | None = None
     hal: bool = True
+    principal: Principal | None = None
 
     @property
     def description(self) -> str:

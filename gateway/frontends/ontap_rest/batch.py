@@ -33,7 +33,7 @@ from gateway.frontends.ontap_rest.errors import (
 from gateway.frontends.ontap_rest.query import Parameters
 from gateway.frontends.ontap_rest.reading import Found
 from gateway.frontends.ontap_rest.schema import Resource, Verb
-from gateway.frontends.ontap_rest.sources import Rendered
+from gateway.frontends.ontap_rest.sources import Rendered, own_job
 from gateway.frontends.ontap_rest.tree import AllOf, Compare, values_at
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ async def start(endpoint: Endpoint, ask: Ask, records: Sequence[Values]) -> Star
 async def results(endpoint: Endpoint, ask: Ask, job_id: UUID) -> tuple[Job, Sequence[Found]]:
     """Give a batch's job and those of its records that were made or changed and still exist."""
     job = await ask.core.catalog.get(Job, job_id)
-    if job is None or not job.parts:
+    if job is None or not job.parts or not own_job(ask, job):
         raise no_entry("job_results_uuid")
     if job.description.partition(" ")[2] != ask.path:
         message = f"Job {job_id} was not started by this API"

@@ -19,9 +19,11 @@ from gateway.core.context import Core
 from gateway.core.door import Trace
 from gateway.core.model import Tenant
 from gateway.core.observer import Observer
-from gateway.core.principal import Authenticator, authorize
+from gateway.core.principal import Authenticator, Principal
+from gateway.core.roles import authorize
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
 from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.endpoints import routes
@@ -126,7 +128,8 @@ class OntapDoor:
         version = await self._core.known.renew()
         key = None
         if request.method in _READS:
-            key = (request.raw_path, links, *[request.headers.get(name) for name in _TUNNEL])
+            # What one caller may see another one may not, so nobody is given what was made for somebody else.
+            key = (principal, request.raw_path, links, *[request.headers.get(name) for name in _TUNNEL])
             known = self._answers.get(key, version)
             if known is not None:
                 trace.route = known.route
@@ -141,8 +144,9 @@ class OntapDoor:
         verb = _VERBS.get(request.method)
         if verb is None or verb not in found.target.verbs:
             raise no_verb()
-        authorize(principal, write=verb is not Verb.GET, action=f"{request.method} {found.target.template}")
-        ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links)
+        service, api = call_of(found.target.endpoint.resource.name, verb, instance=found.target.instance)
+        await authorize(self._core, principal, service, api)
+        ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links, principal=principal)
         if verb is Verb.GET:
             answer = await self._server.get(found.target, ask)
             if key is not None and isinstance(found.target.endpoint.source, CatalogSource):
@@ -165,6 +169,7 @@ class OntapDoor:
         path: Sequence[str],
         raw_query: str,
         links: bool,
+        principal: Principal,
     ) -> Ask:
         resource = found.target.endpoint.resource
         parameters = parse_query(resource, verb, raw_query)
@@ -172,7 +177,9 @@ class OntapDoor:
         if tenant is not None and verb is not Verb.POST:
             parameters = scoped(resource, parameters, tenant.name)
         return Ask(
-            core=self._core,
+            # What an administrator makes belongs to everybody, as ONTAP knows no owners.
+            core=self._core if principal.administrator else self._core.acting_for(principal),
+            principal=principal,
             verb=verb,
             path=f"/{'/'.join(path)}",
             raw_query=raw_query,

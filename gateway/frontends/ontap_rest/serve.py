@@ -12,10 +12,12 @@ from gateway.core import errors
 from gateway.core.change import Started
 from gateway.core.door import Trace
 from gateway.core.model import Job
+from gateway.core.roles import authorize
 from gateway.frontends.ontap_rest import batch, reading, writing
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Body, Values, decode
+from gateway.frontends.ontap_rest.calls import OPERATIONS
 from gateway.frontends.ontap_rest.encode import (
     accepted,
     accepted_many,
@@ -129,8 +131,11 @@ class Server:
         if body.records is not None:
             if route.instance:
                 raise unexpected("records")
+            for values in body.records:
+                await _authorize(ask, endpoint.operation(ask, values))
             return await self._batch(endpoint, ask, body.records, trace)
         trace.operation = endpoint.operation(ask, body.values)
+        await _authorize(ask, trace.operation)
         writing.precheck(endpoint, ask, body.values)
         if ask.verb is Verb.POST:
             return await self._create(endpoint, ask, body.values, trace)
@@ -241,3 +246,9 @@ class Server:
             return Answer(status=202, body=self._dump(ask, body), headers=headers)
         status, refused = encode_error(errors.from_record(job.error), operation=trace.operation)
         return Answer(status=status, body=self._dump(ask, {**body, **refused}))
+
+
+async def _authorize(ask: Ask, operation: str) -> None:
+    """Raise PermissionDenied for an operation that the caller's roles allow less than its verb."""
+    if operation in OPERATIONS and ask.principal is not None:
+        await authorize(ask.core, ask.principal, *OPERATIONS[operation])

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -24,12 +25,17 @@ from gateway.core.model import (
     Job,
     Pool,
     Record,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     Tenant,
     Volume,
 )
-from gateway.core.query import ALL, Compare, Filter, IsNull, Op, Or
+from gateway.core.ownership import readable, visible
+from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.retired import RETIRED
+from gateway.core.schedules import named
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.render.cluster import (
@@ -44,6 +50,8 @@ from gateway.frontends.ontap_rest.render.cluster import (
 from gateway.frontends.ontap_rest.render.policies import (
     render_export_policy,
     render_export_rule,
+    render_policy_line,
+    render_schedule,
     render_snapshot_policy,
 )
 from gateway.frontends.ontap_rest.render.storage import (
@@ -59,6 +67,9 @@ Rendered = dict[str, Any]
 R = TypeVar("R", bound=Record)
 PRODUCT = "volume-gateway"
 _DIGITS = len(str(INTEGER_MAX))
+_PARENTS = frozenset({"origin.volume.name", "origin.snapshot.name"})
+# As a comparison, because that lets SQLite begin with the few volumes.
+_OF_RETIRED = Compare("volume.retired", Op.GE, datetime(1970, 1, 1, tzinfo=UTC))
 EVERY = "*"
 """Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
 
@@ -117,21 +128,37 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class CatalogSource(Generic[R]):
-    """Records that the catalog pages, keyed by their id, restricted to the tunnelled SVM by `tenant_field`.
+    """Records that the catalog pages, keyed by their id.
 
+    They are restricted to the tunnelled SVM by `tenant_field`, and to what the
+    caller may read by `reader_field`: the rest is as if it were not there.
     `one_each`: every record that `base` selects gives one item. Otherwise it
     may give none, or several that say which part of it they are.
     """
 
     kind: type[R]
     tenant_field: str | None = "tenant.id"
+    reader_field: str | None = None
     one_each = True
 
     async def base(self, ask: Ask) -> Filter:
         """Give what the path and the tunnel restrict the collection to; WireError when the parent is missing."""
-        if ask.tenant is None or self.tenant_field is None:
-            return ALL
-        return Compare(self.tenant_field, Op.EQ, ask.tenant.id)
+        terms: list[Filter] = []
+        if ask.tenant is not None and self.tenant_field is not None:
+            terms.append(Compare(self.tenant_field, Op.EQ, ask.tenant.id))
+        if self.reader_field is not None and ask.core.caller is not None:
+            readers = readable(ask.core.caller, field=self.reader_field)
+            terms += [] if readers is None else [readers]
+        return terms[0] if len(terms) == 1 else And(tuple(terms))
+
+    def fields(self, ask: Ask) -> Collection[str]:
+        """Give the catalog's fields by which the caller may have records selected."""
+        return ask.core.catalog.fields(self.kind)
+
+    def hidden(self, ask: Ask) -> Filter:
+        """Select what the collection does not show although `base` selects it: few records, if any."""
+        del ask
+        return NONE
 
     async def one(self, ask: Ask) -> R:
         """Give the record that the path's keys name; WireError 4 when there is none."""
@@ -148,7 +175,9 @@ class CatalogSource(Generic[R]):
         return items[0]
 
     def visible(self, ask: Ask, record: R) -> bool:
-        """Tell whether the tunnel shows the record."""
+        """Tell whether the tunnel shows the record, and the caller may know of it."""
+        if isinstance(record, Volume) and not visible(ask.core.caller, record):
+            return False
         tenant_id = getattr(record, "tenant_id", None)
         return ask.tenant is None or tenant_id is None or tenant_id == ask.tenant.id
 
@@ -172,9 +201,19 @@ Source = CatalogSource[Any] | ListSource
 
 
 class Volumes(CatalogSource[Volume]):
-    """FlexVols."""
+    """FlexVols. What a clone's parent is called is told to those who may read the parent."""
 
     kind = Volume
+    reader_field = "reader"
+
+    def fields(self, ask: Ask) -> Collection[str]:
+        """Leave out what would let a caller guess the names of parents that it may not read."""
+        found = super().fields(ask)
+        return found if ask.core.caller is None else set(found) - _PARENTS
+
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
+        return NONE if "uuid" in ask.parameters.queried else RETIRED
 
     async def items(self, ask: Ask, records: Sequence[Volume]) -> list[Item]:
         """Read the names of everything that a volume refers to."""
@@ -185,7 +224,9 @@ class Volumes(CatalogSource[Volume]):
         policies = await known.get_many(SnapshotPolicy, {v.snapshot_policy_id for v in records if v.snapshot_policy_id})
         origins = [v.origin for v in records if v.origin is not None]
         parents = await catalog.get_many(Volume, {o.volume_id for o in origins}) if origins else {}
-        bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id}) if origins else {}
+        parents = {id_: parent for id_, parent in parents.items() if visible(ask.core.caller, parent)}
+        named = {o.snapshot_id for o in origins if o.snapshot_id and o.volume_id in parents}
+        bases = await catalog.get_many(Snapshot, named) if named else {}
         items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
@@ -209,6 +250,7 @@ class Snapshots(CatalogSource[Snapshot]):
     """Snapshots of one volume, or of all (`*`)."""
 
     kind = Snapshot
+    reader_field = "volume.reader"
 
     async def base(self, ask: Ask) -> Filter:
         """Restrict to the path's volume, which must exist."""
@@ -216,10 +258,17 @@ class Snapshots(CatalogSource[Snapshot]):
             return await super().base(ask)
         return Compare("volume.id", Op.EQ, (await self.volume(ask)).id)
 
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide those of retired volumes from those who name no volume."""
+        named = ask.keys[0] != EVERY or not {"uuid", "volume.uuid"}.isdisjoint(ask.parameters.queried)
+        return NONE if named else _OF_RETIRED
+
     async def volume(self, ask: Ask) -> Volume:
         """Give the path's volume."""
         found = await ask.core.catalog.get(Volume, uuid_key(ask.keys[0], "volume.uuid"))
         if found is None or (ask.tenant is not None and found.tenant_id != ask.tenant.id):
+            raise no_entry("volume.uuid")
+        if not visible(ask.core.caller, found):
             raise no_entry("volume.uuid")
         return found
 
@@ -231,14 +280,14 @@ class Snapshots(CatalogSource[Snapshot]):
         return found
 
     async def items(self, ask: Ask, records: Sequence[Snapshot]) -> list[Item]:
-        """Read the names of volume and SVM."""
+        """Read the names of volume and SVM. Snapshots of volumes that the caller may not read are left out."""
         core = ask.core
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
         tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
         items: list[Item] = []
         for snapshot in records:
             volume, tenant = volumes.get(snapshot.volume_id), tenants.get(snapshot.tenant_id)
-            if volume is not None and tenant is not None:
+            if volume is not None and tenant is not None and visible(core.caller, volume):
                 render = partial(render_snapshot, snapshot, volume, tenant)
                 items.append(Item(snapshot, render, stamp(snapshot, volume, tenant)))
         return items
@@ -279,7 +328,7 @@ class Aggregates(CatalogSource[Pool]):
 
 
 class Jobs(CatalogSource[Job]):
-    """Jobs."""
+    """Jobs. Callers who are no administrators see their own."""
 
     kind = Job
     tenant_field = None
@@ -287,10 +336,14 @@ class Jobs(CatalogSource[Job]):
     def __init__(self, site: Site) -> None:
         self._site = site
 
+    async def base(self, ask: Ask) -> Filter:
+        """Restrict to the caller's own."""
+        return ALL if ask.core.caller is None else Compare("caller", Op.EQ, ask.core.caller.name)
+
     async def one(self, ask: Ask) -> Job:
         """Read by id; jobs are asked for without the tunnel's restriction."""
         found = await ask.core.catalog.get(Job, uuid_key(ask.keys[-1]))
-        if found is None:
+        if found is None or not own_job(ask, found):
             raise no_entry()
         return found
 
@@ -354,12 +407,53 @@ class SnapshotPolicies(CatalogSource[SnapshotPolicy]):
         return own if own == ALL else Or((own, IsNull("tenant.id")))
 
     async def items(self, ask: Ask, records: Sequence[SnapshotPolicy]) -> list[Item]:
-        """Read the SVM's name."""
+        """Read the names of the SVMs and the schedules."""
         tenants = await ask.core.known.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
+        schedules = await named(ask.core, (line.schedule for p in records for line in p.copies))
         return [
-            Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None))
+            Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None, schedules))
             for p in records
         ]
+
+    async def policy(self, ask: Ask) -> SnapshotPolicy:
+        """Give the policy that the path's first key names."""
+        found = await ask.core.catalog.get(SnapshotPolicy, uuid_key(ask.keys[0], "snapshot_policy.uuid"))
+        if found is None or not self.visible(ask, found):
+            raise no_entry("snapshot_policy.uuid")
+        return found
+
+
+class PolicyLines:
+    """The lines of one snapshot policy. Writers get the policy and the line."""
+
+    def __init__(self, policies: SnapshotPolicies) -> None:
+        self.policies = policies
+
+    async def list(self, ask: Ask) -> Sequence[tuple[tuple[SnapshotPolicy, SnapshotSchedule], Rendered]]:
+        """List them as the policy has them."""
+        policy = await self.policies.policy(ask)
+        known = await named(ask.core, (line.schedule for line in policy.copies))
+        return [
+            ((policy, line), render_policy_line(line, policy, known[line.schedule]))
+            for line in policy.copies
+            if line.schedule in known
+        ]
+
+
+class Schedules(CatalogSource[Schedule]):
+    """Schedules, which all belong to the cluster."""
+
+    kind = Schedule
+    tenant_field = None
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def items(self, ask: Ask, records: Sequence[Schedule]) -> list[Item]:
+        """Add the cluster."""
+        del ask
+        render = partial(render_schedule, cluster=self._site.name, cluster_id=self._site.cluster_id)
+        return [Item(schedule, partial(render, schedule)) for schedule in records]
 
 
 class Cluster:
@@ -431,6 +525,11 @@ class Interfaces:
                 )
                 found.append((facts, render_interface(facts)))
         return found
+
+
+def own_job(ask: Ask, job: Job) -> bool:
+    """Tell whether the caller may know of the job."""
+    return ask.core.caller is None or ask.core.caller.name == job.caller
 
 
 def stamp(*records: Record | None) -> tuple[int, ...]:

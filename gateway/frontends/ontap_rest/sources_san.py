@@ -17,7 +17,9 @@ from gateway.core.model import (
     Volume,
     VolumeKind,
 )
-from gateway.core.query import And, Compare, Filter, Op, Or, Order, Query
+from gateway.core.ownership import visible
+from gateway.core.query import NONE, And, Compare, Filter, Op, Or, Order, Query
+from gateway.core.retired import RETIRED
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import WireError, no_entry, shorten
@@ -52,6 +54,7 @@ class Luns(CatalogSource[Volume]):
     """LUNs: every volume of blocks has one, but those that were asked for as FlexVols and wait for it."""
 
     kind = Volume
+    reader_field = "reader"
     one_each = False
 
     def __init__(self, site: Site) -> None:
@@ -60,6 +63,10 @@ class Luns(CatalogSource[Volume]):
     async def base(self, ask: Ask) -> Filter:
         """Restrict to volumes of blocks."""
         return And((await super().base(ask), _LUNS))
+
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide those of retired volumes from those who do not ask by uuid."""
+        return NONE if "uuid" in ask.parameters.queried else RETIRED
 
     async def one(self, ask: Ask) -> Volume:
         """Read by the uuid, which is the volume's."""
@@ -116,7 +123,8 @@ class Igroups(CatalogSource[HostGroup]):
         if wanted:
             where = Or(tuple(Compare("attachment.node", Op.EQ, str(group.id)) for group in records))
             query = Query(where=where, order=(Order("name"),))
-            volumes = [volume async for volume in walk(ask.core.catalog, Volume, query)]
+            attached = [volume async for volume in walk(ask.core.catalog, Volume, query)]
+            volumes = [volume for volume in attached if visible(ask.core.caller, volume)]
         node = self._site.node()
         items: list[Item] = []
         for group in records:
@@ -155,6 +163,7 @@ class LunMaps(CatalogSource[Volume]):
     """LUN maps: the attachments of volumes to host groups. Writers get the volume and the attachment."""
 
     kind = Volume
+    reader_field = "reader"
     one_each = False
 
     def __init__(self, site: Site) -> None:

@@ -1,1 +1,1 @@
-"""The openstorage door (gRPC and REST). Not served yet."""
+"""The openstorage door: the SDK over gRPC and REST, and the older REST API."""

@@ -1,10 +1,16 @@
-"""The one way in which a call of the SDK fails."""
+"""What a handler of the SDK is given, and the one way in which it fails."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
 import grpc
+import msgspec
+
+from gateway.core.context import Core
+from gateway.core.principal import Principal
+from gateway.frontends.openstorage.schema import Method
+from gateway.frontends.openstorage.site import Site
 
 
 class SdkError(Exception):
@@ -16,6 +22,22 @@ class SdkError(Exception):
         self.text = text
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One call: who makes it, and the core that acts for them."""
+
+    core: Core
+    site: Site
+    principal: Principal
+    method: Method
+
+
 def refuse(text: str) -> NoReturn:
     """End the call with INVALID_ARGUMENT."""
     raise SdkError(grpc.StatusCode.INVALID_ARGUMENT, text)
+
+
+def required(value: str, what: str) -> str:
+    """Give a value that must not be empty; INVALID_ARGUMENT when it is."""
+    if not value:
+        refuse(f"Must supply {what}")
+    return value

@@ -32,6 +32,8 @@ RESOURCES: dict[str, Resource] = {
     "storage/volumes": SCHEMA["volume"],
     "storage/volumes/{}/snapshots": SCHEMA["snapshot"],
     "storage/snapshot-policies": SCHEMA["snapshot_policy"],
+    "storage/snapshot-policies/{}/schedules": SCHEMA["snapshot_policy_schedule"],
+    "cluster/schedules": SCHEMA["schedule"],
     "protocols/nfs/export-policies": SCHEMA["export_policy"],
     "protocols/nfs/export-policies/{}/rules": SCHEMA["export_rule"],
     "network/ip/interfaces": SCHEMA["ip_interface"],
@@ -145,6 +147,8 @@ NEEDED: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "export_policy": {"name": NAME, "svm": SVM, "rules": st.lists(RULE, max_size=2)},
     "export_rule": {"clients": st.just([{"match": "::/0"}]), "ro_rule": st.just(["any"]), "rw_rule": st.just(["any"])},
+    "schedule": {"name": NAME, "cron": st.sampled_from([{"minutes": [5]}, {"minutes": []}, {"hours": [1]}, {}])},
+    "snapshot_policy_schedule": {"count": st.integers(-1, 9), "schedule": st.sampled_from([{"name": "weekly"}, {}])},
     "snapshot_policy": {
         "name": NAME,
         "copies": st.lists(

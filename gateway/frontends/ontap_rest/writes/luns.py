@@ -19,7 +19,7 @@ from gateway.frontends.ontap_rest.errors import WireError, shorten
 from gateway.frontends.ontap_rest.rules import LOGICAL_UNIT, VOLUME_NAME, TextRule
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources_san import no_lun
-from gateway.frontends.ontap_rest.writes.names import check_agree, snapshot_of, tenant_of, text
+from gateway.frontends.ontap_rest.writes.names import check_agree, seen, snapshot_of, tenant_of, text
 
 _PATH = re.compile(r"/vol/([^/]*)/(.*)", re.DOTALL)
 _SNAPSHOT = re.compile(r"/vol/([^/]+)/\.snapshot/([^/]+)/([^/]+)", re.DOTALL)
@@ -146,6 +146,7 @@ async def lun_of(core: Core, tenant: Tenant, *, name: str | None, uuid: str | No
     elif name is not None and (found := _PATH.fullmatch(name)) is not None:
         volume = await core.find(Volume, name=found[1], tenant__id=tenant.id)
         volume = volume if volume is not None and kept.lun_name(volume) == found[2] else None
+    volume = seen(core, volume)
     if volume is None or volume.tenant_id != tenant.id or kept.lun_name(volume) is None:
         raise no_lun(name or uuid or "", path)
     check_agree(path, agree=name is None or kept.lun_path(volume) == name)
@@ -208,6 +209,7 @@ async def _container(core: Core, values: Values, tenant: Tenant) -> tuple[Place,
         raise WireError(400, "5374861", message=message, target="location.logical_unit")
     place = Place(named.volume or volume, named.lun or lun)
     found = await core.find(Volume, name=place.volume, tenant__id=tenant.id) if place.volume else None
+    found = seen(core, found)
     uuid = text(values, "location.volume.uuid")
     if uuid is None:
         return place, found
@@ -215,6 +217,7 @@ async def _container(core: Core, values: Values, tenant: Tenant) -> tuple[Place,
         known = await core.catalog.get(Volume, UUID(uuid))
     except ValueError:
         known = None
+    known = seen(core, known)
     if known is None or known.tenant_id != tenant.id:
         message = f'Volume "{shorten(uuid)}" was not found.'
         raise WireError(404, "917927", message=message, target="location.volume.uuid")

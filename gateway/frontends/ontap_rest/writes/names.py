@@ -8,6 +8,7 @@ from uuid import UUID
 from gateway.core import errors
 from gateway.core.context import Core
 from gateway.core.model import ExportPolicy, Pool, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.core.ownership import visible
 from gateway.core.query import And, Compare, IsNull, Op, Or, Query
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -132,6 +133,11 @@ async def snapshot_policy_of(core: Core, values: Values, tenant_id: UUID, *, fal
     return max(page.records, key=lambda policy: policy.tenant_id is not None).id
 
 
+def seen(core: Core, volume: Volume | None) -> Volume | None:
+    """Give the volume if the caller may know of it."""
+    return volume if volume is not None and visible(core.caller, volume) else None
+
+
 async def volume_of(core: Core, values: Values, path: str, tenant_id: UUID) -> Volume:
     """Give the volume that `path`.name or `path`.uuid names within an SVM."""
     name, uuid = text(values, f"{path}.name"), _uuid(text(values, f"{path}.uuid"), "volume")
@@ -140,6 +146,7 @@ async def volume_of(core: Core, values: Values, path: str, tenant_id: UUID) -> V
     found = (
         await core.catalog.get(Volume, uuid) if uuid else await core.find(Volume, name=name or "", tenant__id=tenant_id)
     )
+    found = seen(core, found)
     if found is None:
         raise errors.NotFound(kind="volume", ref=name or str(uuid))
     check_agree(path, agree=name is None or found.name == name)

@@ -1,0 +1,73 @@
+"""Use cases of documents: what a door keeps that belongs to no volume. They touch no substrate.
+
+Like tenants and policies they are copied into the pools, so a rebuilt catalog has them.
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.catalog import drop, put, walk
+from gateway.core.context import Core
+from gateway.core.model import Document, utc_now
+from gateway.core.query import And, Compare, Op, Order, Query
+from gateway.core.volumes import check_name
+
+_RETRIES = 10
+
+
+async def named(core: Core, kind: str, name: str) -> Document | None:
+    """Give a document, None when there is none."""
+    where = And((Compare("kind", Op.EQ, kind), Compare("name", Op.EQ, name)))
+    return next(iter((await core.catalog.page(Document, Query(where=where, limit=1))).records), None)
+
+
+async def all_of(core: Core, kind: str) -> list[Document]:
+    """Give every document of a kind, by name."""
+    query = Query(where=Compare("kind", Op.EQ, kind), order=(Order("name"),))
+    return [document async for document in walk(core.catalog, Document, query)]
+
+
+async def create(core: Core, kind: str, name: str, body: str) -> Document:
+    """Keep a new document. AlreadyExists for its name."""
+    check_name("name", name)
+    document = Document(id=uuid4(), kind=kind, name=name, created=utc_now(), body=body)
+    await core.catalog.commit(put(document))
+    await core.manifest.write()
+    return document
+
+
+async def replace(core: Core, document: Document, body: str) -> None:
+    """Give a document another body. StaleRevision when it has changed since it was read."""
+    await core.catalog.commit(put(msgspec.structs.replace(document, body=body)))
+    await core.manifest.write()
+
+
+async def put_named(core: Core, kind: str, name: str, body: str) -> None:
+    """Keep a document whether there is one of that name or not; the last writer wins."""
+    for _ in range(_RETRIES):
+        present = await named(core, kind, name)
+        try:
+            await (create(core, kind, name, body) if present is None else replace(core, present, body))
+        except (errors.AlreadyExists, errors.StaleRevision):
+            continue
+        return
+    raise errors.Busy(what=f"{kind} {name}", retry_after=1)
+
+
+async def delete(core: Core, kind: str, name: str) -> bool:
+    """Forget a document; False when there was none."""
+    for _ in range(_RETRIES):
+        present = await named(core, kind, name)
+        if present is None:
+            return False
+        try:
+            await core.catalog.commit(drop(present))
+        except errors.StaleRevision:
+            continue
+        await core.manifest.write()
+        return True
+    raise errors.Busy(what=f"{kind} {name}", retry_after=1)

@@ -1,0 +1,67 @@
+"""What a request of this dialect is to the roles: a service and an api of the core's words.
+
+Everybody may look at what has no owner (SVMs, aggregates, igroups, export
+policies), because nothing can be asked for without its name; changing it takes
+a role that may change the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.frontends.ontap_rest.schema import Verb
+
+Call = tuple[str, str]
+
+_APIS: Mapping[tuple[Verb, bool], str] = {
+    (Verb.GET, False): "enumerate",
+    (Verb.GET, True): "inspect",
+    (Verb.POST, False): "create",
+    (Verb.PATCH, False): "update",
+    (Verb.PATCH, True): "update",
+    (Verb.DELETE, False): "delete",
+    (Verb.DELETE, True): "delete",
+}
+"""By verb, and whether the path names one record."""
+
+SERVICES: Mapping[str, str] = {
+    "cluster": "cluster",
+    "node": "node",
+    "job": "cluster",
+    "svm": "cluster",
+    "aggregate": "cluster",
+    "volume": "volume",
+    "snapshot": "volume",
+    "snapshot_policy": "schedulepolicy",
+    "export_policy": "cluster",
+    "export_rule": "cluster",
+    "ip_interface": "cluster",
+    "lun": "volume",
+    "igroup": "cluster",
+    "igroup_initiator": "cluster",
+    "lun_map": "mountattach",
+    "iscsi_service": "cluster",
+    "iscsi_credentials": "cluster",
+}
+"""The service of each resource."""
+
+_OWN_APIS: Mapping[tuple[str, str], str] = {
+    ("snapshot", "enumerate"): "snapshotenumerate",
+    ("snapshot", "create"): "snapshotcreate",
+    ("lun_map", "create"): "attach",
+    ("lun_map", "delete"): "detach",
+}
+"""Where a resource's verb is another api than those of other resources."""
+
+OPERATIONS: Mapping[str, Call] = {
+    "volume.clone": ("volume", "clone"),
+    "lun.clone": ("volume", "clone"),
+    "volume.restore": ("volume", "snapshotrestore"),
+}
+"""What only the body tells, and must be allowed too."""
+
+
+def call_of(resource: str, verb: Verb, *, instance: bool) -> Call:
+    """Give the call that a verb on a record (`instance`) or a collection is."""
+    api = _APIS[verb, instance]
+    return SERVICES[resource], _OWN_APIS.get((resource, api), api)

@@ -1,0 +1,65 @@
+"""The way to a volume's bytes as the text that the SDK calls a device path."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from gateway.core import errors, volumes
+from gateway.core.model import (
+    AccessHandle,
+    InProcess,
+    IscsiTarget,
+    LocalPath,
+    NbdExport,
+    NfsExport,
+    Transport,
+    Volume,
+)
+from gateway.frontends.openstorage.call import Call
+from gateway.frontends.openstorage.project import attached_on
+
+
+async def device_path(call: Call, volume: Volume) -> str:
+    """Give where whoever attached a volume finds it; empty while nobody has, or when its pool does not answer.
+
+    A device or folder on this host is a plain path, everything else a URL:
+    `iscsi://HOST:PORT/TARGET/LUN`, `nbd://HOST:PORT/NAME`, `nfs://HOST:PORT/PATH`.
+    """
+    if not attached_on(volume):
+        return ""
+    with suppress(errors.Unavailable, errors.Timeout):
+        return text_of(chosen(volume, await volumes.access(call.core, volume.id)))
+    return ""
+
+
+def chosen(volume: Volume, handles: tuple[AccessHandle, ...]) -> AccessHandle:
+    """Give the handle that an attachment means; the pool's own where no exporter has a better one."""
+    for attachment in volume.attachments:
+        kind = _HANDLES[attachment.transport]
+        found = [handle for handle in handles[1:] if isinstance(handle, kind)]
+        if found:
+            return found[0]
+    shared = [handle for handle in handles if isinstance(handle, NfsExport)]
+    return handles[0] if isinstance(handles[0], LocalPath) or not shared else shared[0]
+
+
+def text_of(handle: AccessHandle) -> str:
+    """Give a handle as text."""
+    match handle:
+        case LocalPath():
+            return handle.path
+        case InProcess():
+            return f"memory:{handle.key}"
+        case NfsExport():
+            return f"nfs://{_at(handle.address, handle.port)}{handle.path}"
+        case IscsiTarget():
+            return f"iscsi://{_at(handle.address, handle.port)}/{handle.target}/{handle.lun}"
+        case NbdExport():
+            return f"nbd://{_at(handle.address, handle.port)}/{handle.name}"
+
+
+def _at(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+_HANDLES = {Transport.ISCSI: IscsiTarget, Transport.NBD: NbdExport, Transport.LOCAL: LocalPath}

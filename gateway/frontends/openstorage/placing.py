@@ -1,0 +1,81 @@
+"""Where a new volume goes, and how a shared one is published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from grpc import StatusCode
+
+from gateway.core.catalog import walk
+from gateway.core.model import ExportPolicy, Pool, VolumeKind
+from gateway.core.query import Order, Query
+from gateway.frontends.openstorage.call import Call, SdkError, refuse
+from gateway.frontends.openstorage.pb import volume_spec_pb2 as pb
+from gateway.frontends.openstorage.settings import KindChoice
+from gateway.frontends.openstorage.specs import BLOCK_FORMATS
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A pool and the kind of the volume there."""
+
+    pool: Pool
+    kind: VolumeKind
+
+
+async def place(call: Call, spec: pb.VolumeSpec) -> Place:
+    """Give the first pool that can hold what the spec asks for.
+
+    `replica_set.pool_uuids` names the pools that may be taken. INVALID_ARGUMENT
+    when none of the pools has such volumes.
+    """
+    wanted = _kinds(call, spec)
+    pools = await _candidates(call, spec)
+    if not pools:
+        refuse("replica_set.pool_uuids: none of these pools can be used here")
+    able = {pool.id: pool.capabilities for pool in call.core.pools}
+    for kind in wanted:
+        for pool in pools:
+            if kind in able.get(pool.id, ()):
+                return Place(pool, kind)
+    if not any(pool.id in able for pool in pools):
+        raise SdkError(StatusCode.UNAVAILABLE, "No pool answers at the moment")
+    raise SdkError(StatusCode.INVALID_ARGUMENT, f"No pool has volumes of kind {wanted[0]}, which this spec needs")
+
+
+async def publication(call: Call, spec: pb.VolumeSpec, name: str, kind: VolumeKind) -> dict[str, Any]:
+    """Give how a volume of the spec is published: the path and the policy of a shared one, neither otherwise."""
+    if not spec.sharedv4:
+        return {"junction_path": None}
+    if kind is VolumeKind.BLOCK:
+        refuse("sharedv4: a volume of blocks cannot be shared over NFS")
+    if not call.site.nfs:
+        refuse("sharedv4: this gateway publishes nothing over NFS ([export.nfs] is not configured)")
+    policy = await call.core.find(
+        ExportPolicy, tenant__id=await call.site.tenant_id(call.core), name=call.site.options.nfs_policy
+    )
+    if policy is None:
+        raise SdkError(
+            StatusCode.FAILED_PRECONDITION,
+            f"There is no export policy {call.site.options.nfs_policy}, which shared volumes are to have",
+        )
+    return {"junction_path": f"/{name}", "export_policy_id": policy.id}
+
+
+def _kinds(call: Call, spec: pb.VolumeSpec) -> tuple[VolumeKind, ...]:
+    """Give the kinds that serve the spec, the better one first."""
+    choice = call.site.options.kind
+    shared = spec.sharedv4 or spec.export_spec.export_protocol == pb.ExportProtocol.NFS
+    if choice is not KindChoice.AUTO:
+        return (VolumeKind(choice.value),)
+    if spec.format in BLOCK_FORMATS and not shared:
+        return (VolumeKind.BLOCK, VolumeKind.FILESYSTEM)
+    return (VolumeKind.FILESYSTEM,) if shared else (VolumeKind.FILESYSTEM, VolumeKind.BLOCK)
+
+
+async def _candidates(call: Call, spec: pb.VolumeSpec) -> list[Pool]:
+    known = {pool.name: pool async for pool in walk(call.core.catalog, Pool, Query(order=(Order("name"),)))}
+    names = call.site.options.pools or tuple(known)
+    pools = [known[name] for name in names if name in known]
+    asked = set(spec.replica_set.pool_uuids)
+    return [pool for pool in pools if not asked or str(pool.id) in asked]

@@ -1,0 +1,164 @@
+"""The SDK itself: every way in (gRPC, its REST form, the older REST) makes its calls here, and no rule is elsewhere.
+
+A call is authenticated, then authorised by its name, then read and carried
+out; what goes wrong leaves as an `SdkError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from google.protobuf.message import DecodeError, Message
+from grpc import StatusCode
+
+from gateway.core import errors
+from gateway.core.context import Core
+from gateway.core.door import Trace
+from gateway.core.observer import Observer
+from gateway.core.principal import Authenticator, Principal
+from gateway.core.roles import authorize
+from gateway.frontends.openstorage.answers import Answers
+from gateway.frontends.openstorage.call import Call, SdkError
+from gateway.frontends.openstorage.errors import encode_error
+from gateway.frontends.openstorage.schema import Method, Schema
+from gateway.frontends.openstorage.services import HANDLERS, KEPT
+from gateway.frontends.openstorage.site import Site
+
+Handler = Callable[[Call, Any], Awaitable[Message]]
+_READS = ("inspect", "enumerate", "stats", "capacityusage", "capabilities", "version", "volumeusagebynode", "status")
+
+
+class Where(msgspec.Struct, frozen=True):
+    """A method, the service it belongs to as roles name it, and its handler (None: not served)."""
+
+    service: str
+    method: Method
+    handler: Handler | None
+    kept: bool
+    reads: bool
+
+    @property
+    def name(self) -> str:
+        """Give `Service/Call`."""
+        return self.method.path.rpartition(".")[2]
+
+
+class Sdk:
+    """Carries out calls. `schema`: every service, served or not."""
+
+    def __init__(
+        self, core: Core, site: Site, authenticator: Authenticator, *, schema: Schema, observer: Observer
+    ) -> None:
+        self._core = core
+        self._site = site
+        self._authenticator = authenticator
+        self._observer = observer
+        self._answers = Answers()
+        self.schema = schema
+        self._methods = {
+            method.path: _where(service.rule_name, method)
+            for service in schema.values()
+            for method in service.methods.values()
+        }
+
+    @property
+    def served(self) -> frozenset[str]:
+        """Give the paths of the calls that have a handler."""
+        return frozenset(path for path, where in self._methods.items() if where.handler is not None)
+
+    async def answer(
+        self, path: str, request: Message, *, authorization: str | None, peer: str, trace: Trace
+    ) -> Message:
+        """Carry out one call; SdkError for everything that goes wrong. `path` as gRPC sends it."""
+        where = self._find(path, trace)
+        try:
+            principal = await self._admit(where, authorization, peer=peer, trace=trace)
+            return await self._carry_out(where, request, principal, trace)
+        except errors.GatewayError as error:
+            raise self._failed(where, error, trace) from None
+
+    async def answer_bytes(
+        self, path: str, request: bytes, *, authorization: str | None, peer: str, trace: Trace
+    ) -> bytes:
+        """Do the same for a request as it came over the wire. Reads are answered from memory while nothing changed."""
+        where = self._find(path, trace)
+        try:
+            principal = await self._admit(where, authorization, peer=peer, trace=trace)
+            if not where.kept:
+                response = await self._carry_out(where, _read(where.method, request), principal, trace)
+                return response.SerializeToString()
+            version = await self._core.known.renew()
+            key = (path, request, principal)
+            kept = self._answers.get(key, version)
+            if kept is not None:
+                return kept
+            response = await self._carry_out(where, _read(where.method, request), principal, trace)
+            answer = response.SerializeToString()
+            self._answers.put(key, version, answer)
+        except errors.GatewayError as error:
+            raise self._failed(where, error, trace) from None
+        else:
+            return answer
+
+    async def stream(
+        self, path: str, request: Message, *, authorization: str | None, peer: str, trace: Trace
+    ) -> AsyncGenerator[Message, None]:
+        """Do the same for a call with any number of responses. None of those is served yet."""
+        yield await self.answer(path, request, authorization=authorization, peer=peer, trace=trace)
+
+    def _find(self, path: str, trace: Trace) -> Where:
+        where = self._methods.get(path)
+        if where is None:
+            raise SdkError(StatusCode.UNIMPLEMENTED, f"There is no call {path[:128]}")
+        trace.route = where.name
+        return where
+
+    async def _admit(self, where: Where, authorization: str | None, *, peer: str, trace: Trace) -> Principal:
+        principal = await self._authenticator.authenticate(authorization or None, peer=peer)
+        trace.who = principal.name
+        await authorize(self._core, principal, where.service, where.method.rule_name)
+        return principal
+
+    async def _carry_out(self, where: Where, request: Message, principal: Principal, trace: Trace) -> Message:
+        if where.handler is None:
+            raise SdkError(StatusCode.UNIMPLEMENTED, f"{where.name} is not served by this gateway")
+        if not where.reads:
+            trace.operation = where.name
+            trace.target = str(getattr(request, "volume_id", "") or getattr(request, "name", ""))[:128]
+        call = Call(core=self._core.acting_for(principal), site=self._site, principal=principal, method=where.method)
+        try:
+            response = await where.handler(call, request)
+        except (errors.GatewayError, SdkError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect must not show its insides
+            incident = uuid4().hex
+            self._observer.defect(incident, error)
+            raise errors.Internal(incident=incident) from None
+        trace.outcome = "success" if trace.operation else ""
+        return response
+
+    def _failed(self, where: Where, error: errors.GatewayError, trace: Trace) -> SdkError:
+        trace.outcome = type(error).__name__
+        return encode_error(error, where.name)
+
+
+def _where(service: str, method: Method) -> Where:
+    name = method.path.rpartition(".")[2]
+    return Where(
+        service=service,
+        method=method,
+        handler=HANDLERS.get(name),
+        kept=name in KEPT,
+        reads=method.rule_name.startswith(_READS),
+    )
+
+
+def _read(method: Method, request: bytes) -> Message:
+    try:
+        return method.request.FromString(request)
+    except DecodeError:
+        raise errors.InvalidArgument(field="request", reason=f"is no {method.request.DESCRIPTOR.name}") from None

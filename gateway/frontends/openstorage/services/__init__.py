@@ -1,0 +1,83 @@
+"""The handlers of every call that is served, by `Service/Call`. What is not here is answered UNIMPLEMENTED."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from gateway.frontends.openstorage.call import Call
+from gateway.frontends.openstorage.services import (
+    filtered,
+    identity,
+    mount_attach,
+    nodes,
+    roles,
+    schedule_policies,
+    snapshots,
+    storage_policies,
+    volumes,
+)
+
+Handler = Callable[[Call, Any], Awaitable[Message]]
+
+HANDLERS: Mapping[str, Handler] = {
+    "OpenStorageIdentity/Capabilities": identity.capabilities,
+    "OpenStorageIdentity/Version": identity.version,
+    "OpenStorageCluster/InspectCurrent": nodes.cluster,
+    "OpenStorageNode/Inspect": nodes.inspect,
+    "OpenStorageNode/InspectCurrent": nodes.inspect_current,
+    "OpenStorageNode/Enumerate": nodes.enumerate_,
+    "OpenStorageNode/EnumerateWithFilters": nodes.enumerate_with_filters,
+    "OpenStorageNode/VolumeUsageByNode": nodes.volume_usage,
+    "OpenStorageVolume/Create": volumes.create,
+    "OpenStorageVolume/Clone": volumes.clone,
+    "OpenStorageVolume/Delete": volumes.delete,
+    "OpenStorageVolume/Inspect": volumes.inspect,
+    "OpenStorageVolume/InspectWithFilters": filtered.inspect_with_filters,
+    "OpenStorageVolume/Update": volumes.update,
+    "OpenStorageVolume/Stats": volumes.stats,
+    "OpenStorageVolume/CapacityUsage": volumes.capacity_usage,
+    "OpenStorageVolume/Enumerate": filtered.enumerate_,
+    "OpenStorageVolume/EnumerateWithFilters": filtered.enumerate_with_filters,
+    "OpenStorageVolume/SnapshotCreate": snapshots.create,
+    "OpenStorageVolume/SnapshotRestore": snapshots.restore,
+    "OpenStorageVolume/SnapshotEnumerate": snapshots.enumerate_,
+    "OpenStorageVolume/SnapshotEnumerateWithFilters": snapshots.enumerate_with_filters,
+    "OpenStorageVolume/SnapshotScheduleUpdate": snapshots.schedule_update,
+    "OpenStorageMountAttach/Attach": mount_attach.attach,
+    "OpenStorageMountAttach/Detach": mount_attach.detach,
+    "OpenStorageMountAttach/Mount": mount_attach.mount,
+    "OpenStorageMountAttach/Unmount": mount_attach.unmount,
+    "OpenStorageSchedulePolicy/Create": schedule_policies.create,
+    "OpenStorageSchedulePolicy/Update": schedule_policies.update,
+    "OpenStorageSchedulePolicy/Enumerate": schedule_policies.enumerate_,
+    "OpenStorageSchedulePolicy/Inspect": schedule_policies.inspect,
+    "OpenStorageSchedulePolicy/Delete": schedule_policies.delete,
+    "OpenStoragePolicy/Create": storage_policies.create,
+    "OpenStoragePolicy/Update": storage_policies.update,
+    "OpenStoragePolicy/Enumerate": storage_policies.enumerate_,
+    "OpenStoragePolicy/Inspect": storage_policies.inspect,
+    "OpenStoragePolicy/Delete": storage_policies.delete,
+    "OpenStoragePolicy/SetDefault": storage_policies.set_default,
+    "OpenStoragePolicy/DefaultInspect": storage_policies.default_inspect,
+    "OpenStoragePolicy/Release": storage_policies.release,
+    "OpenStorageRole/Create": roles.create,
+    "OpenStorageRole/Enumerate": roles.enumerate_,
+    "OpenStorageRole/Inspect": roles.inspect,
+    "OpenStorageRole/Update": roles.update,
+    "OpenStorageRole/Delete": roles.delete,
+}
+
+KEPT = frozenset(
+    {
+        "OpenStorageVolume/Inspect",
+        "OpenStorageVolume/InspectWithFilters",
+        "OpenStorageVolume/Enumerate",
+        "OpenStorageVolume/EnumerateWithFilters",
+        "OpenStorageVolume/SnapshotEnumerate",
+        "OpenStorageVolume/SnapshotEnumerateWithFilters",
+    }
+)
+"""Calls whose answers follow from the catalog alone, so that one stays right until the catalog changes."""

@@ -1,0 +1,113 @@
+"""Lists of volumes. To the SDK a snapshot is a volume too, so every list holds both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from gateway.core.catalog import walk
+from gateway.core.model import Pool, Snapshot, Volume
+from gateway.core.ownership import readable
+from gateway.core.query import And, Compare, Filter, IsNull, Op, Or, Order, Query
+from gateway.frontends.openstorage import schedules
+from gateway.frontends.openstorage.call import Call
+from gateway.frontends.openstorage.lookup import Found, parents
+from gateway.frontends.openstorage.pb import ownership_pb2
+from gateway.frontends.openstorage.pb import volume_pb2 as pb
+from gateway.frontends.openstorage.project import inspected, name_of
+from gateway.frontends.openstorage.specs import spec_of
+
+_PAGE = 500
+Filters = pb.SdkVolumeEnumerateWithFiltersRequest | pb.SdkVolumeInspectWithFiltersRequest
+
+
+async def enumerate_(call: Call, _request: pb.SdkVolumeEnumerateRequest) -> pb.SdkVolumeEnumerateResponse:
+    """Give the id of every volume that the caller may read."""
+    every = pb.SdkVolumeEnumerateWithFiltersRequest()
+    return pb.SdkVolumeEnumerateResponse(volume_ids=[str(found) async for found in matching(call, every)])
+
+
+async def enumerate_with_filters(
+    call: Call, request: pb.SdkVolumeEnumerateWithFiltersRequest
+) -> pb.SdkVolumeEnumerateWithFiltersResponse:
+    """Give the ids of those that pass every filter that is set."""
+    return pb.SdkVolumeEnumerateWithFiltersResponse(volume_ids=[str(found) async for found in matching(call, request)])
+
+
+async def inspect_with_filters(
+    call: Call, request: pb.SdkVolumeInspectWithFiltersRequest
+) -> pb.SdkVolumeInspectWithFiltersResponse:
+    """Give them whole."""
+    drivers = {pool.id: pool.driver async for pool in walk(call.core.catalog, Pool, Query())}
+    every = [found async for found in matching(call, request)]
+    texts = await schedules.texts_of(call.core, [found.volume for found in every])
+    return pb.SdkVolumeInspectWithFiltersResponse(
+        volumes=[inspected(found, drivers[found.volume.pool_id], schedule=texts[found.volume.id]) for found in every]
+    )
+
+
+async def matching(call: Call, filters: Filters) -> AsyncIterator[Found]:
+    """Yield what passes the filters, volumes first, each by name."""
+    base = await _base(call, filters.labels)
+    same_name = (Compare("name", Op.EQ, filters.name),) if filters.name else ()
+    volumes = And((*base, *same_name, IsNull("retired")))
+    async for volume in walk(call.core.catalog, Volume, _query(volumes)):
+        if _passes(Found(volume), filters):
+            yield Found(volume)
+    names = (_may_be_named(filters.name),) if filters.name else ()
+    snapshots = And((*base, *names, Compare("internal", Op.EQ, False)))
+    async for found in with_parents(call, snapshots):
+        if _passes(found, filters):
+            yield found
+
+
+async def with_parents(call: Call, where: Filter) -> AsyncIterator[Found]:
+    """Yield the snapshots that a filter selects, with their volumes."""
+    query = _query(where)
+    while True:
+        page = await call.core.catalog.page(Snapshot, query)
+        for found in await parents(call, list(page.records)):
+            yield found
+        if page.cursor is None:
+            return
+        query = Query(where=query.where, order=query.order, limit=query.limit, after=page.cursor)
+
+
+async def _base(call: Call, labels: Mapping[str, str]) -> tuple[Filter, ...]:
+    tenant = Compare("tenant.id", Op.EQ, await call.site.tenant_id(call.core))
+    visible = readable(call.principal)
+    held = [Compare("label", Op.EQ, f"{key}:{value}") for key, value in labels.items()]
+    return (tenant, *held, *((visible,) if visible is not None else ()))
+
+
+def _may_be_named(name: str) -> Filter:
+    """Give the filter for names that `snapshots.create` may have made of one that was taken."""
+    return Or(
+        (
+            Compare("name", Op.EQ, name),
+            And((Compare("name", Op.GT, f"{name}."), Compare("name", Op.LT, f"{name}/"))),
+        )
+    )
+
+
+def _passes(found: Found, filters: Filters) -> bool:
+    if filters.name and name_of(found) != filters.name:
+        return False
+    if filters.HasField("group") and spec_of(found.volume, "").group.id != filters.group.id:
+        return False
+    return not filters.HasField("ownership") or _shares(found, filters.ownership)
+
+
+def _shares(found: Found, asked: ownership_pb2.Ownership) -> bool:
+    """Tell whether the owner, a group or a collaborator is the same; a public volume shares nothing."""
+    ownership = found.volume.ownership
+    if ownership is None:
+        return False
+    return bool(
+        (asked.owner and asked.owner == ownership.owner)
+        or ownership.groups.keys() & asked.acls.groups.keys()
+        or ownership.collaborators.keys() & asked.acls.collaborators.keys()
+    )
+
+
+def _query(where: Filter) -> Query:
+    return Query(where=where, order=(Order("name"),), limit=_PAGE)

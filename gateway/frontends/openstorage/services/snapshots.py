@@ -1,0 +1,129 @@
+"""Snapshots: take, list, restore, and when they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grpc import StatusCode
+
+from gateway.core import errors, snapshots, volumes
+from gateway.core.catalog import walk
+from gateway.core.model import Volume
+from gateway.core.ownership import Access, permit, readable
+from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Order, Query
+from gateway.core.volumes import VolumeChange
+from gateway.frontends.openstorage import schedules
+from gateway.frontends.openstorage.call import Call, SdkError, required
+from gateway.frontends.openstorage.lookup import Found, find, find_volume
+from gateway.frontends.openstorage.pb import volume_pb2 as pb
+from gateway.frontends.openstorage.project import NAME, parent_of
+from gateway.frontends.openstorage.services.filtered import with_parents
+
+_NAMES_TRIED = 1000
+
+
+async def create(call: Call, request: pb.SdkVolumeSnapshotCreateRequest) -> pb.SdkVolumeSnapshotCreateResponse:
+    """Take a snapshot. Names need not be unique: the second of a name has a number behind it in other doors."""
+    volume = await find_volume(call, required(request.volume_id, "volume id"), Access.READ)
+    name = required(request.name, "snapshot name")
+    for number in range(_NAMES_TRIED):
+        new = snapshots.NewSnapshot(
+            name=f"{name}.{number}" if number else name,
+            volume_id=volume.id,
+            labels=dict(request.labels),
+            annotations={NAME: name} if number else {},
+        )
+        try:
+            started = await snapshots.create(call.core, new, description=f"SDK: snapshot {name} of {volume.name}")
+            job = await started.result()
+        except errors.AlreadyExists:
+            continue
+        return pb.SdkVolumeSnapshotCreateResponse(snapshot_id=str(job.target_id))
+    raise errors.LimitExceeded(limit="snapshots of one name", value=_NAMES_TRIED + 1, minimum=0, maximum=_NAMES_TRIED)
+
+
+async def restore(call: Call, request: pb.SdkVolumeSnapshotRestoreRequest) -> pb.SdkVolumeSnapshotRestoreResponse:
+    """Bring a snapshot's content back into its volume. Newer snapshots stay; where they cannot it is refused."""
+    ref = required(request.volume_id, "volume id")
+    wanted = required(request.snapshot_id, "snapshot id")
+    volume = await find_volume(call, ref, Access.WRITE)
+    found = await find(call, wanted, None)
+    if found.snapshot is None or found.volume.id != volume.id:
+        raise errors.InvalidArgument(field="snapshot_id", value=wanted[:64], reason=f"is no snapshot of {ref[:64]}")
+    try:
+        started = await volumes.restore(
+            call.core,
+            volume.id,
+            found.snapshot.id,
+            description=f"SDK: restore {volume.name}",
+            discard_newer=False,
+        )
+    except errors.Unsupported as error:
+        if error.capability != "restore_keeps_newer":
+            raise
+        raise SdkError(
+            StatusCode.FAILED_PRECONDITION,
+            f"Volume {ref[:64]} has newer snapshots, and its pool cannot keep them in a restore: delete them first",
+        ) from None
+    await started.result()
+    return pb.SdkVolumeSnapshotRestoreResponse()
+
+
+async def enumerate_(
+    call: Call, request: pb.SdkVolumeSnapshotEnumerateRequest
+) -> pb.SdkVolumeSnapshotEnumerateResponse:
+    """Give the ids of what has the volume as parent; without an id, of all that has a parent."""
+    return pb.SdkVolumeSnapshotEnumerateResponse(volume_snapshot_ids=await _ids(call, request.volume_id, {}))
+
+
+async def enumerate_with_filters(
+    call: Call, request: pb.SdkVolumeSnapshotEnumerateWithFiltersRequest
+) -> pb.SdkVolumeSnapshotEnumerateWithFiltersResponse:
+    """Do the same for those that have all of the labels."""
+    ids = await _ids(call, request.volume_id, request.labels)
+    return pb.SdkVolumeSnapshotEnumerateWithFiltersResponse(volume_snapshot_ids=ids)
+
+
+async def schedule_update(
+    call: Call, request: pb.SdkVolumeSnapshotScheduleUpdateRequest
+) -> pb.SdkVolumeSnapshotScheduleUpdateResponse:
+    """Put policies into a volume's schedule in place of those in it; intervals of its own stay."""
+    volume = await find_volume(call, required(request.volume_id, "volume id"), Access.READ)
+    permit(call.principal, volume, Access.WRITE, action="update")
+    plan = await schedules.with_policies(call, volume, tuple(request.snapshot_schedule_names))
+    change = VolumeChange(annotations={**volume.annotations, **plan.annotations}, **plan.change)
+    started = await volumes.update(
+        call.core,
+        volume.id,
+        change,
+        description=f"SDK: snapshot schedule of {volume.name}",
+        annotated=volume.annotations,
+    )
+    await started.result()
+    return pb.SdkVolumeSnapshotScheduleUpdateResponse()
+
+
+async def _ids(call: Call, ref: str, labels: Mapping[str, str]) -> list[str]:
+    parent = await find(call, ref, Access.READ) if ref else None
+    tenant = Compare("tenant.id", Op.EQ, await call.site.tenant_id(call.core))
+    visible = readable(call.principal)
+    base: list[Filter] = [tenant, *([visible] if visible is not None else [])]
+    base += [Compare("label", Op.EQ, f"{key}:{value}") for key, value in labels.items()]
+    return [*await _snapshots(call, base, parent), *await _clones(call, base, parent)]
+
+
+async def _snapshots(call: Call, base: list[Filter], parent: Found | None) -> list[str]:
+    if parent is not None and parent.snapshot is not None:
+        return []
+    own = [] if parent is None else [Compare("volume.id", Op.EQ, parent.volume.id)]
+    where = And((*base, *own, Compare("internal", Op.EQ, False)))
+    return [str(found) async for found in with_parents(call, where)]
+
+
+async def _clones(call: Call, base: list[Filter], parent: Found | None) -> list[str]:
+    origin: Filter = Not(IsNull("origin.volume.id"))
+    if parent is not None:
+        origin = Compare("origin.volume.id", Op.EQ, parent.volume.id)
+    query = Query(where=And((*base, origin, IsNull("retired"))), order=(Order("name"),), limit=500)
+    clones = [Found(volume) async for volume in walk(call.core.catalog, Volume, query)]
+    return [str(clone) for clone in clones if parent is None or parent_of(clone) == str(parent)]

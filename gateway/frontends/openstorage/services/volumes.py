@@ -1,0 +1,229 @@
+"""Single volumes: create, clone, inspect, update, delete, and how much they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from grpc import StatusCode
+
+from gateway.core import clones, errors, retired, volumes
+from gateway.core import snapshots as snapshot_cases
+from gateway.core.clones import NewClone
+from gateway.core.model import Pool, Volume, VolumeKind
+from gateway.core.ownership import Access, permit
+from gateway.core.volumes import NewVolume, VolumeChange
+from gateway.frontends.openstorage import placing, schedules, specs, storage_rules
+from gateway.frontends.openstorage.call import Call, SdkError, refuse, required
+from gateway.frontends.openstorage.devices import device_path
+from gateway.frontends.openstorage.lookup import Found, find, find_or_none
+from gateway.frontends.openstorage.ownerships import read_ownership
+from gateway.frontends.openstorage.pb import volume_pb2 as pb
+from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
+from gateway.frontends.openstorage.project import PARENT, attached_on, inspected, parent_of
+
+_UNREADY = "Volume {} is {}: it cannot be used yet"
+
+
+async def create(call: Call, request: pb.SdkVolumeCreateRequest) -> pb.SdkVolumeCreateResponse:
+    """Make a volume; a name that exists gives the id of its volume if size, sharing and parent are the same."""
+    name = required(request.name, "volume name")
+    if not request.HasField("spec"):
+        refuse("Must supply a spec")
+    spec = await storage_rules.applied(call, request.spec)
+    existing = await _existing(call, name, size=spec.size, shared=spec.shared, parent="")
+    if existing is not None:
+        return pb.SdkVolumeCreateResponse(volume_id=existing)
+    place = await placing.place(call, spec)
+    specs.check_spec(spec, ha_level_max=specs.ha_level_max(place.pool, call.site.options.ha_level_max))
+    plan = await schedules.planned(call, spec.snapshot_schedule, interval_min=spec.snapshot_interval)
+    new = NewVolume(
+        name=name,
+        tenant_id=await call.site.tenant_id(call.core),
+        pool_id=place.pool.id,
+        size=spec.size,
+        kind=place.kind,
+        labels={**request.labels, **spec.volume_labels},
+        multi_attach=spec.shared or spec.sharedv4,
+        ownership=read_ownership(spec.ownership) if spec.HasField("ownership") else None,
+        annotations={specs.SPEC: specs.stored(spec), **plan.annotations},
+        **plan.change,
+        **await placing.publication(call, spec, name, place.kind),
+    )
+    job = await (await volumes.create(call.core, new, description=f"SDK: create {name}")).result()
+    return pb.SdkVolumeCreateResponse(volume_id=str(job.target_id))
+
+
+async def clone(call: Call, request: pb.SdkVolumeCloneRequest) -> pb.SdkVolumeCloneResponse:
+    """Make a volume of a volume or of a snapshot. It has its parent's spec and none of its labels."""
+    name = required(request.name, "volume name")
+    parent = await find(call, required(request.parent_id, "parent volume id"), Access.READ)
+    existing = await _existing(call, name, size=parent.volume.size, shared=None, parent=str(parent))
+    if existing is not None:
+        return pb.SdkVolumeCloneResponse(volume_id=existing)
+    annotations = {key: value for key, value in parent.volume.annotations.items() if key == specs.SPEC}
+    new = NewClone(
+        name=name,
+        tenant_id=parent.volume.tenant_id,
+        source_id=parent.volume.id,
+        snapshot_id=None if parent.snapshot is None else parent.snapshot.id,
+        labels=dict(request.additional_labels),
+        annotations={**annotations, PARENT: str(parent)},
+        snapshot_policy_id=None,
+        transient_base=True,
+    )
+    job = await (await clones.create(call.core, new, description=f"SDK: clone {name}")).result()
+    return pb.SdkVolumeCloneResponse(volume_id=str(job.target_id))
+
+
+async def delete(call: Call, request: pb.SdkVolumeDeleteRequest) -> pb.SdkVolumeDeleteResponse:
+    """Delete a volume or a snapshot. An unknown id is deleted already; snapshots outlive their volume."""
+    found = await find_or_none(call, required(request.volume_id, "volume id"))
+    if found is not None:
+        permit(call.principal, found.volume, Access.ADMIN, action="delete")
+        with suppress(errors.NotFound):  # somebody else was first
+            await _delete(call, found)
+    return pb.SdkVolumeDeleteResponse()
+
+
+async def inspect(call: Call, request: pb.SdkVolumeInspectRequest) -> pb.SdkVolumeInspectResponse:
+    """Give a volume or a snapshot whole."""
+    found = await find(call, required(request.volume_id, "volume id"), Access.READ)
+    volume = found.volume
+    schedule = (await schedules.texts_of(call.core, [volume]))[volume.id]
+    return inspected(found, await _driver(call, volume), schedule=schedule, device_path=await device_path(call, volume))
+
+
+async def update(call: Call, request: pb.SdkVolumeUpdateRequest) -> pb.SdkVolumeUpdateResponse:
+    """Change labels, spec or ownership. A label that is given empty goes."""
+    found = await find(call, required(request.volume_id, "volume id"), Access.READ)
+    permit(call.principal, found.volume, Access.WRITE, action="update")
+    if found.snapshot is not None:
+        await _update_snapshot(call, found, request)
+        return pb.SdkVolumeUpdateResponse()
+    volume = found.volume
+    given: dict[str, Any] = {}
+    if request.labels:
+        given["labels"] = _relabelled(volume.labels, request.labels)
+    if request.HasField("spec"):
+        given |= await _respecified(call, volume, request.spec)
+    if given:
+        change = VolumeChange(**given)
+        started = await volumes.update(
+            call.core, volume.id, change, description=f"SDK: update {volume.name}", annotated=volume.annotations
+        )
+        await (started).result()
+    return pb.SdkVolumeUpdateResponse()
+
+
+async def stats(call: Call, request: pb.SdkVolumeStatsRequest) -> pb.SdkVolumeStatsResponse:
+    """Give what is known of a volume's use. Bytes never pass here, so reads and writes are not counted."""
+    found = await find(call, required(request.volume_id, "volume id"), Access.READ)
+    return pb.SdkVolumeStatsResponse(stats=pb.Stats(bytes_used=used_bytes(found)))
+
+
+async def capacity_usage(call: Call, request: pb.SdkVolumeCapacityUsageRequest) -> pb.SdkVolumeCapacityUsageResponse:
+    """Give what a volume alone takes; UNIMPLEMENTED where it may share blocks with others, as nobody counts those."""
+    found = await find(call, required(request.volume_id, "volume id"), Access.READ)
+    volume = found.volume
+    if found.snapshot is not None or volume.snapshot_count or volume.clone_count or volume.origin is not None:
+        total = used_bytes(found)
+        raise SdkError(
+            StatusCode.UNIMPLEMENTED,
+            f"Volume {found} may share blocks with snapshots or clones: only its total is known, {total} bytes",
+        )
+    usage = pb.CapacityUsageInfo(exclusive_bytes=volume.used, total_bytes=volume.used)
+    return pb.SdkVolumeCapacityUsageResponse(capacity_usage_info=usage)
+
+
+def used_bytes(found: Found) -> int:
+    """Give how many bytes it holds, as last observed."""
+    return found.volume.used if found.snapshot is None else found.snapshot.size
+
+
+async def _existing(call: Call, name: str, *, size: int, shared: bool | None, parent: str) -> str | None:
+    """Give the id of what has the name already, if it is what is asked for; ALREADY_EXISTS when it differs."""
+    found = await find_or_none(call, name)
+    if found is None:
+        return None
+    permit(call.principal, found.volume, Access.ADMIN, action="use")
+    present = specs.spec_of(found.volume, await _driver(call, found.volume))
+    if (found.volume.size, parent_of(found)) != (size, parent) or shared not in {None, present.shared}:
+        raise errors.AlreadyExists(kind="Volume", name=name, field="name", same_spec=False)
+    return str(found)
+
+
+async def _driver(call: Call, volume: Volume) -> str:
+    return (await call.core.known.get_many(Pool, [volume.pool_id]))[volume.pool_id].driver
+
+
+async def _delete(call: Call, found: Found) -> None:
+    if found.snapshot is not None:
+        await (
+            await snapshot_cases.delete(call.core, found.snapshot.id, description=f"SDK: delete snapshot {found}")
+        ).result()
+        await _collect(call, found.volume)
+        return
+    volume = found.volume
+    if specs.spec_of(volume, await _driver(call, volume)).sticky:
+        raise SdkError(
+            StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not"
+        )
+    if volume.kind is VolumeKind.FILESYSTEM and attached_on(volume):
+        raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
+    await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
+    await _collect(call, volume)
+
+
+async def _collect(call: Call, volume: Volume) -> None:
+    """Let go what only the deleted one still needed. A duty does the same later, so a failure is no failure of ours."""
+    around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
+    await retired.collect(msgspec.structs.replace(call.core, caller=None), around)
+
+
+async def _update_snapshot(call: Call, found: Found, request: pb.SdkVolumeUpdateRequest) -> None:
+    """Change a snapshot's labels; everything else of it is its volume's or cannot change."""
+    assert found.snapshot is not None  # noqa: S101 - the caller looked
+    if request.HasField("spec") and request.spec.ListFields():
+        refuse(f"Volume {found} is a snapshot: only its labels can be changed")
+    if request.labels:
+        labels = _relabelled(found.snapshot.labels, request.labels)
+        change = snapshot_cases.SnapshotChange(labels=labels)
+        await (
+            await snapshot_cases.update(call.core, found.snapshot.id, change, description=f"SDK: update {found}")
+        ).result()
+
+
+async def _respecified(call: Call, volume: Volume, update: spec_pb.VolumeSpecUpdate) -> dict[str, Any]:
+    """Give what an update of the spec changes about a volume."""
+    specs.check_enums(update)
+    pools = await call.core.known.get_many(Pool, [volume.pool_id])
+    pool = pools[volume.pool_id]
+    before = specs.spec_of(volume, pool.driver)
+    after = await storage_rules.applied_to_update(call, before, specs.merged(before, update))
+    specs.check_spec(after, ha_level_max=specs.ha_level_max(pool, call.site.options.ha_level_max))
+    given: dict[str, Any] = {}
+    annotations = {**volume.annotations, specs.SPEC: specs.stored(after)}
+    if update.HasField("snapshot_schedule") or update.HasField("snapshot_interval"):
+        kept = (await schedules.texts_of(call.core, [volume]))[volume.id]
+        text = update.snapshot_schedule if update.HasField("snapshot_schedule") else kept
+        plan = await schedules.planned(call, text, interval_min=after.snapshot_interval)
+        annotations = {**annotations, **plan.annotations}
+        given |= plan.change
+    if annotations != volume.annotations and (specs.stored(before) != specs.stored(after) or "schedules" in given):
+        given["annotations"] = annotations
+    if after.size != volume.size:
+        given["size"] = after.size
+    if (after.shared or after.sharedv4) != (before.shared or before.sharedv4):
+        given["multi_attach"] = after.shared or after.sharedv4
+        given |= await placing.publication(call, after, volume.name, volume.kind)
+    if update.HasField("ownership"):
+        given["ownership"] = read_ownership(update.ownership)
+    return given
+
+
+def _relabelled(labels: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
+    merged = {**labels, **changes}
+    return {key: value for key, value in merged.items() if value or key not in changes}

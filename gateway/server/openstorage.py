@@ -1,0 +1,234 @@
+"""The openstorage door on its addresses: gRPC, its REST form, the older REST."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc
+import msgspec
+
+from gateway.config import Address, ConfigError, Settings, TlsSettings
+from gateway.core.door import Trace
+from gateway.core.observer import Observer
+from gateway.core.principal import Authenticator
+from gateway.frontends.openstorage.grpc_door import MESSAGE_MAX, GrpcDoor, Served
+from gateway.frontends.openstorage.older import OlderDoor, Quiescence
+from gateway.frontends.openstorage.rest import HTTP_STATUS, RestDoor
+from gateway.frontends.openstorage.schema import load_schema
+from gateway.frontends.openstorage.sdk import Sdk
+from gateway.frontends.openstorage.settings import OpenstorageOptions
+from gateway.frontends.openstorage.site import Site
+from gateway.observe import AccessLog, Metrics
+from gateway.server.assembly import House
+from gateway.server.http import Listener
+from gateway.server.tls import server_context
+from gateway.server.watch import Ledger, Watch
+
+NAME = "openstorage"
+
+
+class CallLedger:
+    """Writes calls down like requests of other doors."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def begin(self) -> str:
+        """Give a call its id."""
+        return self._ledger.begin()
+
+    def end(self, served: Served, trace: Trace) -> None:
+        """Write down how it was answered. To the access log a call that changes nothing is a GET."""
+        self._ledger.end(
+            trace,
+            method="POST" if trace.operation else "GET",
+            path=served.path,
+            status=HTTP_STATUS[served.code],
+            seconds=served.seconds,
+            size=served.size,
+            peer=served.peer,
+            request_id=served.request_id,
+        )
+
+
+@asynccontextmanager
+async def openstorage(
+    settings: Settings,
+    house: House,
+    authenticator: Authenticator,
+    *,
+    secured: bool,
+    metrics: Metrics,
+    access: AccessLog,
+    observer: Observer,
+) -> AsyncIterator[dict[str, str]]:
+    """Open the door that `[frontend.openstorage]` asks for; give its addresses by name, none without that table.
+
+    `secured`: callers have to prove who they are. ConfigError when others than
+    this machine could reach it otherwise; OSError when an address cannot be had.
+    """
+    options = settings.frontend.get(NAME)
+    if not isinstance(options, OpenstorageOptions):
+        yield {}
+        return
+    _check_reach(options, secured=secured)
+    site = await Site.of(
+        house.core,
+        options,
+        name=settings.name,
+        tenant=settings.tenants[0],
+        address=options.grpc.rpartition(":")[0],
+        secured=secured,
+        nfs="nfs" in settings.export,
+    )
+    sdk = Sdk(house.core, site, authenticator, schema=load_schema(), observer=observer)
+    surroundings = _Surroundings(settings, options, metrics, access, observer)
+    async with AsyncExitStack() as stack:
+        yield {
+            **await _open_grpc(stack, sdk, surroundings),
+            **await _open_rest(stack, sdk, surroundings, secured=secured),
+            **await _open_older(stack, sdk, surroundings, Quiescence(house.core)),
+        }
+
+
+class _Surroundings(msgspec.Struct, frozen=True):
+    """What every way in is made with."""
+
+    settings: Settings
+    options: OpenstorageOptions
+    metrics: Metrics
+    access: AccessLog
+    observer: Observer
+
+    def ledger(self, name: str) -> Ledger:
+        """Give the book of one way in."""
+        return Ledger(name, metrics=self.metrics, access=self.access)
+
+    def socket(self, folder: str, name: str) -> Path | None:
+        """Give the path of a UNIX socket, its folder made; None where there are to be none."""
+        if self.options.sockets is None:
+            return None
+        path = self.options.sockets / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        return path
+
+    async def listen(self, stack: AsyncExitStack, name: str, door: RestDoor | OlderDoor, at: Address | Path) -> str:
+        """Serve a door of HTTP at an address; give the address."""
+        watch = Watch(self.ledger(name), door.handle, refuse=door.refuse, observer=self.observer)
+        tls = self.options.tls and isinstance(at, Address)
+        listener = Listener(
+            watch.handle,
+            at,
+            limits=self.settings.limits,
+            refuse=door.refuse,
+            tls=server_context(self.settings.tls) if tls else None,
+        )
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        return f"{'https' if tls else 'http'}://{listener.address}"
+
+
+async def _open_grpc(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings) -> dict[str, str]:
+    options, limits = around.options, around.settings.limits
+    if not options.grpc:
+        return {}
+    tls = _tls(around.settings.tls, options)
+    door = GrpcDoor(
+        sdk,
+        listen=options.grpc,
+        watch=CallLedger(around.ledger(NAME)),
+        credentials=tls,
+        socket=around.socket("driver", f"{options.driver}-sdk.sock"),
+        calls_max=limits.max_connections,
+        patience_s=limits.shutdown_timeout_s,
+        reflect=options.reflection,
+    )
+    await door.start()
+    stack.push_async_callback(door.stop)
+    return {NAME: f"{'grpcs' if tls else 'grpc'}://{door.address}"}
+
+
+async def _open_rest(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, *, secured: bool) -> dict[str, str]:
+    if not around.options.rest:
+        return {}
+    limits = around.settings.limits
+    door = RestDoor(
+        sdk,
+        served=sdk.served,
+        max_body_bytes=max(MESSAGE_MAX, limits.max_body_bytes),
+        receive_timeout_s=limits.receive_timeout_s,
+        pages=secured,
+    )
+    stack.push_async_callback(door.close)
+    name = f"{NAME}-rest"
+    return {name: await around.listen(stack, name, door, Address.parse(around.options.rest))}
+
+
+async def _open_older(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, quiescence: Quiescence) -> dict[str, str]:
+    options, limits = around.options, around.settings.limits
+    sockets = [around.socket("driver", f"{options.driver}.sock"), around.socket("cluster", "osd.sock")]
+    if not options.older and options.sockets is None:
+        return {}
+    door = OlderDoor(
+        sdk,
+        quiescing=quiescence,
+        max_body_bytes=limits.max_body_bytes,
+        receive_timeout_s=limits.receive_timeout_s,
+    )
+    stack.push_async_callback(door.close)
+    name = f"{NAME}-older"
+    for socket in filter(None, sockets):
+        await around.listen(stack, name, door, socket)
+    if not options.older:
+        return {}
+    return {name: await around.listen(stack, name, door, Address.parse(options.older))}
+
+
+def _tls(settings: TlsSettings, options: OpenstorageOptions) -> grpc.ServerCredentials | None:
+    """Give the credentials of the listener; certificates that are read again serve connections made later."""
+    if not options.tls:
+        return None
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(settings),
+        lambda: _configuration(settings),
+        require_client_authentication=settings.client_ca is not None,
+    )
+
+
+def _configuration(settings: TlsSettings) -> grpc.ServerCertificateConfiguration:
+    try:
+        pair = settings.key.read_bytes(), settings.certificate.read_bytes()
+        authority = None if settings.client_ca is None else settings.client_ca.read_bytes()
+    except OSError as error:
+        raise ConfigError(str(error.filename), f"cannot be read: {error.strerror}") from None
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=authority)
+
+
+def _check_reach(options: OpenstorageOptions, *, secured: bool) -> None:
+    """Raise ConfigError for an address that cannot be read, or that lets others in as they are."""
+    for key in ("grpc", "rest", "older"):
+        text = getattr(options, key)
+        if not text:
+            continue
+        path = ("frontend", NAME, key)
+        try:
+            address = Address.parse(text)
+        except ValueError as error:
+            raise ConfigError("configuration", str(error), path=path) from None
+        if address.loopback:
+            continue
+        if not secured and not options.anonymous:
+            raise ConfigError(
+                "configuration",
+                f"{text} can be reached from other machines, but no [auth.issuer.NAME] says who may come in: "
+                "configure one, listen on 127.0.0.1, or set anonymous = true",
+                path=path,
+            )
+        if not options.tls:
+            raise ConfigError(
+                "configuration",
+                f"{text} can be reached from other machines, but tls is off: set tls = true or listen on 127.0.0.1",
+                path=path,
+            )
