@@ -40,6 +40,10 @@ _OTHER: Mapping[int, tuple[str, type[Any]]] = {
 _FLOATS: Mapping[int, str] = {FieldDescriptor.CPPTYPE_DOUBLE: "float64", FieldDescriptor.CPPTYPE_FLOAT: "float32"}
 
 
+_OPEN_STRING = "Unterminated string"
+"""What the library says of a string without an end; its position is where the string begins."""
+
+
 class BadJson(Exception):  # noqa: N818 - named by what is wrong, as in the core
     """Something that is no JSON, or not of the type that is wanted. The text is for the client."""
 
@@ -119,7 +123,7 @@ def _first(text: str, *, end: str) -> tuple[Any, str]:
     try:
         value, used = reader.raw_decode(start)
     except json.JSONDecodeError as error:
-        if error.pos >= len(start):
+        if error.pos >= len(start) or error.msg.startswith(_OPEN_STRING):
             raise BadJson("unexpected EOF") from None
         raise BadJson(f"invalid character {_quoted(start[error.pos])} looking for beginning of value") from None
     except RecursionError:
