@@ -16,7 +16,7 @@ from gateway.core import errors
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.capability import FLAGS, OPERATIONS, CapabilityMismatch
 from gateway.core.needs import missing
-from gateway.core.observer import Observer
+from gateway.core.observer import Observer, SilentObserver
 from gateway.core.pools import OpenPool
 from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
@@ -32,11 +32,13 @@ from gateway.server.assembly import (
     make_exporters,
 )
 from gateway.server.auth import Accounts
+from gateway.server.callers import AccountsAndTokens
 from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
 from gateway.server.own import OwnResources
 from gateway.server.tls import load_context, server_context
+from gateway.server.tokens import Tokens
 from gateway.server.watch import Watch
 
 Announce = Callable[[str], None]
@@ -65,7 +67,7 @@ async def serve(
 ) -> None:
     """Run every configured door until SIGTERM or SIGINT; one `ready` line goes to `announce`.
 
-    SIGHUP reads accounts and certificates again, SIGUSR1 compares catalog and
+    SIGHUP reads accounts, keys of issuers and certificates again, SIGUSR1 compares catalog and
     substrates now. `periods`: see `gateway.server.duties.duties`. ConfigError
     when accounts or certificate cannot be used; OSError when an address cannot
     be had.
@@ -99,13 +101,16 @@ async def running(
     metrics = Metrics()
     observer = ReportingObserver(metrics)
     accounts = Accounts.load(settings.accounts)
+    tokens = Tokens.load(settings.auth.issuer, observer)
+    callers = AccountsAndTokens(accounts, tokens)
     tls = server_context(settings.tls) if settings.tls.enabled else None
     async with AsyncExitStack() as stack:
         stack.callback(accounts.close)
+        stack.push_async_callback(tokens.close)
         house = await stack.enter_async_context(furnished(settings, observer, fault))
         door = OntapDoor(
             house.core,
-            accounts,
+            callers,
             name=settings.name,
             addresses=data_addresses(settings),
             max_body_bytes=settings.limits.max_body_bytes,
@@ -118,7 +123,7 @@ async def running(
             door.handle,
             metrics=metrics,
             access=AccessLog(settings.log, sys.stderr.buffer.write),
-            own=OwnResources(house.core, metrics, accounts),
+            own=OwnResources(house.core, metrics, callers),
             refuse=door.refuse,
             observer=observer,
         )
@@ -139,14 +144,15 @@ async def running(
         scheme = "https" if tls else "http"
         yield Doors(
             {"ontap": f"{scheme}://{listener.address}"},
-            reload=lambda: _reload(settings, accounts, tls, observer),
+            reload=lambda: _reload(settings, (accounts, tokens), tls, observer),
             reconcile=reconcile,
         )
 
 
-def _reload(settings: Settings, accounts: Accounts, tls: object, observer: Observer) -> None:
+def _reload(settings: Settings, callers: tuple[Accounts, Tokens], tls: object, observer: Observer) -> None:
     try:
-        accounts.reload()
+        for known in callers:
+            known.reload()
         if tls is not None:
             load_context(tls, settings.tls)  # type: ignore[arg-type]
     except ConfigError as error:
@@ -175,6 +181,7 @@ async def check(settings: Settings) -> CheckResult:
     matrix: dict[str, dict[str, dict[str, str]]] = {}
     try:
         Accounts.load(settings.accounts).close()
+        await Tokens.load(settings.auth.issuer, SilentObserver()).close()
         if settings.tls.enabled:
             server_context(settings.tls)
     except ConfigError as error:
