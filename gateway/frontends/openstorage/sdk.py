@@ -21,7 +21,7 @@ from gateway.core.door import Trace
 from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator, Principal
 from gateway.core.roles import authorize
-from gateway.frontends.openstorage.answers import Answers
+from gateway.frontends.memory import Answers
 from gateway.frontends.openstorage.call import Call, SdkError
 from gateway.frontends.openstorage.errors import encode_error
 from gateway.frontends.openstorage.schema import Method, Schema
@@ -29,6 +29,7 @@ from gateway.frontends.openstorage.services import HANDLERS, KEPT
 from gateway.frontends.openstorage.site import Site
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
+_ANSWERS_BYTES = 16 * 1024 * 1024
 _READS = ("inspect", "enumerate", "stats", "capacityusage", "capabilities", "version", "volumeusagebynode", "status")
 
 
@@ -57,7 +58,7 @@ class Sdk:
         self._site = site
         self._authenticator = authenticator
         self._observer = observer
-        self._answers = Answers()
+        self._answers: Answers[bytes] = Answers(_ANSWERS_BYTES)
         self.schema = schema
         self._methods = {
             method.path: _where(service.rule_name, method)
@@ -98,7 +99,7 @@ class Sdk:
                 return kept
             response = await self._carry_out(where, _read(where.method, request), principal, trace)
             answer = response.SerializeToString()
-            self._answers.put(key, version, answer)
+            self._answers.put(key, version, answer, weight=len(request) + len(answer))
         except errors.GatewayError as error:
             raise self._failed(where, error, trace) from None
         else:
