@@ -5,21 +5,22 @@ points that each operation passes, lets a child process end itself by SIGKILL
 at one of them, and compares what the next core finds with what was there
 before and what would be there after.
 
-    scene = KillScene(folder, Place(driver="mine", options={"path": ...}, kind=VolumeKind.BLOCK))
-    for operation in await scene.operations():
-        for point, count in await scene.passes(operation):
-            await scene.assert_all_or_nothing(operation, point, count)
+    with ForkServer(MODULES) as forks:
+        scene = KillScene(folder, Place(driver="mine", options={"path": ...}, kind=VolumeKind.BLOCK), forks)
+        for operation in await scene.operations():
+            for point, count in await scene.passes(operation):
+                await scene.assert_all_or_nothing(operation, point, count)
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,11 +40,14 @@ from gateway.testing.backends.blocks import BlockContent
 from gateway.testing.backends.content import Content, LocalContent
 from gateway.testing.cores import core_on
 from gateway.testing.faults import KillAt, Recorder
+from gateway.testing.forks import ForkServer
 
 MIB = 1 << 20
 SIZE = 32 * MIB
 POOL = "pool"
 GONE = "gone"
+MODULES = ("gateway.testing.kills", "gateway.server.drivers")
+"""What the server of forks imports, beside the modules of the drivers."""
 CHILD_LIMIT_S = 120
 _BESIDE_COMMITS = (".journalled", ".committed")
 
@@ -161,29 +165,24 @@ OPERATIONS: Mapping[str, Operation] = {
 
 
 class KillScene:
-    """A pool with something in it to lose. `folder` keeps the catalog.
+    """A pool with something in it to lose. `folder` keeps the catalog, `forks` starts the processes that die.
 
     `used`: the volumes are in use by local clients while the process dies, as
     far as their access handles tell the backend.
     """
 
-    def __init__(self, folder: Path, place: Place, *, used: bool = False) -> None:
+    def __init__(self, folder: Path, place: Place, forks: ForkServer, *, used: bool = False) -> None:
         self._folder = folder
         self._place = place
+        self._forks = forks
         self._used = used
         self._views: dict[str, tuple[View, View]] = {}
         self._intact: View | None = None
         self._made_as: dict[UUID, str] = {}
 
-    @asynccontextmanager
-    async def core(self, fault: FaultHook = no_fault) -> AsyncIterator[Core]:
+    def core(self, fault: FaultHook = no_fault) -> AbstractAsyncContextManager[Core]:
         """Give a core on the pool, with what a predecessor left settled."""
-        backend = self._place.backend(fault)
-        try:
-            async with core_on(self._folder, [Configured(POOL, backend)], fault=fault) as core:
-                yield core
-        finally:
-            await backend.close()
+        return _core(self._folder, self._place, fault)
 
     async def operations(self) -> list[str]:
         """Give the operations that the pool is able to do."""
@@ -212,7 +211,7 @@ class KillScene:
         self._intact = None
         recorder = Recorder()
         async with self.core(recorder) as core:
-            await self.use(core)
+            await _use(core, used=self._used)
             recorder.points.clear()
             await _perform(core, operation)
             passed = list(recorder.points)
@@ -257,27 +256,24 @@ class KillScene:
             point=point,
             count=count,
         )
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway.testing.kills"],
-            input=msgspec.json.encode(order),
-            capture_output=True,
-            timeout=CHILD_LIMIT_S,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, (
-            f"{operation} did not die at {point} {count}: {done.returncode}\n{done.stderr.decode()[-2000:]}"
-        )
+        with (self._folder / "victim.log").open("wb+") as log:
+            entry, document = f"{__name__}:die", msgspec.json.encode(order).decode()
+            victim = self._forks.start(
+                entry, document, environment=os.environ, stdout=log.fileno(), stderr=log.fileno()
+            )
+            try:
+                status = victim.wait(CHILD_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                victim.kill()
+                raise
+            log.seek(0)
+            said = log.read().decode()[-2000:]
+        assert status == -signal.SIGKILL, f"{operation} did not die at {point} {count}: {status}\n{said}"
 
     async def _assert_settled(self, core: Core) -> None:
         (pool,) = core.pools
         assert (await core.catalog.page(Intent, Query())).records == ()
         assert await Reconciler(core, pool, SilentObserver()).run() == []
-
-    async def use(self, core: Core) -> None:
-        """Ask for the way to every volume, if they are to be in use."""
-        (pool,) = core.pools
-        for volume in (await core.catalog.page(Volume, Query())).records if self._used else ():
-            await pool.backend.access(volume.id)
 
     # --- what is in it ---
 
@@ -383,6 +379,23 @@ def _stem(name: str) -> str:
     return name.partition(".")[0] if name.startswith("clone_") else name
 
 
+@asynccontextmanager
+async def _core(folder: Path, place: Place, fault: FaultHook) -> AsyncIterator[Core]:
+    backend = place.backend(fault)
+    try:
+        async with core_on(folder, [Configured(POOL, backend)], fault=fault) as core:
+            yield core
+    finally:
+        await backend.close()
+
+
+async def _use(core: Core, *, used: bool) -> None:
+    """Ask for the way to every volume, if they are to be in use."""
+    (pool,) = core.pools
+    for volume in (await core.catalog.page(Volume, Query())).records if used else ():
+        await pool.backend.access(volume.id)
+
+
 async def _perform(core: Core, operation: str) -> None:
     found = {GONE if v.retired else v.name: v for v in (await core.catalog.page(Volume, Query())).records}
     taken = {snapshot.name: snapshot for snapshot in (await core.catalog.page(Snapshot, Query())).records}
@@ -410,14 +423,14 @@ class _Armed:
         self.hook(point)
 
 
+def die(document: str) -> None:
+    """Do an operation and die at a point of it, as the order says."""
+    asyncio.run(_die(msgspec.json.decode(document, type=_Order)))
+
+
 async def _die(order: _Order) -> None:
     fault = _Armed()
-    scene = KillScene(Path(order.folder), order.place, used=order.used)
-    async with scene.core(fault) as core:
-        await scene.use(core)
+    async with _core(Path(order.folder), order.place, fault) as core:
+        await _use(core, used=order.used)
         fault.hook = KillAt(order.point, order.count)
         await _perform(core, order.operation)
-
-
-if __name__ == "__main__":
-    asyncio.run(_die(msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)))

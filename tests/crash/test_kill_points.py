@@ -13,6 +13,7 @@ from crash_scene import Scene, scene
 import gateway
 from gateway.backends.btrfs.faults import STEPS
 from gateway.core import operations as core_operations
+from gateway.testing.forks import ForkServer
 
 pytestmark = pytest.mark.root
 
@@ -23,8 +24,8 @@ FAULT = re.compile(r'[._]fault\(\s*f?"([^"]+)"')
 
 
 @pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with scene(tmp_path_factory.mktemp("crash"), trace=True) as found:
+def at(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Iterator[Scene]:
+    with scene(tmp_path_factory.mktemp("crash"), forks, trace=True) as found:
         yield found
 
 

@@ -242,7 +242,7 @@ QUESTIONS = st.builds(
 
 
 @example(number=1203, questions=[Question(("alpha",), "size", descending=False, page=60, offset=300, hasty=True)])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(number=st.sampled_from([3, 500, 501, 1203]), questions=st.lists(QUESTIONS, min_size=2, max_size=4))
 async def test_pages_of_a_search_are_what_a_plain_loop_finds(
     tmp_path_factory: pytest.TempPathFactory, number: int, questions: list[Question]

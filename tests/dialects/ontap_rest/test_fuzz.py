@@ -22,6 +22,8 @@ from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
 from gateway.testing.live import LiveGateway, live_gateway
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = load_schema()
 RESOURCES: dict[str, Resource] = {
     "cluster": SCHEMA["cluster"],
@@ -265,7 +267,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def test_no_request_is_answered_otherwise_than_in_the_words_of_ontap(scene: Scene) -> None:
-    @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
     @given(asks())
     def answered(ask: Ask) -> None:
         before = everything(scene.caller)
@@ -285,7 +287,7 @@ def begun(ask: Ask, reply: Reply) -> bool:
     return ask.method not in {"GET", "HEAD"} and {"job", "jobs", "num_records"} & reply.json.keys() != set()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["/api/storage/volumes", "/api/", "/", ""]),
     st.binary(max_size=40).map(lambda raw: bytes(byte for byte in raw if byte > 32 and byte != 127)),
@@ -300,7 +302,7 @@ def test_raw_bytes_in_target_and_body_are_answered_in_the_words_of_ontap(
 
 
 def test_memory_stays_flat_over_thousands_of_requests(scene: Scene) -> None:
-    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=1500, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(asks())
     def answered(ask: Ask) -> None:
         if ask.method not in {"POST", "PATCH", "DELETE"}:
