@@ -89,7 +89,7 @@ async def openstorage(
         yield {
             **await _open_grpc(stack, sdk, surroundings),
             **await _open_rest(stack, sdk, surroundings, secured=secured),
-            **await _open_older(stack, sdk, surroundings, Quiescence(house.core)),
+            **await _open_older(stack, sdk, surroundings, Quiescence(house.core), secured=secured),
         }
 
 
@@ -166,7 +166,9 @@ async def _open_rest(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, *, 
     return {name: await around.listen(stack, name, door, Address.parse(around.options.rest))}
 
 
-async def _open_older(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, quiescence: Quiescence) -> dict[str, str]:
+async def _open_older(
+    stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, quiescence: Quiescence, *, secured: bool
+) -> dict[str, str]:
     options, limits = around.options, around.settings.limits
     sockets = [around.socket("driver", f"{options.driver}.sock"), around.socket("cluster", "osd.sock")]
     if not options.older and options.sockets is None:
@@ -176,6 +178,7 @@ async def _open_older(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, qu
         quiescing=quiescence,
         max_body_bytes=limits.max_body_bytes,
         receive_timeout_s=limits.receive_timeout_s,
+        pages=secured,
     )
     stack.push_async_callback(door.close)
     name = f"{NAME}-older"

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs
 
 from aiohttp import web
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict
 
 from gateway.core.door import Trace
 from gateway.core.model import utc_now
@@ -25,18 +25,22 @@ from gateway.frontends.openstorage.older.answer import NOT_FOUND, TEXT, Answer, 
 from gateway.frontends.openstorage.older.ask import Ask
 from gateway.frontends.openstorage.older.client import Answering, Client, Quiescing
 from gateway.frontends.openstorage.older.encode import rpc_error
-from gateway.frontends.openstorage.older.routes import ROUTES, Found, Router, Wrong, origin_form, segments
+from gateway.frontends.openstorage.older.routes import ROUTES, Found, Router, Wrong, segments
 from gateway.frontends.openstorage.receive import NotReceived, receive
+from gateway.frontends.openstorage.rest import headers as told
+from gateway.frontends.openstorage.rest.paths import origin_form
 
-_AUTHORIZATION = istr("Authorization")
 _WITH_BODY = frozenset({"POST", "PUT"})
+_FOREIGN = "Pages of other origins may not call a door that asks nobody for a token"
 _COMMON = CIMultiDict({"Content-Type": TEXT, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
 
 
 class OlderDoor:
     """Serves every route on whatever it is put behind, TCP or UNIX socket. Close it when nobody asks any more.
 
-    `quiescing` is None where nothing can hold volumes still.
+    `quiescing` is None where nothing can hold volumes still. `pages`: pages of
+    other origins may call; they must not where everybody may come in, and a
+    browser asks for no leave before it sends what this API takes for JSON.
     """
 
     def __init__(
@@ -46,11 +50,13 @@ class OlderDoor:
         quiescing: Quiescing | None,
         max_body_bytes: int,
         receive_timeout_s: float,
+        pages: bool = True,
     ) -> None:
         self._sdk = sdk
         self._quiescing = quiescing
         self._max_body_bytes = max_body_bytes
         self._receive_timeout_s = receive_timeout_s
+        self._pages = pages
         self._router = Router(ROUTES)
         self._decoder = Worker("older-rest", 1)
         self._started = utc_now()
@@ -80,6 +86,8 @@ class OlderDoor:
         return _response(Refused(status, reason, headers=headers).answer)
 
     async def _answer(self, request: web.BaseRequest, trace: Trace) -> Answer:
+        if not self._pages and told.is_foreign(request.headers):
+            raise Refused(403, _FOREIGN)
         raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
         found = self._router.find(request.method, segments(raw_path))
         if found is None:
@@ -90,7 +98,7 @@ class OlderDoor:
         trace.route = found.route.template
         sdk = Client(
             self._sdk,
-            authorization=request.headers.get(_AUTHORIZATION) or None,
+            authorization=told.authorization(request.headers),
             peer=request.remote or "",
             trace=trace,
         )

@@ -122,14 +122,6 @@ def segments(raw_path: str) -> tuple[str, ...]:
     return tuple(map(unquote, raw_path.removeprefix("/").removesuffix("/").split("/")))
 
 
-def origin_form(target: str) -> str:
-    """Give path and query of a request target; one in absolute form names scheme and host before them."""
-    if target.startswith("/") or "://" not in target:
-        return target
-    _, slash, rest = target.partition("://")[2].partition("/")
-    return slash + rest
-
-
 def _keys(parts: tuple[str, ...], path: Sequence[str]) -> tuple[str, ...] | None:
     """Give what the path has for the keys of a template, None when it does not fit. A key is never empty."""
     keys = []

@@ -19,6 +19,21 @@ from gateway.frontends.openstorage.pb import volume_pb2 as pb
 
 NOT_IN_CLUSTER = "Failed to locate IP in this cluster."
 _ON, _OFF = older.VOLUME_ACTION_PARAM_ON, older.VOLUME_ACTION_PARAM_OFF
+_OWN_OPTIONS = frozenset(
+    {
+        "SECRET_NAME",
+        "SECRET_KEY",
+        "SECRET_CONTEXT",
+        "FASTPATH_STATE",
+        "FORCE_DETACH",
+        "UNMOUNT_BEFORE_DETACH",
+        "REDIRECT_DETACH",
+        "DELETE_AFTER_UNMOUNT",
+        "WAIT_BEFORE_DELETE",
+    }
+)
+"""Options that mean something to this API, and are none of a mount."""
+
 _NO_PATH = "Invalid mount path"
 
 
@@ -129,8 +144,9 @@ async def _detach(ask: Ask, request: older.VolumeSetRequest) -> None:
 
 
 async def _mount(ask: Ask, request: older.VolumeSetRequest) -> None:
+    given = {key: value for key, value in request.options.items() if key not in _OWN_OPTIONS}
     wanted = mount_attach_pb2.SdkVolumeMountRequest(
-        volume_id=ask.id, mount_path=request.action.mount_path, driver_options=request.options
+        volume_id=ask.id, mount_path=request.action.mount_path, driver_options=given
     )
     await ask.sdk.call("OpenStorageMountAttach/Mount", wanted, mount_attach_pb2.SdkVolumeMountResponse)
 

@@ -133,12 +133,12 @@ class Scene(NamedTuple):
 
 @asynccontextmanager
 async def scene(
-    *, address: Address | Path | None = None, quiescing: bool = True, max_body_bytes: int = 1 << 20
+    *, address: Address | Path | None = None, quiescing: bool = True, max_body_bytes: int = 1 << 20, pages: bool = True
 ) -> AsyncIterator[Scene]:
     """Give a scene; on TCP, or on the UNIX socket that is named."""
     sdk, held = ScriptedSdk(), ScriptedQuiescing()
     without: Quiescing | None = held if quiescing else None
-    door = OlderDoor(sdk, quiescing=without, max_body_bytes=max_body_bytes, receive_timeout_s=30)
+    door = OlderDoor(sdk, quiescing=without, max_body_bytes=max_body_bytes, receive_timeout_s=30, pages=pages)
     traces: list[Trace] = []
 
     async def handle(request: Any) -> Any:

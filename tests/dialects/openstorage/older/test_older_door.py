@@ -81,6 +81,18 @@ async def test_nobody_is_trusted_for_calling_himself_a_scheduler(at: Scene) -> N
     assert at.sdk.asked[-1].authorization is None
 
 
+async def test_pages_of_other_origins_may_call_where_tokens_are_asked_for_and_nowhere_else() -> None:
+    for pages in (True, False):
+        async with scene(pages=pages) as at:
+            own = str(at.http.base_url).removesuffix("/")
+            at.sdk.say(Volume_Delete=pb.SdkVolumeDeleteResponse())
+            for origin, allowed in (("http://evil.example", pages), ("null", pages), (own, True), (None, True)):
+                headers = {} if origin is None else {"Origin": origin}
+                answer = await at.ask("DELETE", f"{VOLUMES}/{ID}", headers=headers)
+                assert answer.status_code == (200 if allowed else 403), origin
+            assert len(at.sdk.asked) == (4 if pages else 2)
+
+
 # --- sockets ---
 
 

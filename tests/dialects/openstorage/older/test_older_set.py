@@ -174,11 +174,11 @@ async def test_options_of_detaching_are_set_by_the_word_true_alone(at: Scene, va
     assert dict(asked.driver_options) == options
 
 
-async def test_options_of_mounting_go_to_the_driver(at: Scene) -> None:
+async def test_options_of_mounting_go_to_the_driver_without_those_of_the_api(at: Scene) -> None:
     action = {"mount": ON, "mount_path": "/mnt/v1"}
     await at.golden("PUT", PATH, {"action": action, "options": {"ro": "", "SECRET_NAME": "n"}})
     asked = at.sdk.request("MountAttach/Mount")
-    assert (asked.mount_path, dict(asked.driver_options)) == ("/mnt/v1", {"ro": "", "SECRET_NAME": "n"})
+    assert (asked.mount_path, dict(asked.driver_options)) == ("/mnt/v1", {"ro": ""})
 
 
 @pytest.mark.parametrize(
