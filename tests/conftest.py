@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ import pytest
 # The shipped suites assert like tests, so their assertions explain themselves like those of tests.
 # Here, because whatever is imported first decides: the suites are used from several folders.
 pytest.register_assert_rewrite("gateway.testing")
+
+if find_spec("hypothesis"):  # the machine of `make test-zfs` has none
+    from hypothesis import settings
+
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,3 +36,8 @@ def openstorage_python() -> Path:
     interpreter = Path(__file__).parents[1] / "build/openstorage-client/bin/python"
     assert (interpreter.parents[1] / ".installed").exists(), "run `make build/openstorage-client/.installed`"
     return interpreter
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, so that no worker is left with a long one when the others have nothing more to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

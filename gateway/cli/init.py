@@ -168,7 +168,7 @@ def free_port() -> int | None:
 
 def _accounts(hashed: str) -> str:
     return (
-        "# Who may use the gateway. `role` is admin or readonly. SIGHUP makes a running gateway read this file again.\n"
+        "# Who may use the gateway. `role` is admin, readonly or user. SIGHUP makes it read this file again.\n"
         f"[account.{ACCOUNT}]\n"
         f"password = {quoted(hashed)}\n"
         'role = "admin"\n'

@@ -37,6 +37,7 @@ def configuration(content: Content, machine: Machine) -> str:
             *_offered(content.offered),
             *_nfs(machine, content.nfs_port),
             *_blocks(machine, content.exporters),
+            *_doors(),
             *_rest(),
         ]
     )
@@ -117,6 +118,21 @@ def _blocks(machine: Machine, exporters: frozenset[str]) -> Iterator[str]:
             yield '# address = "192.0.2.1"        # what clients are told to connect to'
             yield '# bind = "192.0.2.1"           # the address to listen on'
         yield ""
+
+
+def _doors() -> Iterator[str]:
+    yield "# [frontend.openstorage]         # the openstorage SDK: gRPC, its REST form, the older REST API"
+    yield '# grpc = "127.0.0.1:9100"'
+    yield '# rest = "127.0.0.1:9110"'
+    yield '# older = "127.0.0.1:9001"'
+    yield ""
+    yield "# [export.mounts]               # lets clients of it mount volumes on this host, below these folders"
+    yield '# paths = ["/var/lib/osd/mounts"]'
+    yield ""
+    yield "# [auth.issuer.mine]            # whose tokens are accepted; without one everybody on this host may come in"
+    yield '# issuer = "openstorage.io"'
+    yield '# shared_secret = "file:token-secret"'
+    yield ""
 
 
 def _rest() -> Iterator[str]:

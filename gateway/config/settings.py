@@ -11,9 +11,12 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from gateway.core.secret import Secret
 
 RELEASE = "9.15.1"
 """The ONTAP release whose REST door this is."""
@@ -84,6 +87,68 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     force_plain: bool = False
 
 
+class UsernameClaim(enum.StrEnum):
+    """Which claim of a token is its bearer's name."""
+
+    SUB = "sub"
+    EMAIL = "email"
+    NAME = "name"
+
+
+class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who signs tokens. `issuer` is what their `iss` says; an address is an OpenID issuer, which tells its keys itself.
+
+    Other issuers sign with the secret or with one of the keys whose public
+    parts are in the PEM files. OpenID tokens must be for `client_id` unless
+    `skip_client_id_check`; `claim_namespace` is what may stand before `roles`
+    and `groups` in them; `ca` signs the issuer's certificate.
+    """
+
+    issuer: str
+    shared_secret: Secret | None = None
+    rsa_public_key: Path | None = None
+    ec_public_key: Path | None = None
+    client_id: str = ""
+    skip_client_id_check: bool = False
+    claim_namespace: str = ""
+    username_claim: UsernameClaim = UsernameClaim.SUB
+    ca: Path | None = None
+
+    def __post_init__(self) -> None:
+        keys = (self.shared_secret, self.rsa_public_key, self.ec_public_key)
+        if not self.issuer:
+            raise ValueError("issuer: must not be empty")
+        if not self.openid:
+            if not any(keys):
+                raise ValueError("issuer: needs shared_secret, rsa_public_key or ec_public_key")
+            if self.client_id or self.skip_client_id_check or self.ca:
+                raise ValueError("issuer: client_id, skip_client_id_check and ca are for issuers with an address")
+            return
+        if any(keys):
+            raise ValueError("issuer: one with an address tells its keys itself; none may be given")
+        if not secure_url(self.issuer):
+            raise ValueError("issuer: an address must begin with https://, or be on this machine")
+        if not self.client_id and not self.skip_client_id_check:
+            raise ValueError("client_id: is needed, or skip_client_id_check = true")
+
+    @property
+    def openid(self) -> bool:
+        """Whether it is an OpenID issuer."""
+        return self.issuer.lower().startswith(("http://", "https://"))
+
+
+class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose tokens are accepted, beside the accounts."""
+
+    issuer: dict[str, IssuerSettings] = {}
+
+    def __post_init__(self) -> None:
+        called = [settings.issuer for settings in self.issuer.values()]
+        for name in called:
+            if called.count(name) > 1:
+                raise ValueError(f"issuer: {name!r} is there twice")
+
+
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered."""
 
@@ -119,6 +184,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str = "gateway"
     tenants: tuple[str, ...] = ("svm1",)
     accounts: Path = msgspec.field(default_factory=lambda: Path("accounts.toml"))
+    auth: AuthSettings = AuthSettings()
     catalog: CatalogSettings = CatalogSettings()
     tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
     limits: LimitSettings = LimitSettings()
@@ -149,6 +215,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def address(self) -> Address:
         """Where the ONTAP REST door listens."""
         return Address.parse(self.listen)
+
+
+def secure_url(address: str) -> bool:
+    """Tell whether nobody can listen to what is said to an address: HTTPS, or this machine."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme == "https":
+        return bool(host)
+    return parts.scheme == "http" and bool(host) and Address(host, 0).loopback
 
 
 def check_name(key: str, name: str) -> None:

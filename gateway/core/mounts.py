@@ -46,13 +46,14 @@ async def mount(core: Core, volume_id: UUID, new: NewMount, *, description: str)
     for key, value in new.options.items():
         check_text("options", f"{key}={value}", _OPTIONS_MAX)
     mounting = _mounting(core)
+    read_only = new.read_only or "ro" in new.options
     wanted = Mount(
         id=uuid4(),
         node=mounting.node,
         path=new.path,
         created=utc_now(),
-        read_only=new.read_only,
-        options=new.options,
+        read_only=read_only,
+        options={key: value for key, value in new.options.items() if key not in {"ro", "rw"}},
     )
 
     async def plan() -> Plan:

@@ -16,9 +16,8 @@ from gateway.core import errors
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.capability import FLAGS, OPERATIONS, CapabilityMismatch
 from gateway.core.needs import missing
-from gateway.core.observer import Observer
+from gateway.core.observer import Observer, SilentObserver
 from gateway.core.pools import OpenPool
-from gateway.core.principal import Principal
 from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
 from gateway.exports.place import IN_USE
@@ -33,12 +32,14 @@ from gateway.server.assembly import (
     make_exporters,
 )
 from gateway.server.auth import Accounts
+from gateway.server.callers import AccountsAndTokens, TokensAndGuests
 from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
 from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources
 from gateway.server.tls import load_context, server_context
+from gateway.server.tokens import Tokens
 from gateway.server.watch import Ledger, Watch
 
 Announce = Callable[[str], None]
@@ -67,7 +68,7 @@ async def serve(
 ) -> None:
     """Run every configured door until SIGTERM or SIGINT; one `ready` line goes to `announce`.
 
-    SIGHUP reads accounts and certificates again, SIGUSR1 compares catalog and
+    SIGHUP reads accounts, keys of issuers and certificates again, SIGUSR1 compares catalog and
     substrates now. `periods`: see `gateway.server.duties.duties`. ConfigError
     when accounts or certificate cannot be used; OSError when an address cannot
     be had.
@@ -81,15 +82,6 @@ async def serve(
         loop.add_signal_handler(signal.SIGUSR1, doors.reconcile)
         announce(f"ready {' '.join(f'{name}={address}' for name, address in doors.addresses.items())}")
         await stopping.wait()
-
-
-class _Everybody:
-    """Lets everybody in."""
-
-    async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
-        """Give the same principal to everybody."""
-        del authorization, peer
-        return Principal(name="", roles=("system.admin",), groups=("*",))
 
 
 class Doors:
@@ -110,13 +102,16 @@ async def running(
     metrics = Metrics()
     observer = ReportingObserver(metrics)
     accounts = Accounts.load(settings.accounts)
+    tokens = Tokens.load(settings.auth.issuer, observer)
+    callers = AccountsAndTokens(accounts, tokens)
     tls = server_context(settings.tls) if settings.tls.enabled else None
     async with AsyncExitStack() as stack:
         stack.callback(accounts.close)
+        stack.push_async_callback(tokens.close)
         house = await stack.enter_async_context(furnished(settings, observer, fault))
         door = OntapDoor(
             house.core,
-            accounts,
+            callers,
             name=settings.name,
             addresses=data_addresses(settings),
             max_body_bytes=settings.limits.max_body_bytes,
@@ -130,7 +125,7 @@ async def running(
             door.handle,
             refuse=door.refuse,
             observer=observer,
-            own=OwnResources(house.core, metrics, accounts),
+            own=OwnResources(house.core, metrics, callers),
         )
         listener = Listener(watch.handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()
@@ -139,8 +134,8 @@ async def running(
             openstorage(
                 settings,
                 house,
-                _Everybody(),
-                secured=False,
+                TokensAndGuests(tokens),
+                secured=tokens.accepted,
                 metrics=metrics,
                 access=access,
                 observer=observer,
@@ -163,14 +158,15 @@ async def running(
         scheme = "https" if tls else "http"
         yield Doors(
             {"ontap": f"{scheme}://{listener.address}", **opened},
-            reload=lambda: _reload(settings, accounts, tls, observer),
+            reload=lambda: _reload(settings, (accounts, tokens), tls, observer),
             reconcile=reconcile,
         )
 
 
-def _reload(settings: Settings, accounts: Accounts, tls: object, observer: Observer) -> None:
+def _reload(settings: Settings, callers: tuple[Accounts, Tokens], tls: object, observer: Observer) -> None:
     try:
-        accounts.reload()
+        for known in callers:
+            known.reload()
         if tls is not None:
             load_context(tls, settings.tls)  # type: ignore[arg-type]
     except ConfigError as error:
@@ -199,6 +195,7 @@ async def check(settings: Settings) -> CheckResult:
     matrix: dict[str, dict[str, dict[str, str]]] = {}
     try:
         Accounts.load(settings.accounts).close()
+        await Tokens.load(settings.auth.issuer, SilentObserver()).close()
         if settings.tls.enabled:
             server_context(settings.tls)
     except ConfigError as error:

@@ -15,9 +15,8 @@ import enum
 import hashlib
 import secrets
 import tomllib
-from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,14 +24,12 @@ import msgspec
 
 from gateway.config import ConfigError
 from gateway.core import roles
-from gateway.core.errors import Busy, Unauthenticated
+from gateway.core.errors import Unauthenticated
 from gateway.core.principal import EVERY, Principal
+from gateway.server.checks import Checks
 from gateway.server.passwords import PasswordHash, impossible_hash, usable
 
 _REMEMBERED: Final = 1024
-_THREADS: Final = 2
-_WAITING_TOTAL: Final = 64
-_WAITING_PER_PEER: Final = 8
 
 
 class Role(enum.StrEnum):
@@ -78,11 +75,10 @@ class Accounts:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._key = secrets.token_bytes(32)
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="auth")
+        self._checks = Checks("auth")
         self._right: dict[bytes, Principal] = {}
         self._wrong: dict[bytes, None] = {}
         self._running: dict[bytes, asyncio.Future[Principal | None]] = {}
-        self._waiting: Counter[str] = Counter()
         self._known: Mapping[str, _Known] = {}
         # Stands in for accounts that do not exist, so that they take as long to refuse.
         self._nobody = impossible_hash()
@@ -134,22 +130,18 @@ class Accounts:
 
     def close(self) -> None:
         """End the threads. Idempotent."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._checks.close()
 
     def _digest(self, header: str) -> bytes:
         return hashlib.blake2b(header.encode("utf-8", "surrogatepass"), key=self._key, digest_size=32).digest()
 
     def _start(self, digest: bytes, name: str, *, password: bytes, peer: str) -> asyncio.Future[Principal | None]:
-        if self._waiting.total() >= _WAITING_TOTAL or self._waiting[peer] >= _WAITING_PER_PEER:
-            raise Busy(what="authentication", retry_after=1)
         running = self._running
         known = self._known.get(name)
-        check = asyncio.get_running_loop().run_in_executor(self._executor, _check, known, self._nobody, password)
+        check = self._checks.run(peer, partial(_check, known, self._nobody, password))
         running[digest] = check
-        self._waiting[peer] += 1
 
         def done(ended: asyncio.Future[Principal | None]) -> None:
-            self._waiting -= Counter({peer: 1})
             running.pop(digest, None)
             # After a reload the answer is about accounts that are no more; it must not be remembered.
             if running is self._running and not ended.cancelled() and ended.exception() is None:

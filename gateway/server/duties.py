@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from uuid import uuid4
 
 import msgspec
 
-from gateway.core import errors
+from gateway.core import errors, retired
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.jobs import forget_old
 from gateway.core.model import utc_now
@@ -57,9 +58,6 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
             except errors.GatewayError as error:
                 house.observer.event("pool_not_sampled", pool=pool.name, error=str(error))
 
-    async def forget() -> None:
-        await forget_old(house.core)
-
     async def keep_schedules() -> None:
         await scheduler.run(utc_now())
 
@@ -70,7 +68,8 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
         Duty(name="pool_space", every_s=30, act=sample, alone=True),
         Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),
         Duty(name="schedules", every_s=20, act=keep_schedules, alone=True),
-        Duty(name="forget_jobs", every_s=600, act=forget, alone=True),
+        Duty(name="collect_retired", every_s=60, act=partial(retired.collect, house.core), alone=True),
+        Duty(name="forget_jobs", every_s=600, act=partial(forget_old, house.core), alone=True),
     )
     return tuple(msgspec.structs.replace(duty, every_s=periods.get(duty.name, duty.every_s)) for duty in usual)
 

@@ -13,12 +13,14 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import InvalidURLError, LineTooLong
 
 from gateway.config import Address, LimitSettings
+from gateway.core.sockets import SocketFile
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Refuse = Callable[[int, str], web.Response]
@@ -26,6 +28,10 @@ Refuse = Callable[[int, str], web.Response]
 
 MAX_LINE = 64 * 1024
 KEEPALIVE_S = 75.0
+SOCKET_MODE = 0o660
+"""Who may use a UNIX socket: the gateway's own user and group."""
+
+_BACKLOG = 1024
 _ROUND_S = 1.0
 _PRODUCT = "volume-gateway"
 _WRONG: Mapping[type[BaseException], str] = {
@@ -48,12 +54,15 @@ class Phase(enum.Enum):
 
 
 class Listener:
-    """One socket and its connections. `address` is known once `start` returned (port 0 was resolved)."""
+    """One socket and its connections. `address` is known once `start` returned (port 0 was resolved).
+
+    A path is that of a UNIX socket, which is there as long as the listener is.
+    """
 
     def __init__(
         self,
         handler: Handler,
-        address: Address,
+        address: Address | Path,
         *,
         limits: LimitSettings,
         refuse: Refuse,
@@ -62,24 +71,28 @@ class Listener:
         self._connections = _Connections(handler, limits, refuse)
         self._limits = limits
         self._tls = tls
+        self._file: SocketFile | None = None
         self._server: asyncio.Server | None = None
         self._rounds: asyncio.Task[None] | None = None
         self.address = address
 
     async def start(self) -> None:
-        """Listen. OSError when the address cannot be had."""
-        self._server = await asyncio.get_running_loop().create_server(
-            self._connections,
-            self.address.host,
-            self.address.port,
-            ssl=self._tls,
-            backlog=1024,
-            reuse_address=True,
-            ssl_handshake_timeout=self._limits.receive_timeout_s if self._tls else None,
-        )
+        """Listen. OSError when the address cannot be had, or somebody listens there already."""
+        if isinstance(self.address, Path):
+            self._server = await self._start_file(self.address)
+        else:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._connections,
+                self.address.host,
+                self.address.port,
+                ssl=self._tls,
+                backlog=_BACKLOG,
+                reuse_address=True,
+                ssl_handshake_timeout=self._limits.receive_timeout_s if self._tls else None,
+            )
+            host, port = self._server.sockets[0].getsockname()[:2]
+            self.address = Address(str(host), int(port))
         self._rounds = asyncio.create_task(self._go_round(), name="connections")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        self.address = Address(str(host), int(port))
 
     async def stop(self) -> None:
         """Accept nothing more, let running requests end (bounded), close. Idempotent."""
@@ -88,6 +101,8 @@ class Listener:
         if server is None or rounds is None:
             return
         server.close()
+        if self._file is not None:
+            self._file.close()
         self._connections.pre_shutdown()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.shutdown_timeout_s):
@@ -95,6 +110,12 @@ class Listener:
         rounds.cancel()
         with suppress(asyncio.CancelledError):
             await rounds
+
+    async def _start_file(self, path: Path) -> asyncio.Server:
+        """Listen at a path, without TLS: whoever is let in by the file's mode is on this machine."""
+        self._file = SocketFile(path, mode=SOCKET_MODE)
+        listening = self._file.open(backlog=_BACKLOG)
+        return await asyncio.get_running_loop().create_unix_server(self._connections, sock=listening, backlog=_BACKLOG)
 
     async def _go_round(self) -> None:
         loop = asyncio.get_running_loop()
@@ -179,7 +200,7 @@ class _Connection(web.RequestHandler):
             self._wire.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._wire = transport  # type: ignore[assignment] # TCP and TLS alike
+        self._wire = transport  # type: ignore[assignment] # TCP, TLS and UNIX sockets alike
         if self._house.admit(self):
             super().connection_made(transport)
         else:

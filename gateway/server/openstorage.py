@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import grpc
+import msgspec
 
 from gateway.config import Address, ConfigError, Settings, TlsSettings
 from gateway.core.door import Trace
 from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator
 from gateway.frontends.openstorage.grpc_door import MESSAGE_MAX, GrpcDoor, Served
+from gateway.frontends.openstorage.older import OlderDoor, Quiescence
 from gateway.frontends.openstorage.rest import HTTP_STATUS, RestDoor
 from gateway.frontends.openstorage.schema import load_schema
 from gateway.frontends.openstorage.sdk import Sdk
@@ -81,48 +84,109 @@ async def openstorage(
         nfs="nfs" in settings.export,
     )
     sdk = Sdk(house.core, site, authenticator, schema=load_schema(), observer=observer)
+    surroundings = _Surroundings(settings, options, metrics, access, observer)
     async with AsyncExitStack() as stack:
-        addresses = {}
-        if options.grpc:
-            tls = _tls(settings.tls, options)
-            door = GrpcDoor(
-                sdk,
-                listen=options.grpc,
-                watch=CallLedger(Ledger(NAME, metrics=metrics, access=access)),
-                credentials=tls,
-                socket=None if options.sockets is None else options.sockets / "openstorage-sdk.sock",
-                calls_max=settings.limits.max_connections,
-                patience_s=settings.limits.shutdown_timeout_s,
-                reflect=options.reflection,
-            )
-            await door.start()
-            stack.push_async_callback(door.stop)
-            addresses[NAME] = f"{'grpcs' if tls else 'grpc'}://{door.address}"
-        if options.rest:
-            rest = RestDoor(
-                sdk,
-                served=sdk.served,
-                max_body_bytes=max(MESSAGE_MAX, settings.limits.max_body_bytes),
-                receive_timeout_s=settings.limits.receive_timeout_s,
-            )
-            stack.push_async_callback(rest.close)
-            watch = Watch(
-                Ledger(f"{NAME}-rest", metrics=metrics, access=access),
-                rest.handle,
-                refuse=rest.refuse,
-                observer=observer,
-            )
-            listener = Listener(
-                watch.handle,
-                Address.parse(options.rest),
-                limits=settings.limits,
-                refuse=rest.refuse,
-                tls=server_context(settings.tls) if options.tls else None,
-            )
-            await listener.start()
-            stack.push_async_callback(listener.stop)
-            addresses[f"{NAME}-rest"] = f"{'https' if options.tls else 'http'}://{listener.address}"
-        yield addresses
+        yield {
+            **await _open_grpc(stack, sdk, surroundings),
+            **await _open_rest(stack, sdk, surroundings, secured=secured),
+            **await _open_older(stack, sdk, surroundings, Quiescence(house.core), secured=secured),
+        }
+
+
+class _Surroundings(msgspec.Struct, frozen=True):
+    """What every way in is made with."""
+
+    settings: Settings
+    options: OpenstorageOptions
+    metrics: Metrics
+    access: AccessLog
+    observer: Observer
+
+    def ledger(self, name: str) -> Ledger:
+        """Give the book of one way in."""
+        return Ledger(name, metrics=self.metrics, access=self.access)
+
+    def socket(self, folder: str, name: str) -> Path | None:
+        """Give the path of a UNIX socket, its folder made; None where there are to be none."""
+        if self.options.sockets is None:
+            return None
+        path = self.options.sockets / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        return path
+
+    async def listen(self, stack: AsyncExitStack, name: str, door: RestDoor | OlderDoor, at: Address | Path) -> str:
+        """Serve a door of HTTP at an address; give the address."""
+        watch = Watch(self.ledger(name), door.handle, refuse=door.refuse, observer=self.observer)
+        tls = self.options.tls and isinstance(at, Address)
+        listener = Listener(
+            watch.handle,
+            at,
+            limits=self.settings.limits,
+            refuse=door.refuse,
+            tls=server_context(self.settings.tls) if tls else None,
+        )
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        return f"{'https' if tls else 'http'}://{listener.address}"
+
+
+async def _open_grpc(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings) -> dict[str, str]:
+    options, limits = around.options, around.settings.limits
+    if not options.grpc:
+        return {}
+    tls = _tls(around.settings.tls, options)
+    door = GrpcDoor(
+        sdk,
+        listen=options.grpc,
+        watch=CallLedger(around.ledger(NAME)),
+        credentials=tls,
+        socket=around.socket("driver", f"{options.driver}-sdk.sock"),
+        calls_max=limits.max_connections,
+        patience_s=limits.shutdown_timeout_s,
+        reflect=options.reflection,
+    )
+    await door.start()
+    stack.push_async_callback(door.stop)
+    return {NAME: f"{'grpcs' if tls else 'grpc'}://{door.address}"}
+
+
+async def _open_rest(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, *, secured: bool) -> dict[str, str]:
+    if not around.options.rest:
+        return {}
+    limits = around.settings.limits
+    door = RestDoor(
+        sdk,
+        served=sdk.served,
+        max_body_bytes=max(MESSAGE_MAX, limits.max_body_bytes),
+        receive_timeout_s=limits.receive_timeout_s,
+        pages=secured,
+    )
+    stack.push_async_callback(door.close)
+    name = f"{NAME}-rest"
+    return {name: await around.listen(stack, name, door, Address.parse(around.options.rest))}
+
+
+async def _open_older(
+    stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, quiescence: Quiescence, *, secured: bool
+) -> dict[str, str]:
+    options, limits = around.options, around.settings.limits
+    sockets = [around.socket("driver", f"{options.driver}.sock"), around.socket("cluster", "osd.sock")]
+    if not options.older and options.sockets is None:
+        return {}
+    door = OlderDoor(
+        sdk,
+        quiescing=quiescence,
+        max_body_bytes=limits.max_body_bytes,
+        receive_timeout_s=limits.receive_timeout_s,
+        pages=secured,
+    )
+    stack.push_async_callback(door.close)
+    name = f"{NAME}-older"
+    for socket in filter(None, sockets):
+        await around.listen(stack, name, door, socket)
+    if not options.older:
+        return {}
+    return {name: await around.listen(stack, name, door, Address.parse(options.older))}
 
 
 def _tls(settings: TlsSettings, options: OpenstorageOptions) -> grpc.ServerCredentials | None:
@@ -147,7 +211,7 @@ def _configuration(settings: TlsSettings) -> grpc.ServerCertificateConfiguration
 
 def _check_reach(options: OpenstorageOptions, *, secured: bool) -> None:
     """Raise ConfigError for an address that cannot be read, or that lets others in as they are."""
-    for key in ("grpc", "rest", "legacy"):
+    for key in ("grpc", "rest", "older"):
         text = getattr(options, key)
         if not text:
             continue

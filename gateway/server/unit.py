@@ -44,6 +44,21 @@ _LOOSENED: Mapping[str, Mapping[str, str]] = {
 }
 """Kernel capability -> what of the hardening gets in the way of using it."""
 
+_NAMESPACING = frozenset(
+    {
+        "PrivateTmp",
+        "ProtectControlGroups",
+        "ProtectHome",
+        "ProtectHostname",
+        "ProtectKernelLogs",
+        "ProtectKernelModules",
+        "ProtectKernelTunables",
+        "ProtectProc",
+        "ProtectSystem",
+    }
+)
+"""What gives a service a mount name space of its own, from which no mount gets out to the host (systemd.exec(5))."""
+
 _FAMILIES: Mapping[str, str] = {"/dev/loop-control": "block-loop", "/dev/zfs": "block-zvol"}
 """Device node -> the devices that it makes, which systemd would keep from us for naming just the node."""
 
@@ -79,12 +94,17 @@ def _service(settings: Settings, needs: Sequence[Need], configs: Sequence[Path],
     held = " ".join(capabilities)
     yield f"CapabilityBoundingSet={held}"
     yield f"AmbientCapabilities={held}"
-    for name, value in _hardening(capabilities, program).items():
+    hardening = _hardening(capabilities, program)
+    on_host = bool(_of(needs, NeedKind.SHARED))
+    if on_host:
+        yield "# Others on this host use what the gateway mounts: nothing may give it a mount name space of its own."
+        hardening = {name: value for name, value in hardening.items() if name not in _NAMESPACING}
+    for name, value in hardening.items():
         yield f"{name}={value}"
     for node in dict.fromkeys(need.name for need in _of(needs, NeedKind.DEVICE)):
         yield from (f"DeviceAllow={name} rw" for name in (node, _FAMILIES.get(node)) if name is not None)
     writable = [str(settings.data_dir.absolute()), *(need.name for kind in _PLACES for need in _of(needs, kind))]
-    for path in dict.fromkeys(writable):
+    for path in () if on_host else dict.fromkeys(writable):
         yield f"ReadWritePaths={_word(path)}"
     yield from dict.fromkeys(f"# {need.name}: {need.why}" for need in _of(needs, NeedKind.CAPABILITY))
     yield ""

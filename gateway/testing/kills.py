@@ -5,28 +5,29 @@ points that each operation passes, lets a child process end itself by SIGKILL
 at one of them, and compares what the next core finds with what was there
 before and what would be there after.
 
-    scene = KillScene(folder, Place(driver="mine", options={"path": ...}, kind=VolumeKind.BLOCK))
-    for operation in await scene.operations():
-        for point, count in await scene.passes(operation):
-            await scene.assert_all_or_nothing(operation, point, count)
+    with ForkServer(MODULES) as forks:
+        scene = KillScene(folder, Place(driver="mine", options={"path": ...}, kind=VolumeKind.BLOCK), forks)
+        for operation in await scene.operations():
+            for point, count in await scene.passes(operation):
+                await scene.assert_all_or_nothing(operation, point, count)
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from gateway.core import attachments, clones, snapshots, volumes
+from gateway.core import attachments, clones, retired, snapshots, volumes
 from gateway.core.backend import FaultHook, VolumeBackend, no_fault
 from gateway.core.change import Started
 from gateway.core.context import Core
@@ -39,10 +40,14 @@ from gateway.testing.backends.blocks import BlockContent
 from gateway.testing.backends.content import Content, LocalContent
 from gateway.testing.cores import core_on
 from gateway.testing.faults import KillAt, Recorder
+from gateway.testing.forks import ForkServer
 
 MIB = 1 << 20
 SIZE = 32 * MIB
 POOL = "pool"
+GONE = "gone"
+MODULES = ("gateway.testing.kills", "gateway.server.drivers")
+"""What the server of forks imports, beside the modules of the drivers."""
 CHILD_LIMIT_S = 120
 _BESIDE_COMMITS = (".journalled", ".committed")
 
@@ -65,7 +70,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume as its user sees it: everything by name."""
+    """A volume as its user sees it: everything by name, and a retired one by the name that it had."""
 
     kind: VolumeKind
     size: int
@@ -74,6 +79,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: dict[str, dict[str, bytes]]
     origin: tuple[str, str] | None
     nodes: tuple[str, ...]
+    retired: bool
 
 
 View = dict[str, Seen]
@@ -91,10 +97,10 @@ def _update(volume: str, **changes: Any) -> Act:
     return lambda core, v, _s: volumes.update(core, v[volume].id, volumes.VolumeChange(**changes), description="kill")
 
 
-def _clone(snapshot: str | None) -> Act:
+def _clone(snapshot: str | None, of: str = "parent") -> Act:
     def act(core: Core, v: Mapping[str, Volume], s: Mapping[str, Snapshot]) -> Awaitable[Started]:
         base = None if snapshot is None else s[snapshot].id
-        parent = v["parent"]
+        parent = v[of]
         new = clones.NewClone(name="twin", tenant_id=parent.tenant_id, source_id=parent.id, snapshot_id=base)
         return clones.create(core, new, description="kill")
 
@@ -112,6 +118,10 @@ def _create(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> 
 OPERATIONS: Mapping[str, Operation] = {
     "create": Operation((), _create),
     "delete": Operation((), lambda core, v, _s: volumes.delete(core, v["other"].id, description="kill")),
+    "retire": Operation((), lambda core, v, _s: retired.retire(core, v["parent"].id, description="kill", force=True)),
+    "remove": Operation(("snapshot",), lambda core, v, _s: retired.remove(core, v["other"].id, description="kill")),
+    "dispose": Operation((), lambda core, v, _s: retired.dispose(core, v[GONE].id, description="kill", force=True)),
+    "clone of a retired volume": Operation(("snapshot", "clone"), _clone("g1", GONE)),
     "delete a clone": Operation(("clone",), lambda core, v, _s: volumes.delete(core, v["kid"].id, description="kill")),
     "rename": Operation((), _update("parent", name="renamed", comment="longer " * 500)),
     "grow": Operation(("resize",), _update("parent", size=2 * SIZE)),
@@ -155,28 +165,24 @@ OPERATIONS: Mapping[str, Operation] = {
 
 
 class KillScene:
-    """A pool with something in it to lose. `folder` keeps the catalog.
+    """A pool with something in it to lose. `folder` keeps the catalog, `forks` starts the processes that die.
 
     `used`: the volumes are in use by local clients while the process dies, as
     far as their access handles tell the backend.
     """
 
-    def __init__(self, folder: Path, place: Place, *, used: bool = False) -> None:
+    def __init__(self, folder: Path, place: Place, forks: ForkServer, *, used: bool = False) -> None:
         self._folder = folder
         self._place = place
+        self._forks = forks
         self._used = used
         self._views: dict[str, tuple[View, View]] = {}
         self._intact: View | None = None
+        self._made_as: dict[UUID, str] = {}
 
-    @asynccontextmanager
-    async def core(self, fault: FaultHook = no_fault) -> AsyncIterator[Core]:
+    def core(self, fault: FaultHook = no_fault) -> AbstractAsyncContextManager[Core]:
         """Give a core on the pool, with what a predecessor left settled."""
-        backend = self._place.backend(fault)
-        try:
-            async with core_on(self._folder, [Configured(POOL, backend)], fault=fault) as core:
-                yield core
-        finally:
-            await backend.close()
+        return _core(self._folder, self._place, fault)
 
     async def operations(self) -> list[str]:
         """Give the operations that the pool is able to do."""
@@ -205,7 +211,7 @@ class KillScene:
         self._intact = None
         recorder = Recorder()
         async with self.core(recorder) as core:
-            await self.use(core)
+            await _use(core, used=self._used)
             recorder.points.clear()
             await _perform(core, operation)
             passed = list(recorder.points)
@@ -250,27 +256,24 @@ class KillScene:
             point=point,
             count=count,
         )
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway.testing.kills"],
-            input=msgspec.json.encode(order),
-            capture_output=True,
-            timeout=CHILD_LIMIT_S,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, (
-            f"{operation} did not die at {point} {count}: {done.returncode}\n{done.stderr.decode()[-2000:]}"
-        )
+        with (self._folder / "victim.log").open("wb+") as log:
+            entry, document = f"{__name__}:die", msgspec.json.encode(order).decode()
+            victim = self._forks.start(
+                entry, document, environment=os.environ, stdout=log.fileno(), stderr=log.fileno()
+            )
+            try:
+                status = victim.wait(CHILD_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                victim.kill()
+                raise
+            log.seek(0)
+            said = log.read().decode()[-2000:]
+        assert status == -signal.SIGKILL, f"{operation} did not die at {point} {count}: {status}\n{said}"
 
     async def _assert_settled(self, core: Core) -> None:
         (pool,) = core.pools
         assert (await core.catalog.page(Intent, Query())).records == ()
         assert await Reconciler(core, pool, SilentObserver()).run() == []
-
-    async def use(self, core: Core) -> None:
-        """Ask for the way to every volume, if they are to be in use."""
-        (pool,) = core.pools
-        for volume in (await core.catalog.page(Volume, Query())).records if self._used else ():
-            await pool.backend.access(volume.id)
 
     # --- what is in it ---
 
@@ -280,18 +283,23 @@ class KillScene:
         return await self.view(core)
 
     async def furnish(self, core: Core) -> None:
-        """Make a parent with two snapshots, a clone of the first, another volume with two, and an empty one."""
+        """Make a parent with two snapshots, a clone of the first, another volume with two, an empty one, a retired one.
+
+        The last one has a snapshot, where the pool can take them.
+        """
         (pool,) = core.pools
         able = pool.capability(self._place.kind)
         parent = await self._made(core, "parent", self._place.kind)
         other = await self._made(core, "other", self._place.kind)
-        for volume, names in ((parent, ("s1", "s2")), (other, ("o1", "o2"))):
+        gone = await self._made(core, GONE, self._place.kind)
+        for volume, names in ((parent, ("s1", "s2")), (other, ("o1", "o2")), (gone, ("g1",))):
             for name in names:
-                await self._write(core, volume, name)
+                await self.write(core, volume, name)
                 if able.can("snapshot"):
                     new = snapshots.NewSnapshot(name=name, volume_id=volume.id)
                     await (await snapshots.create(core, new, description="furnish")).result()
-            await self._write(core, volume, "now")
+            await self.write(core, volume, "now")
+        await (await retired.retire(core, gone.id, description="furnish")).result()
         if able.can("snapshot") and able.can("clone"):
             base = await core.find(Snapshot, volume__id=parent.id, name="s1")
             assert base is not None
@@ -301,7 +309,7 @@ class KillScene:
             await (await clones.create(core, new_clone, description="furnish")).result()
             kid = await core.find(Volume, name="kid")
             assert kid is not None
-            await self._write(core, kid, "kid")
+            await self.write(core, kid, "kid")
         if VolumeKind.FILESYSTEM in pool.capabilities:
             await self._made(core, "empty", VolumeKind.FILESYSTEM)
         if self._place.kind is VolumeKind.BLOCK:
@@ -318,13 +326,13 @@ class KillScene:
     async def view(self, core: Core) -> View:
         """Give what a user sees, bytes included."""
         found = (await core.catalog.page(Volume, Query())).records
-        names = {volume.id: volume.name for volume in found}
+        names = {volume.id: volume.name if volume.retired is None else self._made_as[volume.id] for volume in found}
         taken = {s.id: s for s in (await core.catalog.page(Snapshot, Query())).records}
         view: View = {}
         for volume in found:
             origin = volume.origin
             own = [s for s in taken.values() if s.volume_id == volume.id]
-            view[volume.name] = Seen(
+            view[names[volume.id]] = Seen(
                 kind=volume.kind,
                 size=volume.size,
                 comment=volume.comment,
@@ -334,6 +342,7 @@ class KillScene:
                 if origin and origin.snapshot_id
                 else None,
                 nodes=tuple(attachment.node for attachment in volume.attachments),
+                retired=volume.retired is not None,
             )
         return view
 
@@ -345,6 +354,7 @@ class KillScene:
         await (await volumes.create(core, new, description="furnish")).result()
         made = await core.find(Volume, name=name)
         assert made is not None
+        self._made_as[made.id] = name
         return made
 
     async def _content(self, core: Core, volume: UUID, snapshot: UUID | None = None) -> Content:
@@ -353,7 +363,8 @@ class KillScene:
         seen = await pool.backend.inspect(volume)
         return BlockContent(handle) if seen is not None and seen.kind is VolumeKind.BLOCK else LocalContent(handle)
 
-    async def _write(self, core: Core, volume: Volume, word: str) -> None:
+    async def write(self, core: Core, volume: Volume, word: str) -> None:
+        """Write a file called as the word, and over the one that all volumes have."""
         content = await self._content(core, volume.id)
         await content.write("a", word.encode() * 1000)
         await content.write(word, word.encode())
@@ -368,8 +379,25 @@ def _stem(name: str) -> str:
     return name.partition(".")[0] if name.startswith("clone_") else name
 
 
+@asynccontextmanager
+async def _core(folder: Path, place: Place, fault: FaultHook) -> AsyncIterator[Core]:
+    backend = place.backend(fault)
+    try:
+        async with core_on(folder, [Configured(POOL, backend)], fault=fault) as core:
+            yield core
+    finally:
+        await backend.close()
+
+
+async def _use(core: Core, *, used: bool) -> None:
+    """Ask for the way to every volume, if they are to be in use."""
+    (pool,) = core.pools
+    for volume in (await core.catalog.page(Volume, Query())).records if used else ():
+        await pool.backend.access(volume.id)
+
+
 async def _perform(core: Core, operation: str) -> None:
-    found = {volume.name: volume for volume in (await core.catalog.page(Volume, Query())).records}
+    found = {GONE if v.retired else v.name: v for v in (await core.catalog.page(Volume, Query())).records}
     taken = {snapshot.name: snapshot for snapshot in (await core.catalog.page(Snapshot, Query())).records}
     await (await OPERATIONS[operation].act(core, found, taken)).result()
 
@@ -395,14 +423,14 @@ class _Armed:
         self.hook(point)
 
 
+def die(document: str) -> None:
+    """Do an operation and die at a point of it, as the order says."""
+    asyncio.run(_die(msgspec.json.decode(document, type=_Order)))
+
+
 async def _die(order: _Order) -> None:
     fault = _Armed()
-    scene = KillScene(Path(order.folder), order.place, used=order.used)
-    async with scene.core(fault) as core:
-        await scene.use(core)
+    async with _core(Path(order.folder), order.place, fault) as core:
+        await _use(core, used=order.used)
         fault.hook = KillAt(order.point, order.count)
         await _perform(core, order.operation)
-
-
-if __name__ == "__main__":
-    asyncio.run(_die(msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)))

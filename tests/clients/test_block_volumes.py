@@ -14,7 +14,7 @@ from exporter_scene import MIB, connected, end_daemon, free_port, run
 from iscsi_scene import Initiator
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
-from gateway.core import attachments, errors, hosts, logins, tenants, volumes
+from gateway.core import attachments, errors, hosts, logins, retired, snapshots, tenants, volumes
 from gateway.core import model as m
 from gateway.core.attachments import NewAttachment
 from gateway.core.backend import Observed, VolumeSpec
@@ -153,6 +153,24 @@ async def test_deleting_by_force_cuts_off(scene):
         assert session.is_cut_off()
     assert scene.initiator().sees() == {}
     assert await scene.core.publisher.stale() == frozenset()
+
+
+async def test_retiring_by_force_cuts_off_and_leaves_the_snapshot(scene):
+    volume, group = await scene.volume("one"), await scene.group(GOOD)
+    handle = await scene.attach(volume, NewAttachment(host_group_id=group.id))
+    new = snapshots.NewSnapshot(name="s", volume_id=volume.id)
+    await (await snapshots.create(scene.core, new, description="test")).result()
+    with connected(scene.initiator().image(handle.target, handle.lun)) as session:
+        with pytest.raises(errors.InUse):
+            await retired.remove(scene.core, volume.id, description="test")
+        assert "wrote 4096" in session.tell("write -P 1 0 4k")
+        await (await retired.remove(scene.core, volume.id, description="test", force=True)).result()
+        assert session.is_cut_off()
+    assert scene.initiator().sees() == {}
+    assert await scene.core.publisher.stale() == frozenset()
+    again = await scene.attach(await scene.volume("one"), NewAttachment(host_group_id=group.id))
+    assert scene.initiator().sees() == {again.target: [1]}
+    assert (await scene.core.get(m.Volume, volume.id)).snapshot_count == 1
 
 
 async def test_a_changed_group_lets_in_and_out(scene):

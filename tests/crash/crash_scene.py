@@ -14,6 +14,7 @@ import msgspec
 from crash_world import Files, View, VolumeView, World, examine
 
 from gateway.testing.btrfs_pool import btrfs_pool
+from gateway.testing.forks import ForkServer
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 MIB = 1 << 20
@@ -162,12 +163,12 @@ class Scene:
 
 @contextlib.contextmanager
 def scene(
-    folder: Path, *, extra: str = "", trace: bool = False, periods: Mapping[str, float] = QUIET
+    folder: Path, forks: ForkServer, *, extra: str = "", trace: bool = False, periods: Mapping[str, float] = QUIET
 ) -> Iterator[Scene]:
     """Give a scene whose gateway is not started yet; process, mount and loop device are gone afterwards."""
     with btrfs_pool(folder / "pool") as mount:
         pools = f'[backend.fast]\ndriver = "btrfs"\npath = "{mount}"\n'
-        gateway = LiveGateway(folder / "gw", pools=pools, extra=extra, periods=periods, trace=trace)
+        gateway = LiveGateway(folder / "gw", pools=pools, extra=extra, periods=periods, trace=trace, forks=forks)
         at = Scene(gateway, mount)
         try:
             yield at

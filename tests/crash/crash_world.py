@@ -21,6 +21,7 @@ from gateway.core.model import (
     ExportPolicy,
     Intent,
     Job,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
     SnapshotState,
@@ -96,6 +97,7 @@ async def examine(data: Path, mount: Path, *, reconcile: bool = False) -> World:
         assert kept.tenants == await everything(catalog, Tenant)
         assert kept.export_policies == await everything(catalog, ExportPolicy)
         assert kept.snapshot_policies == await everything(catalog, SnapshotPolicy)
+        assert kept.schedules == await everything(catalog, Schedule)
     finally:
         await catalog.close()
     _assert_final(world)

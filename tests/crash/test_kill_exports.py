@@ -19,6 +19,7 @@ from gateway.core.exports import access_of
 from gateway.exports.nfs import FAULT_POINTS
 from gateway.exports.nfs.records import Record
 from gateway.exports.process import Daemon
+from gateway.testing.forks import ForkServer
 
 pytestmark = pytest.mark.root
 
@@ -219,10 +220,10 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def nfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
+def nfs(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Iterator[Exports]:
     port = _free_port()
     extra = f"[export.nfs]\nport = {port}\n"
-    with scene(tmp_path_factory.mktemp("exports"), extra=extra, trace=True) as at:
+    with scene(tmp_path_factory.mktemp("exports"), forks, extra=extra, trace=True) as at:
         exports = Exports(at, port)
         try:
             yield exports

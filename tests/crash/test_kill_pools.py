@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.model import VolumeKind
+from gateway.testing.forks import ForkServer
 from gateway.testing.kills import OPERATIONS, KillScene, Place
 from gateway.testing.loop_pool import loop_pool
 
@@ -27,10 +28,10 @@ POOLS = {
 
 
 @pytest.fixture(params=POOLS)
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KillScene]:
+def scene(request: pytest.FixtureRequest, tmp_path: Path, forks: ForkServer) -> Iterator[KillScene]:
     driver, filesystem, kind, used = POOLS[request.param]
     with loop_pool(tmp_path / "disk", filesystem) as mount:
-        yield KillScene(tmp_path, Place(driver=driver, options={"path": str(mount)}, kind=kind), used=used)
+        yield KillScene(tmp_path, Place(driver=driver, options={"path": str(mount)}, kind=kind), forks, used=used)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -12,6 +12,7 @@ from crash_points import OPERATIONS
 from crash_scene import Scene, scene
 
 from gateway.core.model import Job, JobState
+from gateway.testing.forks import ForkServer
 
 pytestmark = pytest.mark.root
 
@@ -22,8 +23,8 @@ STARTING = ("catalog.commit.begun", "catalog.commit.durable")
 
 
 @pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with scene(tmp_path_factory.mktemp("recovery")) as found:
+def at(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Iterator[Scene]:
+    with scene(tmp_path_factory.mktemp("recovery"), forks) as found:
         yield found
 
 
@@ -89,8 +90,8 @@ def test_a_restore_is_settled_although_another_process_uses_the_pool(at: Scene, 
     assert world.view == (operation.outcome(before) if happened else before)
 
 
-def test_a_first_start_may_be_interrupted_at_any_commit(tmp_path: Path) -> None:
-    with scene(tmp_path) as at:
+def test_a_first_start_may_be_interrupted_at_any_commit(tmp_path: Path, forks: ForkServer) -> None:
+    with scene(tmp_path, forks) as at:
         died = 0
         while dies_starting(at, "catalog.commit.written", died + 1):
             died += 1

@@ -14,6 +14,7 @@ from crash_points import OPERATIONS, cases
 from crash_scene import Scene, scene
 from crash_world import examine
 
+from gateway.testing.forks import ForkServer
 from gateway.testing.live import ACCOUNT, PASSWORD
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -42,10 +43,10 @@ async def load_until_killed(at: Scene, memory: Memory, rng: random.Random, prefi
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-async def test_what_was_acknowledged_survives_any_kill(tmp_path: Path, seed: int) -> None:
+async def test_what_was_acknowledged_survives_any_kill(tmp_path: Path, forks: ForkServer, seed: int) -> None:
     rng, memory = random.Random(seed), Memory()
     succeeded = unknown = 0
-    with scene(tmp_path, periods={}) as at:
+    with scene(tmp_path, forks, periods={}) as at:
         at.start()
         for kill in range(KILLS):
             await load_until_killed(at, memory, rng, f"{kill}")

@@ -23,6 +23,7 @@ def bench(*arguments: str) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_every_part_without_btrfs() -> None:
     table = bench(*(part for part in PARTS if part != "changes"))
     for words in (

@@ -47,9 +47,10 @@ async def role_of(folder: Path, password: str) -> str:
     accounts = Accounts.load(folder / "accounts.toml")
     try:
         header = base64.b64encode(f"admin:{password}".encode()).decode()
-        return (await accounts.authenticate(f"Basic {header}")).role
+        (role,) = (await accounts.authenticate(f"Basic {header}")).roles
     finally:
         accounts.close()
+    return role
 
 
 async def test_what_init_writes_works_together(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ async def test_what_init_writes_works_together(tmp_path: Path) -> None:
     server_context(settings.tls)
     password = (folder / "admin-password").read_text().strip()
     assert result.output.count(password) == 1
-    assert await role_of(folder, password) == "admin"
+    assert await role_of(folder, password) == "system.admin"
     with pytest.raises(Unauthenticated):
         await role_of(folder, password[:-1])
 
@@ -80,7 +81,7 @@ async def test_the_password_may_come_from_the_environment(tmp_path: Path) -> Non
     assert result.exit_code == 0
     assert "chösen one" not in result.output
     assert not (tmp_path / "admin-password").exists()
-    assert await role_of(tmp_path, "chösen one") == "admin"
+    assert await role_of(tmp_path, "chösen one") == "system.admin"
 
 
 @pytest.mark.parametrize("password", ["", "x" * 2000])
@@ -109,7 +110,7 @@ async def test_force_makes_everything_new(tmp_path: Path) -> None:
     assert run("init", "--config-dir", str(tmp_path), "--force", password="other").exit_code == 0
     assert (tmp_path / "tls/cert.pem").read_bytes() != before
     assert not (tmp_path / "admin-password").exists()
-    assert await role_of(tmp_path, "other") == "admin"
+    assert await role_of(tmp_path, "other") == "system.admin"
 
 
 @pytest.mark.parametrize("listen", ["8443", "host", "h:99999", "::1:8443", ""])

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from gateway.config import Address, ConfigError, LogLevel, Settings, TlsSettings, load, schema
+from gateway.config import Address, ConfigError, LogLevel, Settings, TlsSettings, UsernameClaim, load, schema
 from gateway.core.secret import Secret
 
 
@@ -322,3 +322,52 @@ def test_schema_describes_the_file() -> None:
     assert described["properties"]["export"]["properties"]["nfs"] == {"$ref": "#/$defs/NfsOptions"}
     assert "BackendSettings" not in definitions
     msgspec.json.encode(described)
+
+
+SECRET_ISSUER = '[auth.issuer.own]\nissuer = "openstorage.io"\nshared_secret = "env:JWT"\n'
+OPENID_ISSUER = '[auth.issuer.idp]\nissuer = "https://idp.example/realm"\nclient_id = "gateway"\n'
+
+
+def test_issuers_of_tokens(tmp_path: Path) -> None:
+    text = f'{MINIMAL}{SECRET_ISSUER}rsa_public_key = "keys/rsa.pem"\nusername_claim = "email"\n{OPENID_ISSUER}'
+    issuers = read(tmp_path, text, env={"JWT": "a secret"}).auth.issuer
+    own, idp = issuers["own"], issuers["idp"]
+    assert (own.openid, own.shared_secret, own.username_claim) == (False, Secret("a secret"), UsernameClaim.EMAIL)
+    assert own.rsa_public_key == tmp_path / "keys/rsa.pem"
+    assert (idp.openid, idp.client_id, idp.skip_client_id_check) == (True, "gateway", False)
+    assert "a secret" not in repr(issuers)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[auth.issuer.a]\nissuer = ""\nshared_secret = "env:JWT"\n', "must not be empty"),
+        ('[auth.issuer.a]\nissuer = "a"\n', "needs shared_secret"),
+        ('[auth.issuer.a]\nissuer = "a"\nshared_secret = "plain"\n', "must be a reference"),
+        ('[auth.issuer.a]\nissuer = "a"\nshared_secret = "env:JWT"\nclient_id = "x"\n', "with an address"),
+        (f'{SECRET_ISSUER}[auth.issuer.b]\nissuer = "openstorage.io"\nshared_secret = "env:JWT"\n', "is there twice"),
+        ('[auth.issuer.a]\nissuer = "https://idp.example"\n', "client_id"),
+        (f'{OPENID_ISSUER}shared_secret = "env:JWT"\n', "tells its keys itself"),
+        ('[auth.issuer.a]\nissuer = "http://idp.example"\nclient_id = "x"\n', "https"),
+        ('[auth.issuer.a]\nissuer = "HTTP://idp.example"\nshared_secret = "env:JWT"\n', "tells its keys itself"),
+        ('[auth.issuer.a]\nissuer = "https://"\nclient_id = "x"\n', "https"),
+        ('[auth.issuer.a]\nissuer = "a"\nshared_secret = "env:JWT"\nusername_claim = "uid"\n', "uid"),
+        ('[auth.issuer.a]\nissuer = "a"\nsecret = "env:JWT"\n', "secret"),
+        ("[auth.issuers.a]\n", "issuers"),
+    ],
+)
+def test_issuers_that_are_no_good(tmp_path: Path, text: str, words: str) -> None:
+    error = refuse(tmp_path, MINIMAL + text, env={"JWT": "hunter2"})
+    assert words in str(error)
+    assert "hunter2" not in str(error)
+
+
+def test_an_openid_issuer_on_this_machine_may_be_plain(tmp_path: Path) -> None:
+    text = '[auth.issuer.a]\nissuer = "http://127.0.0.1:8080/realm"\nskip_client_id_check = true\n'
+    assert read(tmp_path, MINIMAL + text).auth.issuer["a"].openid
+
+
+def test_the_schema_describes_issuers() -> None:
+    described = schema(drivers=DRIVERS, exporters=EXPORTERS)["$defs"]["IssuerSettings"]
+    assert described["properties"]["shared_secret"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    assert described["required"] == ["issuer"]

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.config import Address, LimitSettings
-from gateway.core import errors
+from gateway.core import errors, retired, volumes
 from gateway.core.catalog import put
 from gateway.core.context import Core
 from gateway.core.door import Trace
-from gateway.core.model import Tenant, Volume, utc_now
+from gateway.core.model import Pool, Tenant, Volume, VolumeKind, utc_now
 from gateway.core.observer import SilentObserver
 from gateway.core.principal import Authenticator, Principal
 from gateway.frontends.ontap_rest.door import OntapDoor
@@ -242,7 +242,7 @@ QUESTIONS = st.builds(
 
 
 @example(number=1203, questions=[Question(("alpha",), "size", descending=False, page=60, offset=300, hasty=True)])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(number=st.sampled_from([3, 500, 501, 1203]), questions=st.lists(QUESTIONS, min_size=2, max_size=4))
 async def test_pages_of_a_search_are_what_a_plain_loop_finds(
     tmp_path_factory: pytest.TempPathFactory, number: int, questions: list[Question]
@@ -367,3 +367,68 @@ async def test_a_state_that_no_svm_can_be_brought_into_is_refused(door: httpx.As
         refused = await door.patch(f"/svm/svms/{svm['uuid']}", json={"state": state})
         assert (refused.status_code, refused.json()["error"]["target"]) == (400, "state")
     assert (await door.patch(f"/svm/svms/{svm['uuid']}", json={"state": "stopped"})).status_code == 202
+
+
+# --- retired volumes ---
+
+
+async def gone(core: Core, door: httpx.AsyncClient, *, block: bool = False) -> Volume:
+    """Give a volume with a snapshot that its user deleted by another door."""
+    tenant, pool = await core.find(Tenant, name="svm1"), await core.find(Pool, name="memory")
+    kind = VolumeKind.BLOCK if block else VolumeKind.FILESYSTEM
+    new = volumes.NewVolume(name="gone", tenant_id=tenant.id, pool_id=pool.id, size=20 * MIB, kind=kind)
+    job = await (await volumes.create(core, new, description="test")).result()
+    answer = await door.post(f"/storage/volumes/{job.target_id}/snapshots?return_timeout=60", json={"name": "s"})
+    assert answer.status_code == 202, answer.text
+    await (await retired.remove(core, job.target_id, description="test")).result()
+    return await core.get(Volume, job.target_id)
+
+
+async def test_a_retired_volume_is_in_no_list_but_of_those_who_ask_by_uuid(core: Core, door: httpx.AsyncClient) -> None:
+    volume = await gone(core, door, block=True)
+    kept = await make_volume(door, "svm1", "gone")
+
+    async def found(query: str) -> list[str]:
+        answer = await door.get(f"/storage/{query}")
+        assert answer.status_code == 200, answer.text
+        return [record["uuid"] for record in answer.json()["records"]]
+
+    for query in ("", "?name=*", "?state=offline|online", "?space.available=>=0", "?svm.name=svm1"):
+        assert await found(f"volumes{query}") == [kept]
+    for query in ("volumes?return_records=false", "volumes?space.available=>=0&return_records=false"):
+        assert (await door.get(f"/storage/{query}")).json()["num_records"] == 1
+    assert await found("luns") == await found("volumes/*/snapshots") == []
+    assert sorted(await found("volumes?uuid=*")) == sorted([kept, str(volume.id)])
+    for query in (f"volumes?uuid={volume.id}", f"luns?uuid={volume.id}"):
+        assert await found(query) == [str(volume.id)]
+    assert len(await found(f"volumes/*/snapshots?volume.uuid={volume.id}")) == 1
+    shown = (await door.get(f"/storage/volumes/{volume.id}")).json()
+    assert (shown["name"], shown["state"], shown["snapshot_count"]) == (volume.name, "offline", 1)
+
+
+async def test_a_retired_volume_is_cloned_by_its_snapshots_and_deleted_by_force(
+    core: Core, door: httpx.AsyncClient
+) -> None:
+    volume = await gone(core, door)
+    path = f"/storage/volumes/{volume.id}"
+    refused = await door.patch(path, json={"state": "online"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "524849")
+    body = {
+        "name": "copy",
+        "svm": {"name": "svm1"},
+        "clone": {
+            "is_flexclone": True,
+            "parent_volume": {"uuid": str(volume.id)},
+            "parent_snapshot": {"name": "s"},
+        },
+    }
+    answer = await door.post("/storage/volumes?return_timeout=60&return_records=true", json=body)
+    assert answer.status_code == 202, answer.text
+    copy = answer.json()["records"][0]["uuid"]
+    refused = await door.delete(f"{path}?force=true")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "524615")
+    assert (await door.delete(f"/storage/volumes/{copy}?return_timeout=60")).status_code == 202
+    refused = await door.delete(path)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "8")
+    assert (await door.delete(f"{path}?force=true&return_timeout=60")).status_code == 202
+    assert (await door.get(path)).status_code == 404

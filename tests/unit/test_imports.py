@@ -23,7 +23,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "config": frozenset({"core"}),
     "observe": frozenset({"core", "config"}),
     "testing": frozenset({"core", "catalog", "backends"}),
-    "testing.live": frozenset({"core", "config", "server"}),
+    "testing.live": frozenset({"core", "config", "server", "testing"}),
     "testing.kills": frozenset({"core", "server", "testing"}),
     "testing.pages": frozenset({"core", "server", "testing"}),
     "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),

@@ -20,6 +20,7 @@ from gateway.core.needs import (
     listening,
     missing,
     program,
+    shared,
     writable,
 )
 from gateway.server.drivers import DOORS, EXPORTERS, driver_options, needs_of
@@ -100,6 +101,25 @@ def test_the_unit_grants_what_is_needed_and_no_more(tmp_path):
     bare = unit(settings_in(tmp_path, "[backend.memory]\n"), [tmp_path / "config.toml"], program="/usr/bin/gateway")
     assert "AmbientCapabilities=\n" in bare
     assert "PrivateTmp=yes" in bare
+
+
+def test_mounts_get_out_to_the_host(tmp_path):
+    settings = settings_in(tmp_path, '[backend.memory]\n[export.mounts]\npaths = ["mnt"]\n')
+    text = unit(settings, [tmp_path / "config.toml"], program="/usr/bin/gateway")
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    assert {"CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_SYS_RESOURCE"} == set(lines["AmbientCapabilities"].split())
+    assert "DeviceAllow=block-loop rw\n" in text
+    for name in ("ReadWritePaths", "PrivateTmp", "ProtectSystem", "ProtectProc"):
+        assert name not in lines
+    assert lines["NoNewPrivileges"] == "yes"
+
+
+@pytest.mark.parametrize("shared_there", [True, False])
+def test_mounts_that_containers_would_not_see_are_hinted_at(shared_there):
+    needs = (shared(Path("/mnt/x"), "to be seen"),)
+    lacking = missing(needs, handed_on=lambda path: shared_there and path == "/mnt/x")
+    assert [str(need) for need in lacking] == ([] if shared_there else ["shared mount /mnt/x: to be seen"])
+    assert all(need.optional for need in needs)
 
 
 @pytest.mark.parametrize(("program_", "homes"), [("/usr/bin/gateway", "yes"), ("/home/me/gateway", "read-only")])

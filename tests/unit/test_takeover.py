@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from core_scene import LocalMemory, PaperExporter, Script, everything, make, scripted_pool, tenant_and_pool
+from core_scene import LocalMemory, PaperExporter, Script, everything, make, scripted_pool, snap, tenant_and_pool
 
-from gateway.core import errors, volumes
+from gateway.core import errors, retired, snapshots, volumes
 from gateway.core.context import Core
 from gateway.core.model import ExportPolicy, Job, JobState, Volume
 from gateway.core.observer import SilentObserver
@@ -104,6 +104,18 @@ async def test_one_pool_that_does_not_answer_does_not_hide_the_others(tmp_path: 
             await perform(house(core), "pool_space")
             assert (await tenant_and_pool(core, other.name))[1].volume_count == 1
             pool.backend.silent = False
+
+
+async def test_a_retired_volume_goes_with_its_last_snapshot_without_being_asked(tmp_path: Path) -> None:
+    async with core_on(tmp_path, [scripted_pool(Script())]) as core:
+        volume = await make(core, "v")
+        snapshot = await snap(core, volume, "s")
+        await (await retired.remove(core, volume.id, description="t")).result()
+        await perform(house(core), "collect_retired")
+        assert [v.id for v in (await everything(core))["Volume"]] == [volume.id]
+        await (await snapshots.delete(core, snapshot.id, description="t")).result()
+        await perform(house(core), "collect_retired")
+        assert (await everything(core))["substrate"] == []
 
 
 async def test_a_pool_that_opens_late_gets_the_manifest(tmp_path: Path) -> None:

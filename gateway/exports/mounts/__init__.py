@@ -46,7 +46,7 @@ _HOOK = Annotated[tuple[str, ...], msgspec.Meta(max_length=64)]
 class MountsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[export.mounts]`.
 
-    `paths`: volumes are mounted below these and nowhere else. `node`: what this
+    `paths`: volumes are mounted below these, which have to be there, and nowhere else. `node`: what this
     host is called in mounts; its host name unless it is given. `freeze` and
     `thaw`: commands that hold a volume still and release it, where the gateway
     cannot; the volume's id and name follow. `quiesce_max_s`: for how long at

@@ -191,6 +191,15 @@ def zero_out(device: str, size: int) -> None:
         os.fsync(opened)
 
 
+def identity(path: str) -> tuple[int, int] | None:
+    """Give what no other directory of this host has while it is mounted, whatever its name; None for no directory."""
+    try:
+        found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def same_directory(one: str, other: str) -> bool:
     """Tell whether two paths name one directory of one file system. Missing ones are never the same."""
     try:

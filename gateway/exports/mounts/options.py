@@ -9,7 +9,7 @@ from gateway.core.exporter import HostMount
 from gateway.core.model import VolumeKind
 from gateway.exports.mounts.kernel import ATTRIBUTES
 
-_NOTHING: Mapping[str, str] = {"defaults": "", "rw": "", "suid": "", "dev": "", "exec": ""}
+_NOTHING: Mapping[str, str] = {"defaults": "", "suid": "", "dev": "", "exec": ""}
 """What is so anyway, or was said by other means; whoever gives it is not refused."""
 
 _OF_FILE_SYSTEM = frozenset({"discard", "nodiscard", "sync", "dirsync", "lazytime"})

@@ -49,17 +49,16 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Roots:
-    """The configured paths. `resolve` makes the missing ones, and has to come first."""
+    """The configured paths. `resolve` has to come first."""
 
     def __init__(self, configured: tuple[Path, ...]) -> None:
         self._configured = configured
         self._real: dict[Path, str] = {}
 
     def resolve(self) -> tuple[str, ...]:
-        """Find where the paths lead, which the operator may have made links; give that."""
+        """Give where the paths lead, which the operator may have made links. Unavailable when one is missing."""
         for path in self._configured:
             try:
-                path.mkdir(mode=0o755, parents=True, exist_ok=True)
                 self._real[path] = str(path.resolve(strict=True))
             except OSError as error:
                 raise Unavailable(what=WHAT, reason=f"{path}: {error.strerror}") from error
@@ -99,7 +98,10 @@ def make(point: Point, directories: tuple[str, ...]) -> None:
     for relative in directories:
         above, _, name = relative.rpartition("/")
         with _directory(point, above) as parent, contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o755, dir_fd=parent)
+            os.mkdir(name, 0o700, dir_fd=parent)
+            with closing(open_below(parent, name)) as made:
+                # Whatever our own mask is: those who use the volume have to get there.
+                os.fchmod(made, 0o755)
 
 
 def cover(point: Point, tree: int) -> None:

@@ -50,8 +50,9 @@ class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     `made` are the directories made for it. `format` is "" for files; `device`
     shows the blocks, `given` are the options of its file system. `formatting`:
     what is on the device is nothing but an unfinished file system of ours.
-    `size` is the one that the file system has been told of. `entry` is the
-    mount's number in the kernel's table, 0 while it is not known.
+    `size` is the one that the file system has been told of. `seen` is what the
+    kernel's table said of the mount once it was made, `identity` that of the
+    directory it shows.
     """
 
     id: UUID
@@ -65,18 +66,27 @@ class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     formatting: bool = False
     size: int = 0
     generation: int = 0
-    entry: int = 0
+    seen: Entry | None = None
+    identity: tuple[int, int] | None = None
 
     def fits(self, wanted: HostMount) -> bool:
         """Tell whether what it shows, or may go on to show, is what is wanted."""
         return not self.formatting and (self.source, self.generation) == (wanted.source, wanted.generation)
 
-    def is_shown_by(self, entry: Entry | None) -> bool:
-        """Tell whether an entry of the kernel's table is this mount."""
+    def is_entry(self, entry: Entry | None) -> bool:
+        """Tell whether an entry of the kernel's table is this mount, whatever has become of the source."""
+        if entry is None:
+            return False
+        if self.seen is None:
+            return self.shows_source(entry)
+        return _same(entry, self.seen) and kernel.identity(entry.point) == self.identity
+
+    def shows_source(self, entry: Entry | None) -> bool:
+        """Tell whether an entry, which is the one seen at its place, shows what the source is now."""
         if entry is None:
             return False
         if not self.format:
-            return kernel.same_directory(self.point.path, self.source.path)
+            return kernel.same_directory(entry.point, self.source.path)
         same = (entry.root, entry.filesystem, entry.source) == ("/", self.format, self.device)
         return same and devices.shows(self.device, self.source.path)
 
@@ -127,7 +137,7 @@ class Steps:
         with self._lock:
             records = [record for record in self._records.all() if record.volume_id == volume_id]
         known = entries()
-        return tuple(record for record in records if record.is_shown_by(at(record.point.path, known)))
+        return tuple(record for record in records if record.is_entry(at(record.point.path, known)))
 
     def check(self, wanted: HostMount) -> str:
         """See `Mounter.check`."""
@@ -146,12 +156,13 @@ class Steps:
         """See `Mounter.mount`."""
         with self._turns.of(wanted.volume_id):
             record = self.record(wanted.id)
-            if record is not None and not record.fits(wanted):
-                self._end(record, force=False, delete_path=False)
-                record = None
-            if record is not None and record.is_shown_by(at(record.point.path, entries())):
+            entry = None if record is None else at(record.point.path, entries())
+            if record is not None and record.fits(wanted) and record.is_entry(entry) and record.shows_source(entry):
                 self._follow(record, wanted)
                 return
+            if record is not None and (record.is_entry(entry) or not record.fits(wanted)):
+                self._end(record, force=False, delete_path=False)
+                record = None
             try:
                 self._make(wanted, record)
             except Exception:
@@ -194,7 +205,7 @@ class Steps:
         self._fault("mounts.mount.placed")
         entry = at(point.path, entries())
         if entry is not None:
-            self._put(msgspec.structs.replace(record, entry=entry.id))
+            self._put(msgspec.structs.replace(record, seen=entry, identity=kernel.identity(point.path)))
 
     def _give_up(self, mount_id: UUID) -> None:
         """Take back what failed, or leave it to whoever ends the mount."""
@@ -277,8 +288,8 @@ class Steps:
                 # What looks at new mounts has them open for a moment.
                 time.sleep(BUSY_PAUSE_S)
             known = entries()
-            if not record.is_shown_by(at(record.point.path, known)):
-                if any((entry.id, entry.point) == (record.entry, record.point.path) for entry in known):
+            if not record.is_entry(at(record.point.path, known)):
+                if record.seen is not None and any(_same(entry, record.seen) for entry in known):
                     log.warning("mount covered by another one", path=record.point.path)
                     break
                 return
@@ -307,6 +318,11 @@ class Steps:
     def _put(self, record: MountRecord) -> None:
         with self._lock:
             self._records.put(record)
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    """Tell whether two entries are of one mount. A number alone may be given again; the root changes with its name."""
+    return (one.id, one.point, one.filesystem, one.source) == (other.id, other.point, other.filesystem, other.source)
 
 
 def _made_tree(record: MountRecord, wanted: HostMount) -> int:

@@ -102,6 +102,7 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "tiering.policy": "none",
         "type": "rw",
     },
+    "schedule": {"scope": "cluster"},
     "lun": {
         "auto_delete": False,
         "class": "regular",

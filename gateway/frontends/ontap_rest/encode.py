@@ -64,7 +64,14 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "policy": ("/api/protocols/nfs/export-policies", "id"),
         "svm": ("/api/svm/svms", "uuid"),
     },
-    "snapshot_policy": {"svm": ("/api/svm/svms", "uuid")},
+    "snapshot_policy": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "copies.schedule": ("/api/cluster/schedules", "uuid"),
+    },
+    "snapshot_policy_schedule": {
+        "snapshot_policy": ("/api/storage/snapshot-policies", "uuid"),
+        "schedule": ("/api/cluster/schedules", "uuid"),
+    },
     "ip_interface": {
         "svm": ("/api/svm/svms", "uuid"),
         "location.node": ("/api/cluster/nodes", "uuid"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core import jobs, policies, snapshots, tenants, volumes
-from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.core import jobs, policies, retired, snapshots, tenants, volumes
+from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, SnapshotSchedule, Tenant, Volume
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -15,6 +15,7 @@ from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.writes import policies as write_policies
+from gateway.frontends.ontap_rest.writes import schedules as write_schedules
 from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
 from gateway.frontends.ontap_rest.writes import svms as write_svms
 from gateway.frontends.ontap_rest.writes import volumes as write_volumes
@@ -44,6 +45,7 @@ def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
 
 def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     export_policies = sources.ExportPolicies()
+    snapshot_policies = sources.SnapshotPolicies()
     return {
         "cluster": Endpoint(
             resource=schema["cluster"], source=sources.Cluster(site), operation=named("cluster"), singleton=True
@@ -51,6 +53,15 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
             resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
+        ),
+        "cluster/schedules": Endpoint(
+            resource=schema["schedule"],
+            source=sources.Schedules(site),
+            operation=named("schedule"),
+            create=write_schedules.create,
+            modify=write_schedules.modify,
+            delete=write_schedules.delete,
+            put_back=write_schedules.put_back,
         ),
         "svm/svms": Endpoint(
             resource=schema["svm"],
@@ -91,12 +102,21 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         ),
         "storage/snapshot-policies": Endpoint(
             resource=schema["snapshot_policy"],
-            source=sources.SnapshotPolicies(),
+            source=snapshot_policies,
             operation=named("snapshot_policy"),
             create=write_policies.create_snapshot_policy,
             modify=write_policies.modify_snapshot_policy,
             delete=_delete_snapshot_policy,
             put_back=_put_snapshot_policy_back,
+        ),
+        "storage/snapshot-policies/{}/schedules": Endpoint(
+            resource=schema["snapshot_policy_schedule"],
+            source=sources.PolicyLines(snapshot_policies),
+            operation=named("snapshot_policy_schedule"),
+            create=_create_line(snapshot_policies),
+            modify=_modify_line,
+            delete=_delete_line,
+            put_back=_put_line_back,
         ),
         "protocols/nfs/export-policies": Endpoint(
             resource=schema["export_policy"],
@@ -150,6 +170,9 @@ async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
 
 
 async def _delete_volume(ask: Ask, volume: Volume) -> Made:
+    if volume.retired is not None:
+        force = ask.parameters.options.get("force") is True
+        return await retired.dispose(ask.core, volume.id, description=ask.description, force=force)
     return await volumes.delete(ask.core, volume.id, description=ask.description)
 
 
@@ -164,6 +187,21 @@ async def _delete_snapshot(ask: Ask, snapshot: Snapshot) -> Made:
 
 async def _delete_snapshot_policy(ask: Ask, policy: SnapshotPolicy) -> None:
     await policies.delete_snapshot_policy(ask.core, policy.id)
+
+
+def _create_line(source: sources.SnapshotPolicies) -> Create:
+    async def create(ask: Ask, values: Values) -> Made:
+        return Keyed((str(await write_schedules.create_line(ask, await source.policy(ask), values)),))
+
+    return create
+
+
+async def _modify_line(ask: Ask, found: tuple[SnapshotPolicy, SnapshotSchedule], values: Values) -> None:
+    await write_schedules.modify_line(ask, found[0], found[1], values)
+
+
+async def _delete_line(ask: Ask, found: tuple[SnapshotPolicy, SnapshotSchedule]) -> None:
+    await policies.delete_line(ask.core, found[0].id, found[1].schedule)
 
 
 async def _delete_export_policy(ask: Ask, policy: ExportPolicy) -> None:
@@ -208,6 +246,12 @@ async def _put_snapshot_back(ask: Ask, before: Snapshot, after: Snapshot) -> Mad
 
 async def _put_snapshot_policy_back(ask: Ask, before: SnapshotPolicy, after: SnapshotPolicy) -> None:
     await policies.update_snapshot_policy(ask.core, after.id, comment=before.comment, enabled=before.enabled)
+
+
+async def _put_line_back(
+    ask: Ask, before: tuple[SnapshotPolicy, SnapshotSchedule], after: tuple[SnapshotPolicy, SnapshotSchedule]
+) -> None:
+    await policies.change_line(ask.core, after[0].id, before[1])
 
 
 async def _put_export_policy_back(ask: Ask, before: ExportPolicy, after: ExportPolicy) -> None:

@@ -11,6 +11,9 @@ from gateway.frontends.ontap_rest.error_table_san import SAN_RULES
 _ENDPOINT = "The specified operation on the {noun} endpoint is not supported on this platform."
 _PROPERTY = "The specified volume property cannot be changed on this platform."
 _WHY = ' Pool "{backend}" lacks "{capability}": {reason}.'
+_POLICY = 'A snapshot policy other than "none" is not supported on this platform.'
+_CREATING = ("volume.create",)
+_UPDATING = ("volume.update",)
 _MAKING = ("volume.create", "volume.clone", "volume.delete")
 
 RULES: tuple[Rule, ...] = (
@@ -32,6 +35,15 @@ RULES: tuple[Rule, ...] = (
         'Snapshot policy "{ref}" does not exist.',
         "snapshot_policy",
         {"kind": "snapshot policy"},
+    ),
+    Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "schedule"}, ("schedule.",)),
+    Rule(
+        errors.NotFound,
+        404,
+        "1638412",
+        'The policy has no schedule "{ref}".',
+        "schedule",
+        {"kind": "policy line"},
     ),
     Rule(errors.NotFound, 404, "1638413", 'Schedule "{ref}" does not exist.', "copies.schedule", {"kind": "schedule"}),
     Rule(
@@ -95,6 +107,14 @@ RULES: tuple[Rule, ...] = (
         'Snapshot policy "{name}" already exists.',
         "name",
         {"kind": "snapshot policy"},
+    ),
+    Rule(
+        errors.AlreadyExists,
+        409,
+        "1638410",
+        'The policy has the schedule "{name}" already.',
+        "schedule.name",
+        {"kind": "policy line"},
     ),
     Rule(
         errors.AlreadyExists,
@@ -248,8 +268,27 @@ RULES: tuple[Rule, ...] = (
         "",
         {"kind": "snapshot policy"},
     ),
+    Rule(
+        errors.InUse,
+        409,
+        "1638411",
+        'Schedule "{ref}" is the last one of the policy and cannot be removed.',
+        "",
+        {"kind": "policy line"},
+    ),
+    Rule(
+        errors.InUse,
+        409,
+        "459762",
+        'Schedule "{ref}" is a system schedule and cannot be deleted.',
+        "",
+        {"kind": "schedule", "by": "builtin"},
+    ),
+    Rule(errors.InUse, 409, "459758", 'Schedule "{ref}" is in use by one or more {by}.', "", {"kind": "schedule"}),
     Rule(errors.InUse, 409, "8", 'Cannot {action} {kind} "{ref}": it is in use by {by}.'),
     # what the pool cannot do
+    Rule(errors.Unsupported, 400, "918701", _POLICY + _WHY, "snapshot_policy", {"capability": "snapshot"}, _CREATING),
+    Rule(errors.Unsupported, 400, "918703", _POLICY + _WHY, "snapshot_policy", {"capability": "snapshot"}, _UPDATING),
     Rule(errors.Unsupported, 400, "1638644", _ENDPOINT + _WHY, "", {}, ("snapshot.",)),
     Rule(errors.Unsupported, 400, "918701", _ENDPOINT + _WHY, "", {}, _MAKING),
     Rule(errors.Unsupported, 400, "918703", _PROPERTY + _WHY, "", {}, ("volume.",)),
@@ -328,6 +367,17 @@ RULES: tuple[Rule, ...] = (
         "name",
         {"field": "name"},
         ("snapshot_policy.",),
+    ),
+    Rule(
+        errors.InvalidArgument,
+        400,
+        "1638508",
+        'Another schedule of the policy has the prefix "{value}", or it cannot be used.',
+        "copies.prefix",
+        {"field": "copies.prefix"},
+    ),
+    Rule(
+        errors.InvalidArgument, 400, "459760", 'The schedule is not valid: "{field}" {reason}.', "", {}, ("schedule.",)
     ),
     Rule(
         errors.InvalidArgument,

@@ -23,6 +23,7 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "volume": ("uuid", "name"),
     "snapshot": ("uuid", "name"),
     "snapshot_policy": ("uuid", "name"),
+    "snapshot_policy_schedule": ("snapshot_policy.uuid", "schedule.uuid", "schedule.name"),
     "svm": ("uuid", "name"),
     "export_policy": ("id", "name"),
     "export_rule": ("index", "policy.id"),

@@ -358,6 +358,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "enabled": Column("enabled", _shown({True: True, False: False})),
         "scope": Column("tenant.id", _choice("cluster", "svm"), ordered=False),
     },
+    "schedule": {
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+    },
     "job": {
         **_SVM,
         "uuid": Column("id", _uuid),

@@ -16,7 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from gateway.core.errors import InvalidArgument
-from gateway.core.query import And, Filter, Query
+from gateway.core.query import NONE, And, Filter, Not, Query
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import bad_key, no_entry
 from gateway.frontends.ontap_rest.pushdown import catalog_order, sort_records, split
@@ -141,6 +141,10 @@ class _Scan:
         self._resource = resource
         self._source = source
         self._ask = ask
+        self._hidden = source.hidden(ask)
+
+    def _shown(self, where: Filter) -> Filter:
+        return where if self._hidden == NONE else And((where, Not(self._hidden)))
 
     async def divided(self) -> tuple[Filter, Predicate | None]:
         """Give the catalog's part of the query, and the test for the rest (None: there is no rest)."""
@@ -155,9 +159,14 @@ class _Scan:
     async def count(self) -> int:
         """Count all matches, however long it takes: nobody could go on from a number that is not the whole one."""
         where, test = await self.divided()
+        catalog, kind = self._ask.core.catalog, self._source.kind
         if test is None:
-            return await self._ask.core.catalog.count(self._source.kind, where)
-        found, query = 0, Query(where=where, limit=_SCAN)
+            found = await catalog.count(kind, where)
+            if self._hidden != NONE:
+                # Both numbers are cheap, which a condition on every record would not be.
+                found -= await catalog.count(kind, And((where, self._hidden)))
+            return found
+        found, query = 0, Query(where=self._shown(where), limit=_SCAN)
         while True:
             page = await self._ask.core.catalog.page(self._source.kind, query)
             found += len([item async for item in self._passing(page.records, test)])
@@ -169,7 +178,7 @@ class _Scan:
         parameters = self._ask.parameters
         where, test = await self.divided()
         query = Query(
-            where=where,
+            where=self._shown(where),
             order=catalog_order(self._resource.name, parameters.order, self._source.fields(self._ask)),
             limit=min(parameters.max_records or PAGE_MAX, PAGE_MAX),
             offset=parameters.offset if test is None and parameters.cursor is None else 0,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.frontends.ontap_rest.scalars import DURATION
 from gateway.frontends.ontap_rest.schema import Verb
 
 
@@ -104,6 +105,15 @@ LOGICAL_UNIT = (
 )
 _SNAPSHOT_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:+@=~-]{0,254}"
 
+COPIES = (_rule(r"[1-9][0-9]{0,3}", "1638451", "A schedule keeps 1 to 9999 copies"),)
+PREFIX = (
+    _rule(
+        r"[A-Za-z0-9_][A-Za-z0-9_.:+@=~-]{0,199}",
+        "1638417",
+        "The prefix is empty, too long, or holds a character that it must not",
+    ),
+)
+
 TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ("volume", "name"): VOLUME_NAME,
     ("volume", "nas.path"): (
@@ -151,7 +161,16 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
         ),
         *(msgspec.structs.replace(rule, pattern=_or_default(rule.pattern)) for rule in INITIATOR),
     ),
-    ("snapshot_policy", "copies.count"): (_rule(r"[1-9][0-9]{0,3}", "1638451", "A schedule keeps 1 to 9999 copies"),),
+    ("snapshot_policy", "copies.count"): COPIES,
+    ("snapshot_policy", "copies.prefix"): PREFIX,
+    ("snapshot_policy_schedule", "count"): COPIES,
+    ("snapshot_policy_schedule", "prefix"): PREFIX,
+    ("schedule", "name"): (
+        _rule(_SNAPSHOT_NAME, "459760", "The schedule name is empty, too long, or holds a character that it must not"),
+    ),
+    ("schedule", "interval"): (
+        _rule(DURATION, "459760", "An interval is an ISO 8601 duration such as PT7M30S or P1DT2H"),
+    ),
 }
 """(resource, path) -> checks in order; a number is checked by its decimal text, an array by each element."""
 
@@ -180,6 +199,11 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("name",), "262212", 'A value is required for field "name"'),
         Required(("copies",), "262212", 'A value is required for field "copies"'),
     ),
+    "snapshot_policy_schedule": (
+        Required(("schedule.name", "schedule.uuid"), "1638408", 'The "schedule" is required'),
+        Required(("count",), "1638407", 'The "count" is required'),
+    ),
+    "schedule": (Required(("name",), "262212", 'A value is required for field "name"'),),
     "lun": (_SVM,),
     "igroup": (
         Required(("name",), "262212", 'A value is required for field "name"'),
@@ -238,6 +262,7 @@ _LUN_BOTH = (
     "space.scsi_thin_provisioning_support_enabled",
     "space.size",
 )
+_RECURRENCE = ("interval", *(f"cron.{part}" for part in ("days", "hours", "minutes", "months", "weekdays")))
 _CHAP = tuple(f"chap.{side}.{part}" for side in ("inbound", "outbound") for part in ("user", "password"))
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
 _EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
@@ -283,12 +308,19 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
             "copies.count",
             "copies.prefix",
             "copies.schedule.name",
+            "copies.schedule.uuid",
             "copies.snapmirror_label",
             "enabled",
             "name",
         }
     ),
     ("snapshot_policy", Verb.PATCH): frozenset({"comment", "enabled"}),
+    ("snapshot_policy_schedule", Verb.POST): frozenset(
+        {"count", "prefix", "schedule.name", "schedule.uuid", "snapmirror_label"}
+    ),
+    ("snapshot_policy_schedule", Verb.PATCH): frozenset({"count", "snapmirror_label"}),
+    ("schedule", Verb.POST): frozenset({"name", *_RECURRENCE}),
+    ("schedule", Verb.PATCH): frozenset(_RECURRENCE),
     ("lun", Verb.POST): frozenset({*_LUN_BOTH, *_PARENT, "clone.source.name", "clone.source.uuid", "os_type"}),
     ("lun", Verb.PATCH): frozenset({*_LUN_BOTH, "enabled"}),
     ("igroup", Verb.POST): frozenset(

@@ -70,6 +70,32 @@ def format_datetime(value: datetime) -> str:
     return value.astimezone(UTC).replace(microsecond=0).isoformat()
 
 
+_TIME = r"T(?=.)(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9})S)?"
+DURATION = rf"P(?=.)(?:([0-9]{{1,6}})W)?(?:([0-9]{{1,6}})D)?(?:{_TIME})?"
+"""An ISO 8601 duration without years and months, which have no fixed length."""
+
+_SECONDS = (604_800, 86_400, 3_600, 60, 1)
+
+
+def parse_duration(text: str) -> int:
+    """Give an ISO 8601 duration such as `P1DT2H3M4S` in seconds."""
+    match = re.fullmatch(DURATION, text, re.ASCII)
+    if match is None:
+        raise ValueError(text)
+    return sum(int(number or 0) * unit for number, unit in zip(match.groups(), _SECONDS, strict=True))
+
+
+def format_duration(seconds: int) -> str:
+    """Give seconds as records show them: days, hours, minutes and seconds as far as there are any."""
+    days, rest = divmod(seconds, 86_400)
+    time = "".join(
+        f"{number}{letter}"
+        for number, letter in ((rest // 3_600, "H"), (rest // 60 % 60, "M"), (rest % 60, "S"))
+        if number
+    )
+    return "P" + (f"{days}D" if days else "") + (f"T{time}" if time or not days else "") + ("" if seconds else "0S")
+
+
 PARSERS: Mapping[Kind, Callable[[str], Scalar]] = {
     Kind.STRING: str,
     Kind.PASSWORD: str,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -24,13 +25,17 @@ from gateway.core.model import (
     Job,
     Pool,
     Record,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotSchedule,
     Tenant,
     Volume,
 )
 from gateway.core.ownership import readable, visible
-from gateway.core.query import ALL, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.retired import RETIRED
+from gateway.core.schedules import named
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.render.cluster import (
@@ -45,6 +50,8 @@ from gateway.frontends.ontap_rest.render.cluster import (
 from gateway.frontends.ontap_rest.render.policies import (
     render_export_policy,
     render_export_rule,
+    render_policy_line,
+    render_schedule,
     render_snapshot_policy,
 )
 from gateway.frontends.ontap_rest.render.storage import (
@@ -61,6 +68,8 @@ R = TypeVar("R", bound=Record)
 PRODUCT = "volume-gateway"
 _DIGITS = len(str(INTEGER_MAX))
 _PARENTS = frozenset({"origin.volume.name", "origin.snapshot.name"})
+# As a comparison, because that lets SQLite begin with the few volumes.
+_OF_RETIRED = Compare("volume.retired", Op.GE, datetime(1970, 1, 1, tzinfo=UTC))
 EVERY = "*"
 """Stands for any parent in the path (`storage/volumes/*/snapshots`)."""
 
@@ -146,6 +155,11 @@ class CatalogSource(Generic[R]):
         """Give the catalog's fields by which the caller may have records selected."""
         return ask.core.catalog.fields(self.kind)
 
+    def hidden(self, ask: Ask) -> Filter:
+        """Select what the collection does not show although `base` selects it: few records, if any."""
+        del ask
+        return NONE
+
     async def one(self, ask: Ask) -> R:
         """Give the record that the path's keys name; WireError 4 when there is none."""
         found = await ask.core.catalog.get(self.kind, uuid_key(ask.keys[-1]))
@@ -197,6 +211,10 @@ class Volumes(CatalogSource[Volume]):
         found = super().fields(ask)
         return found if ask.core.caller is None else set(found) - _PARENTS
 
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
+        return NONE if "uuid" in ask.parameters.queried else RETIRED
+
     async def items(self, ask: Ask, records: Sequence[Volume]) -> list[Item]:
         """Read the names of everything that a volume refers to."""
         known, catalog = ask.core.known, ask.core.catalog
@@ -239,6 +257,11 @@ class Snapshots(CatalogSource[Snapshot]):
         if ask.keys[0] == EVERY:
             return await super().base(ask)
         return Compare("volume.id", Op.EQ, (await self.volume(ask)).id)
+
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide those of retired volumes from those who name no volume."""
+        named = ask.keys[0] != EVERY or not {"uuid", "volume.uuid"}.isdisjoint(ask.parameters.queried)
+        return NONE if named else _OF_RETIRED
 
     async def volume(self, ask: Ask) -> Volume:
         """Give the path's volume."""
@@ -384,12 +407,53 @@ class SnapshotPolicies(CatalogSource[SnapshotPolicy]):
         return own if own == ALL else Or((own, IsNull("tenant.id")))
 
     async def items(self, ask: Ask, records: Sequence[SnapshotPolicy]) -> list[Item]:
-        """Read the SVM's name."""
+        """Read the names of the SVMs and the schedules."""
         tenants = await ask.core.known.get_many(Tenant, {p.tenant_id for p in records if p.tenant_id})
+        schedules = await named(ask.core, (line.schedule for p in records for line in p.copies))
         return [
-            Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None))
+            Item(p, partial(render_snapshot_policy, p, tenants.get(p.tenant_id) if p.tenant_id else None, schedules))
             for p in records
         ]
+
+    async def policy(self, ask: Ask) -> SnapshotPolicy:
+        """Give the policy that the path's first key names."""
+        found = await ask.core.catalog.get(SnapshotPolicy, uuid_key(ask.keys[0], "snapshot_policy.uuid"))
+        if found is None or not self.visible(ask, found):
+            raise no_entry("snapshot_policy.uuid")
+        return found
+
+
+class PolicyLines:
+    """The lines of one snapshot policy. Writers get the policy and the line."""
+
+    def __init__(self, policies: SnapshotPolicies) -> None:
+        self.policies = policies
+
+    async def list(self, ask: Ask) -> Sequence[tuple[tuple[SnapshotPolicy, SnapshotSchedule], Rendered]]:
+        """List them as the policy has them."""
+        policy = await self.policies.policy(ask)
+        known = await named(ask.core, (line.schedule for line in policy.copies))
+        return [
+            ((policy, line), render_policy_line(line, policy, known[line.schedule]))
+            for line in policy.copies
+            if line.schedule in known
+        ]
+
+
+class Schedules(CatalogSource[Schedule]):
+    """Schedules, which all belong to the cluster."""
+
+    kind = Schedule
+    tenant_field = None
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def items(self, ask: Ask, records: Sequence[Schedule]) -> list[Item]:
+        """Add the cluster."""
+        del ask
+        render = partial(render_schedule, cluster=self._site.name, cluster_id=self._site.cluster_id)
+        return [Item(schedule, partial(render, schedule)) for schedule in records]
 
 
 class Cluster:

@@ -18,7 +18,8 @@ from gateway.core.model import (
     VolumeKind,
 )
 from gateway.core.ownership import visible
-from gateway.core.query import And, Compare, Filter, Op, Or, Order, Query
+from gateway.core.query import NONE, And, Compare, Filter, Op, Or, Order, Query
+from gateway.core.retired import RETIRED
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import WireError, no_entry, shorten
@@ -62,6 +63,10 @@ class Luns(CatalogSource[Volume]):
     async def base(self, ask: Ask) -> Filter:
         """Restrict to volumes of blocks."""
         return And((await super().base(ask), _LUNS))
+
+    def hidden(self, ask: Ask) -> Filter:
+        """Hide those of retired volumes from those who do not ask by uuid."""
+        return NONE if "uuid" in ask.parameters.queried else RETIRED
 
     async def one(self, ask: Ask) -> Volume:
         """Read by the uuid, which is the volume's."""

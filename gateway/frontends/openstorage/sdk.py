@@ -34,12 +34,15 @@ _READS = ("inspect", "enumerate", "stats", "capacityusage", "capabilities", "ver
 
 
 class Where(msgspec.Struct, frozen=True):
-    """A method, the service it belongs to as roles name it, and its handler (None: not served)."""
+    """A method, the service it belongs to as roles name it, and its handler (None: not served).
+
+    `kept`: see `KEPT`.
+    """
 
     service: str
     method: Method
     handler: Handler | None
-    kept: bool
+    kept: Callable[[Any], bool] | None
     reads: bool
 
     @property
@@ -77,6 +80,7 @@ class Sdk:
         """Carry out one call; SdkError for everything that goes wrong. `path` as gRPC sends it."""
         where = self._find(path, trace)
         try:
+            await self._core.known.renew()
             principal = await self._admit(where, authorization, peer=peer, trace=trace)
             return await self._carry_out(where, request, principal, trace)
         except errors.GatewayError as error:
@@ -88,18 +92,16 @@ class Sdk:
         """Do the same for a request as it came over the wire. Reads are answered from memory while nothing changed."""
         where = self._find(path, trace)
         try:
-            principal = await self._admit(where, authorization, peer=peer, trace=trace)
-            if not where.kept:
-                response = await self._carry_out(where, _read(where.method, request), principal, trace)
-                return response.SerializeToString()
             version = await self._core.known.renew()
+            principal = await self._admit(where, authorization, peer=peer, trace=trace)
             key = (path, request, principal)
-            kept = self._answers.get(key, version)
+            kept = None if where.kept is None else self._answers.get(key, version)
             if kept is not None:
                 return kept
             response = await self._carry_out(where, _read(where.method, request), principal, trace)
             answer = response.SerializeToString()
-            self._answers.put(key, version, answer, weight=len(request) + len(answer))
+            if where.kept is not None and where.kept(response):
+                self._answers.put(key, version, answer, weight=len(request) + len(answer))
         except errors.GatewayError as error:
             raise self._failed(where, error, trace) from None
         else:
@@ -133,7 +135,10 @@ class Sdk:
         call = Call(core=self._core.acting_for(principal), site=self._site, principal=principal, method=where.method)
         try:
             response = await where.handler(call, request)
-        except (errors.GatewayError, SdkError, asyncio.CancelledError):
+        except SdkError as error:
+            trace.outcome = error.code.name
+            raise
+        except (errors.GatewayError, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a defect must not show its insides
             incident = uuid4().hex
@@ -153,7 +158,7 @@ def _where(service: str, method: Method) -> Where:
         service=service,
         method=method,
         handler=HANDLERS.get(name),
-        kept=name in KEPT,
+        kept=KEPT.get(name),
         reads=method.rule_name.startswith(_READS),
     )
 

@@ -23,8 +23,8 @@ class KindChoice(enum.StrEnum):
 class OpenstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Addresses and defaults of the door.
 
-    `grpc`, `rest`, `legacy`: HOST:PORT, empty for none. `sockets`: a folder
-    for the unix sockets, none when not given. `tenant`: whose volumes the
+    `grpc`, `rest`, `older`: HOST:PORT, empty for none. `sockets`: the folder
+    for UNIX sockets (usually /var/lib/osd), `driver` is what they are called. `tenant`: whose volumes the
     door shows (default: the first one configured). `pools`: where new volumes
     go, the first that can hold them (default: all). `transport`: how attached
     blocks are reached. `ha_level_max`: how many copies the operator's pools
@@ -36,8 +36,9 @@ class OpenstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     grpc: str = "127.0.0.1:9100"
     rest: str = "127.0.0.1:9110"
-    legacy: str = ""
+    older: str = ""
     sockets: Path | None = None
+    driver: str = "gateway"
     tenant: str = ""
     pools: tuple[str, ...] = ()
     kind: KindChoice = KindChoice.AUTO

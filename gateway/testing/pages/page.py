@@ -33,6 +33,7 @@ _NEEDS: Mapping[NeedKind, str] = {
     NeedKind.DEVICE: "device",
     NeedKind.WRITABLE: "writable directory",
     NeedKind.MOUNT: "a mount at",
+    NeedKind.SHARED: "a shared mount at",
 }
 _BLOCK_MAX = 65_536
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")

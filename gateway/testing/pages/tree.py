@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.core.capability import Capability
 from gateway.server.drivers import Driver
+from gateway.testing.pages.calls import calls
 from gateway.testing.pages.page import columns, notes_of, page, rows
 from gateway.testing.pages.record import Record, kept
 from gateway.testing.pages.subjects import SUBJECTS
@@ -45,6 +46,7 @@ def files(root: Path, drivers: Mapping[str, Driver]) -> dict[Path, str]:
         notes = notes_of(place.read_text()) if place.exists() else ""
         made[place] = page(name, drivers[name], subject, records[name], notes=notes)
     made[docs / "backends.md"] = _between(docs / "backends.md", _index(drivers))
+    made[docs / "openstorage.md"] = _between(docs / "openstorage.md", calls())
     made[root / "README.md"] = _between(root / "README.md", _matrix(records))
     return made
 

@@ -27,6 +27,8 @@ COMPLETE: Mapping[str, Mapping[str, Any]] = {
     "protocols/nfs/export-policies": {"name": "new", "svm": {"name": "svm1"}},
     "protocols/nfs/export-policies/{}/rules": {"clients": [{"match": "::/0"}], "ro_rule": ["any"], "rw_rule": ["any"]},
     "storage/snapshot-policies": {"name": "new", "copies": [{"schedule": {"name": "daily"}, "count": 1}]},
+    "storage/snapshot-policies/{}/schedules": {"schedule": {"name": "weekly"}, "count": 1},
+    "cluster/schedules": {"name": "new", "cron": {"minutes": [7]}},
 }
 """Collection -> a body that would be accepted; each case spoils one thing in it."""
 
@@ -126,7 +128,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES, ids=[name.encode("unicode_escape").decode()[:20] for name in NAMES])
-@pytest.mark.parametrize("template", [t for t in COMPLETE if "rules" not in t])
+@pytest.mark.parametrize("template", [t for t, body in COMPLETE.items() if "name" in body])
 def test_a_name_that_cannot_be_one_is_refused_by_name(scene: Scene, template: str, name: str) -> None:
     error = scene.refused("POST", template, {**COMPLETE[template], "name": name})
     assert error["target"] == "name"

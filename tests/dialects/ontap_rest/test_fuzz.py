@@ -22,6 +22,8 @@ from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
 from gateway.testing.live import LiveGateway, live_gateway
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = load_schema()
 RESOURCES: dict[str, Resource] = {
     "cluster": SCHEMA["cluster"],
@@ -32,6 +34,8 @@ RESOURCES: dict[str, Resource] = {
     "storage/volumes": SCHEMA["volume"],
     "storage/volumes/{}/snapshots": SCHEMA["snapshot"],
     "storage/snapshot-policies": SCHEMA["snapshot_policy"],
+    "storage/snapshot-policies/{}/schedules": SCHEMA["snapshot_policy_schedule"],
+    "cluster/schedules": SCHEMA["schedule"],
     "protocols/nfs/export-policies": SCHEMA["export_policy"],
     "protocols/nfs/export-policies/{}/rules": SCHEMA["export_rule"],
     "network/ip/interfaces": SCHEMA["ip_interface"],
@@ -145,6 +149,8 @@ NEEDED: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "export_policy": {"name": NAME, "svm": SVM, "rules": st.lists(RULE, max_size=2)},
     "export_rule": {"clients": st.just([{"match": "::/0"}]), "ro_rule": st.just(["any"]), "rw_rule": st.just(["any"])},
+    "schedule": {"name": NAME, "cron": st.sampled_from([{"minutes": [5]}, {"minutes": []}, {"hours": [1]}, {}])},
+    "snapshot_policy_schedule": {"count": st.integers(-1, 9), "schedule": st.sampled_from([{"name": "weekly"}, {}])},
     "snapshot_policy": {
         "name": NAME,
         "copies": st.lists(
@@ -261,7 +267,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def test_no_request_is_answered_otherwise_than_in_the_words_of_ontap(scene: Scene) -> None:
-    @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
     @given(asks())
     def answered(ask: Ask) -> None:
         before = everything(scene.caller)
@@ -281,7 +287,7 @@ def begun(ask: Ask, reply: Reply) -> bool:
     return ask.method not in {"GET", "HEAD"} and {"job", "jobs", "num_records"} & reply.json.keys() != set()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["/api/storage/volumes", "/api/", "/", ""]),
     st.binary(max_size=40).map(lambda raw: bytes(byte for byte in raw if byte > 32 and byte != 127)),
@@ -296,7 +302,7 @@ def test_raw_bytes_in_target_and_body_are_answered_in_the_words_of_ontap(
 
 
 def test_memory_stays_flat_over_thousands_of_requests(scene: Scene) -> None:
-    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=1500, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(asks())
     def answered(ask: Ask) -> None:
         if ask.method not in {"POST", "PATCH", "DELETE"}:

@@ -11,8 +11,10 @@ from netapp_ontap.resources import (
     ExportRule,
     IpInterface,
     Node,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
+    SnapshotPolicySchedule,
     Svm,
     Volume,
 )
@@ -21,6 +23,8 @@ from ontap_scene import BASE, CREATED, NODE, OTHER, PARENT, PLAIN, POLICY, POOL,
 
 from gateway.core import errors
 from gateway.core.model import Job, JobState, SnapshotState, VolumeState
+from gateway.core.model import Schedule as CoreSchedule
+from gateway.core.recurrence import Cron, Periodic
 from gateway.frontends.ontap_rest.constants import CONSTANTS
 from gateway.frontends.ontap_rest.encode import (
     REFERENCES,
@@ -50,6 +54,8 @@ from gateway.frontends.ontap_rest.render import (
     render_interface,
     render_job,
     render_node,
+    render_policy_line,
+    render_schedule,
     render_snapshot,
     render_snapshot_policy,
     render_svm,
@@ -72,6 +78,8 @@ FAILED = msgspec.structs.replace(
     state=JobState.FAILURE,
     error=errors.AlreadyExists(kind="volume", name="v", field="name").to_record(),
 )
+CRON = CoreSchedule(id=uid(33), name="hourly", created=CREATED, recurrence=Cron((5, 35), (1,), (2,), (3,), (0,)))
+PERIOD = CoreSchedule(id=uid(34), name="often", created=CREATED, recurrence=Periodic(450))
 INTERFACE = InterfaceFacts(
     id=uid(31), name="lif1", address="127.0.0.1", netmask="8", tenant=TENANT, node=NODE, port="lo"
 )
@@ -84,7 +92,12 @@ RECORDS = [
     ("snapshot", Snapshot, render_snapshot(BASE, PARENT, TENANT)),
     ("snapshot", Snapshot, render_snapshot(PLAIN, PARENT, TENANT)),
     ("snapshot_policy", SnapshotPolicy, render_snapshot_policy(SNAPSHOTS, None)),
-    ("snapshot_policy", SnapshotPolicy, render_snapshot_policy(SNAPSHOTS, TENANT)),
+    ("snapshot_policy", SnapshotPolicy, render_snapshot_policy(SNAPSHOTS, TENANT, {"hourly": CRON})),
+    ("snapshot_policy_schedule", SnapshotPolicySchedule, render_policy_line(SNAPSHOTS.copies[0], SNAPSHOTS, CRON)),
+    *(
+        ("schedule", Schedule, render_schedule(schedule, cluster="gateway", cluster_id=uid(32)))
+        for schedule in (CRON, PERIOD)
+    ),
     ("export_policy", ExportPolicy, render_export_policy(POLICY, TENANT)),
     ("export_rule", ExportRule, render_export_rule(POLICY.rules[0], POLICY, TENANT)),
     ("ip_interface", IpInterface, render_interface(INTERFACE)),

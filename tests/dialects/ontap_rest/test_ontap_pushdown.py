@@ -38,12 +38,14 @@ from gateway.core.model import (
     IscsiService,
     Job,
     Pool,
+    Schedule,
     Snapshot,
     SnapshotPolicy,
     Tenant,
     Volume,
 )
 from gateway.core.query import Op, Order
+from gateway.core.recurrence import Cron, Periodic
 from gateway.frontends.ontap_rest.constants import CONSTANTS, SILENT
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.pushdown import COLUMNS, catalog_order, sort_records, split
@@ -56,6 +58,7 @@ from gateway.frontends.ontap_rest.render import (
     render_iscsi_service,
     render_lun,
     render_lun_map,
+    render_schedule,
     render_snapshot,
     render_snapshot_policy,
     render_volume,
@@ -71,6 +74,7 @@ KINDS: dict[str, type] = {
     "aggregate": Pool,
     "export_policy": ExportPolicy,
     "snapshot_policy": SnapshotPolicy,
+    "schedule": Schedule,
     "job": Job,
     "lun": Volume,
     "lun_map": Volume,
@@ -164,6 +168,16 @@ ROWS = {
     "snapshot_policy": [
         (policy_values(policy, tenant), render_snapshot_policy(policy, tenant))
         for policy, tenant in ((SNAPSHOTS, None), (OWNED, OTHER))
+    ],
+    "schedule": [
+        (
+            {name: getattr(schedule, name) for name in schedule.__struct_fields__},
+            render_schedule(schedule, cluster="gateway", cluster_id=uid(32)),
+        )
+        for schedule in (
+            Schedule(id=uid(33), name="hourly", created=SNAPSHOTS.created, recurrence=Cron((5,))),
+            Schedule(id=uid(34), name="often", created=SNAPSHOTS.created, recurrence=Periodic(450)),
+        )
     ],
     "lun": [
         (

@@ -259,6 +259,9 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
     kept = {"name": "sp1", "svm.name": svm, "copies": [{"schedule.name": "daily", "count": 2}]}
     caller.do("POST", "/api/storage/snapshot-policies", kept)
     copies = caller.get(f"/api/storage/snapshot-policies?name=sp1&svm.name={svm}")["records"][0]["uuid"]
+    caller.do("POST", "/api/cluster/schedules", {"name": f"often_{svm}", "cron": {"minutes": [0, 30]}})
+    schedule = caller.get(f"/api/cluster/schedules?name=often_{svm}")["records"][0]["uuid"]
+    line = caller.get(f"/api/storage/snapshot-policies/{copies}/schedules")["records"][0]["schedule"]["uuid"]
     job = caller.get("/api/cluster/jobs?max_records=1")["records"][0]["uuid"]
     return {
         **furnish_san(caller, svm, svm_uuid),
@@ -269,6 +272,8 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
         "protocols/nfs/export-policies": str(policy),
         "rules": "1",
         "storage/snapshot-policies": copies,
+        "cluster/schedules": schedule,
+        "schedules": line,
         "cluster/jobs": job,
     }
 

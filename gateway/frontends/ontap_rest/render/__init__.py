@@ -19,6 +19,8 @@ from gateway.frontends.ontap_rest.render.cluster import (
 from gateway.frontends.ontap_rest.render.policies import (
     render_export_policy,
     render_export_rule,
+    render_policy_line,
+    render_schedule,
     render_snapshot_policy,
 )
 from gateway.frontends.ontap_rest.render.san import (
@@ -62,6 +64,8 @@ __all__ = [
     "render_lun",
     "render_lun_map",
     "render_node",
+    "render_policy_line",
+    "render_schedule",
     "render_snapshot",
     "render_snapshot_policy",
     "render_svm",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
-from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, SnapshotSchedule, Tenant
+from gateway.core.model import ExportPolicy, ExportRule, Schedule, SnapshotPolicy, SnapshotSchedule, Tenant
+from gateway.core.recurrence import Periodic, as_cron
 from gateway.frontends.ontap_rest.constants import nested
+from gateway.frontends.ontap_rest.scalars import format_duration
 
 
 def render_export_policy(policy: ExportPolicy, tenant: Tenant) -> dict[str, Any]:
@@ -41,27 +45,55 @@ def _rule(rule: ExportRule) -> dict[str, Any]:
     }
 
 
-def render_snapshot_policy(policy: SnapshotPolicy, tenant: Tenant | None) -> dict[str, Any]:
-    """Render a snapshot policy; one that belongs to no tenant has cluster scope and no `svm`."""
+def render_snapshot_policy(
+    policy: SnapshotPolicy, tenant: Tenant | None, schedules: Mapping[str, Schedule] = {}
+) -> dict[str, Any]:
+    """Render a snapshot policy; one that belongs to no tenant has cluster scope and no `svm`.
+
+    `schedules`: those that the policy names, by name.
+    """
     record: dict[str, Any] = {
         "uuid": str(policy.id),
         "name": policy.name,
         "comment": policy.comment,
         "enabled": policy.enabled,
         "scope": "cluster" if policy.tenant_id is None else "svm",
-        "copies": [_copy(line) for line in policy.copies],
+        "copies": [_copy(line, schedules.get(line.schedule)) for line in policy.copies],
     }
     if tenant is not None:
         record["svm"] = {"uuid": str(tenant.id), "name": tenant.name}
     return record
 
 
-def _copy(line: SnapshotSchedule) -> dict[str, Any]:
+def render_policy_line(line: SnapshotSchedule, policy: SnapshotPolicy, schedule: Schedule) -> dict[str, Any]:
+    """Render one line of a snapshot policy as a record of its own."""
+    return _copy(line, schedule) | {"snapshot_policy": {"uuid": str(policy.id), "name": policy.name}}
+
+
+def render_schedule(schedule: Schedule, *, cluster: str, cluster_id: UUID) -> dict[str, Any]:
+    """Render a schedule; all but periods are crons, of which what is left out means every one."""
+    record: dict[str, Any] = nested("schedule") | {
+        "uuid": str(schedule.id),
+        "name": schedule.name,
+        "cluster": {"name": cluster, "uuid": str(cluster_id)},
+    }
+    cron = as_cron(schedule.recurrence)
+    if cron is not None:
+        parts = {name: list(getattr(cron, name)) for name in cron.__struct_fields__}
+        record |= {"type": "cron", "cron": {name: numbers for name, numbers in parts.items() if numbers}}
+    elif isinstance(schedule.recurrence, Periodic):
+        record |= {"type": "interval", "interval": format_duration(schedule.recurrence.seconds)}
+    return record
+
+
+def _copy(line: SnapshotSchedule, schedule: Schedule | None) -> dict[str, Any]:
     copy: dict[str, Any] = {
         "count": line.count,
         "prefix": line.prefix or line.schedule,
         "schedule": {"name": line.schedule},
     }
+    if schedule is not None:
+        copy["schedule"]["uuid"] = str(schedule.id)
     if line.label:
         copy["snapmirror_label"] = line.label
     return copy

@@ -9,13 +9,11 @@ from uuid import uuid4
 import msgspec
 
 from gateway.core import errors, policies
-from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, SnapshotSchedule, utc_now
+from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, utc_now
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.writes.names import tenant_of, text
-
-SCHEDULES = ("5min", "8hour", "daily", "hourly", "monthly", "weekly")
-"""The cluster's factory schedules, which snapshot policies may name."""
+from gateway.frontends.ontap_rest.writes.schedules import read_line
 
 _FLAVOURS = {"ro_rule": "read", "rw_rule": "write", "superuser": "superuser", "protocols": "protocols"}
 
@@ -94,7 +92,7 @@ async def create_snapshot_policy(ask: Ask, values: Values) -> SnapshotPolicy:
         tenant_id=tenant.id if tenant else None,
         comment=text(values, "comment") or "",
         enabled=values.get("enabled") is not False,
-        copies=tuple(_copy(copy) for copy in copies) if isinstance(copies, list) else (),
+        copies=tuple([await read_line(ask.core, copy) for copy in copies]) if isinstance(copies, list) else (),
     )
     return await policies.create_snapshot_policy(ask.core, policy)
 
@@ -107,16 +105,4 @@ async def modify_snapshot_policy(ask: Ask, policy: SnapshotPolicy, values: Value
         policy.id,
         comment=(text(values, "comment") or "") if "comment" in values else None,
         enabled=enabled if isinstance(enabled, bool) else None,
-    )
-
-
-def _copy(values: Values) -> SnapshotSchedule:
-    schedule, count = text(values, "schedule.name") or "", values.get("count")
-    if schedule not in SCHEDULES:
-        raise errors.NotFound(kind="schedule", ref=schedule)
-    return SnapshotSchedule(
-        schedule=schedule,
-        count=count if isinstance(count, int) else 0,
-        prefix=text(values, "prefix") or schedule,
-        label=text(values, "snapmirror_label") or "",
     )

@@ -30,7 +30,6 @@ from gateway.frontends.ontap_rest.writes.names import (
 SIZE_MIN = 20 * 1024 * 1024
 """ONTAP's smallest volume and the size of one that names none."""
 
-_SNAPSHOT_POLICY = "default"
 _NOT_FOR_CLONES = ("aggregates", "size", "space.size", "guarantee.type", "nas.unix_permissions", "nas.uid", "nas.gid")
 _RESTORE = ("restore_to.snapshot.name", "restore_to.snapshot.uuid")
 
@@ -58,7 +57,7 @@ async def create(ask: Ask, values: Values) -> Started:
         labels=_labels(values) or {},
         junction_path=text(values, "nas.path") or None,
         export_policy_id=policy or await default_export_policy(ask.core, tenant.id),
-        snapshot_policy_id=await snapshot_policy_of(ask.core, values, tenant.id, fallback=_SNAPSHOT_POLICY),
+        snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=VolumeKind.FILESYSTEM),
         root=msgspec.structs.replace(RootDirectory(), **_root(values)),
     )
     return await volumes.create(ask.core, new, description=ask.description)
@@ -78,10 +77,16 @@ async def _create_for_lun(ask: Ask, values: Values, *, tenant: Tenant, pool: Poo
         thick=values.get("guarantee.type") == "volume",
         comment=text(values, "comment") or "",
         labels=_labels(values) or {},
-        snapshot_policy_id=await snapshot_policy_of(ask.core, values, tenant.id, fallback=_SNAPSHOT_POLICY),
+        snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=VolumeKind.BLOCK),
         annotations=dict(kept.EMPTY_FLEXVOL),
     )
     return await volumes.create(ask.core, new, description=ask.description)
+
+
+async def _policy(ask: Ask, values: Values, *, pool: Pool, tenant: Tenant, kind: VolumeKind) -> UUID | None:
+    """Give the policy that is named; where none is, the usual one, or the empty one if the pool takes no snapshots."""
+    usual = "default" if ask.core.pools.get(pool.id).capability(kind).can("snapshot") else "none"
+    return await snapshot_policy_of(ask.core, values, tenant.id, fallback=usual)
 
 
 def _refuse_nas(values: Values, code: str, why: str, *words: str) -> None:

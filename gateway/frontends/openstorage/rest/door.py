@@ -67,11 +67,19 @@ class RestDoor:
     """Serves `/v1` and what describes it. Close it when no request is being answered any more.
 
     `served`: the calls (as gRPC names them) that the documents list; every
-    call of the schema is passed on.
+    call of the schema is passed on. `pages`: pages of other origins may call;
+    they must not where everybody may come in, because a browser on a machine
+    that can reach the door would open it to every page it shows.
     """
 
     def __init__(
-        self, sdk: Answering, *, served: Collection[str], max_body_bytes: int, receive_timeout_s: float
+        self,
+        sdk: Answering,
+        *,
+        served: Collection[str],
+        max_body_bytes: int,
+        receive_timeout_s: float,
+        pages: bool = True,
     ) -> None:
         self._sdk = sdk
         self._router = Router(sdk.schema)
@@ -82,6 +90,7 @@ class RestDoor:
         }
         self._max_body_bytes = max_body_bytes
         self._receive_timeout_s = receive_timeout_s
+        self._pages = pages
         self._decoder = Worker("sdk-rest", 1)
 
     async def close(self) -> None:
@@ -90,6 +99,8 @@ class RestDoor:
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
         """Answer one request. Never raises for anything a client can do."""
+        if not self._pages and told.is_foreign(request.headers):
+            return self.refuse(403, "Pages of other origins may not call a door that asks nobody for a token")
         if told.is_preflight(request.method, request.headers):
             return _response(204, b"", told.preflight(request.headers))
         cross = told.cross_origin(request.headers)
@@ -119,11 +130,12 @@ class RestDoor:
             return _unrouted(request, found, cross)
         trace.route = found.method.path.rpartition(".")[2]
         within_s = told.timeout_s(request.headers)
-        async with _deadline(within_s):
+        until = None if within_s is None else asyncio.get_running_loop().time() + within_s
+        async with _deadline(until):
             message = await self._decoded(request, found, raw_query)
         if found.method.streams:
-            return await self._streamed(request, found.method, message, trace=trace, within_s=within_s, cross=cross)
-        async with _deadline(within_s):
+            return await self._streamed(request, found.method, message, trace=trace, until=until, cross=cross)
+        async with _deadline(until):
             response = await self._sdk.answer(
                 found.method.path,
                 message,
@@ -131,7 +143,7 @@ class RestDoor:
                 peer=request.remote or "",
                 trace=trace,
             )
-        body = b"".join([piece async for piece in _in_turns(pieces(response))])
+        body = await _whole(pieces(response))
         return _response(200, b"" if request.method == "HEAD" else body, {**_JSON, **cross})
 
     async def _decoded(self, request: web.BaseRequest, found: Found, raw_query: str) -> Message:
@@ -149,7 +161,7 @@ class RestDoor:
         message: Message,
         *,
         trace: Trace,
-        within_s: float | None,
+        until: float | None,
         cross: Mapping[str, str],
     ) -> web.StreamResponse:
         """Send a line per message as it comes, and one for the error. What fails before the first has its status."""
@@ -164,7 +176,7 @@ class RestDoor:
         # A client that does not want the rest is no error of ours.
         with suppress(ConnectionError):
             try:
-                async with _deadline(within_s), aclosing(stream):
+                async with _deadline(until), aclosing(stream):
                     async for each in stream:
                         await _send(request, lines, result_line(each))
             except SdkError as error:
@@ -172,15 +184,16 @@ class RestDoor:
                 if not lines.prepared:
                     lines.set_status(HTTP_STATUS[error.code])
                 await _send(request, lines, [error_line(error)])
-            await _send(request, lines, [])
+            if not lines.prepared:
+                await lines.prepare(request)
             await lines.write_eof()
         return lines
 
 
 @asynccontextmanager
-async def _deadline(within_s: float | None) -> AsyncIterator[None]:
+async def _deadline(until: float | None) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout_at(until):
             yield
     except TimeoutError:
         raise SdkError(StatusCode.DEADLINE_EXCEEDED, "context deadline exceeded") from None
@@ -189,18 +202,20 @@ async def _deadline(within_s: float | None) -> AsyncIterator[None]:
 async def _send(request: web.BaseRequest, lines: web.StreamResponse, parts: Iterable[bytes]) -> None:
     if not lines.prepared:
         await lines.prepare(request)
-    async for part in _in_turns(parts):
-        await lines.write(part)
+    # In one go: a line that was begun when the client's deadline comes is whole all the same.
+    await lines.write(await _whole(parts))
 
 
-async def _in_turns(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield the parts, and let others have their turn in between when they take long."""
+async def _whole(parts: Iterable[bytes]) -> bytes:
+    """Join the parts, and let others have their turn in between when making them takes long."""
+    found = []
     start = time.perf_counter()
     for part in parts:
-        yield part
+        found.append(part)
         if time.perf_counter() - start > _TURN_S:
             await asyncio.sleep(0)
             start = time.perf_counter()
+    return b"".join(found)
 
 
 def _response(status: int, body: bytes, headers: Mapping[str, str]) -> web.Response:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from grpc import StatusCode
@@ -46,8 +47,8 @@ REFUSALS: Mapping[int, StatusCode] = {
 }
 """HTTP status of what never became a call -> the code that its body has; INTERNAL for every other."""
 
-SLICE = 64
-"""Elements of a list that are written in one go."""
+SLICE, MESSAGES_SLICE = 512, 8
+"""Elements of a list that are written in one go: values, and messages."""
 
 
 def pieces(message: Message) -> Iterator[bytes]:
@@ -68,7 +69,7 @@ def pieces(message: Message) -> Iterator[bytes]:
     for field in long:
         yield comma + msgspec.json.encode(field.name) + b":["
         comma = b","
-        yield from _elements(message, field.name)
+        yield from _elements(message, field)
         yield b"]"
     yield b"}"
 
@@ -98,13 +99,18 @@ def result_line(message: Message) -> Iterator[bytes]:
     yield b"}\n"
 
 
-def _elements(message: Message, name: str) -> Iterator[bytes]:
+def _elements(message: Message, field: FieldDescriptor) -> Iterator[bytes]:
+    name, step = field.name, _slice(field)
     values = getattr(message, name)
-    for start in range(0, len(values), SLICE):
+    for start in range(0, len(values), step):
         part = type(message)()
-        getattr(part, name).extend(values[start : start + SLICE])
+        getattr(part, name).extend(values[start : start + step])
         written = msgspec.json.encode(_plain(part)[name])[1:-1]
         yield written if not start else b"," + written
+
+
+def _slice(field: FieldDescriptor) -> int:
+    return SLICE if field.message_type is None else MESSAGES_SLICE
 
 
 def _plain(message: Message) -> dict[str, Any]:

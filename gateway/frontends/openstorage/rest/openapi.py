@@ -34,6 +34,7 @@ _SCALARS: Mapping[int, Mapping[str, str]] = {
     F.TYPE_UINT32: {"type": "integer", "format": "int64"},
     F.TYPE_UINT64: {"type": "string", "format": "uint64"},
 }
+_TIME: Mapping[str, str] = {"type": "string", "format": "date-time"}
 _ERRORS: Mapping[str, Any] = {
     _ERROR: {
         "type": "object",
@@ -112,7 +113,7 @@ class _Types:
         if field.message_type is None:
             return dict(_SCALARS[field.type])
         if is_timestamp(field):
-            return {"type": "string", "format": "date-time"}
+            return dict(_TIME)
         return self.refer(field.message_type)
 
     def _message(self, described: Descriptor) -> dict[str, Any]:
@@ -220,9 +221,6 @@ def _swagger_operation(method: Method, types: _Types) -> dict[str, Any]:
 
 
 def _swagger_parameter(parameter: _Parameter) -> dict[str, Any]:
-    if parameter.schema["type"] == "object":
-        # Parameters named by their keys are beyond this revision: what is meant is told as a single text.
-        return {**parameter.head, "name": f"{parameter.name}[KEY]", "type": "string"}
     several = {"collectionFormat": "multi"} if parameter.schema["type"] == "array" else {}
     return {**parameter.head, **parameter.schema, **several}
 
@@ -239,8 +237,7 @@ def _openapi_operation(method: Method, types: _Types) -> dict[str, Any]:
 
 
 def _openapi_parameter(parameter: _Parameter) -> dict[str, Any]:
-    keyed = {"style": "deepObject", "explode": True} if parameter.schema["type"] == "object" else {}
-    return {**parameter.head, **keyed, "schema": parameter.schema}
+    return {**parameter.head, "schema": parameter.schema}
 
 
 def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,31 +268,25 @@ def _parameters(method: Method, types: _Types) -> Iterator[_Parameter]:
 def _in_query(
     fields: Iterable[FieldDescriptor], words: Words, *, above: tuple[str, ...], prefix: str
 ) -> Iterator[_Parameter]:
-    """Yield the fields that a query can have: those of messages by their path, lists of messages not at all."""
+    """Yield the fields that a query can have: of messages by their path; lists of messages and maps it cannot."""
     for field in fields:
         inner = field.message_type
         name = f"{prefix}{field.name}"
         if inner is None or is_timestamp(field):
             yield _parameter(field, name, where="query", words=words)
-        elif is_map(field):
-            if entry(field)[1].message_type is None:
-                yield _parameter(field, name, where="query", words=words)
         elif not field.is_repeated and inner.full_name not in above:
             yield from _in_query(fields_of(inner).values(), words, above=(*above, inner.full_name), prefix=f"{name}.")
 
 
 def _parameter(field: FieldDescriptor, name: str, *, where: str, words: Words) -> _Parameter:
     one: Mapping[str, Any]
-    told = entry(field)[1] if is_map(field) else field
-    if told.enum_type is not None:
-        one = _enum(told.enum_type, {})
-    elif told.message_type is not None:
-        one = {"type": "string", "format": "date-time"}
+    if field.enum_type is not None:
+        one = _enum(field.enum_type, {})
+    elif is_timestamp(field):
+        one = _TIME
     else:
-        one = _SCALARS[told.type]
-    if is_map(field):
-        one = {"type": "object", "additionalProperties": one}
-    elif field.is_repeated:
+        one = _SCALARS[field.type]
+    if field.is_repeated:
         one = {"type": "array", "items": one}
     return _Parameter(name=name, where=where, schema=one, description=words.get(field.full_name, ""))
 

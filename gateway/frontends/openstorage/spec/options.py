@@ -232,13 +232,13 @@ FORMS: Mapping[str, Form] = {
 """Everything that a name string may say, by its usual name."""
 
 
-def read(option: Option, text: str, *, field: str | None = None) -> Any:
-    """Give the value of a text; InvalidArgument on the option's name, or on `field`, when it is none."""
+def read(option: Option, text: str) -> Any:
+    """Give the value of a text; InvalidArgument on the option's name when it is none."""
     try:
         return option.codec.read(text)
     except ValueError as error:
         value = None if option.secret else text
-        raise values.invalid(field or option.name, str(error), value=value) from None
+        raise values.invalid(option.name, str(error), value=value) from None
 
 
 def find(spec: msgspec.Struct, path: Path) -> Any:

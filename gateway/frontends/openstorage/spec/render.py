@@ -109,7 +109,7 @@ def _listed(labels: Mapping[str, str]) -> str:
 def _needed(spec: VolumeSpec) -> frozenset[str]:
     """Give the fewest options that say the spec."""
     needed = {option.name for option in OPTIONS.values() if _value(option, spec) != _silent(option)}
-    for path in NESTED:
+    for path in sorted(NESTED, key=len, reverse=True):
         inside = [option.name for option in OPTIONS.values() if option.path[: len(path)] == path]
         if table.find(spec, path) is not None and needed.isdisjoint(inside):
             needed.add(inside[0])

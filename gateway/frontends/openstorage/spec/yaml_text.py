@@ -1,4 +1,4 @@
-"""YAML that others wrote: plain data only, small, shallow, without aliases and without keys given twice."""
+"""YAML that others wrote: plain data only, small, shallow, without aliases, tags and keys given twice."""
 
 from __future__ import annotations
 
@@ -36,11 +36,16 @@ def load_yaml(text: str, *, field: str) -> object:
 
 
 def _check_events(yaml: ModuleType, text: str, field: str) -> None:
-    """Refuse depth and aliases before anything is built; the events come from a loop, not from recursion."""
+    """Refuse depth, aliases and tags before anything is built; the events come from a loop, not from recursion.
+
+    PyYAML fails with errors of any kind on a value that is not what its tag says.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise invalid(field, "has an alias, which is not taken")
+        if getattr(event, "tag", None) is not None:
+            raise invalid(field, "has a tag, which is not taken")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEPTH_MAX:
             raise invalid(field, "is nested too deeply")

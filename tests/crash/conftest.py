@@ -1,0 +1,18 @@
+"""What the gateways and other processes that are killed here are forked from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+
+import pytest
+
+from gateway.testing import kills, live
+from gateway.testing.forks import ForkServer
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    drivers = [point.module for point in entry_points(group="gateway.backends")]
+    with ForkServer([*live.MODULES, *kills.MODULES, *drivers]) as server:
+        yield server
