@@ -273,6 +273,7 @@ _LABELS = Child(
     "label",
     Type.TEXT,
     lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
+    broad=True,
 )
 
 _SNAPSHOT_LABELS = Child(
@@ -281,6 +282,7 @@ _SNAPSHOT_LABELS = Child(
     "label",
     Type.TEXT,
     lambda snapshot: [f"{key}:{value}" for key, value in snapshot.labels.items()],
+    broad=True,
 )
 
 _NODES = Child("volume_node", "volume_id", "node", Type.TEXT, lambda volume: [a.node for a in volume.attachments])
