@@ -143,6 +143,9 @@ def _conjuncts(where: Filter) -> Iterator[Filter]:
 def _is_broad(table: Table[R], term: Filter) -> bool:
     if isinstance(term, Or):
         return _is_one_of(term) and _is_broad(table, term.terms[0])
+    if isinstance(term, Not) and isinstance(term.term, IsNull):
+        field = table.field(term.term.field)
+        return field.broad and field.via is None
     return isinstance(term, Compare | Match) and table.field(term.field).broad
 
 
@@ -276,7 +279,10 @@ class _Compiler:
     def negate(self, term: Not, depth: int) -> Sql:
         if isinstance(term.term, IsNull):
             # As plain words, because only these let SQLite use an index of the set values.
-            return Sql(f"{_value(self._table.field(term.term.field))} IS NOT NULL")
+            field = self._table.field(term.term.field)
+            if field.via is None:
+                return self._reach(field, lambda column: f"{column} IS NOT NULL", ())
+            return Sql(f"{_value(field)} IS NOT NULL")
         inner = self.compile(term.term, depth)
         return Sql(f"(({inner.text}) IS NOT TRUE)", inner.parameters)
 
@@ -299,16 +305,19 @@ class _Compiler:
         return self._reach(field, lambda column: f"{column} IN ({marks})", values)
 
     def _reach(self, field: Field, condition: Callable[[str], str], parameters: tuple[SqlValue, ...]) -> Sql:
-        if field.via is None:
-            return Sql(condition(self._column(field)), parameters)
-        via = field.via
-        rows = f"SELECT {via.key} FROM {via.table} WHERE {condition(field.column)}"  # noqa: S608 - from tables.py
         leading = self._term is self._lead
+        via = field.via
+        if via is None:
+            own = Sql(condition(f"r.{field.column}" if leading else self._column(field)), parameters)
+            if leading:
+                self.rows = Sql(f"SELECT 1 FROM {self._table.kind} AS r WHERE {own.text}", parameters)  # noqa: S608
+            return own
+        rows = f"SELECT {via.key} FROM {via.table} WHERE {condition(field.column)}"  # noqa: S608 - from tables.py
         if leading:
             self.rows = Sql(rows, parameters)
         elif field.broad and self._by_record:
-            own = f"SELECT 1 FROM {via.table} AS x WHERE x.{via.key} = r.{via.local}"  # noqa: S608
-            return Sql(f"EXISTS ({own} AND {condition(f'x.{field.column}')})", parameters)
+            each = f"SELECT 1 FROM {via.table} AS x WHERE x.{via.key} = r.{via.local}"  # noqa: S608
+            return Sql(f"EXISTS ({each} AND {condition(f'x.{field.column}')})", parameters)
         local = f"r.{via.local}"
         return Sql(f"{local if leading else self._beside(local)} IN ({rows})", parameters)
 

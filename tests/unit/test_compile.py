@@ -174,6 +174,24 @@ def test_each_broad_term_of_all_may_lead(connection: sqlite3.Connection, where: 
         assert "TEMP B-TREE" not in details_
 
 
+@pytest.mark.parametrize(
+    ("kind", "term", "index"),
+    [
+        (Snapshot, Compare("volume.id", Op.EQ, SOME_ID), "snapshot_volume_name (volume_id=?)"),
+        (Volume, Compare("origin.volume.id", Op.EQ, SOME_ID), "volume_origin_volume (origin_volume_id=?)"),
+        (Volume, Not(IsNull("origin.volume.id")), "volume_origin_volume"),
+        (Volume, Compare("origin.snapshot.id", Op.EQ, SOME_ID), "volume_origin_snapshot (origin_snapshot_id=?)"),
+    ],
+)
+def test_what_is_of_one_volume_leads_before_its_tenant(
+    connection: sqlite3.Connection, kind: type[Record], term: Filter, index: str
+) -> None:
+    plan = plan_page(table_of(kind), Query(where=And((Compare("tenant.id", Op.EQ, SOME_ID), term))))
+    (lead,) = plan.leads
+    assert all(index in each for each in explained(connection, plan.led(lead)))
+    assert connection.execute(lead.count.text, lead.count.parameters).fetchall() == [(0,)]
+
+
 def test_a_name_leads_before_a_label(connection: sqlite3.Connection) -> None:
     plan = plan_page(table_of(Volume), Query(where=And((ELSE, LABEL, Compare("name", Op.EQ, "v")))))
     assert all("volume_name (name=?" in details_ for details_ in explained(connection, plan.led(plan.leads[0])))
