@@ -9,8 +9,12 @@ from uuid import UUID
 
 from gateway.core.catalog import Catalog
 from gateway.core.model import AccessRole, ExportPolicy, HostGroup, Pool, SnapshotPolicy, Tenant
+from gateway.core.query import Compare, Op, Query
 
 K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy, HostGroup, AccessRole)
+N = TypeVar("N", Tenant, Pool)
+"""Those of them whose names are unique."""
+
 _LIMIT = 4096
 
 
@@ -21,6 +25,7 @@ class Known:
         self._catalog = catalog
         self._version = -1
         self._turn, self._sure = 0, -1
+        self._names: dict[tuple[type[Tenant | Pool], str], UUID] = {}
         self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy | HostGroup | AccessRole] = {}
 
     async def renew(self) -> int:
@@ -37,11 +42,26 @@ class Known:
         self._sure = turn
         if version != self._version:
             self._kept.clear()
+            self._names.clear()
             self._version = version
         return version
 
     def _next_turn(self) -> None:
         self._turn += 1
+
+    async def named(self, kind: type[N], name: str) -> N | None:
+        """Give the one of that name, at least as new as the last `renew`; None when there is none."""
+        key = (kind, name)
+        kept = self._names.get(key)
+        if kept is not None and isinstance(record := self._kept.get(kept), kind):
+            return record
+        version = self._version
+        where = Compare("name", Op.EQ, name)
+        found = (await self._catalog.page(kind, Query(where=where, limit=1))).records
+        if found and version == self._version and len(self._kept) < _LIMIT:
+            self._kept[found[0].id] = found[0]
+            self._names[key] = found[0].id
+        return found[0] if found else None
 
     async def get_many(self, kind: type[K], ids: Collection[UUID]) -> Mapping[UUID, K]:
         """Give those of the records that exist, at least as new as the last `renew`."""

@@ -61,3 +61,20 @@ async def test_an_id_of_another_kind_is_not_found(catalogs: tuple[SqliteCatalog,
     await known.renew()
     await known.get_many(Tenant, [made.id])
     assert await known.get_many(Pool, [made.id]) == {}
+
+
+async def test_a_name_is_looked_up_once_while_nothing_changes(
+    catalogs: tuple[SqliteCatalog, SqliteCatalog],
+) -> None:
+    here, there = catalogs
+    known = Known(here)
+    (made,) = await stored(there, tenant("before"))
+    await known.renew()
+    assert await known.named(Tenant, "before") == made
+    assert await known.named(Tenant, "after") is None
+    assert await known.named(Pool, "before") is None
+    renamed = (await there.commit(put(msgspec.structs.replace(made, name="after"))))[made.id]
+    assert await known.named(Tenant, "before") == made
+    await known.renew()
+    assert await known.named(Tenant, "before") is None
+    assert await known.named(Tenant, "after") == renamed

@@ -73,7 +73,7 @@ def message(found: Found, driver: str, *, schedule: str = "", device_path: str =
     )
     created = volume.created if snapshot is None else snapshot.created
     _stamp(result.ctime, created)
-    _stamp(result.last_scan, created)
+    result.last_scan.CopyFrom(result.ctime)
     result.format = format_of(volume, driver, result.spec.format)  # type: ignore[assignment]
     if result.spec.HasField("group"):
         result.group.CopyFrom(result.spec.group)

@@ -81,7 +81,8 @@ class Sdk:
         where = self._find(path, trace)
         try:
             await self._core.known.renew()
-            principal = await self._admit(where, authorization, peer=peer, trace=trace)
+            principal = await self._authenticate(authorization, peer=peer, trace=trace)
+            await authorize(self._core, principal, where.service, where.method.rule_name)
             return await self._carry_out(where, request, principal, trace)
         except errors.GatewayError as error:
             raise self._failed(where, error, trace) from None
@@ -93,11 +94,13 @@ class Sdk:
         where = self._find(path, trace)
         try:
             version = await self._core.known.renew()
-            principal = await self._admit(where, authorization, peer=peer, trace=trace)
+            principal = await self._authenticate(authorization, peer=peer, trace=trace)
             key = (path, request, principal)
+            # Roles are in the catalog: what this caller was allowed at this version it still is.
             kept = None if where.kept is None else self._answers.get(key, version)
             if kept is not None:
                 return kept
+            await authorize(self._core, principal, where.service, where.method.rule_name)
             response = await self._carry_out(where, _read(where.method, request), principal, trace)
             answer = response.SerializeToString()
             if where.kept is not None and where.kept(response):
@@ -120,10 +123,9 @@ class Sdk:
         trace.route = where.name
         return where
 
-    async def _admit(self, where: Where, authorization: str | None, *, peer: str, trace: Trace) -> Principal:
+    async def _authenticate(self, authorization: str | None, *, peer: str, trace: Trace) -> Principal:
         principal = await self._authenticator.authenticate(authorization or None, peer=peer)
         trace.who = principal.name
-        await authorize(self._core, principal, where.service, where.method.rule_name)
         return principal
 
     async def _carry_out(self, where: Where, request: Message, principal: Principal, trace: Trace) -> Message:

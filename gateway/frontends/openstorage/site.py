@@ -59,7 +59,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
     async def tenant_id(self, core: Core) -> UUID:
         """Give the tenant's id; Unavailable while there is no such tenant."""
-        tenant = await core.find(Tenant, name=self.tenant_name)
+        tenant = await core.known.named(Tenant, self.tenant_name)
         if tenant is None:
             raise errors.Unavailable(what=f"tenant {self.tenant_name}", reason="it does not exist")
         return tenant.id

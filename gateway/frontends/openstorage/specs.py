@@ -10,6 +10,7 @@ those that nothing follows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ SPEC = "openstorage.spec"
 """The annotation with the spec as JSON."""
 
 VOLATILE_HA_LEVEL_MAX = 3
+_NOTHING = pb.VolumeSpec()
+_REMEMBERED = 256
 _KEPT_ELSEWHERE = (
     "size",
     "volume_labels",
@@ -118,9 +121,16 @@ def spec_of(volume: Volume, driver: str) -> pb.VolumeSpec:
         spec.format = format_of(volume, driver, pb.FS_TYPE_NONE)  # type: ignore[assignment] # a number is enough
         spec.sharedv4 = volume.junction_path is not None
     else:
-        json_format.ParseDict(msgspec.json.decode(text), spec, ignore_unknown_fields=True)
+        spec.ParseFromString(_packed(text))
     spec.size = volume.size
     return spec
+
+
+@functools.lru_cache(_REMEMBERED)
+def _packed(text: str) -> bytes:
+    """Give the message of an annotation. Many volumes are asked for alike, and reading JSON costs most of a reading."""
+    spec = json_format.ParseDict(msgspec.json.decode(text), pb.VolumeSpec(), ignore_unknown_fields=True)
+    return spec.SerializeToString()
 
 
 def format_of(volume: Volume, driver: str, asked: int) -> int:
@@ -132,9 +142,10 @@ def format_of(volume: Volume, driver: str, asked: int) -> int:
 
 def unhonoured(spec: pb.VolumeSpec) -> Iterable[str]:
     """Give the names of the wishes in a spec that nothing follows."""
-    default = pb.VolumeSpec()
+    present = {field.name for field, _ in spec.ListFields()}
     for name in _WISHES:
-        if name in pb.VolumeSpec.DESCRIPTOR.fields_by_name and getattr(spec, name) != getattr(default, name):
+        # A message that is there may be empty.
+        if name in present and getattr(spec, name) != getattr(_NOTHING, name):
             yield name
 
 
