@@ -27,6 +27,7 @@ from gateway.frontends.openstorage.errors import encode_error
 from gateway.frontends.openstorage.schema import Method, Schema
 from gateway.frontends.openstorage.services import HANDLERS, KEPT
 from gateway.frontends.openstorage.site import Site
+from gateway.frontends.openstorage.wire import encoded
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
 _ANSWERS_BYTES = 16 * 1024 * 1024
@@ -102,8 +103,9 @@ class Sdk:
                 return kept
             await authorize(self._core, principal, where.service, where.method.rule_name)
             response = await self._carry_out(where, _read(where.method, request), principal, trace)
-            answer = response.SerializeToString()
-            if where.kept is not None and where.kept(response):
+            keep = where.kept is not None and where.kept(response)
+            answer = await encoded(response)
+            if keep:
                 self._answers.put(key, version, answer, weight=len(request) + len(answer))
         except errors.GatewayError as error:
             raise self._failed(where, error, trace) from None
