@@ -1,4 +1,4 @@
-"""What the ONTAP door keeps of finished work: bounded, and never older than the catalog."""
+"""What doors keep of finished work: bounded, and never older than the catalog."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import msgspec
 import pytest
 
+from gateway.frontends.memory import Answers, Memory
 from gateway.frontends.ontap_rest.encode import collection, compact, dumps, items_text, page_text
-from gateway.frontends.ontap_rest.memory import Memory
 
 
 def test_the_oldest_goes_first() -> None:
@@ -32,6 +32,16 @@ def test_a_value_is_kept_once() -> None:
     for _ in range(100):
         memory.put("same", "value", 0)
     assert memory.get("same") == "value"
+
+
+def test_answers_are_never_older_than_the_catalog() -> None:
+    answers: Answers[str] = Answers(16 * 1024)
+    assert answers.get("key", 1) is None
+    answers.put("key", 1, "first", weight=0)
+    assert answers.get("key", 1) == "first"
+    assert answers.get("key", 2) is None
+    answers.put("key", 1, "computed before the change", weight=0)
+    assert answers.get("key", 2) is None
 
 
 @pytest.mark.parametrize("pretty", [True, False])

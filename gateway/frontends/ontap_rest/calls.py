@@ -33,6 +33,7 @@ SERVICES: Mapping[str, str] = {
     "volume": "volume",
     "snapshot": "volume",
     "snapshot_policy": "schedulepolicy",
+    "schedule": "cluster",
     "export_policy": "cluster",
     "export_rule": "cluster",
     "ip_interface": "cluster",

@@ -21,6 +21,7 @@ from gateway.core.model import Tenant
 from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator, Principal
 from gateway.core.roles import authorize
+from gateway.frontends.memory import Answers, Memory
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.calls import call_of
@@ -28,7 +29,6 @@ from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
 from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.endpoints import routes
 from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_endpoint, no_verb
-from gateway.frontends.ontap_rest.memory import Memory
 from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, origin_form, segments
 from gateway.frontends.ontap_rest.projection import Projections
 from gateway.frontends.ontap_rest.query import parse_query, scoped
@@ -81,7 +81,7 @@ class OntapDoor:
         self._schema = load_schema()
         self._server = Server(Projections(), Memory(_TEXTS_BYTES))
         self._router: Router[Route] = Router({})
-        self._answers = _Answers(_ANSWERS_BYTES)
+        self._answers: Answers[Answer] = Answers(_ANSWERS_BYTES)
 
     async def open(self) -> None:
         """Learn the cluster's identity and build the route table."""
@@ -149,8 +149,9 @@ class OntapDoor:
         ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links, principal=principal)
         if verb is Verb.GET:
             answer = await self._server.get(found.target, ask)
-            if key is not None and isinstance(found.target.endpoint.source, CatalogSource):
-                self._answers.put(key, version, msgspec.structs.replace(answer, route=found.target.template))
+            if key is not None and not answer.parts and isinstance(found.target.endpoint.source, CatalogSource):
+                kept = msgspec.structs.replace(answer, route=found.target.template)
+                self._answers.put(key, version, kept, weight=_weight(key, answer))
             return answer
         return await self._server.write(found.target, ask, await self._body(request), trace)
 
@@ -254,22 +255,6 @@ def _transport(status: int, reason: str) -> WireError:
     return WireError(status, _TRANSPORT.get(status, "262199"), message=reason)
 
 
-class _Answers:
-    """Answers to GETs, valid while nothing in the catalog changes."""
-
-    def __init__(self, limit: int) -> None:
-        self._version = -1
-        self._kept: Memory[Answer] = Memory(limit)
-
-    def get(self, key: tuple[Any, ...], version: int) -> Answer | None:
-        """Give an answer if it is as fresh as the catalog."""
-        if version != self._version:
-            self._kept.clear()
-            self._version = version
-        return self._kept.get(key)
-
-    def put(self, key: tuple[Any, ...], version: int, answer: Answer) -> None:
-        """Keep an answer that was computed entirely after `version` was read."""
-        if version == self._version and not answer.parts:
-            # Clients may send long queries and tunnel headers.
-            self._kept.put(key, answer, len(answer.body) + sum(2 * len(part) for part in key if isinstance(part, str)))
+def _weight(key: tuple[Any, ...], answer: Answer) -> int:
+    # Clients may send long queries and tunnel headers.
+    return len(answer.body) + sum(2 * len(part) for part in key if isinstance(part, str))

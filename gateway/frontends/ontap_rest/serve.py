@@ -13,6 +13,7 @@ from gateway.core.change import Started
 from gateway.core.door import Trace
 from gateway.core.model import Job
 from gateway.core.roles import authorize
+from gateway.frontends.memory import Memory
 from gateway.frontends.ontap_rest import batch, reading, writing
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
@@ -33,7 +34,6 @@ from gateway.frontends.ontap_rest.encode import (
 )
 from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
-from gateway.frontends.ontap_rest.memory import Memory
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
@@ -9,7 +10,6 @@ import msgspec
 from gateway.core import errors
 from gateway.core.model import Snapshot, Volume
 from gateway.core.ownership import Access, permit
-from gateway.core.query import And, Compare, Op, Query
 from gateway.frontends.openstorage.call import Call
 
 
@@ -64,8 +64,9 @@ async def volume_named(call: Call, name: str) -> Volume | None:
     return None if volume is None or volume.retired else volume
 
 
-async def parents(call: Call, snapshots: list[Snapshot]) -> list[Found]:
+async def parents(call: Call, snapshots: Iterable[Snapshot]) -> list[Found]:
     """Give snapshots with their volumes; those whose volume has just gone are left out."""
+    snapshots = tuple(snapshots)
     volumes = await call.core.catalog.get_many(Volume, {snapshot.volume_id for snapshot in snapshots})
     return [
         Found(volume, snapshot) for snapshot in snapshots if (volume := volumes.get(snapshot.volume_id)) is not None
@@ -89,9 +90,3 @@ async def _by_id(call: Call, key: UUID, tenant: UUID) -> Found | None:
         return None
     volume = await call.core.catalog.get(Volume, snapshot.volume_id)
     return None if volume is None else Found(volume, snapshot)
-
-
-def named(tenant: UUID, name: str) -> Query:
-    """Give the query for the snapshots that may have been called `name` by their maker: see `snapshots.py`."""
-    same = Compare("name", Op.EQ, name)
-    return Query(where=And((Compare("tenant.id", Op.EQ, tenant), same)))

@@ -21,7 +21,7 @@ from gateway.core.door import Trace
 from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator, Principal
 from gateway.core.roles import authorize
-from gateway.frontends.openstorage.answers import Answers
+from gateway.frontends.memory import Answers
 from gateway.frontends.openstorage.call import Call, SdkError
 from gateway.frontends.openstorage.errors import encode_error
 from gateway.frontends.openstorage.schema import Method, Schema
@@ -29,16 +29,20 @@ from gateway.frontends.openstorage.services import HANDLERS, KEPT
 from gateway.frontends.openstorage.site import Site
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
+_ANSWERS_BYTES = 16 * 1024 * 1024
 _READS = ("inspect", "enumerate", "stats", "capacityusage", "capabilities", "version", "volumeusagebynode", "status")
 
 
 class Where(msgspec.Struct, frozen=True):
-    """A method, the service it belongs to as roles name it, and its handler (None: not served)."""
+    """A method, the service it belongs to as roles name it, and its handler (None: not served).
+
+    `kept`: see `KEPT`.
+    """
 
     service: str
     method: Method
     handler: Handler | None
-    kept: bool
+    kept: Callable[[Any], bool] | None
     reads: bool
 
     @property
@@ -57,7 +61,7 @@ class Sdk:
         self._site = site
         self._authenticator = authenticator
         self._observer = observer
-        self._answers = Answers()
+        self._answers: Answers[bytes] = Answers(_ANSWERS_BYTES)
         self.schema = schema
         self._methods = {
             method.path: _where(service.rule_name, method)
@@ -76,6 +80,7 @@ class Sdk:
         """Carry out one call; SdkError for everything that goes wrong. `path` as gRPC sends it."""
         where = self._find(path, trace)
         try:
+            await self._core.known.renew()
             principal = await self._admit(where, authorization, peer=peer, trace=trace)
             return await self._carry_out(where, request, principal, trace)
         except errors.GatewayError as error:
@@ -87,18 +92,16 @@ class Sdk:
         """Do the same for a request as it came over the wire. Reads are answered from memory while nothing changed."""
         where = self._find(path, trace)
         try:
-            principal = await self._admit(where, authorization, peer=peer, trace=trace)
-            if not where.kept:
-                response = await self._carry_out(where, _read(where.method, request), principal, trace)
-                return response.SerializeToString()
             version = await self._core.known.renew()
+            principal = await self._admit(where, authorization, peer=peer, trace=trace)
             key = (path, request, principal)
-            kept = self._answers.get(key, version)
+            kept = None if where.kept is None else self._answers.get(key, version)
             if kept is not None:
                 return kept
             response = await self._carry_out(where, _read(where.method, request), principal, trace)
             answer = response.SerializeToString()
-            self._answers.put(key, version, answer)
+            if where.kept is not None and where.kept(response):
+                self._answers.put(key, version, answer, weight=len(request) + len(answer))
         except errors.GatewayError as error:
             raise self._failed(where, error, trace) from None
         else:
@@ -132,7 +135,10 @@ class Sdk:
         call = Call(core=self._core.acting_for(principal), site=self._site, principal=principal, method=where.method)
         try:
             response = await where.handler(call, request)
-        except (errors.GatewayError, SdkError, asyncio.CancelledError):
+        except SdkError as error:
+            trace.outcome = error.code.name
+            raise
+        except (errors.GatewayError, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a defect must not show its insides
             incident = uuid4().hex
@@ -152,7 +158,7 @@ def _where(service: str, method: Method) -> Where:
         service=service,
         method=method,
         handler=HANDLERS.get(name),
-        kept=name in KEPT,
+        kept=KEPT.get(name),
         reads=method.rule_name.startswith(_READS),
     )
 

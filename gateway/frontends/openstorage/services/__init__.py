@@ -70,14 +70,18 @@ HANDLERS: Mapping[str, Handler] = {
     "OpenStorageRole/Delete": roles.delete,
 }
 
-KEPT = frozenset(
-    {
-        "OpenStorageVolume/Inspect",
-        "OpenStorageVolume/InspectWithFilters",
-        "OpenStorageVolume/Enumerate",
-        "OpenStorageVolume/EnumerateWithFilters",
-        "OpenStorageVolume/SnapshotEnumerate",
-        "OpenStorageVolume/SnapshotEnumerateWithFilters",
-    }
-)
-"""Calls whose answers follow from the catalog alone, so that one stays right until the catalog changes."""
+
+def _always(_answer: Message) -> bool:
+    return True
+
+
+KEPT: Mapping[str, Callable[[Any], bool]] = {
+    # An exporter that starts anew may give another device.
+    "OpenStorageVolume/Inspect": lambda answer: not answer.volume.attached_on,
+    "OpenStorageVolume/InspectWithFilters": _always,
+    "OpenStorageVolume/Enumerate": _always,
+    "OpenStorageVolume/EnumerateWithFilters": _always,
+    "OpenStorageVolume/SnapshotEnumerate": _always,
+    "OpenStorageVolume/SnapshotEnumerateWithFilters": _always,
+}
+"""Calls whose answers may be kept until the catalog changes: those that follow from it alone."""

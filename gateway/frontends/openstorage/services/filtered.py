@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from gateway.core.catalog import walk
-from gateway.core.model import Pool, Snapshot, Volume
-from gateway.core.ownership import readable
-from gateway.core.query import And, Compare, Filter, IsNull, Op, Or, Order, Query
-from gateway.frontends.openstorage import schedules
+from gateway.core.model import Pool
+from gateway.core.query import And, Compare, Filter, Op, Or, Query
+from gateway.frontends.openstorage import listing, schedules
 from gateway.frontends.openstorage.call import Call
-from gateway.frontends.openstorage.lookup import Found, parents
+from gateway.frontends.openstorage.lookup import Found
 from gateway.frontends.openstorage.pb import ownership_pb2
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.project import inspected, name_of
 from gateway.frontends.openstorage.specs import spec_of
 
-_PAGE = 500
 Filters = pb.SdkVolumeEnumerateWithFiltersRequest | pb.SdkVolumeInspectWithFiltersRequest
 
 
@@ -47,36 +45,14 @@ async def inspect_with_filters(
 
 async def matching(call: Call, filters: Filters) -> AsyncIterator[Found]:
     """Yield what passes the filters, volumes first, each by name."""
-    base = await _base(call, filters.labels)
-    same_name = (Compare("name", Op.EQ, filters.name),) if filters.name else ()
-    volumes = And((*base, *same_name, IsNull("retired")))
-    async for volume in walk(call.core.catalog, Volume, _query(volumes)):
-        if _passes(Found(volume), filters):
-            yield Found(volume)
-    names = (_may_be_named(filters.name),) if filters.name else ()
-    snapshots = And((*base, *names, Compare("internal", Op.EQ, False)))
-    async for found in with_parents(call, snapshots):
+    same = (Compare("name", Op.EQ, filters.name),) if filters.name else ()
+    async for found in listing.volumes(call, *same, labels=filters.labels):
         if _passes(found, filters):
             yield found
-
-
-async def with_parents(call: Call, where: Filter) -> AsyncIterator[Found]:
-    """Yield the snapshots that a filter selects, with their volumes."""
-    query = _query(where)
-    while True:
-        page = await call.core.catalog.page(Snapshot, query)
-        for found in await parents(call, list(page.records)):
+    similar = (_may_be_named(filters.name),) if filters.name else ()
+    async for found in listing.snapshots(call, *similar, labels=filters.labels):
+        if _passes(found, filters):
             yield found
-        if page.cursor is None:
-            return
-        query = Query(where=query.where, order=query.order, limit=query.limit, after=page.cursor)
-
-
-async def _base(call: Call, labels: Mapping[str, str]) -> tuple[Filter, ...]:
-    tenant = Compare("tenant.id", Op.EQ, await call.site.tenant_id(call.core))
-    visible = readable(call.principal)
-    held = [Compare("label", Op.EQ, f"{key}:{value}") for key, value in labels.items()]
-    return (tenant, *held, *((visible,) if visible is not None else ()))
 
 
 def _may_be_named(name: str) -> Filter:
@@ -107,7 +83,3 @@ def _shares(found: Found, asked: ownership_pb2.Ownership) -> bool:
         or ownership.groups.keys() & asked.acls.groups.keys()
         or ownership.collaborators.keys() & asked.acls.collaborators.keys()
     )
-
-
-def _query(where: Filter) -> Query:
-    return Query(where=where, order=(Order("name"),), limit=_PAGE)

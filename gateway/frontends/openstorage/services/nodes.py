@@ -9,9 +9,9 @@ from socket import gethostname
 
 from grpc import StatusCode
 
-from gateway.core.catalog import walk
-from gateway.core.model import Pool, PoolState, Volume
-from gateway.core.query import And, Compare, IsNull, Op, Order, Query
+from gateway.core.model import Pool, PoolState
+from gateway.core.query import Order, Query
+from gateway.frontends.openstorage import listing
 from gateway.frontends.openstorage.call import Call, SdkError, required
 from gateway.frontends.openstorage.pb import cluster_pb2, pool_pb2
 from gateway.frontends.openstorage.pb import node_pb2 as pb
@@ -53,18 +53,14 @@ async def enumerate_with_filters(
 async def volume_usage(call: Call, request: pb.SdkNodeVolumeUsageByNodeRequest) -> pb.SdkNodeVolumeUsageByNodeResponse:
     """Give how much every volume holds, as last observed."""
     _check(call, request.node_id)
-    pools = {pool.id: pool for pool in await _pools(call)}
-    where = And((Compare("tenant.id", Op.EQ, await call.site.tenant_id(call.core)), IsNull("retired")))
-    query = Query(where=where, order=(Order("name"),), limit=500)
     usage = [
         pb.VolumeUsage(
-            volume_id=str(volume.id),
-            volume_name=volume.name,
-            pool_uuid=str(volume.pool_id),
-            total_bytes=volume.used,
+            volume_id=str(found),
+            volume_name=found.volume.name,
+            pool_uuid=str(found.volume.pool_id),
+            total_bytes=found.volume.used,
         )
-        async for volume in walk(call.core.catalog, Volume, query)
-        if volume.pool_id in pools
+        async for found in listing.volumes(call, labels={})
     ]
     return pb.SdkNodeVolumeUsageByNodeResponse(volume_usage_info=pb.VolumeUsageByNode(volume_usage=usage))
 

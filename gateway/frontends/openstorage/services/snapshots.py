@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from grpc import StatusCode
 
 from gateway.core import errors, snapshots, volumes
-from gateway.core.catalog import walk
-from gateway.core.model import Volume
-from gateway.core.ownership import Access, permit, readable
-from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Order, Query
+from gateway.core.ownership import Access, permit
+from gateway.core.query import Compare, IsNull, Not, Op
 from gateway.core.volumes import VolumeChange
-from gateway.frontends.openstorage import schedules
+from gateway.frontends.openstorage import listing, schedules
 from gateway.frontends.openstorage.call import Call, SdkError, required
-from gateway.frontends.openstorage.lookup import Found, find, find_volume
+from gateway.frontends.openstorage.lookup import find, find_volume
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.project import NAME, parent_of
-from gateway.frontends.openstorage.services.filtered import with_parents
 
 _NAMES_TRIED = 1000
 
@@ -104,26 +101,14 @@ async def schedule_update(
 
 
 async def _ids(call: Call, ref: str, labels: Mapping[str, str]) -> list[str]:
-    parent = await find(call, ref, Access.READ) if ref else None
-    tenant = Compare("tenant.id", Op.EQ, await call.site.tenant_id(call.core))
-    visible = readable(call.principal)
-    base: list[Filter] = [tenant, *([visible] if visible is not None else [])]
-    base += [Compare("label", Op.EQ, f"{key}:{value}") for key, value in labels.items()]
-    return [*await _snapshots(call, base, parent), *await _clones(call, base, parent)]
-
-
-async def _snapshots(call: Call, base: list[Filter], parent: Found | None) -> list[str]:
-    if parent is not None and parent.snapshot is not None:
-        return []
-    own = [] if parent is None else [Compare("volume.id", Op.EQ, parent.volume.id)]
-    where = And((*base, *own, Compare("internal", Op.EQ, False)))
-    return [str(found) async for found in with_parents(call, where)]
-
-
-async def _clones(call: Call, base: list[Filter], parent: Found | None) -> list[str]:
-    origin: Filter = Not(IsNull("origin.volume.id"))
-    if parent is not None:
-        origin = Compare("origin.volume.id", Op.EQ, parent.volume.id)
-    query = Query(where=And((*base, origin, IsNull("retired"))), order=(Order("name"),), limit=500)
-    clones = [Found(volume) async for volume in walk(call.core.catalog, Volume, query)]
-    return [str(clone) for clone in clones if parent is None or parent_of(clone) == str(parent)]
+    """Give what was taken of `ref`, then what was cloned from it; empty: of anything."""
+    if not ref:
+        cloned = Not(IsNull("origin.volume.id"))
+        taken = [found async for found in listing.snapshots(call, labels=labels)]
+        return [str(found) for found in taken] + [str(c) async for c in listing.volumes(call, cloned, labels=labels)]
+    parent = await find(call, ref, Access.READ)
+    of = parent.volume.id
+    own = listing.snapshots(call, Compare("volume.id", Op.EQ, of), labels=labels)
+    ids = [str(found) async for found in own] if parent.snapshot is None else []
+    clones = listing.volumes(call, Compare("origin.volume.id", Op.EQ, of), labels=labels)
+    return ids + [str(clone) async for clone in clones if parent_of(clone) == str(parent)]

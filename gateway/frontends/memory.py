@@ -1,4 +1,4 @@
-"""What is kept of finished work, bounded by bytes; the oldest goes first."""
+"""What doors keep of finished work, bounded by bytes; the oldest goes first."""
 
 from __future__ import annotations
 
@@ -38,3 +38,23 @@ class Memory(Generic[V]):
         """Forget everything."""
         self._kept.clear()
         self._size = 0
+
+
+class Answers(Generic[V]):
+    """Answers to reads, valid while nothing in the catalog changes: `version` is the catalog's."""
+
+    def __init__(self, limit: int) -> None:
+        self._version = -1
+        self._kept: Memory[V] = Memory(limit)
+
+    def get(self, key: Hashable, version: int) -> V | None:
+        """Give an answer if it is as fresh as the catalog."""
+        if version != self._version:
+            self._kept.clear()
+            self._version = version
+        return self._kept.get(key)
+
+    def put(self, key: Hashable, version: int, answer: V, *, weight: int) -> None:
+        """Keep an answer that was computed entirely after `version` was read. It takes `weight` bytes with its key."""
+        if version == self._version:
+            self._kept.put(key, answer, weight)

@@ -1,0 +1,44 @@
+"""Volumes and snapshots page after page: those of the door's tenant that the caller may read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+
+from gateway.core.catalog import walk
+from gateway.core.model import Snapshot, Volume
+from gateway.core.ownership import readable
+from gateway.core.query import And, Compare, Filter, IsNull, Op, Order, Query
+from gateway.frontends.openstorage.call import Call
+from gateway.frontends.openstorage.lookup import Found, parents
+
+_PAGE = 500
+_BY_NAME = (Order("name"),)
+
+
+async def volumes(call: Call, *terms: Filter, labels: Mapping[str, str]) -> AsyncIterator[Found]:
+    """Yield the volumes that have all of the labels and meet the other conditions, by name."""
+    where = await _where(call, "reader", labels, (*terms, IsNull("retired")))
+    async for volume in walk(call.core.catalog, Volume, Query(where=where, order=_BY_NAME, limit=_PAGE)):
+        yield Found(volume)
+
+
+async def snapshots(call: Call, *terms: Filter, labels: Mapping[str, str]) -> AsyncIterator[Found]:
+    """Yield the snapshots that do, with their volumes; those of retired volumes are among them."""
+    where = await _where(call, "volume.reader", labels, (*terms, Compare("internal", Op.EQ, value=False)))
+    query = Query(where=where, order=_BY_NAME, limit=_PAGE)
+    while True:
+        page = await call.core.catalog.page(Snapshot, query)
+        for found in await parents(call, page.records):
+            yield found
+        if page.cursor is None:
+            return
+        query = msgspec.structs.replace(query, after=page.cursor)
+
+
+async def _where(call: Call, reader: str, labels: Mapping[str, str], terms: tuple[Filter, ...]) -> Filter:
+    tenant = Compare("tenant.id", Op.EQ, await call.site.tenant_id(call.core))
+    visible = readable(call.core.caller, field=reader)
+    held = [Compare("label", Op.EQ, f"{key}:{value}") for key, value in labels.items()]
+    return And((tenant, *held, *terms, *(() if visible is None else (visible,))))
