@@ -100,6 +100,8 @@ def test_a_volume_is_its_owners(rest: httpx.Client) -> None:
 
     refused = rest.get(f"{VOLUMES}/{made}", headers=BOB)
     assert (refused.status_code, refused.text.partition(" desc")[0]) == (404, "rpc error: code = PermissionDenied")
+    assert rest.get(VOLUMES, headers=BOB).json() == []
+    assert [each["id"] for each in rest.get(VOLUMES, headers=ALICE).json()] == [made]
     assert "PermissionDenied" in rest.delete(f"{VOLUMES}/{made}", headers=BOB).json()["error"]
     assert rest.put(f"{VOLUMES}/{made}", json={"spec": {"size": 2 * GIB}}, headers=BOB).status_code == 400
     for operation in ("quiesce", "unquiesce"):
