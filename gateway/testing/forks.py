@@ -2,8 +2,8 @@
 
 For tests that start a program hundreds of times and kill it each time: most of
 its life would be spent on imports. Nothing but imports has happened before the
-fork, so that each is as new as a process of its own. None is measured for
-coverage: who dies by SIGKILL cannot report it.
+fork, so that it is as new as a process of its own. It is not measured for
+coverage, which who dies by SIGKILL cannot report.
 
     with ForkServer(["my.program"]) as forks:
         process = forks.start("my.program:main", "argument")
@@ -29,7 +29,7 @@ from typing import IO, NoReturn, Self
 import msgspec
 
 _READY = b"!"
-_ORDER_BYTES = 1 << 17
+_ORDER_BYTES = 1 << 18  # more than a socket takes at once
 _NOT_MEASURED = "COVERAGE_PROCESS_"
 """What makes coverage.py start itself in a new interpreter."""
 
@@ -94,7 +94,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
             )
         if self._orders.recv(1) != _READY:
-            self.__exit__()
+            self.close()
             raise RuntimeError("the server of forks has ended")
 
     def __enter__(self) -> Self:
@@ -103,6 +103,10 @@ class ForkServer:
 
     def __exit__(self, *_: object) -> None:
         """End the server."""
+        self.close()
+
+    def close(self) -> None:
+        """End the server; its processes go on."""
         self._orders.close()
         self._process.wait()
 
