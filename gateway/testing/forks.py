@@ -2,8 +2,8 @@
 
 For tests that start a program hundreds of times and kill it each time: most of
 its life would be spent on imports. Nothing but imports has happened before the
-fork, so that it is as new as a process of its own. It is not measured for
-coverage, which who dies by SIGKILL cannot report.
+fork, so that it is as new as a process of its own. Neither it nor the server is
+measured for coverage: who dies by SIGKILL cannot report it.
 
     with ForkServer(["my.program"]) as forks:
         process = forks.start("my.program:main", "argument")
@@ -132,7 +132,7 @@ def _pipe(until: contextlib.ExitStack) -> tuple[IO[bytes], int]:
     return os.fdopen(read, "rb"), written
 
 
-def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
+def _serve(orders: socket.socket, modules: Sequence[str]) -> None:  # pragma: no cover
     """Import the modules, then fork a keeper for each order, until nobody can send one any more."""
     for module in modules:
         importlib.import_module(module)
@@ -153,7 +153,7 @@ def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
                 pass
 
 
-def _keep(order: _Order, report: int, stdout: int, stderr: int) -> NoReturn:
+def _keep(order: _Order, report: int, stdout: int, stderr: int) -> NoReturn:  # pragma: no cover
     """Fork the process, report its id, wait for it, report its exit status."""
     process = os.fork()
     if process == 0:
@@ -167,7 +167,7 @@ def _keep(order: _Order, report: int, stdout: int, stderr: int) -> NoReturn:
     os._exit(0)
 
 
-def _become(order: _Order, stdout: int, stderr: int) -> NoReturn:
+def _become(order: _Order, stdout: int, stderr: int) -> NoReturn:  # pragma: no cover
     """Be the process."""
     for number, descriptor in ((1, stdout), (2, stderr)):
         os.dup2(descriptor, number)
@@ -187,6 +187,6 @@ def _become(order: _Order, stdout: int, stderr: int) -> NoReturn:
         os._exit(status)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover
     with socket.socket(fileno=int(sys.argv[1])) as received:
         _serve(received, sys.argv[2:])
