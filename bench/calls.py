@@ -12,13 +12,14 @@ import grpc
 from bench.load import Load
 
 _PATIENCE_S = 300
+_ANY_SIZE = (("grpc.max_receive_message_length", -1),)
 
 
 async def call(url: str, path: str, requests: Sequence[bytes], *, within: int) -> Load:
     """Make all calls over one connection, so many at a time. AioRpcError at the first that fails."""
     pending = iter(requests)
     found = [_Found() for _ in range(min(within, len(requests)))]
-    async with grpc.aio.insecure_channel(urlsplit(url).netloc or url) as channel:
+    async with grpc.aio.insecure_channel(urlsplit(url).netloc or url, options=_ANY_SIZE) as channel:
         await channel.channel_ready()
         make = channel.unary_unary(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import msgspec
@@ -35,6 +36,7 @@ async def snapshots(call: Call, *terms: Filter, labels: Mapping[str, str]) -> As
         if page.cursor is None:
             return
         query = msgspec.structs.replace(query, after=page.cursor)
+        await asyncio.sleep(0)
 
 
 async def _where(call: Call, reader: str, labels: Mapping[str, str], terms: tuple[Filter, ...]) -> Filter:
