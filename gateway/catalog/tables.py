@@ -454,7 +454,8 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _TENANT,
             _POOL,
         ],
-        children=[("label", _SNAPSHOT_LABELS)],
+        # Its `label` is the replication label.
+        children=[("labels", _SNAPSHOT_LABELS)],
         inherited=[("volume.reader", _READERS, "volume_id")],
     ),
     ExportPolicy: _table(

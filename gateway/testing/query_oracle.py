@@ -38,6 +38,7 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     ],
     (Volume, "schedule.name"): lambda volume: [line.schedule for line in volume.schedules],
     (SnapshotPolicy, "schedule.name"): lambda policy: [line.schedule for line in policy.copies],
+    (Snapshot, "labels"): lambda snapshot: [f"{key}:{value}" for key, value in snapshot.labels.items()],
     (Snapshot, "spare"): lambda snapshot: [True] if snapshot.transient and not snapshot.clone_count else [],
     (Volume, "reader"): lambda volume: readers(volume.ownership),
     (HostGroup, "initiator"): lambda group: [initiator.name for initiator in group.initiators],

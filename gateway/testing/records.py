@@ -12,6 +12,7 @@ from gateway.core.catalog import Catalog, put
 from gateway.core.model import (
     AccessRole,
     Attachment,
+    Document,
     ExportPolicy,
     HostGroup,
     Initiator,
@@ -121,7 +122,9 @@ def one_of_each() -> list[Record]:
         home,
         place,
         base,
-        msgspec.structs.replace(snapshot("hourly", base), taken_by=f"{base.id}/nightly", due=CREATED),
+        msgspec.structs.replace(
+            snapshot("hourly", base), taken_by=f"{base.id}/nightly", due=CREATED, label="l", labels={"a": "1"}
+        ),
         ExportPolicy(id=uuid4(), number=1, name="default", tenant_id=home.id, created=CREATED),
         SnapshotPolicy(id=uuid4(), name="none", created=CREATED, copies=(line,)),
         Schedule(id=uuid4(), name="nightly", recurrence=Cron((0, 30), (1,)), created=CREATED),
@@ -134,6 +137,7 @@ def one_of_each() -> list[Record]:
         AccessRole(
             id=uuid4(), name="viewer", created=CREATED, rules=(RoleRule(services=("volume",), apis=("inspect*",)),)
         ),
+        Document(id=uuid4(), kind="door.thing", name="one", created=CREATED, body="{}"),
         job("nobody"),
         intent("nobody", base.id),
     ]

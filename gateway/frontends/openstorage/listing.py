@@ -20,14 +20,15 @@ _BY_NAME = (Order("name"),)
 
 async def volumes(call: Call, *terms: Filter, labels: Mapping[str, str]) -> AsyncIterator[Found]:
     """Yield the volumes that have all of the labels and meet the other conditions, by name."""
-    where = await _where(call, "reader", labels, (*terms, IsNull("retired")))
+    where = await _where(call, labels, (*terms, IsNull("retired")), label="label", reader="reader")
     async for volume in walk(call.core.catalog, Volume, Query(where=where, order=_BY_NAME, limit=_PAGE)):
         yield Found(volume)
 
 
 async def snapshots(call: Call, *terms: Filter, labels: Mapping[str, str]) -> AsyncIterator[Found]:
     """Yield the snapshots that do, with their volumes; those of retired volumes are among them."""
-    where = await _where(call, "volume.reader", labels, (*terms, Compare("internal", Op.EQ, value=False)))
+    asked = (*terms, Compare("internal", Op.EQ, value=False))
+    where = await _where(call, labels, asked, label="labels", reader="volume.reader")
     query = Query(where=where, order=_BY_NAME, limit=_PAGE)
     while True:
         page = await call.core.catalog.page(Snapshot, query)
@@ -39,8 +40,11 @@ async def snapshots(call: Call, *terms: Filter, labels: Mapping[str, str]) -> As
         await asyncio.sleep(0)
 
 
-async def _where(call: Call, reader: str, labels: Mapping[str, str], terms: tuple[Filter, ...]) -> Filter:
+async def _where(
+    call: Call, labels: Mapping[str, str], terms: tuple[Filter, ...], *, label: str, reader: str
+) -> Filter:
+    """Give the whole condition; `label` and `reader` are the names of these fields for what is listed."""
     tenant = Compare("tenant.id", Op.EQ, await call.site.tenant_id(call.core))
     visible = readable(call.core.caller, field=reader)
-    held = [Compare("label", Op.EQ, f"{key}:{value}") for key, value in labels.items()]
+    held = [Compare(label, Op.EQ, f"{key}:{value}") for key, value in labels.items()]
     return And((tenant, *held, *terms, *(() if visible is None else (visible,))))
