@@ -12,14 +12,17 @@ from gateway.core.principal import Principal
 from gateway.frontends.openstorage.schema import Method
 from gateway.frontends.openstorage.site import Site
 
+_TEXT_MAX = 500
+"""Characters. The text travels as a trailer, each byte as up to three, and clients refuse trailers beyond 8 KiB."""
+
 
 class SdkError(Exception):
     """The end of a call with a status other than OK; `text` is what the client reads."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        super().__init__(f"{code.name}: {text}")
+        super().__init__(f"{code.name}: {text[:_TEXT_MAX]}")
         self.code = code
-        self.text = text
+        self.text = text[:_TEXT_MAX]
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from gateway.frontends.openstorage.lookup import Found
 from gateway.frontends.openstorage.pb import ownership_pb2
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.project import inspected, name_of
+from gateway.frontends.openstorage.services.snapshots import stem_of
 from gateway.frontends.openstorage.specs import spec_of
 
 Filters = pb.SdkVolumeEnumerateWithFiltersRequest | pb.SdkVolumeInspectWithFiltersRequest
@@ -57,10 +58,11 @@ async def matching(call: Call, filters: Filters) -> AsyncIterator[Found]:
 
 def _may_be_named(name: str) -> Filter:
     """Give the filter for names that `snapshots.create` may have made of one that was taken."""
+    stem = stem_of(name)
     return Or(
         (
             Compare("name", Op.EQ, name),
-            And((Compare("name", Op.GT, f"{name}."), Compare("name", Op.LT, f"{name}/"))),
+            And((Compare("name", Op.GT, f"{stem}."), Compare("name", Op.LT, f"{stem}/"))),
         )
     )
 
