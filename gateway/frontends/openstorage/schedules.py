@@ -69,7 +69,7 @@ async def replanned(call: Call, volume: Volume, before: spec_pb.VolumeSpec, afte
         return await planned(call, after.snapshot_schedule, interval_min=after.snapshot_interval)
     if after.snapshot_interval == before.snapshot_interval:
         return None
-    # Not by the policies' names: other doors give names that the text cannot hold.
+    # Not by the policies' names: what other doors call one the text may be unable to hold.
     text = volume.annotations.get(SCHEDULE, "")
     return Plan(
         policy_id=volume.snapshot_policy_id,

@@ -140,6 +140,11 @@ class TestSchedulePolicies:
         assert sdk.refused("SchedulePolicy/Delete")[0] == "INVALID_ARGUMENT"
         sdk("SchedulePolicy/Delete", name="no")
 
+    @pytest.mark.parametrize("name", ["a,b", "a;b", "a=b", "--", " x"])
+    def test_a_name_that_no_schedule_could_hold_is_invalid(self, sdk: Client, name: str) -> None:
+        code, text = sdk.refused("SchedulePolicy/Create", schedule_policy={"name": name, "schedules": [DAILY]})
+        assert (code, "schedule_policy.name" in text) == ("INVALID_ARGUMENT", True)
+
     def test_one_that_a_volume_has_cannot_go(self, sdk: Client) -> None:
         sdk("SchedulePolicy/Create", schedule_policy={"name": "p", "schedules": [DAILY]})
         spec = {"size": GIB, "ha_level": 1, "snapshot_schedule": "policy=p"}
@@ -189,6 +194,20 @@ class TestStoragePolicies:
         code, text = sdk.refused("Volume/Create", name="v", spec=spec)
         assert (code, "ha_level" in text) == ("INVALID_ARGUMENT", True)
         sdk("Volume/Create", name="v", spec={**spec, "ha_level": 1})
+
+    def test_one_that_is_forced_binds_updates_too_and_lets_pass_what_keeps_it(self, sdk: Client) -> None:
+        self.make(sdk, "p", force=True, snapshot_schedule="daily=@12:30", cos="HIGH")
+        spec = {"size": GIB, "ha_level": 1, "storage_policy": "p", "cos": "HIGH"}
+        made = sdk("Volume/Create", name="v", spec={**spec, "snapshot_schedule": "daily=12:30,7"})["volume_id"]
+        sdk("Volume/Update", volume_id=made, spec={"size": 2 * GIB})
+        for other in ({"cos": "LOW"}, {"snapshot_schedule": "daily=@12:31"}):
+            code, text = sdk.refused("Volume/Update", volume_id=made, spec=other)
+            assert (code, next(iter(other)) in text) == ("INVALID_ARGUMENT", True)
+
+    def test_one_whose_schedule_cannot_be_read_is_invalid(self, sdk: Client) -> None:
+        policy = {"name": "p", "policy": {"snapshot_schedule": "daily=@99"}}
+        code, text = sdk.refused("Policy/Create", storage_policy=policy)
+        assert (code, "policy.snapshot_schedule" in text) == ("INVALID_ARGUMENT", True)
 
     def test_one_that_does_not_exist_is_not_found(self, sdk: Client) -> None:
         spec = {"size": GIB, "ha_level": 1, "storage_policy": "no"}

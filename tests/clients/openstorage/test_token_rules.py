@@ -251,6 +251,22 @@ class TestOwnership:
         admin("Volume/Update", volume_id=made, spec=other)
         assert self.ownership(admin, made)["owner"] == "user2"
 
+    def test_of_a_storage_policy_is_changed_by_those_who_administer_it(self, admin: Client) -> None:
+        acls = {"groups": {"users": "Write"}}
+        policy: dict[str, Any] = {"name": "p", "policy": {"cos": "HIGH"}, "ownership": {"acls": acls}}
+        admin("Policy/Create", storage_policy=policy)
+        admin("Role/Create", role={"name": "planner", "rules": [{"services": ["policy"], "apis": ["*"]}]})
+        writer = admin.known_as(token("user1", roles=["planner"]))
+        more = {**policy, "ownership": {"acls": {"groups": {"users": "Admin"}}}}
+        try:
+            assert code(writer, "Policy/Update", storage_policy=more) == "PERMISSION_DENIED"
+            assert code(writer, "Policy/Update", storage_policy={"name": "p", "policy": {"cos": "LOW"}}) == "OK"
+            assert admin("Policy/Inspect", name="p")["storage_policy"]["ownership"]["acls"]["groups"] == acls["groups"]
+            assert code(admin, "Policy/Update", storage_policy=more) == "OK"
+        finally:
+            admin("Role/Delete", name="planner")
+            admin("Policy/Delete", name="p")
+
     def test_it_binds_in_the_ontap_door_too(self, gateway: LiveGateway, user1: Client) -> None:
         made = self.made(user1)
         volumes = f"{gateway.url}/api/storage/volumes"
