@@ -55,7 +55,8 @@ async def made(call: Call, name: str, same: Same, make: Callable[[], Awaitable[S
 async def existing(call: Call, name: str, same: Same) -> str | None:
     """Give the id of what has the name, None when nothing has; ALREADY_EXISTS when it is not the same.
 
-    INTERNAL when it is down, or is not whole and not gone after `PATIENCE_S`.
+    INTERNAL when it is down, or is not whole and not gone after `PATIENCE_S`;
+    Unavailable when that waits for a pool which does not answer.
     """
     found = await _rested(call, name)
     if found is None:
@@ -80,6 +81,7 @@ async def _rested(call: Call, name: str) -> Found | None:
                 permit(call.principal, found.volume, Access.ADMIN, action="use")
                 if found.snapshot is not None or found.volume.state not in _UNDER_WAY:
                     return found
+                call.core.pools.get(found.volume.pool_id)
                 await _changed(call, found.volume)
     except TimeoutError:
         raise SdkError(StatusCode.INTERNAL, f"The volume that has the name {name[:64]} is not ready") from None

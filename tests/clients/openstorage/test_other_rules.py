@@ -11,6 +11,15 @@ NOBODY = "8b6c0b0e-3d1c-4a6f-9d0a-7a1b7c9d0001"
 GIB = 1 << 30
 
 
+class TestAnOpenDoor:
+    @pytest.mark.parametrize("header", ["bearer x", "bearer a.b.c", "basic YTpi", ""])
+    def test_looks_at_no_token(self, sdk: Client, header: str) -> None:
+        assert sdk("Volume/Enumerate", _metadata=[["authorization", header]]) == {"volume_ids": []}
+
+    def test_takes_any_driver_for_the_only_one(self, sdk: Client) -> None:
+        assert sdk("Volume/Enumerate", _metadata=[["driver", "no-such"]]) == {"volume_ids": []}
+
+
 class TestIdentity:
     def test_the_version_is_its_parts_joined(self, sdk: Client) -> None:
         found = sdk("Identity/Version")
