@@ -1,6 +1,8 @@
-"""A gateway that watches its own event loop: `python -m bench.host CONFIG`.
+"""A gateway that watches its own event loop: `python -m bench.host CONFIG DOOR`.
 
-For every line on its standard input it writes one: the longest that the loop
+First it prints the address of the door.
+
+For every line on its standard input it then writes one: the longest that the loop
 was held since the last, in milliseconds.
 """
 
@@ -52,7 +54,7 @@ class _Ticker:
         return int(os.pread(self._queue, 100, 0).split()[1]) / 1e9
 
 
-async def _serve(config: str) -> None:
+async def _serve(config: str, door: str) -> None:
     settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     async with running(settings) as doors:
@@ -65,11 +67,11 @@ async def _serve(config: str) -> None:
             print(json.dumps(ticker.read()), flush=True)
 
         loop.add_reader(sys.stdin.fileno(), answer)
-        print(doors.addresses["ontap"], flush=True)
+        print(doors.addresses[door], flush=True)
         await ended.wait()
         loop.remove_reader(sys.stdin.fileno())
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=loop_factory()) as main:
-        main.run(_serve(sys.argv[1]))
+        main.run(_serve(sys.argv[1], sys.argv[2]))

@@ -41,6 +41,11 @@ def resident_mb(pid: int) -> float:
     raise ProcessLookupError(pid)
 
 
+def threads(pid: int) -> int:
+    """Give how many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 async def interleaved(rounds: int, subjects: Mapping[str, Round]) -> Rounds:
     """Measure every subject once per round, so that foreign load meets all of them alike."""
     for measure in subjects.values():

@@ -77,7 +77,7 @@ def _pages(count: int, records: int) -> list[bytes]:
 
 async def lag(many: LiveGateway, sizes: Sizes) -> list[Result]:
     """Measure how long the loop is held under a mixture of requests, and while it makes its largest page."""
-    with _watched(many) as (url, held):
+    with watched(many) as (url, held):
         await drive(url, [requests.get_volume(volume_id(0))], connections=1)
         await asyncio.sleep(1)
         held()
@@ -116,12 +116,12 @@ def _mixture(url: str, sizes: Sizes) -> Iterator[Awaitable[Load]]:
 
 
 @contextmanager
-def _watched(gateway: LiveGateway) -> Iterator[tuple[str, Callable[[], Held]]]:
-    """Give the address of a gateway that watches its loop, and what asks it."""
+def watched(gateway: LiveGateway, door: str = "ontap") -> Iterator[tuple[str, Callable[[], Held]]]:
+    """Give the address of a door of a gateway that watches its loop, and what asks it."""
     with ExitStack() as stack:
         log = stack.enter_context(gateway.log.open("ab"))
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.host", str(gateway.config)],
+            [sys.executable, "-m", "bench.host", str(gateway.config), door],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -15,17 +15,27 @@ from bench.fill import prepare
 from bench.process import lag, memory, start
 from bench.reads import reads
 from bench.results import Result, table
+from bench.sdk import ANNOTATIONS, DOOR, sdk
 from bench.subjects import MEMORY_POOL, Sizes
 from gateway.testing.live import LiveGateway
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """What the parts work with. `many` and `few` are gateways that do not run, with filled catalogs."""
+    """What the parts work with. The gateways do not run; their catalogs are filled when a part first asks for them."""
 
     folder: Path
-    many: LiveGateway
-    few: LiveGateway
+    catalogs: Path
     sizes: Sizes
+
+    @property
+    def many(self) -> LiveGateway:
+        """Give a gateway with many volumes."""
+        return _filled(self.catalogs, self.sizes.volumes)
+
+    @property
+    def few(self) -> LiveGateway:
+        """Give a gateway with few."""
+        return _filled(self.catalogs, self.sizes.few)
 
 
 PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
@@ -35,14 +45,18 @@ PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
     "start": lambda scene: start(scene.many, scene.sizes),
     "memory": lambda scene: memory(scene.many, scene.sizes),
     "lag": lambda scene: lag(scene.many, scene.sizes),
+    "sdk": lambda scene: sdk(
+        scene.folder,
+        _labelled(scene.catalogs, scene.sizes.sdk_volumes),
+        _labelled(scene.catalogs, scene.sizes.few),
+        scene.sizes,
+    ),
 }
 
 
 def run(parts: Sequence[str], folder: Path, catalogs: Path, sizes: Sizes) -> list[Result]:
     """Run the parts in their order."""
-    many = _filled(catalogs / f"gateway-{sizes.volumes}", sizes.volumes)
-    few = _filled(catalogs / f"gateway-{sizes.few}", sizes.few)
-    scene = Scene(folder, many, few, sizes)
+    scene = Scene(folder, catalogs, sizes)
     found: list[Result] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for name, part in PARTS.items():
@@ -54,11 +68,19 @@ def run(parts: Sequence[str], folder: Path, catalogs: Path, sizes: Sizes) -> lis
     return found
 
 
-def _filled(folder: Path, volumes: int) -> LiveGateway:
-    gateway = LiveGateway(folder, pools=MEMORY_POOL, faults=False)
+def _filled(catalogs: Path, volumes: int) -> LiveGateway:
+    gateway = LiveGateway(catalogs / f"gateway-{volumes}", pools=MEMORY_POOL, faults=False)
     if not gateway.data.exists():
         _tell(f"a catalog of {volumes} volumes ...")
         prepare(gateway, volumes)
+    return gateway
+
+
+def _labelled(catalogs: Path, volumes: int) -> LiveGateway:
+    gateway = LiveGateway(catalogs / f"sdk-{volumes}", pools=MEMORY_POOL, extra=DOOR, faults=False)
+    if not gateway.data.exists():
+        _tell(f"a catalog of {volumes} volumes of the SDK ...")
+        prepare(gateway, volumes, annotations=ANNOTATIONS)
     return gateway
 
 

@@ -29,6 +29,10 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     starts: int = 5
     memory_gets: int = 10_000
     memory_pages: int = 500
+    calls: int = 3_000
+    sdk_volumes: int = 100_000
+    lists: int = 300
+    at_once: int = 1_000
 
     def but(self, **given: int | None) -> Sizes:
         """Give these sizes with those that are not None in their place."""
@@ -47,6 +51,10 @@ QUICK = Sizes(
     starts=1,
     memory_gets=200,
     memory_pages=5,
+    calls=100,
+    sdk_volumes=2_500,
+    lists=10,
+    at_once=50,
 )
 
 
@@ -69,17 +77,34 @@ def running(gateway: LiveGateway) -> Iterator[Server]:
 @contextmanager
 def bare(folder: Path, body: bytes) -> Iterator[tuple[Server, Server]]:
     """Give the baselines that answer with this body: an application with routes, and a server without."""
+    with _baseline("bench.bare", _body(folder, body)) as (routed, unrouted):
+        yield routed, unrouted
+
+
+@contextmanager
+def bare_grpc(folder: Path, body: bytes, path: str) -> Iterator[Server]:
+    """Give the baseline that answers the call with this body."""
+    with _baseline("bench.bare_grpc", _body(folder, body), path) as (server,):
+        yield server
+
+
+def _body(folder: Path, body: bytes) -> str:
     file = folder / "body"
     file.write_bytes(body)
-    process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(file)], stdout=subprocess.PIPE, text=True)
+    return str(file)
+
+
+@contextmanager
+def _baseline(module: str, *arguments: str) -> Iterator[list[Server]]:
+    """Give what the process of a baseline prints: its addresses."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True)
     with ExitStack() as stack:
         stack.callback(process.wait)
         stack.callback(process.kill)
         if process.stdout is None:
             raise RuntimeError("no pipe to the baseline")
         stack.callback(process.stdout.close)
-        urls = process.stdout.readline().split()
-        if not urls:
+        addresses = process.stdout.readline().split()
+        if not addresses:
             raise RuntimeError("the baseline did not start")
-        routed, unrouted = (Server(url, process.pid) for url in urls)
-        yield routed, unrouted
+        yield [Server(address, process.pid) for address in addresses]

@@ -7,12 +7,13 @@ comparison, and their concatenation is the order asked for.
 
 Where a filter names a broad field, there are two ways to look: from the rows of
 that field, which is quick when few match, or record by record, which is quick
-when many do. Whoever runs the plan counts first, see `Broad`.
+when many do. Whoever runs the plan counts first, see `Lead`. SQLite cannot
+choose for us: it takes a tenant, too, for a condition that few records meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -48,20 +49,29 @@ class Key(msgspec.Struct, frozen=True):
     descending: bool
 
 
-class Broad(msgspec.Struct, frozen=True):
-    """The other way to look for a broad field's records: the condition for when `count` gives `FEW`, and not less."""
+class Lead(msgspec.Struct, frozen=True):
+    """The way to look from the rows of one broad field, for when `count` gives less than `FEW`."""
 
     count: Sql
-    by_record: Sql
+    where: Sql
 
 
 class PagePlan(msgspec.Struct, frozen=True):
-    """A compiled page: rows are `doc` followed by the values of `keys`, the last of which is the id."""
+    """A compiled page: rows are `doc` followed by the values of `keys`, the last of which is the id.
+
+    It looks record by record for the broad fields, unless it is `led` by one of its `leads`.
+    """
 
     table: Table[Any]
     keys: tuple[Key, ...]
     where: Sql
-    broad: Broad | None = None
+    leads: tuple[Lead, ...] = ()
+
+    def led(self, lead: Lead) -> PagePlan:
+        """Give the plan that looks from the rows of that field."""
+        # Records in order are no reason to walk an index when only a few will be left to sort.
+        keys = tuple(msgspec.structs.replace(key, expression=_hidden(key.expression)) for key in self.keys)
+        return PagePlan(self.table, keys, lead.where)
 
     def statements(self, after: Sequence[SqlValue] | None = None) -> list[Sql]:
         """Give the statements whose results, one after the other, are the page; each still takes LIMIT and OFFSET."""
@@ -84,10 +94,9 @@ def plan_page(table: Table[R], query: Query) -> PagePlan:
         raise InvalidArgument(field="limit", value=query.limit, reason=f"must be 1 to {LIMIT_MAX}")
     if not 0 <= query.offset < 1 << 63:
         raise InvalidArgument(field="offset", value=str(query.offset), reason="must be 0 or more")
-    compiler = _Compiler(table)
-    where = compiler.compile(query.where, DEPTH_MAX)
-    broad = None if compiler.broad is None else _broad(table, query.where, compiler.broad)
-    return PagePlan(table, _keys(table, query.order), where, broad)
+    where = _Compiler(table, by_record=True).compile(query.where, DEPTH_MAX)
+    leads = tuple(_lead(table, query.where, term) for term in _conjuncts(query.where) if _is_broad(table, term))
+    return PagePlan(table, _keys(table, query.order), where, leads)
 
 
 def count_statement(table: Table[R], where: Filter) -> Sql:
@@ -115,9 +124,40 @@ def compile_filter(table: Table[R], where: Filter = ALL) -> Sql:
     return _Compiler(table).compile(where, DEPTH_MAX)
 
 
-def _broad(table: Table[R], where: Filter, rows: Sql) -> Broad:
-    count = f"SELECT count(*) FROM ({rows.text} LIMIT {FEW})"  # noqa: S608 - names come from tables.py
-    return Broad(Sql(count, rows.parameters), _Compiler(table, by_record=True).compile(where, DEPTH_MAX))
+def _lead(table: Table[R], where: Filter, term: Filter) -> Lead:
+    compiler = _Compiler(table, by_record=True, lead=term)
+    condition = compiler.compile(where, DEPTH_MAX)
+    count = f"SELECT count(*) FROM ({compiler.rows.text} LIMIT {FEW})"  # noqa: S608 - names come from tables.py
+    return Lead(Sql(count, compiler.rows.parameters), condition)
+
+
+def _conjuncts(where: Filter) -> Iterator[Filter]:
+    """Yield the terms that every match must meet."""
+    if isinstance(where, And):
+        for term in where.terms:
+            yield from _conjuncts(term)
+    else:
+        yield where
+
+
+def _is_broad(table: Table[R], term: Filter) -> bool:
+    if isinstance(term, Or):
+        return _is_one_of(term) and _is_broad(table, term.terms[0])
+    if isinstance(term, Not) and isinstance(term.term, IsNull):
+        field = table.field(term.term.field)
+        return field.broad and field.via is None
+    return isinstance(term, Compare | Match) and table.field(term.field).broad
+
+
+def _is_one_of(term: Or) -> bool:
+    """Tell whether it is about one field that has one of several values."""
+    parts = [part for part in term.terms if isinstance(part, Compare) and part.op is Op.EQ]
+    return len(parts) > 1 and len(parts) == len(term.terms) and len({part.field for part in parts}) == 1
+
+
+def _hidden(expression: str) -> str:
+    """Give the same value without its index: SQLite looks at indexes for bare columns only."""
+    return f"+{expression}"
 
 
 def _keys(table: Table[R], order: Iterable[Order]) -> tuple[Key, ...]:
@@ -183,19 +223,24 @@ def _join(parts: Sequence[Sql], word: str) -> Sql:
 class _Compiler:
     """One filter on its way to SQL; counts terms so that no client can make an endless statement.
 
-    `broad` is, afterwards, the rows of the last broad field; `by_record` looks for them record by record.
+    `by_record`: broad fields are looked up for each record, instead of all
+    their rows beforehand. `lead`: a term of the filter from whose rows to
+    look all the same; these are in `rows` afterwards.
     """
 
-    def __init__(self, table: Table[Any], *, by_record: bool = False) -> None:
+    def __init__(self, table: Table[Any], *, by_record: bool = False, lead: Filter | None = None) -> None:
         self._table = table
         self._terms = 0
         self._by_record = by_record
-        self.broad: Sql | None = None
+        self._lead = lead
+        self._term: Filter = ALL
+        self.rows = Sql("")
 
     def compile(self, term: Filter, depth: int) -> Sql:
         self._terms += 1
         if self._terms > TERMS_MAX or not depth:
             raise InvalidArgument(field="where", reason="the filter has too many terms")
+        self._term = term
         return _TERMS[type(term)](self, term, depth - 1)
 
     def compare(self, term: Compare, _depth: int) -> Sql:
@@ -205,7 +250,7 @@ class _Compiler:
             # One value at most: an equality lets the index of the outer table serve the order too.
             via = field.via
             found = f"SELECT {via.key} FROM {via.table} WHERE {field.column} = ?"  # noqa: S608
-            return Sql(f"r.{via.local} = ({found})", (value,))
+            return Sql(f"{self._beside(f'r.{via.local}')} = ({found})", (value,))
         return self._reach(field, lambda column: f"{column} {term.op.value} ?", (value,))
 
     def match(self, term: Match, _depth: int) -> Sql:
@@ -234,7 +279,10 @@ class _Compiler:
     def negate(self, term: Not, depth: int) -> Sql:
         if isinstance(term.term, IsNull):
             # As plain words, because only these let SQLite use an index of the set values.
-            return Sql(f"{_value(self._table.field(term.term.field))} IS NOT NULL")
+            field = self._table.field(term.term.field)
+            if field.via is None:
+                return self._reach(field, lambda column: f"{column} IS NOT NULL", ())
+            return Sql(f"{_value(field)} IS NOT NULL")
         inner = self.compile(term.term, depth)
         return Sql(f"(({inner.text}) IS NOT TRUE)", inner.parameters)
 
@@ -242,9 +290,8 @@ class _Compiler:
         return _join([self.compile(part, depth) for part in term.terms], "AND")
 
     def any_of(self, term: Or, depth: int) -> Sql:
-        parts = [part for part in term.terms if isinstance(part, Compare) and part.op is Op.EQ]
-        if len(parts) > 1 and len(parts) == len(term.terms) and len({part.field for part in parts}) == 1:
-            return self._one_of(parts)
+        if _is_one_of(term):
+            return self._one_of([part for part in term.terms if isinstance(part, Compare)])
         compiled = [self.compile(part, depth) for part in term.terms]
         return Sql("1") if any(part.text == "1" for part in compiled) else _join(compiled, "OR")
 
@@ -258,16 +305,30 @@ class _Compiler:
         return self._reach(field, lambda column: f"{column} IN ({marks})", values)
 
     def _reach(self, field: Field, condition: Callable[[str], str], parameters: tuple[SqlValue, ...]) -> Sql:
-        if field.via is None:
-            return Sql(condition(f"r.{field.column}"), parameters)
+        leading = self._term is self._lead
         via = field.via
+        if via is None:
+            own = Sql(condition(f"r.{field.column}" if leading else self._column(field)), parameters)
+            if leading:
+                self.rows = Sql(f"SELECT 1 FROM {self._table.kind} AS r WHERE {own.text}", parameters)  # noqa: S608
+            return own
         rows = f"SELECT {via.key} FROM {via.table} WHERE {condition(field.column)}"  # noqa: S608 - from tables.py
-        if field.broad:
-            self.broad = Sql(rows, parameters)
-            if self._by_record:
-                own = f"SELECT 1 FROM {via.table} AS x WHERE x.{via.key} = r.{via.local}"  # noqa: S608
-                return Sql(f"EXISTS ({own} AND {condition(f'x.{field.column}')})", parameters)
-        return Sql(f"r.{via.local} IN ({rows})", parameters)
+        if leading:
+            self.rows = Sql(rows, parameters)
+        elif field.broad and self._by_record:
+            each = f"SELECT 1 FROM {via.table} AS x WHERE x.{via.key} = r.{via.local}"  # noqa: S608
+            return Sql(f"EXISTS ({each} AND {condition(f'x.{field.column}')})", parameters)
+        local = f"r.{via.local}"
+        return Sql(f"{local if leading else self._beside(local)} IN ({rows})", parameters)
+
+    def _column(self, field: Field) -> str:
+        column, term = f"r.{field.column}", self._term
+        exact = isinstance(term, Compare) and term.op is Op.EQ and term.field in {"id", self._table.order}
+        return column if exact else self._beside(column)
+
+    def _beside(self, column: str) -> str:
+        """Give a column whose index must not be preferred to the lead's rows; only an id or a name would be fewer."""
+        return column if self._lead is None else _hidden(column)
 
 
 _TERMS: dict[type, Callable[[_Compiler, Any, int], Sql]] = {

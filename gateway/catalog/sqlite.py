@@ -201,10 +201,11 @@ class SqliteCatalog:
 
     async def _settled(self, plan: PagePlan) -> PagePlan:
         """Decide in which way a plan looks for its records."""
-        if plan.broad is None:
-            return plan
-        ((count,),) = await self._fetch(plan.broad.count.text, plan.broad.count.parameters)
-        return plan if count < FEW else msgspec.structs.replace(plan, where=plan.broad.by_record)
+        for lead in plan.leads:
+            ((count,),) = await self._fetch(lead.count.text, lead.count.parameters)
+            if count < FEW:
+                return plan.led(lead)
+        return plan
 
     async def _slice(self, plan: PagePlan, after: Row | None, size: int, offset: int) -> list[Row]:
         rows: list[Row] = []

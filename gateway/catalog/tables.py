@@ -197,12 +197,16 @@ def _stored(field: str, type_: Type, value: object) -> SqlValue:
 
 
 class _Reference(msgspec.Struct, frozen=True):
-    """A relation by id: `prefix.id` is the column itself, `prefix.name` and so on are the other record's."""
+    """A relation by id: `prefix.id` is the column itself, `prefix.name` and so on are the other record's.
+
+    `broad`: see `Field`.
+    """
 
     prefix: str
     local: str
     table: str
     fields: tuple[tuple[str, Type], ...] = (("name", Type.TEXT),)
+    broad: bool = False
 
 
 _GLOBALLY_UNIQUE = frozenset({("tenant", "name"), ("pool", "name"), ("export_policy", "number")})
@@ -243,7 +247,7 @@ def _table(
         if column.name not in locals_ and name is not None:
             fields[name] = Field(column.type, column.name)
     for reference in references:
-        fields[f"{reference.prefix}.id"] = Field(Type.ID, reference.local)
+        fields[f"{reference.prefix}.id"] = Field(Type.ID, reference.local, broad=reference.broad)
         for name, type_ in reference.fields:
             via = Via(reference.table, "id", reference.local)
             unique = (reference.table, name) in _GLOBALLY_UNIQUE
@@ -273,6 +277,7 @@ _LABELS = Child(
     "label",
     Type.TEXT,
     lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
+    broad=True,
 )
 
 _SNAPSHOT_LABELS = Child(
@@ -281,6 +286,7 @@ _SNAPSHOT_LABELS = Child(
     "label",
     Type.TEXT,
     lambda snapshot: [f"{key}:{value}" for key, value in snapshot.labels.items()],
+    broad=True,
 )
 
 _NODES = Child("volume_node", "volume_id", "node", Type.TEXT, lambda volume: [a.node for a in volume.attachments])
@@ -399,8 +405,8 @@ TABLES: Mapping[type[Any], Table[Any]] = {
                 (("name", Type.TEXT), ("number", Type.INTEGER)),
             ),
             _Reference("snapshot_policy", "snapshot_policy_id", "snapshot_policy"),
-            _Reference("origin.volume", "origin_volume_id", "volume"),
-            _Reference("origin.snapshot", "origin_snapshot_id", "snapshot"),
+            _Reference("origin.volume", "origin_volume_id", "volume", broad=True),
+            _Reference("origin.snapshot", "origin_snapshot_id", "snapshot", broad=True),
         ],
         children=[
             ("label", _LABELS),
@@ -444,7 +450,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         ],
         taken={"snapshot.volume_id, snapshot.name": "name"},
         references=[
-            _Reference("volume", "volume_id", "volume", (("name", Type.TEXT), ("retired", Type.TIME))),
+            _Reference("volume", "volume_id", "volume", (("name", Type.TEXT), ("retired", Type.TIME)), broad=True),
             _TENANT,
             _POOL,
         ],

@@ -8,6 +8,7 @@ one catalog: an intent's `keys` are locked by the very row that journals it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -143,7 +144,10 @@ class Sequences:
 
 
 async def walk(catalog: Catalog, kind: type[R], query: Query) -> AsyncIterator[R]:
-    """Yield every match of a query, page after page; `query.limit` is the size of the pages."""
+    """Yield every match of a query, page after page; `query.limit` is the size of the pages.
+
+    Others have their turn after each page, because reading one may not pause at all.
+    """
     while True:
         page = await catalog.page(kind, query)
         for record in page.records:
@@ -151,3 +155,4 @@ async def walk(catalog: Catalog, kind: type[R], query: Query) -> AsyncIterator[R
         if page.cursor is None:
             return
         query = msgspec.structs.replace(query, after=page.cursor)
+        await asyncio.sleep(0)

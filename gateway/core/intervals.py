@@ -7,7 +7,7 @@ back exactly what was written: the order, what is kept, each recurrence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -18,6 +18,9 @@ from gateway.core.lines import COUNT_MAX
 from gateway.core.model import SnapshotPolicy, SnapshotSchedule, utc_now
 from gateway.core.query import Compare, Op, Query
 from gateway.core.recurrence import Recurrence, checked
+
+_RETRIES = 5
+Lines = tuple[SnapshotSchedule, ...]
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -36,14 +39,14 @@ async def create(
     these intervals. InvalidArgument without intervals, for one that keeps
     nothing, for two with the same recurrence, for one that is never due.
     """
-    lines = await lines_of(core, intervals)
-    policy = SnapshotPolicy(
-        id=uuid4(), name=name, created=utc_now(), tenant_id=tenant_id, comment=comment, copies=lines
-    )
+    policy = SnapshotPolicy(id=uuid4(), name=name, created=utc_now(), tenant_id=tenant_id, comment=comment)
+
+    async def write(lines: Lines) -> SnapshotPolicy:
+        return await policies.create_snapshot_policy(core, msgspec.structs.replace(policy, copies=lines))
+
     try:
-        return await policies.create_snapshot_policy(core, policy)
+        return await _with_lines(core, intervals, write)
     except errors.AlreadyExists:
-        await schedules.forget_unnamed(core, (line.schedule for line in lines))
         there = await find(core, name, tenant_id=tenant_id)
         same = there is not None and (await intervals_of(core, (there,)))[there.id] == tuple(intervals)
         raise errors.AlreadyExists(kind="snapshot policy", name=name, field="name", same_spec=same) from None
@@ -54,8 +57,12 @@ async def update(core: Core, policy_id: UUID, intervals: Sequence[Interval]) -> 
 
     Snapshots of an interval that stays are counted on; those of one that goes stay for ever.
     """
+
+    async def write(lines: Lines) -> SnapshotPolicy:
+        return await policies.update_snapshot_policy(core, policy_id, copies=lines)
+
     before = await core.get(SnapshotPolicy, policy_id)
-    after = await policies.update_snapshot_policy(core, policy_id, copies=await lines_of(core, intervals))
+    after = await _with_lines(core, intervals, write)
     await schedules.forget_unnamed(core, {line.schedule for line in before.copies} - {n.schedule for n in after.copies})
     return after
 
@@ -73,8 +80,11 @@ async def find(core: Core, name: str, *, tenant_id: UUID | None = None) -> Snaps
     return next((policy for policy in page.records if policy.tenant_id == tenant_id), None)
 
 
-async def lines_of(core: Core, intervals: Sequence[Interval]) -> tuple[SnapshotSchedule, ...]:
-    """Give the lines that say the same, for a policy or for `Volume.schedules`; schedules are found or made."""
+async def lines_of(core: Core, intervals: Sequence[Interval]) -> Lines:
+    """Give the lines that say the same, for a policy or for `Volume.schedules`; schedules are found or made.
+
+    Whoever gives a volume other lines calls `schedules.forget_unnamed` for the old ones.
+    """
     found = [msgspec.structs.replace(interval, recurrence=checked(interval.recurrence)) for interval in intervals]
     for number, interval in enumerate(found):
         if not 1 <= interval.retain <= COUNT_MAX:
@@ -107,3 +117,19 @@ async def intervals_of(core: Core, found: Iterable[SnapshotPolicy]) -> dict[UUID
         )
         for policy in listed
     }
+
+
+async def _with_lines(
+    core: Core, intervals: Sequence[Interval], write: Callable[[Lines], Awaitable[SnapshotPolicy]]
+) -> SnapshotPolicy:
+    """Write a policy with its lines. What was made for it goes again when it fails, and may go with another policy."""
+    for attempt in range(_RETRIES + 1):
+        lines = await lines_of(core, intervals)
+        try:
+            return await write(lines)
+        except errors.GatewayError as error:
+            await schedules.forget_unnamed(core, (line.schedule for line in lines))
+            raced = isinstance(error, errors.NotFound) and error.kind == "schedule"
+            if not raced or attempt == _RETRIES:
+                raise
+    raise AssertionError

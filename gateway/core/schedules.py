@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 from collections.abc import Iterable
 from uuid import UUID, uuid4
 
@@ -45,7 +45,7 @@ async def update(core: Core, schedule_id: UUID, recurrence: Recurrence) -> Sched
         before = await core.get(Schedule, schedule_id)
         after = msgspec.structs.replace(before, recurrence=checked(recurrence))
         if after != before:
-            if before.name == canonical_name(before.recurrence):
+            if is_content(before):
                 raise errors.InvalidArgument(field="name", value=before.name, reason="tells when the schedule is due")
             await core.catalog.commit(put(after))
     await core.manifest.write()
@@ -67,25 +67,30 @@ async def found_or_made(core: Core, recurrence: Recurrence) -> Schedule:
     It cannot be changed, and goes with the last policy that `gateway.core.intervals` made with it.
     """
     wanted = checked(recurrence)
-    stem = canonical_name(wanted)
-    for number in itertools.count(1):
+    stem, number = canonical_name(wanted), 1
+    while True:
         name = stem if number == 1 else f"{stem}.{number}"
         found = await core.find(Schedule, name=name)
         if found is None:
-            try:
+            # Somebody else may make it just now, or take it away again: look once more.
+            with contextlib.suppress(errors.AlreadyExists, errors.NotFound):
                 return await create(core, name, wanted)
-            except errors.AlreadyExists:
-                found = await core.find(Schedule, name=name)
-        if found is not None and found.recurrence == wanted:
+        elif found.recurrence == wanted:
             return found
-    raise AssertionError
+        else:
+            number += 1
+
+
+def is_content(schedule: Schedule) -> bool:
+    """Tell whether a schedule is one of those that are known by their content."""
+    return schedule.name.partition(".")[0] == canonical_name(schedule.recurrence)
 
 
 async def forget_unnamed(core: Core, names: Iterable[str]) -> None:
     """Remove those of the schedules that are known by their content and are named by nobody any more."""
     for name in names:
         schedule = await core.find(Schedule, name=name)
-        if schedule is None or name.partition(".")[0] != canonical_name(schedule.recurrence):
+        if schedule is None or not is_content(schedule):
             continue
         try:
             await core.catalog.commit(_unnamed(schedule) + drop(schedule))

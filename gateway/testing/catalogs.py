@@ -21,8 +21,9 @@ import pytest
 
 from gateway.core.catalog import Batch, drop, put
 from gateway.core.errors import AlreadyExists, Conflict, GatewayError, InvalidArgument, StaleRevision
-from gateway.core.model import ExportPolicy, Intent, Job, JobState, Record, SnapshotPolicy, Volume
+from gateway.core.model import ExportPolicy, Intent, Job, JobState, Record, Schedule, SnapshotPolicy, Volume
 from gateway.core.query import ALL, Compare, Op, Query
+from gateway.core.recurrence import Periodic
 from gateway.testing.query_cases import QueryCases
 from gateway.testing.records import (
     CREATED,
@@ -66,6 +67,11 @@ _CLASHES: Sequence[tuple[Record, Record, str]] = [
     (
         SnapshotPolicy(id=uuid4(), name="x", created=CREATED, tenant_id=UUID(int=1)),
         SnapshotPolicy(id=uuid4(), name="x", created=CREATED, tenant_id=UUID(int=1)),
+        "name",
+    ),
+    (
+        Schedule(id=uuid4(), name="x", recurrence=Periodic(60), created=CREATED),
+        Schedule(id=uuid4(), name="x", recurrence=Periodic(90), created=CREATED),
         "name",
     ),
     (_BASE, msgspec.structs.replace(_BASE, name="b"), "id"),

@@ -2,8 +2,8 @@
 
 For tests that start a program hundreds of times and kill it each time: most of
 its life would be spent on imports. Nothing but imports has happened before the
-fork, so that each is as new as a process of its own. None is measured for
-coverage: who dies by SIGKILL cannot report it.
+fork, so that it is as new as a process of its own. Neither it nor the server is
+measured for coverage: who dies by SIGKILL cannot report it.
 
     with ForkServer(["my.program"]) as forks:
         process = forks.start("my.program:main", "argument")
@@ -29,7 +29,7 @@ from typing import IO, NoReturn, Self
 import msgspec
 
 _READY = b"!"
-_ORDER_BYTES = 1 << 17
+_ORDER_BYTES = 1 << 18  # more than a socket takes at once
 _NOT_MEASURED = "COVERAGE_PROCESS_"
 """What makes coverage.py start itself in a new interpreter."""
 
@@ -94,7 +94,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
             )
         if self._orders.recv(1) != _READY:
-            self.__exit__()
+            self.close()
             raise RuntimeError("the server of forks has ended")
 
     def __enter__(self) -> Self:
@@ -103,6 +103,10 @@ class ForkServer:
 
     def __exit__(self, *_: object) -> None:
         """End the server."""
+        self.close()
+
+    def close(self) -> None:
+        """End the server; its processes go on."""
         self._orders.close()
         self._process.wait()
 
@@ -128,7 +132,7 @@ def _pipe(until: contextlib.ExitStack) -> tuple[IO[bytes], int]:
     return os.fdopen(read, "rb"), written
 
 
-def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
+def _serve(orders: socket.socket, modules: Sequence[str]) -> None:  # pragma: no cover
     """Import the modules, then fork a keeper for each order, until nobody can send one any more."""
     for module in modules:
         importlib.import_module(module)
@@ -149,7 +153,7 @@ def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
                 pass
 
 
-def _keep(order: _Order, report: int, stdout: int, stderr: int) -> NoReturn:
+def _keep(order: _Order, report: int, stdout: int, stderr: int) -> NoReturn:  # pragma: no cover
     """Fork the process, report its id, wait for it, report its exit status."""
     process = os.fork()
     if process == 0:
@@ -163,7 +167,7 @@ def _keep(order: _Order, report: int, stdout: int, stderr: int) -> NoReturn:
     os._exit(0)
 
 
-def _become(order: _Order, stdout: int, stderr: int) -> NoReturn:
+def _become(order: _Order, stdout: int, stderr: int) -> NoReturn:  # pragma: no cover
     """Be the process."""
     for number, descriptor in ((1, stdout), (2, stderr)):
         os.dup2(descriptor, number)
@@ -183,6 +187,6 @@ def _become(order: _Order, stdout: int, stderr: int) -> NoReturn:
         os._exit(status)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover
     with socket.socket(fileno=int(sys.argv[1])) as received:
         _serve(received, sys.argv[2:])

@@ -163,7 +163,12 @@ class Scene:
 
 @contextlib.contextmanager
 def scene(
-    folder: Path, forks: ForkServer, *, extra: str = "", trace: bool = False, periods: Mapping[str, float] = QUIET
+    folder: Path,
+    forks: ForkServer | None = None,
+    *,
+    extra: str = "",
+    trace: bool = False,
+    periods: Mapping[str, float] = QUIET,
 ) -> Iterator[Scene]:
     """Give a scene whose gateway is not started yet; process, mount and loop device are gone afterwards."""
     with btrfs_pool(folder / "pool") as mount:

@@ -12,8 +12,6 @@ import pytest
 from crash_points import OPERATIONS
 from crash_scene import QUIET, VOLUMES, Change, Scene, create, scene, take
 
-from gateway.testing.forks import ForkServer
-
 pytestmark = pytest.mark.root
 
 PATIENCE_S = 60
@@ -21,8 +19,8 @@ OFTEN = {**QUIET, "open_pools": 0.1, "resettle": 0.1}
 
 
 @pytest.fixture
-def at(tmp_path: Path, forks: ForkServer) -> Iterator[Scene]:
-    with scene(tmp_path, forks, periods=OFTEN) as found:
+def at(tmp_path: Path) -> Iterator[Scene]:
+    with scene(tmp_path, periods=OFTEN) as found:
         yield found
 
 

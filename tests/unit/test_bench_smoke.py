@@ -26,7 +26,16 @@ def bench(*arguments: str) -> str:
 @pytest.mark.slow
 def test_every_part_without_btrfs() -> None:
     table = bench(*(part for part in PARTS if part != "changes"))
-    for words in ("GET by uuid", "page of 100", "last / first", "creators", "first GET", "resident", "loop held"):
+    for words in (
+        "GET by uuid",
+        "page of 100",
+        "last / first",
+        "creators",
+        "first GET",
+        "resident",
+        "loop held",
+        "Inspect",
+    ):
         assert words in table
 
 

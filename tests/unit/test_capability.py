@@ -209,8 +209,10 @@ def test_sizes_are_held_to_the_limits(size: int, error: type[Exception] | None) 
         assert fields == {"limit": "size", "value": size, "minimum": 4096, "maximum": 40960}
 
 
-def test_without_a_maximum_any_size_goes() -> None:
-    require_size(record(set(), Facts()), 2**80)
+def test_without_a_maximum_any_size_goes_that_a_file_offset_can_say() -> None:
+    require_size(record(set(), Facts()), 2**63 - 1)
+    with pytest.raises(LimitExceeded):
+        require_size(record(set(), Facts()), 2**63)
 
 
 def test_a_record_survives_json() -> None:

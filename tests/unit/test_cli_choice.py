@@ -136,7 +136,8 @@ def test_examples_are_right_when_uncommented() -> None:
         "nfs1": {"driver": "nfs", "path": "/mnt/n", "server": "fe80::1", "export": "/export"},
         "nfs2": {"driver": "nfs", "path": "/mnt/m", "server": "filer", "export": "/a b/c"},
     }
-    assert found["export"].keys() == {"nfs", "iscsi", "local"}
+    assert found["export"].keys() == {"nfs", "iscsi", "local", "mounts"}
+    assert found["frontend"].keys() == {"openstorage"}
     assert tomllib.loads(text).keys() == {"listen", "data_dir", "name", "tenants", "accounts", "tls", "backend"}
 
 

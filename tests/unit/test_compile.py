@@ -9,14 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from gateway import catalog
-from gateway.catalog.compile import compile_filter, count_statement, plan_page
+from gateway.catalog.batch import apply_batch
+from gateway.catalog.compile import PagePlan, compile_filter, count_statement, plan_page
 from gateway.catalog.connection import connect_writer
-from gateway.catalog.tables import TABLES, table_of
+from gateway.catalog.tables import TABLES, SqlValue, table_of
+from gateway.core.catalog import put
 from gateway.core.model import Job, Record, Snapshot, Volume
+from gateway.core.ownership import Ownership
 from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Match, Not, Op, Or, Order, Query
+from gateway.testing.records import volume
 
 SOME_ID = UUID(int=7)
 TENANT = Compare("tenant.name", Op.EQ, "svm1")
@@ -132,6 +137,85 @@ def test_order_comes_from_an_index(connection: sqlite3.Connection, kind: type[Re
     assert plans
     assert not [plan for plan in plans if "TEMP B-TREE" in plan]
     assert not [plan for plan in plans if plan.startswith("SCAN") and "INDEX" not in plan]
+
+
+LABEL = Compare("label", Op.EQ, "a:b")
+READER = Or((Compare("reader", Op.EQ, "public"), Compare("reader", Op.EQ, "user:a")))
+ELSE = And((Compare("tenant.id", Op.EQ, SOME_ID), Compare("kind", Op.EQ, "block"), Match("name", "v*")))
+
+
+def explained(connection: sqlite3.Connection, plan: PagePlan) -> list[str]:
+    after = ["m"] * len(plan.keys)
+    return [
+        "; ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {each.text}", (*each.parameters, 100, 0)))
+        for each in (*plan.statements(), *plan.statements(after))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "indexes"),
+    [
+        (LABEL, ["volume_label_label"]),
+        (And((LABEL, ELSE)), ["volume_label_label"]),
+        (And((ELSE, And((LABEL, READER)))), ["volume_label_label", "volume_reader_reader"]),
+        (And((TENANT, Match("label", "a:*"))), ["volume_label_label"]),
+        (Or((LABEL, ELSE)), []),
+        (And((Not(LABEL), ELSE)), []),
+    ],
+)
+def test_each_broad_term_of_all_may_lead(connection: sqlite3.Connection, where: Filter, indexes: list[str]) -> None:
+    plan = plan_page(table_of(Volume), Query(where=where))
+    assert len(plan.leads) == len(indexes)
+    for lead, index in zip(plan.leads, indexes, strict=True):
+        for details_ in explained(connection, plan.led(lead)):
+            assert details_.startswith("SEARCH r USING INDEX sqlite_autoindex_volume_1 (id=?)")
+            assert index in details_
+    for details_ in explained(connection, plan):
+        assert "TEMP B-TREE" not in details_
+
+
+@pytest.mark.parametrize(
+    ("kind", "term", "index"),
+    [
+        (Snapshot, Compare("volume.id", Op.EQ, SOME_ID), "snapshot_volume_name (volume_id=?)"),
+        (Volume, Compare("origin.volume.id", Op.EQ, SOME_ID), "volume_origin_volume (origin_volume_id=?)"),
+        (Volume, Not(IsNull("origin.volume.id")), "volume_origin_volume"),
+        (Volume, Compare("origin.snapshot.id", Op.EQ, SOME_ID), "volume_origin_snapshot (origin_snapshot_id=?)"),
+    ],
+)
+def test_what_is_of_one_volume_leads_before_its_tenant(
+    connection: sqlite3.Connection, kind: type[Record], term: Filter, index: str
+) -> None:
+    plan = plan_page(table_of(kind), Query(where=And((Compare("tenant.id", Op.EQ, SOME_ID), term))))
+    (lead,) = plan.leads
+    assert all(index in each for each in explained(connection, plan.led(lead)))
+    assert connection.execute(lead.count.text, lead.count.parameters).fetchall() == [(0,)]
+
+
+def test_a_name_leads_before_a_label(connection: sqlite3.Connection) -> None:
+    plan = plan_page(table_of(Volume), Query(where=And((ELSE, LABEL, Compare("name", Op.EQ, "v")))))
+    assert all("volume_name (name=?" in details_ for details_ in explained(connection, plan.led(plan.leads[0])))
+
+
+@pytest.mark.parametrize("after", [None, ("v3", b"")])
+def test_whoever_leads_the_page_is_the_same(connection: sqlite3.Connection, after: tuple[SqlValue, ...] | None) -> None:
+    volumes = [
+        msgspec.structs.replace(
+            volume(f"v{n}", tenant_id=SOME_ID),
+            labels={"a": "b"} if n % 2 else {},
+            ownership=Ownership(owner="a" if n % 3 else "z"),
+        )
+        for n in reversed(range(10))
+    ]
+    connection.execute("BEGIN")
+    apply_batch(connection, put(*volumes))
+    where = And((Compare("tenant.id", Op.EQ, SOME_ID), LABEL, READER))
+    plan = plan_page(table_of(Volume), Query(where=where))
+    pages = [
+        [row[1] for each in way.statements(after) for row in connection.execute(each.text, (*each.parameters, 100, 0))]
+        for way in (plan, *map(plan.led, plan.leads))
+    ]
+    assert pages == [["v1", "v5", "v7"] if after is None else ["v5", "v7"]] * 3
 
 
 SEARCHED = [

@@ -26,15 +26,20 @@ class NfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     port: int | None = None
 
 
+class DoorOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    listen: str = ""
+
+
 DRIVERS = {"memory": MemoryOptions, "disk": DiskOptions}
 EXPORTERS = {"nfs": NfsOptions}
+DOORS = {"door": DoorOptions}
 MINIMAL = "[backend.memory]\n"
 
 
 def read(tmp_path: Path, text: str, *, name: str = "config.toml", env: dict[str, str] | None = None) -> Settings:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    return load([path], env or {}, drivers=DRIVERS, exporters=EXPORTERS)
+    return load([path], env or {}, drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)
 
 
 def refuse(tmp_path: Path, text: str, *, name: str = "config.toml", env: dict[str, str] | None = None) -> ConfigError:
@@ -64,9 +69,9 @@ def test_a_backend_has_driver_mask_and_options(tmp_path: Path) -> None:
 
 
 def test_export_options_and_frontend_tables(tmp_path: Path) -> None:
-    settings = read(tmp_path, MINIMAL + '[export.nfs]\nport = 2050\n[frontend.libstorage]\nlisten = "127.0.0.1:7979"\n')
+    settings = read(tmp_path, MINIMAL + '[export.nfs]\nport = 2050\n[frontend.door]\nlisten = "127.0.0.1:7979"\n')
     assert settings.export["nfs"] == NfsOptions(port=2050)
-    assert settings.frontend == {"libstorage": {"listen": "127.0.0.1:7979"}}
+    assert settings.frontend == {"door": DoorOptions(listen="127.0.0.1:7979")}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,7 @@ def test_files_folder_and_environment_are_merged_in_order(tmp_path: Path) -> Non
         "GATEWAY__TLS__CERTIFICATE": "c.pem",
         "GATEWAY_URL": "https://elsewhere",
     }
-    settings = load([first, other], environment, drivers=DRIVERS, exporters=EXPORTERS)
+    settings = load([first, other], environment, drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)
     assert settings.backend["memory"].options == MemoryOptions(size=30, fast=True)
     assert settings.backend["disk"].options == DiskOptions(path=tmp_path / "p")
     assert settings.name == "42"
@@ -119,7 +124,7 @@ def test_relative_paths_begin_at_the_file_that_states_them(tmp_path: Path) -> No
     (tmp_path / "a/config.toml").write_text(MINIMAL)
     (tmp_path / "b/more.toml").write_text('data_dir = "state"\n')
     paths = [tmp_path / "a/config.toml", tmp_path / "b/more.toml"]
-    settings = load(paths, {}, drivers=DRIVERS, exporters=EXPORTERS)
+    settings = load(paths, {}, drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)
     assert settings.data_dir == tmp_path / "b/state"
     assert settings.accounts == tmp_path / "a/accounts.toml"
 
@@ -176,7 +181,8 @@ def test_an_unknown_key_is_placed_and_the_nearest_known_one_named(
         ("tenants = ['a', 'a']\n" + MINIMAL, ("tenants",), "twice"),
         ("tenants = ['a', '\u2603']\n" + MINIMAL, ("tenants",), "not a name"),
         ("['backend']\n'a b' = {driver = 'memory'}\n", ("backend", "a b"), "not a name"),
-        ("frontend.x = 3\n" + MINIMAL, ("frontend",), "Expected `object`"),
+        ("frontend.dor = {}\n" + MINIMAL, ("frontend", "dor"), "no such door"),
+        ("frontend.door = 3\n" + MINIMAL, ("frontend", "door"), "must be a table"),
     ],
 )
 def test_a_wrong_value_names_its_key(tmp_path: Path, text: str, path: tuple[str, ...], word: str) -> None:
@@ -275,16 +281,16 @@ def test_a_file_that_is_none(tmp_path: Path, name: str, content: bytes, word: st
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        load([path], {}, drivers=DRIVERS, exporters=EXPORTERS)
+        load([path], {}, drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)
     assert caught.value.source == str(path)
     assert word in caught.value.reason
 
 
 def test_a_missing_file_and_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        load([tmp_path / "none.toml"], {}, drivers=DRIVERS, exporters=EXPORTERS)
+        load([tmp_path / "none.toml"], {}, drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)
     with pytest.raises(ConfigError, match="no file to read"):
-        load([tmp_path], {}, drivers=DRIVERS, exporters=EXPORTERS)
+        load([tmp_path], {}, drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +318,7 @@ def test_the_last_file_that_sets_a_wrong_value_is_named(tmp_path: Path) -> None:
 
 
 def test_schema_describes_the_file() -> None:
-    described = schema(drivers=DRIVERS, exporters=EXPORTERS)
+    described = schema(drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)
     definitions = described["$defs"]
     assert described["required"] == ["backend"]
     assert described["additionalProperties"] is False
@@ -368,6 +374,6 @@ def test_an_openid_issuer_on_this_machine_may_be_plain(tmp_path: Path) -> None:
 
 
 def test_the_schema_describes_issuers() -> None:
-    described = schema(drivers=DRIVERS, exporters=EXPORTERS)["$defs"]["IssuerSettings"]
+    described = schema(drivers=DRIVERS, exporters=EXPORTERS, doors=DOORS)["$defs"]["IssuerSettings"]
     assert described["properties"]["shared_secret"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
     assert described["required"] == ["issuer"]

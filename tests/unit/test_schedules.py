@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import sqlite3
+from importlib import resources
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +14,7 @@ import pytest
 from core_scene import Script, clone_of, make, scripted_pool, tenant_and_pool
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
+from gateway.catalog import SqliteCatalog
 from gateway.core import errors, intervals, policies, schedules, tenants, volumes
 from gateway.core.catalog import put
 from gateway.core.context import Core
@@ -20,6 +25,7 @@ from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.rebuild import rebuild
 from gateway.core.recurrence import Cron, Daily, Monthly, Periodic, Weekly
+from gateway.testing import records
 from gateway.testing.cores import core_on, memory_pool
 
 BUILTIN = {"5min", "8hour", "daily", "hourly", "monthly", "weekly"}
@@ -239,6 +245,59 @@ async def test_the_same_policy_again(core: Core) -> None:
             await intervals.create(core, "a", others)
         assert caught.value.same_spec is same
     assert "daily@01:01" not in await there(core)
+
+
+async def test_what_fails_leaves_no_schedules(core: Core) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        await intervals.create(core, "a/b", INTERVALS)
+    with pytest.raises(errors.NotFound):
+        await intervals.create(core, "a", INTERVALS, tenant_id=uuid4())
+    none = await core.find(SnapshotPolicy, name="none")
+    assert none is not None
+    with pytest.raises(errors.InUse):
+        await intervals.update(core, none.id, INTERVALS)
+    with pytest.raises(errors.NotFound):
+        await intervals.update(core, uuid4(), INTERVALS)
+    assert await there(core) == BUILTIN
+
+
+async def test_policies_that_come_and_go_at_once(core: Core) -> None:
+    """A schedule may go with another policy just when it was found for a new one."""
+
+    async def life(number: int) -> None:
+        for round_ in range(5):
+            made = await intervals.create(core, f"p{number}_{round_}", INTERVALS[:2])
+            await intervals.update(core, made.id, INTERVALS[1:3])
+            await intervals.delete(core, made.id)
+
+    await asyncio.gather(*(life(number) for number in range(6)))
+    assert await there(core) == BUILTIN
+
+
+def test_an_older_catalog_learns_who_names_which_schedule(tmp_path: Path) -> None:
+    policy = policy_on(SnapshotSchedule(schedule="daily", count=1), SnapshotSchedule(schedule="hourly", count=1))
+    volume = msgspec.structs.replace(records.volume("v"), snapshot_policy_id=policy.id)
+    path = tmp_path / "catalog.sqlite"
+    asyncio.run(written(path, policy, volume))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for table in ("schedule", "snapshot_policy_schedule", "volume_policy", "volume_schedule"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DROP INDEX snapshot_taken_by")
+        for column in ("taken_by", "due"):
+            connection.execute(f"ALTER TABLE snapshot DROP COLUMN {column}")
+        connection.execute("DELETE FROM record_count WHERE kind = 'schedule'")
+        script = resources.files("gateway.catalog") / "schema" / "004_schedules.sql"
+        connection.executescript(script.read_text())
+        assert connection.execute("SELECT * FROM volume_policy").fetchall() == [(volume.id.bytes, policy.id.bytes)]
+        named = connection.execute("SELECT policy_id, schedule FROM snapshot_policy_schedule ORDER BY 2").fetchall()
+        assert named == [(policy.id.bytes, "daily"), (policy.id.bytes, "hourly")]
+
+
+async def written(path: Path, *made: SnapshotPolicy | Volume) -> None:
+    catalog = SqliteCatalog(path)
+    await catalog.open()
+    await catalog.commit(put(*made))
+    await catalog.close()
 
 
 @pytest.mark.parametrize(

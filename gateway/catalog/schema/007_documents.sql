@@ -9,6 +9,7 @@ CREATE TABLE document (
     doc TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX document_kind_name ON document (kind, name);
+CREATE INDEX document_name ON document (name, id);
 
 INSERT INTO record_count VALUES ('document', 0);
 

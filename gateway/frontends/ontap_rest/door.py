@@ -24,7 +24,6 @@ from gateway.core.roles import authorize
 from gateway.frontends.memory import Answers, Memory
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
-from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
 from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.endpoints import routes
@@ -144,8 +143,7 @@ class OntapDoor:
         verb = _VERBS.get(request.method)
         if verb is None or verb not in found.target.verbs:
             raise no_verb()
-        service, api = call_of(found.target.endpoint.resource.name, verb, instance=found.target.instance)
-        await authorize(self._core, principal, service, api)
+        await authorize(self._core, principal, *found.target.calls[verb])
         ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links, principal=principal)
         if verb is Verb.GET:
             answer = await self._server.get(found.target, ask)

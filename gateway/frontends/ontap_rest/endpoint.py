@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from gateway.core.change import Started
 from gateway.core.model import Job, Record
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.calls import Call
 from gateway.frontends.ontap_rest.schema import Resource, Verb
 from gateway.frontends.ontap_rest.sources import Source
 
@@ -57,13 +58,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A path template and the endpoint behind it. `instance`: the last key names one record.
 
-    `verbs` are those of the path, besides HEAD and OPTIONS.
+    `verbs` are those of the path, besides HEAD and OPTIONS; `calls` what each is to the roles.
     """
 
     template: str
     endpoint: Endpoint
     instance: bool
     verbs: tuple[Verb, ...]
+    calls: Mapping[Verb, Call]
 
 
 _WORDS = {Verb.GET: "read", Verb.POST: "create", Verb.PATCH: "update", Verb.DELETE: "delete"}

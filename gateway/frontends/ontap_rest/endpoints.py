@@ -9,6 +9,7 @@ from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, Snapshot
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
@@ -40,7 +41,8 @@ def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
         Verb.DELETE: endpoint.delete is not None,
     }
     verbs = tuple(verb for verb, yes in offered.items() if yes)
-    return Route(template=template, endpoint=endpoint, instance=instance, verbs=verbs)
+    calls = {verb: call_of(endpoint.resource.name, verb, instance=instance) for verb in verbs}
+    return Route(template=template, endpoint=endpoint, instance=instance, verbs=verbs, calls=calls)
 
 
 def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:

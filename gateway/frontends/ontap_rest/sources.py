@@ -224,9 +224,10 @@ class Volumes(CatalogSource[Volume]):
         policies = await known.get_many(SnapshotPolicy, {v.snapshot_policy_id for v in records if v.snapshot_policy_id})
         origins = [v.origin for v in records if v.origin is not None]
         parents = await catalog.get_many(Volume, {o.volume_id for o in origins}) if origins else {}
-        parents = {id_: parent for id_, parent in parents.items() if visible(ask.core.caller, parent)}
-        named = {o.snapshot_id for o in origins if o.snapshot_id and o.volume_id in parents}
-        bases = await catalog.get_many(Snapshot, named) if named else {}
+        bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id}) if origins else {}
+        if parents and ask.core.caller is not None:
+            parents = {key: parent for key, parent in parents.items() if visible(ask.core.caller, parent)}
+            bases = {key: base for key, base in bases.items() if base.volume_id in parents}
         items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)

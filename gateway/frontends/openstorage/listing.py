@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import msgspec
@@ -37,6 +38,7 @@ async def snapshots(call: Call, *terms: Filter, labels: Mapping[str, str]) -> As
         if page.cursor is None:
             return
         query = msgspec.structs.replace(query, after=page.cursor)
+        await asyncio.sleep(0)
 
 
 def _has(present: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 
 from gateway.core.catalog import walk
 from gateway.core.model import Pool
-from gateway.core.query import And, Compare, Filter, Op, Or, Query
+from gateway.core.query import Compare, Filter, Not, Op, Query
 from gateway.frontends.openstorage import listing, schedules
 from gateway.frontends.openstorage.call import Call
 from gateway.frontends.openstorage.lookup import Found
@@ -16,20 +17,30 @@ from gateway.frontends.openstorage.project import inspected, name_of
 from gateway.frontends.openstorage.services.snapshots import stem_of
 from gateway.frontends.openstorage.specs import spec_of
 
+_SLICE = 20
+"""How many whole volumes are made before others have their turn."""
+
 Filters = pb.SdkVolumeEnumerateWithFiltersRequest | pb.SdkVolumeInspectWithFiltersRequest
 
 
 async def enumerate_(call: Call, _request: pb.SdkVolumeEnumerateRequest) -> pb.SdkVolumeEnumerateResponse:
     """Give the id of every volume that the caller may read."""
     every = pb.SdkVolumeEnumerateWithFiltersRequest()
-    return pb.SdkVolumeEnumerateResponse(volume_ids=[str(found) async for found in matching(call, every)])
+    response = pb.SdkVolumeEnumerateResponse()
+    # Id by id, because one by one they are put in between others' turns, and all at once they hold the loop.
+    async for found in matching(call, every):
+        response.volume_ids.append(str(found))
+    return response
 
 
 async def enumerate_with_filters(
     call: Call, request: pb.SdkVolumeEnumerateWithFiltersRequest
 ) -> pb.SdkVolumeEnumerateWithFiltersResponse:
     """Give the ids of those that pass every filter that is set."""
-    return pb.SdkVolumeEnumerateWithFiltersResponse(volume_ids=[str(found) async for found in matching(call, request)])
+    response = pb.SdkVolumeEnumerateWithFiltersResponse()
+    async for found in matching(call, request):
+        response.volume_ids.append(str(found))
+    return response
 
 
 async def inspect_with_filters(
@@ -39,9 +50,13 @@ async def inspect_with_filters(
     drivers = {pool.id: pool.driver async for pool in walk(call.core.catalog, Pool, Query())}
     every = [found async for found in matching(call, request)]
     texts = await schedules.texts_of(call.core, [found.volume for found in every])
-    return pb.SdkVolumeInspectWithFiltersResponse(
-        volumes=[inspected(found, drivers[found.volume.pool_id], schedule=texts[found.volume.id]) for found in every]
-    )
+    response = pb.SdkVolumeInspectWithFiltersResponse()
+    for start in range(0, len(every), _SLICE):
+        for found in every[start : start + _SLICE]:
+            whole = inspected(found, drivers[found.volume.pool_id], schedule=texts[found.volume.id])
+            response.volumes.append(whole)
+        await asyncio.sleep(0)
+    return response
 
 
 async def matching(call: Call, filters: Filters) -> AsyncIterator[Found]:
@@ -50,21 +65,20 @@ async def matching(call: Call, filters: Filters) -> AsyncIterator[Found]:
     async for found in listing.volumes(call, *same, labels=filters.labels):
         if _passes(found, filters):
             yield found
-    similar = (_may_be_named(filters.name),) if filters.name else ()
-    async for found in listing.snapshots(call, *similar, labels=filters.labels):
-        if _passes(found, filters):
-            yield found
+    for similar in _may_be_named(filters.name) if filters.name else ((),):
+        async for found in listing.snapshots(call, *similar, labels=filters.labels):
+            if _passes(found, filters):
+                yield found
 
 
-def _may_be_named(name: str) -> Filter:
-    """Give the filter for names that `snapshots.create` may have made of one that was taken."""
-    stem = stem_of(name)
-    return Or(
-        (
-            Compare("name", Op.EQ, name),
-            And((Compare("name", Op.GT, f"{stem}."), Compare("name", Op.LT, f"{stem}/"))),
-        )
-    )
+def _may_be_named(name: str) -> Iterable[tuple[Filter, ...]]:
+    """Give the conditions on names that `snapshots.create` may have made of one that was taken.
+
+    One after the other, because both together are no range of an index.
+    """
+    same, stem = Compare("name", Op.EQ, name), stem_of(name)
+    yield (same,)
+    yield Compare("name", Op.GT, f"{stem}."), Compare("name", Op.LT, f"{stem}/"), Not(same)
 
 
 def _passes(found: Found, filters: Filters) -> bool:
