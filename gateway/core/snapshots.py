@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -93,10 +94,22 @@ def require_one_more(core: Core, volume: Volume) -> None:
 
 async def update(core: Core, snapshot_id: UUID, change: SnapshotChange, *, description: str) -> Started:
     """Start changing a snapshot's name, texts or expiry. A renamed one is the user's: it does not go by itself."""
+
+    async def wanted(_before: Snapshot) -> SnapshotChange:
+        return change
+
+    return await revise(core, snapshot_id, wanted, description=description)
+
+
+async def revise(
+    core: Core, snapshot_id: UUID, wanted: Callable[[Snapshot], Awaitable[SnapshotChange]], *, description: str
+) -> Started:
+    """Start changing a snapshot as `wanted` says of it as it is by then."""
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
         before = await _settled(core, snapshot_id, access=Access.WRITE)
+        change = await wanted(before)
         given = {
             name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -136,10 +136,22 @@ async def update(
     when they have changed meanwhile.
     """
 
-    async def plan() -> Plan:
-        before = await settled(core, volume_id)
+    async def wanted(before: Volume) -> VolumeChange:
         if annotated is not None and before.annotations != annotated:
             raise errors.Conflict(kind="volume", ref=before.name, holder="volume.update")
+        return change
+
+    return await revise(core, volume_id, wanted, description=description)
+
+
+async def revise(
+    core: Core, volume_id: UUID, wanted: Callable[[Volume], Awaitable[VolumeChange]], *, description: str
+) -> Started:
+    """Start changing a volume as `wanted` says of it as it is by then, so that two who add to it lose nothing."""
+
+    async def plan() -> Plan:
+        before = await settled(core, volume_id)
+        change = await wanted(before)
         after = _changed(before, change)
         if change.ownership is not msgspec.UNSET:
             permit(core.caller, before, Access.ADMIN, action="change the rights to")

@@ -3,13 +3,15 @@
 stdin: a line of JSON per call, `[target, call, request, metadata, timeout]`;
 stdout: a line per call, `[status, details, response]`. Requests and responses
 are protobuf's JSON with the names of the definitions. A call is `Service/Call`;
-`address+call` of a stream gives a list of responses.
+A stream gives a list of responses. With a list of requests
+they are made at once, and the line has a list of answers.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ def main() -> None:
         target, name, request, metadata, timeout, ca = json.loads(line)
         if target not in channels:
             channels[target] = _channel(target, ca)
-        sys.stdout.write(json.dumps(_call(channels[target], name, request, metadata, timeout)) + "\n")
+        make = _together if isinstance(request, list) else _call
+        sys.stdout.write(json.dumps(make(channels[target], name, request, metadata, timeout)) + "\n")
         sys.stdout.flush()
 
 
@@ -33,6 +36,11 @@ def _channel(target: str, ca: str) -> grpc.Channel:
     if scheme == "grpcs":
         return grpc.secure_channel(address, grpc.ssl_channel_credentials(Path(ca).read_bytes()))
     return grpc.insecure_channel(address if scheme == "grpc" else target)
+
+
+def _together(channel: grpc.Channel, name: str, requests: list[Any], metadata: Any, timeout: float) -> list[Any]:
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return list(threads.map(lambda request: _call(channel, name, request, metadata, timeout), requests))
 
 
 def _call(channel: grpc.Channel, name: str, request: Any, metadata: Any, timeout: float) -> list[Any]:

@@ -28,10 +28,13 @@ class RefusedError(Exception):
 class Client:
     """Makes calls by the official client. `token`: sent as it would send it."""
 
-    def __init__(self, process: subprocess.Popen[str], target: str, *, token: str = "", ca: str = "") -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], target: str, *, token: str = "", ca: str = "", limit_s: float = LIMIT_S
+    ) -> None:
         self._process = process
         self._target = target
         self._ca = ca
+        self._limit_s = limit_s
         self._metadata = [["authorization", f"bearer {token}"]] if token else []
 
     def known_as(self, token: str) -> Client:
@@ -46,16 +49,29 @@ class Client:
 
     def __call__(self, name: str, /, _metadata: Any = None, **request: Any) -> Any:
         """Make a call, `Volume/Create` or `Policy/Create`; RefusedError for every status but OK."""
-        metadata = self._metadata if _metadata is None else _metadata
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        order = [self._target, f"OpenStorage{name}", request, metadata, LIMIT_S, self._ca]
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        code, details, response = json.loads(self._process.stdout.readline())
+        code, details, response = self._made(name, request, self._metadata if _metadata is None else _metadata)
         if code != "OK":
             raise RefusedError(code, details)
         return response
+
+    def at_once(self, name: str, /, *requests: dict[str, Any]) -> list[tuple[str, Any]]:
+        """Make calls at the same time; give the status of each, and its response or text."""
+        answers = self._made(name, list(requests), self._metadata)
+        return [(code, response if code == "OK" else details) for code, details, response in answers]
+
+    def within(self, seconds: float) -> Client:
+        """Give a client whose calls end after so long."""
+        other = Client(self._process, self._target, ca=self._ca, limit_s=seconds)
+        other._metadata = self._metadata
+        return other
+
+    def _made(self, name: str, request: Any, metadata: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = [self._target, f"OpenStorage{name}", request, metadata, self._limit_s, self._ca]
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
     def refused(self, name: str, /, **request: Any) -> tuple[str, str]:
         """Make a call that has to fail; give its status and text."""

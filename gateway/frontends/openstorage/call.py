@@ -12,14 +12,18 @@ from gateway.core.principal import Principal
 from gateway.frontends.openstorage.schema import Method
 from gateway.frontends.openstorage.site import Site
 
+_BEGINNING, _END = 300, 200
+"""Characters of a longer text. It travels as a trailer, each byte as up to three; clients refuse more than 8 KiB."""
+
 
 class SdkError(Exception):
     """The end of a call with a status other than OK; `text` is what the client reads."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        super().__init__(f"{code.name}: {text}")
+        shown = text if len(text) <= _BEGINNING + _END else f"{text[:_BEGINNING]}...{text[-_END:]}"
+        super().__init__(f"{code.name}: {shown}")
         self.code = code
-        self.text = text
+        self.text = shown
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

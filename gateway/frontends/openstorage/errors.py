@@ -38,6 +38,9 @@ OTHERWISE: Mapping[tuple[str, type[errors.GatewayError]], StatusCode] = {
 }
 """Service and call, and the error there -> its status, where that differs."""
 
+RETIRED = "retired"
+"""The state of a volume that lives on only for others, in an `InvalidState`."""
+
 _TEXTS: Mapping[type[errors.GatewayError], Callable[[errors.GatewayError], str]] = {
     errors.InvalidArgument: lambda e: f"{e.field}: {e.reason}",
     errors.Unauthenticated: lambda _e: "Access denied: the token cannot be used",
@@ -62,6 +65,9 @@ _TEXTS: Mapping[type[errors.GatewayError], Callable[[errors.GatewayError], str]]
 def encode_error(error: errors.GatewayError, method: str) -> SdkError:
     """Give the error as a call of the method (`Service/Call`) ends with it."""
     kind = type(error)
+    if isinstance(error, errors.InvalidState) and error.state == RETIRED:
+        # Its user deleted it while this call was under way; its name is one of ours by now.
+        return SdkError(StatusCode.NOT_FOUND, f"{error.kind} has been deleted")
     return SdkError(OTHERWISE.get((method, kind), CODES[kind]), _TEXTS[kind](error))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -138,15 +139,20 @@ class _Calls(grpc.GenericRpcHandler):
                 code = error.code
                 context.set_code(code)
                 context.set_details(error.text)
-            served = Served(
-                path=path,
-                code=code,
-                seconds=time.perf_counter() - start,
-                size=len(answer),
-                peer=peer,
-                request_id=request_id,
-            )
-            watch.end(served, trace)
+            except asyncio.CancelledError:
+                # The client waits no more; what it asked for goes on, and is written down.
+                code, trace.outcome = grpc.StatusCode.CANCELLED, "unknown"
+                raise
+            finally:
+                served = Served(
+                    path=path,
+                    code=code,
+                    seconds=time.perf_counter() - start,
+                    size=len(answer),
+                    peer=peer,
+                    request_id=request_id,
+                )
+                watch.end(served, trace)
             return answer
 
         return handle

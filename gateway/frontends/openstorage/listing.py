@@ -22,7 +22,8 @@ async def volumes(call: Call, *terms: Filter, labels: Mapping[str, str]) -> Asyn
     """Yield the volumes that have all of the labels and meet the other conditions, by name."""
     where = await _where(call, labels, (*terms, IsNull("retired")), label="label", reader="reader")
     async for volume in walk(call.core.catalog, Volume, Query(where=where, order=_BY_NAME, limit=_PAGE)):
-        yield Found(volume)
+        if _has(volume.labels, labels):
+            yield Found(volume)
 
 
 async def snapshots(call: Call, *terms: Filter, labels: Mapping[str, str]) -> AsyncIterator[Found]:
@@ -33,11 +34,17 @@ async def snapshots(call: Call, *terms: Filter, labels: Mapping[str, str]) -> As
     while True:
         page = await call.core.catalog.page(Snapshot, query)
         for found in await parents(call, page.records):
-            yield found
+            if found.snapshot is not None and _has(found.snapshot.labels, labels):
+                yield found
         if page.cursor is None:
             return
         query = msgspec.structs.replace(query, after=page.cursor)
         await asyncio.sleep(0)
+
+
+def _has(present: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Tell whether the labels are really there: to the catalog `a:b` with `c` is the same as `a` with `b:c`."""
+    return labels.items() <= present.items()
 
 
 async def _where(

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core import errors
-from gateway.core.model import Snapshot, Volume
+from gateway.core.model import Pool, Snapshot, Volume
 from gateway.core.ownership import Access, permit
 from gateway.frontends.openstorage.call import Call
 
@@ -62,6 +62,11 @@ async def volume_named(call: Call, name: str) -> Volume | None:
         return None
     volume = await call.core.find(Volume, tenant__id=await call.site.tenant_id(call.core), name=name)
     return None if volume is None or volume.retired else volume
+
+
+async def driver_of(call: Call, volume: Volume) -> str:
+    """Give the driver of a volume's pool."""
+    return (await call.core.known.get_many(Pool, [volume.pool_id]))[volume.pool_id].driver
 
 
 async def parents(call: Call, snapshots: Iterable[Snapshot]) -> list[Found]:

@@ -38,8 +38,10 @@ async def place(call: Call, spec: pb.VolumeSpec) -> Place:
         for pool in pools:
             if kind in able.get(pool.id, ()):
                 return Place(pool, kind)
-    if not any(pool.id in able for pool in pools):
-        raise SdkError(StatusCode.UNAVAILABLE, "No pool answers at the moment")
+    if away := [pool.name for pool in pools if pool.id not in able]:
+        raise SdkError(
+            StatusCode.UNAVAILABLE, f"No pool that answers has such volumes; {', '.join(away)} do not answer"
+        )
     raise SdkError(StatusCode.INVALID_ARGUMENT, f"No pool has volumes of kind {wanted[0]}, which this spec needs")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.core.model import AttachMode, Volume, VolumeState
+from gateway.core.model import AttachMode, SnapshotState, Volume, VolumeState
 from gateway.core.ownership import Ownership
 from gateway.frontends.openstorage.lookup import Found
 from gateway.frontends.openstorage.ownerships import ownership_message
@@ -30,6 +30,14 @@ _STATES: Mapping[VolumeState, tuple[int, int]] = {
     VolumeState.OFFLINE: (pb.VOLUME_STATE_AVAILABLE, pb.VOLUME_STATUS_DOWN),
     VolumeState.DELETING: (pb.VOLUME_STATE_DELETED, pb.VOLUME_STATUS_DOWN),
     VolumeState.ERROR: (pb.VOLUME_STATE_ERROR, pb.VOLUME_STATUS_DOWN),
+}
+
+
+_SNAPSHOT_STATES: Mapping[SnapshotState, tuple[int, int]] = {
+    SnapshotState.CREATING: (pb.VOLUME_STATE_PENDING, pb.VOLUME_STATUS_NOT_PRESENT),
+    SnapshotState.VALID: (pb.VOLUME_STATE_AVAILABLE, pb.VOLUME_STATUS_UP),
+    SnapshotState.DELETING: (pb.VOLUME_STATE_DELETED, pb.VOLUME_STATUS_DOWN),
+    SnapshotState.ERROR: (pb.VOLUME_STATE_ERROR, pb.VOLUME_STATUS_DOWN),
 }
 
 
@@ -82,7 +90,8 @@ def message(found: Found, driver: str, *, schedule: str = "", device_path: str =
     if snapshot is None:
         _state(result, volume, device_path)
     else:
-        result.state, result.status = pb.VOLUME_STATE_AVAILABLE, pb.VOLUME_STATUS_UP
+        result.state, result.status = _SNAPSHOT_STATES[snapshot.state]  # type: ignore[assignment]
+        result.error = snapshot.reason
     if wishes := ", ".join(unhonoured(result.spec)):
         result.runtime_state.append(pb.RuntimeStateMap(runtime_state={"unhonoured": wishes}))
     return result

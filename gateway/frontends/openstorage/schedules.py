@@ -20,14 +20,13 @@ from gateway.core.query import And, Compare, IsNull, Op, Or, Query
 from gateway.core.recurrence import Daily, Monthly, Periodic, Recurrence, Weekly
 from gateway.core.volumes import policies_of
 from gateway.frontends.openstorage.call import Call, SdkError
+from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
+from gateway.frontends.openstorage.spec import UNCHANGED_INTERVAL
 from gateway.frontends.openstorage.spec import intervals as text_intervals
-from gateway.frontends.openstorage.spec.schedule import apply_policies, parse_schedule
+from gateway.frontends.openstorage.spec.schedule import Schedule, apply_policies, parse_schedule, schedule_text
 
 SCHEDULE = "openstorage.schedule"
 """The annotation with the intervals' text."""
-
-UNCHANGED_INTERVAL = (1 << 32) - 1
-"""What clients send as an interval to say nothing about it."""
 
 INTERVAL_RETAIN = 5
 
@@ -56,15 +55,35 @@ async def planned(
     """Read a schedule text and an interval in minutes (0: none). A policy that does not exist ends with `unknown`."""
     schedule = parse_schedule(text)
     ids = await _ids(call, schedule.policies, unknown)
-    wanted = [intervals.Interval(recurrence_of(each), each.retain) for each in schedule.intervals]
-    if interval_min not in {0, UNCHANGED_INTERVAL}:
-        wanted.append(intervals.Interval(Periodic(interval_min * 60), INTERVAL_RETAIN))
     return Plan(
         policy_id=ids[0] if ids else None,
         more_policy_ids=ids[1:],
-        lines=await intervals.lines_of(call.core, wanted),
+        lines=await _lines(call, schedule, interval_min),
         annotations={SCHEDULE: apply_policies(text, ())},
     )
+
+
+async def replanned(call: Call, volume: Volume, before: spec_pb.VolumeSpec, after: spec_pb.VolumeSpec) -> Plan | None:
+    """Give the plan that leads from a spec to another one, None when both say the same."""
+    if after.snapshot_schedule != before.snapshot_schedule:
+        return await planned(call, after.snapshot_schedule, interval_min=after.snapshot_interval)
+    if after.snapshot_interval == before.snapshot_interval:
+        return None
+    # Not by the policies' names: what other doors call one the text may be unable to hold.
+    text = volume.annotations.get(SCHEDULE, "")
+    return Plan(
+        policy_id=volume.snapshot_policy_id,
+        more_policy_ids=volume.more_snapshot_policy_ids,
+        lines=await _lines(call, parse_schedule(text), after.snapshot_interval),
+        annotations={SCHEDULE: text},
+    )
+
+
+async def _lines(call: Call, schedule: Schedule, interval_min: int) -> tuple[SnapshotSchedule, ...]:
+    wanted = [intervals.Interval(recurrence_of(each), each.retain) for each in schedule.intervals]
+    if interval_min not in {0, UNCHANGED_INTERVAL}:
+        wanted.append(intervals.Interval(Periodic(interval_min * 60), INTERVAL_RETAIN))
+    return await intervals.lines_of(call.core, wanted)
 
 
 async def with_policies(call: Call, volume: Volume, names: tuple[str, ...]) -> Plan:
@@ -85,7 +104,7 @@ async def texts_of(core: Core, volumes: Iterable[Volume]) -> Mapping[UUID, str]:
     listed = tuple(volumes)
     known = await core.known.get_many(SnapshotPolicy, {key for volume in listed for key in policies_of(volume)})
     return {
-        volume.id: apply_policies(
+        volume.id: schedule_text(
             volume.annotations.get(SCHEDULE, ""), [known[key].name for key in policies_of(volume) if key in known]
         )
         for volume in listed

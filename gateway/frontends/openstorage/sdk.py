@@ -6,8 +6,8 @@ out; what goes wrong leaves as an `SdkError`.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -31,7 +31,20 @@ from gateway.frontends.openstorage.wire import encoded
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
 _ANSWERS_BYTES = 16 * 1024 * 1024
-_READS = ("inspect", "enumerate", "stats", "capacityusage", "capabilities", "version", "volumeusagebynode", "status")
+_READS = (
+    "inspect",
+    "enumerate",
+    "snapshotenumerate",
+    "defaultinspect",
+    "stats",
+    "capacityusage",
+    "capabilities",
+    "version",
+    "volumeusagebynode",
+    "status",
+)
+_NAMED = ("schedule_policy", "storage_policy", "role")
+"""Fields of requests that hold what is made or changed, by name."""
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -80,20 +93,18 @@ class Sdk:
     ) -> Message:
         """Carry out one call; SdkError for everything that goes wrong. `path` as gRPC sends it."""
         where = self._find(path, trace)
-        try:
+        with self._ending(where, trace):
             await self._core.known.renew()
             principal = await self._authenticate(authorization, peer=peer, trace=trace)
             await authorize(self._core, principal, where.service, where.method.rule_name)
             return await self._carry_out(where, request, principal, trace)
-        except errors.GatewayError as error:
-            raise self._failed(where, error, trace) from None
 
     async def answer_bytes(
         self, path: str, request: bytes, *, authorization: str | None, peer: str, trace: Trace
     ) -> bytes:
         """Do the same for a request as it came over the wire. Reads are answered from memory while nothing changed."""
         where = self._find(path, trace)
-        try:
+        with self._ending(where, trace):
             version = await self._core.known.renew()
             principal = await self._authenticate(authorization, peer=peer, trace=trace)
             key = (path, request, principal)
@@ -107,9 +118,6 @@ class Sdk:
             answer = await encoded(response)
             if keep:
                 self._answers.put(key, version, answer, weight=len(request) + len(answer))
-        except errors.GatewayError as error:
-            raise self._failed(where, error, trace) from None
-        else:
             return answer
 
     async def stream(
@@ -135,25 +143,28 @@ class Sdk:
             raise SdkError(StatusCode.UNIMPLEMENTED, f"{where.name} is not served by this gateway")
         if not where.reads:
             trace.operation = where.name
-            trace.target = str(getattr(request, "volume_id", "") or getattr(request, "name", ""))[:128]
+            trace.target = _target(request)
         call = Call(core=self._core.acting_for(principal), site=self._site, principal=principal, method=where.method)
-        try:
-            response = await where.handler(call, request)
-        except SdkError as error:
-            trace.outcome = error.code.name
-            raise
-        except (errors.GatewayError, asyncio.CancelledError):
-            raise
-        except Exception as error:  # noqa: BLE001 - a defect must not show its insides
-            incident = uuid4().hex
-            self._observer.defect(incident, error)
-            raise errors.Internal(incident=incident) from None
+        response = await where.handler(call, request)
         trace.outcome = "success" if trace.operation else ""
         return response
 
-    def _failed(self, where: Where, error: errors.GatewayError, trace: Trace) -> SdkError:
-        trace.outcome = type(error).__name__
-        return encode_error(error, where.name)
+    @contextmanager
+    def _ending(self, where: Where, trace: Trace) -> Iterator[None]:
+        """Make an SdkError of whatever goes wrong in the block."""
+        try:
+            yield
+        except SdkError as error:
+            trace.outcome = error.code.name
+            raise
+        except errors.GatewayError as error:
+            trace.outcome = type(error).__name__
+            raise encode_error(error, where.name) from None
+        except Exception as error:  # noqa: BLE001 - a defect must not show its insides
+            incident = uuid4().hex
+            self._observer.defect(incident, error)
+            trace.outcome = errors.Internal.__name__
+            raise encode_error(errors.Internal(incident=incident), where.name) from None
 
 
 def _where(service: str, method: Method) -> Where:
@@ -165,6 +176,13 @@ def _where(service: str, method: Method) -> Where:
         kept=KEPT.get(name),
         reads=method.rule_name.startswith(_READS),
     )
+
+
+def _target(request: Message) -> str:
+    """Give what a request is about, for the audit."""
+    parts = (getattr(request, field, None) for field in _NAMED)
+    names = (getattr(request, "volume_id", ""), getattr(request, "name", ""), *(getattr(p, "name", "") for p in parts))
+    return next((str(name)[:128] for name in names if name), "")
 
 
 def _read(method: Method, request: bytes) -> Message:

@@ -21,6 +21,7 @@ from grpc import StatusCode
 from gateway.core.model import Pool, Volume, VolumeKind
 from gateway.frontends.openstorage.call import SdkError, refuse
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as pb
+from gateway.frontends.openstorage.spec import UNCHANGED_INTERVAL
 
 SPEC = "openstorage.spec"
 """The annotation with the spec as JSON."""
@@ -160,6 +161,8 @@ def merged(spec: pb.VolumeSpec, update: pb.VolumeSpecUpdate) -> pb.VolumeSpec:
     result.CopyFrom(spec)
     # Members of a oneof are listed even when they are set to their zero.
     for field, value in update.ListFields():
+        if field.name == "snapshot_interval" and value == UNCHANGED_INTERVAL:
+            continue
         _set(result, CALLED_OTHERWISE.get(field.name, field.name), value)
     return result
 

@@ -16,12 +16,14 @@ from gateway.frontends.openstorage.call import Call, SdkError, refuse
 from gateway.frontends.openstorage.ownerships import read_ownership
 from gateway.frontends.openstorage.pb import storage_policy_pb2 as pb
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
+from gateway.frontends.openstorage.spec.schedule import parse_schedule
 from gateway.frontends.openstorage.specs import CALLED_OTHERWISE
 
 KIND, DEFAULT_KIND = "openstorage.storage_policy", "openstorage.default_storage_policy"
 DEFAULT = "default"
 """The kinds of documents that hold the policies, and the name of the default one; and that document's name."""
 
+_SCHEDULE = "snapshot_schedule"
 _Op = pb.VolumeSpecPolicy
 _OPERATORS: Mapping[str, str] = {
     name: f"{name}_operator" for name in ("size", "ha_level", "scale", "snapshot_interval")
@@ -41,6 +43,13 @@ async def default_name(core: Core) -> str:
     """Give the name of the default policy, empty when there is none."""
     found = await documents.named(core, DEFAULT_KIND, DEFAULT)
     return "" if found is None else found.body
+
+
+async def default(core: Core) -> pb.SdkStoragePolicy | None:
+    """Give the default policy, None when there is none or it has just been deleted."""
+    name = await default_name(core)
+    found = await documents.named(core, KIND, name) if name else None
+    return None if found is None else read_policy(found.body)
 
 
 def read_policy(body: str) -> pb.SdkStoragePolicy:
@@ -72,15 +81,14 @@ async def applied(call: Call, spec: spec_pb.VolumeSpec) -> spec_pb.VolumeSpec:
     that breaks it. Another one puts its values in place. NOT_FOUND for one
     that does not exist.
     """
-    name = spec.storage_policy or await default_name(call.core)
-    if not name:
+    policy = await (policy_named(call.core, spec.storage_policy) if spec.storage_policy else default(call.core))
+    if policy is None:
         return spec
-    policy = await policy_named(call.core, name)
     check_access(call, policy, Access.READ, "use")
     result = spec_pb.VolumeSpec()
     result.CopyFrom(spec)
     _apply(policy, result)
-    result.storage_policy = name
+    result.storage_policy = policy.name
     return result
 
 
@@ -112,7 +120,7 @@ def _apply(policy: pb.SdkStoragePolicy, spec: spec_pb.VolumeSpec) -> None:
             continue
         present = getattr(spec, name)
         wanted = _wanted(policy, field.name, present, value)
-        if wanted == present:
+        if wanted == present or (name == _SCHEDULE and parse_schedule(wanted) == parse_schedule(present)):
             continue
         if policy.force:
             refuse(f"{name}: storage policy {policy.name} does not allow this value")

@@ -11,6 +11,15 @@ NOBODY = "8b6c0b0e-3d1c-4a6f-9d0a-7a1b7c9d0001"
 GIB = 1 << 30
 
 
+class TestAnOpenDoor:
+    @pytest.mark.parametrize("header", ["bearer x", "bearer a.b.c", "basic YTpi", ""])
+    def test_looks_at_no_token(self, sdk: Client, header: str) -> None:
+        assert sdk("Volume/Enumerate", _metadata=[["authorization", header]]) == {"volume_ids": []}
+
+    def test_takes_any_driver_for_the_only_one(self, sdk: Client) -> None:
+        assert sdk("Volume/Enumerate", _metadata=[["driver", "no-such"]]) == {"volume_ids": []}
+
+
 class TestIdentity:
     def test_the_version_is_its_parts_joined(self, sdk: Client) -> None:
         found = sdk("Identity/Version")
@@ -140,6 +149,11 @@ class TestSchedulePolicies:
         assert sdk.refused("SchedulePolicy/Delete")[0] == "INVALID_ARGUMENT"
         sdk("SchedulePolicy/Delete", name="no")
 
+    @pytest.mark.parametrize("name", ["a,b", "a;b", "a=b", "--", " x"])
+    def test_a_name_that_no_schedule_could_hold_is_invalid(self, sdk: Client, name: str) -> None:
+        code, text = sdk.refused("SchedulePolicy/Create", schedule_policy={"name": name, "schedules": [DAILY]})
+        assert (code, "schedule_policy.name" in text) == ("INVALID_ARGUMENT", True)
+
     def test_one_that_a_volume_has_cannot_go(self, sdk: Client) -> None:
         sdk("SchedulePolicy/Create", schedule_policy={"name": "p", "schedules": [DAILY]})
         spec = {"size": GIB, "ha_level": 1, "snapshot_schedule": "policy=p"}
@@ -189,6 +203,20 @@ class TestStoragePolicies:
         code, text = sdk.refused("Volume/Create", name="v", spec=spec)
         assert (code, "ha_level" in text) == ("INVALID_ARGUMENT", True)
         sdk("Volume/Create", name="v", spec={**spec, "ha_level": 1})
+
+    def test_one_that_is_forced_binds_updates_too_and_lets_pass_what_keeps_it(self, sdk: Client) -> None:
+        self.make(sdk, "p", force=True, snapshot_schedule="daily=@12:30", cos="HIGH")
+        spec = {"size": GIB, "ha_level": 1, "storage_policy": "p", "cos": "HIGH"}
+        made = sdk("Volume/Create", name="v", spec={**spec, "snapshot_schedule": "daily=12:30,7"})["volume_id"]
+        sdk("Volume/Update", volume_id=made, spec={"size": 2 * GIB})
+        for other in ({"cos": "LOW"}, {"snapshot_schedule": "daily=@12:31"}):
+            code, text = sdk.refused("Volume/Update", volume_id=made, spec=other)
+            assert (code, next(iter(other)) in text) == ("INVALID_ARGUMENT", True)
+
+    def test_one_whose_schedule_cannot_be_read_is_invalid(self, sdk: Client) -> None:
+        policy = {"name": "p", "policy": {"snapshot_schedule": "daily=@99"}}
+        code, text = sdk.refused("Policy/Create", storage_policy=policy)
+        assert (code, "policy.snapshot_schedule" in text) == ("INVALID_ARGUMENT", True)
 
     def test_one_that_does_not_exist_is_not_found(self, sdk: Client) -> None:
         spec = {"size": GIB, "ha_level": 1, "storage_policy": "no"}

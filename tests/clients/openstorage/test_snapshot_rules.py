@@ -41,6 +41,12 @@ class TestSnapshots:
         assert [sdk("Volume/Inspect", volume_id=each)["name"] for each in ids] == ["s", "s", "s"]
         assert sorted(sdk("Volume/EnumerateWithFilters", name="s")["volume_ids"]) == sorted(ids)
 
+    def test_of_the_longest_name_are_distinct_too(self, sdk: Client, parent: str) -> None:
+        name = "s" * 253 + "\u00e4"
+        ids = [taken(sdk, parent, name) for _ in range(3)]
+        assert [sdk("Volume/Inspect", volume_id=each)["name"] for each in ids] == [name] * 3
+        assert sorted(sdk("Volume/EnumerateWithFilters", name=name)["volume_ids"]) == sorted(ids)
+
     def test_are_counted_exactly(self, sdk: Client, parent: str) -> None:
         other = sdk("Volume/Create", name="w", spec={"size": GIB, "ha_level": 1})["volume_id"]
         ids = [taken(sdk, parent, name) for name in "abc"]

@@ -18,6 +18,11 @@ ISSUER = "openstorage.io"
 SECRET = "a secret that is long enough for any of the three, also for the longest of them"
 GIB = 1 << 30
 SPEC = {"size": GIB, "ha_level": 1}
+_READS = {f"Volume/{call}" for call in ("Inspect", "Stats", "SnapshotCreate", "SnapshotEnumerate", "Clone")}
+_WRITES = {f"Volume/{call}" for call in ("Update", "SnapshotRestore", "SnapshotScheduleUpdate")} | {
+    f"MountAttach/{call}" for call in ("Attach", "Detach")
+}
+"""Calls that the right to read a volume is enough for, and those that take the right to write it."""
 
 
 def token(who: str, *, key: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
@@ -203,21 +208,24 @@ class TestOwnership:
 
     @pytest.mark.parametrize(
         ("right", "allowed"),
-        [("Read", {"Inspect", "Clone"}), ("Write", {"Inspect", "Clone", "Update"}), ("Admin", None)],
+        [("Read", _READS), ("Write", _READS | _WRITES), ("Admin", _READS | _WRITES | {"Volume/Delete"})],
     )
-    def test_each_level_allows_what_it_says(
-        self, user1: Client, user2: Client, right: str, allowed: set[str] | None
-    ) -> None:
+    def test_each_level_allows_what_it_says(self, user1: Client, user2: Client, right: str, allowed: set[str]) -> None:
         made = self.made(user1, acls={"collaborators": {"user2": right}})
-        calls: dict[str, dict[str, Any]] = {
-            "Inspect": {"volume_id": made},
-            "Clone": {"name": "c", "parent_id": made},
-            "Update": {"volume_id": made, "labels": {"a": "1"}},
-            "Delete": {"volume_id": made},
+        taken = user1("Volume/SnapshotCreate", volume_id=made, name="s")["snapshot_id"]
+        more: dict[str, dict[str, Any]] = {
+            "Volume/SnapshotCreate": {"name": "t"},
+            "Volume/Clone": {"name": "c", "parent_id": made},
+            "Volume/Update": {"labels": {"a": "1"}},
+            "Volume/SnapshotRestore": {"snapshot_id": taken},
         }
-        if "Clone" in calls:
-            found = {name for name, request in calls.items() if code(user2, f"Volume/{name}", **request) == "OK"}
-        assert found == (set(calls) if allowed is None else allowed)
+        found = set()
+        for call in (*sorted(_READS), *sorted(_WRITES), "Volume/Delete"):
+            request = {**({} if call == "Volume/Clone" else {"volume_id": made}), **more.get(call, {})}
+            status = code(user2, call, **request)
+            assert status in {"OK", "PERMISSION_DENIED"}, call
+            found |= {call} if status == "OK" else set()
+        assert found == allowed
 
     def test_public_rights_are_everybodys(self, user1: Client, anybody: Client) -> None:
         made = self.made(user1, acls={"public": {"type": "Read"}})
@@ -250,6 +258,22 @@ class TestOwnership:
         assert code(user1, "Volume/Update", volume_id=made, spec=other) == "PERMISSION_DENIED"
         admin("Volume/Update", volume_id=made, spec=other)
         assert self.ownership(admin, made)["owner"] == "user2"
+
+    def test_of_a_storage_policy_is_changed_by_those_who_administer_it(self, admin: Client) -> None:
+        acls = {"groups": {"users": "Write"}}
+        policy: dict[str, Any] = {"name": "p", "policy": {"cos": "HIGH"}, "ownership": {"acls": acls}}
+        admin("Policy/Create", storage_policy=policy)
+        admin("Role/Create", role={"name": "planner", "rules": [{"services": ["policy"], "apis": ["*"]}]})
+        writer = admin.known_as(token("user1", roles=["planner"]))
+        more = {**policy, "ownership": {"acls": {"groups": {"users": "Admin"}}}}
+        try:
+            assert code(writer, "Policy/Update", storage_policy=more) == "PERMISSION_DENIED"
+            assert code(writer, "Policy/Update", storage_policy={"name": "p", "policy": {"cos": "LOW"}}) == "OK"
+            assert admin("Policy/Inspect", name="p")["storage_policy"]["ownership"]["acls"]["groups"] == acls["groups"]
+            assert code(admin, "Policy/Update", storage_policy=more) == "OK"
+        finally:
+            admin("Role/Delete", name="planner")
+            admin("Policy/Delete", name="p")
 
     def test_it_binds_in_the_ontap_door_too(self, gateway: LiveGateway, user1: Client) -> None:
         made = self.made(user1)

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import httpx
 import pytest
 from openstorage_client import Client
 
+from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
+
 GIB = 1 << 30
 NOBODY = "8b6c0b0e-3d1c-4a6f-9d0a-7a1b7c9d0001"
+
+
+def offline(gateway: LiveGateway, volume_id: str) -> None:
+    """Take a volume offline through the other door."""
+    answer = httpx.patch(
+        f"{gateway.url}/api/storage/volumes/{volume_id}?return_timeout=15",
+        auth=(ACCOUNT, PASSWORD),
+        json={"state": "offline"},
+    )
+    assert answer.json()["job"]
 
 
 def created(sdk: Client, name: str, **spec: object) -> str:
@@ -19,6 +32,11 @@ def volume(sdk: Client, volume_id: str) -> dict[str, object]:
     found = sdk("Volume/Inspect", volume_id=volume_id)["volume"]
     assert isinstance(found, dict)
     return found
+
+
+def scheduled(sdk: Client, volume_id: str) -> tuple[object, object]:
+    spec = sdk("Volume/Inspect", volume_id=volume_id)["volume"]["spec"]
+    return spec["snapshot_schedule"], spec["snapshot_interval"]
 
 
 class TestCreate:
@@ -65,6 +83,12 @@ class TestCreate:
         parent = created(sdk, "v")
         sdk("Volume/Clone", name="c", parent_id=parent)
         assert sdk.refused("Volume/Create", name="c", spec={"size": GIB, "ha_level": 1})[0] == "ALREADY_EXISTS"
+
+    def test_a_volume_of_the_name_that_is_down_is_internal(self, sdk: Client, gateway: LiveGateway) -> None:
+        made = created(sdk, "v")
+        offline(gateway, made)
+        code, text = sdk.refused("Volume/Create", name="v", spec={"size": GIB, "ha_level": 1})
+        assert (code, "offline" in text) == ("INTERNAL", True)
 
     def test_an_attached_volume_of_the_name_is_given_at_once(self, sdk: Client) -> None:
         first = created(sdk, "v")
@@ -187,6 +211,22 @@ class TestClone:
         clone = sdk("Volume/Clone", name="c", parent_id=parent)["volume_id"]
         assert sorted(sdk("Volume/Enumerate")["volume_ids"]) == sorted([parent, clone])
 
+    def test_has_the_schedule_of_its_parent(self, sdk: Client) -> None:
+        for name in ("p1", "p2"):
+            policy = {"name": name, "schedules": [{"retain": 2, "daily": {"hour": 1, "minute": 2}}]}
+            sdk("SchedulePolicy/Create", schedule_policy=policy)
+        parent = created(sdk, "v", snapshot_schedule="policy=p1,p2;daily=@12:30,5", snapshot_interval=60)
+        made = sdk("Volume/Clone", name="c", parent_id=parent)["volume_id"]
+        assert scheduled(sdk, made) == ("policy=p1,p2;daily=@12:30,5", 60)
+
+    def test_of_a_snapshot_that_outlived_its_volume_has_no_schedule(self, sdk: Client) -> None:
+        parent = created(sdk, "v", snapshot_schedule="daily=@12:30,5", snapshot_interval=60)
+        taken = sdk("Volume/SnapshotCreate", volume_id=parent, name="s")["snapshot_id"]
+        sdk("Volume/Delete", volume_id=parent)
+        made = sdk("Volume/Clone", name="c", parent_id=taken)["volume_id"]
+        assert scheduled(sdk, made) == ("", 0)
+        assert sdk("Volume/Clone", name="c", parent_id=taken)["volume_id"] == made
+
     def test_of_a_snapshot_has_the_snapshot_as_parent(self, sdk: Client) -> None:
         parent = created(sdk, "v")
         snapshot = sdk("Volume/SnapshotCreate", volume_id=parent, name="s")["snapshot_id"]
@@ -203,6 +243,11 @@ class TestInspect:
     def test_an_unknown_id_is_not_found(self, sdk: Client, call: str) -> None:
         for ref in (NOBODY, "no-such-volume", "\u00e4" * 200):
             assert sdk.refused(f"Volume/{call}", volume_id=ref)[0] == "NOT_FOUND"
+
+    def test_an_id_as_long_as_a_message_is_named_in_part(self, sdk: Client) -> None:
+        for call in ("SchedulePolicy/Inspect", "Policy/Inspect", "Role/Inspect"):
+            code, text = sdk.refused(call, name="\u00e4" * 100_000)
+            assert (code, len(text) < 1000) == ("NOT_FOUND", True)
 
     def test_takes_the_name_for_an_id(self, sdk: Client) -> None:
         made = created(sdk, "v")
@@ -266,6 +311,18 @@ class TestUpdate:
         sdk("Volume/Update", volume_id=made, spec={"ha_level": 2})
         assert volume(sdk, made)["spec"]["ha_level"] == "2"  # type: ignore[index]
 
+    def test_an_interval_can_be_left_unchanged(self, sdk: Client) -> None:
+        made = created(sdk, "v", snapshot_schedule="daily=@12:30,5", snapshot_interval=60)
+        sdk("Volume/Update", volume_id=made, spec={"snapshot_interval": (1 << 32) - 1})
+        assert scheduled(sdk, made) == ("daily=@12:30,5", 60)
+        sdk("Volume/Update", volume_id=made, spec={"snapshot_interval": 0})
+        assert scheduled(sdk, made) == ("daily=@12:30,5", 0)
+
+    def test_sharing_over_nfs_is_refused_where_it_cannot_be_also_for_a_shared_one(self, sdk: Client) -> None:
+        made = created(sdk, "v", shared=True)
+        code, text = sdk.refused("Volume/Update", volume_id=made, spec={"sharedv4": True})
+        assert (code, "sharedv4" in text) == ("INVALID_ARGUMENT", True)
+
     @pytest.mark.parametrize("spec", [{"ha_level": 9}, {"io_profile": 99}, {"passphrase": "x"}, {"size": 1 << 63}])
     def test_what_cannot_be_is_refused_and_changes_nothing(self, sdk: Client, spec: dict[str, object]) -> None:
         made = created(sdk, "v")
@@ -309,6 +366,15 @@ class TestLists:
         assert sorted(sdk("Volume/EnumerateWithFilters", **filters)["volume_ids"]) == wanted
         inspected = sdk("Volume/InspectWithFilters", **filters)["volumes"]
         assert sorted(each["volume"]["id"] for each in inspected) == wanted
+
+    def test_a_colon_belongs_to_the_key_or_to_the_value(self, sdk: Client) -> None:
+        made = sdk("Volume/Create", name="v", spec={"size": GIB, "ha_level": 1}, labels={"a": "b:c"})["volume_id"]
+        for call, answer in (
+            ("Volume/EnumerateWithFilters", "volume_ids"),
+            ("Volume/SnapshotEnumerateWithFilters", "volume_snapshot_ids"),
+        ):
+            assert sdk(call, labels={"a:b": "c"})[answer] == []
+        assert sdk("Volume/EnumerateWithFilters", labels={"a": "b:c"})["volume_ids"] == [made]
 
     def test_enumerate_gives_volumes_and_snapshots(self, sdk: Client, three: dict[str, str]) -> None:
         assert sorted(sdk("Volume/Enumerate")["volume_ids"]) == sorted(three.values())

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterable
 
 from gateway.core.catalog import walk
 from gateway.core.model import Pool
-from gateway.core.query import Compare, Filter, Op, Query
+from gateway.core.query import Compare, Filter, Not, Op, Query
 from gateway.frontends.openstorage import listing, schedules
 from gateway.frontends.openstorage.call import Call
 from gateway.frontends.openstorage.lookup import Found
 from gateway.frontends.openstorage.pb import ownership_pb2
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.project import inspected, name_of
+from gateway.frontends.openstorage.services.snapshots import stem_of
 from gateway.frontends.openstorage.specs import spec_of
 
 _SLICE = 20
@@ -75,8 +76,9 @@ def _may_be_named(name: str) -> Iterable[tuple[Filter, ...]]:
 
     One after the other, because both together are no range of an index.
     """
-    yield (Compare("name", Op.EQ, name),)
-    yield Compare("name", Op.GT, f"{name}."), Compare("name", Op.LT, f"{name}/")
+    same, stem = Compare("name", Op.EQ, name), stem_of(name)
+    yield (same,)
+    yield Compare("name", Op.GT, f"{stem}."), Compare("name", Op.LT, f"{stem}/"), Not(same)
 
 
 def _passes(found: Found, filters: Filters) -> bool:

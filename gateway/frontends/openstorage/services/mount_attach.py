@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from uuid import UUID
 
 from grpc import StatusCode
 
 from gateway.core import attachments, errors, mounts, volumes
 from gateway.core.attachments import NewAttachment
-from gateway.core.model import Pool, Volume, VolumeKind
+from gateway.core.model import Pool, Volume, VolumeKind, VolumeState
 from gateway.core.mounts import NewMount
 from gateway.core.ownership import Access, permit
 from gateway.core.volumes import VolumeChange
@@ -56,7 +55,7 @@ async def detach(call: Call, request: pb.SdkVolumeDetachRequest) -> pb.SdkVolume
     if volume.kind is VolumeKind.BLOCK:
         await _detach_blocks(call, volume, force=force)
     else:
-        await _note_holder(call, volume.id, None)
+        await _detach_files(call, volume, force=force)
     return pb.SdkVolumeDetachResponse()
 
 
@@ -129,24 +128,26 @@ async def _detach_blocks(call: Call, volume: Volume, *, force: bool) -> None:
 
 async def _attach_files(call: Call, volume: Volume) -> None:
     """Note who has a volume of files: nothing has to be done for its host to reach it."""
-    holder = attached_on(volume)
-    if holder not in {"", call.site.node_id} and not volume.multi_attach:
-        raise errors.InUse(kind="Volume", ref=str(volume.id), by="attachments", action="be attached")
-    await _note_holder(call, volume.id, call.site.node_id)
+    node = call.site.node_id
+
+    async def wanted(before: Volume) -> VolumeChange:
+        if before.state is not VolumeState.ONLINE:
+            raise errors.InvalidState(kind="Volume", ref=str(before.id), state=before.state, action="be attached")
+        if attached_on(before) not in {"", node} and not before.multi_attach:
+            raise errors.InUse(kind="Volume", ref=str(before.id), by="attachments", action="be attached")
+        return VolumeChange(annotations={**before.annotations, ATTACHED: node})
+
+    if attached_on(volume) != node:
+        await (await volumes.revise(call.core, volume.id, wanted, description=f"SDK: attach {volume.name}")).result()
 
 
-async def _note_holder(call: Call, volume_id: UUID, node: str | None) -> None:
-    volume = await call.core.get(Volume, volume_id)
-    annotations = {key: value for key, value in volume.annotations.items() if key != ATTACHED}
-    if node is not None:
-        annotations[ATTACHED] = node
-    if annotations == volume.annotations:
-        return
-    started = await volumes.update(
-        call.core,
-        volume.id,
-        VolumeChange(annotations=annotations),
-        description=f"SDK: {'attach' if node else 'detach'} {volume.name}",
-        annotated=volume.annotations,
-    )
-    await started.result()
+async def _detach_files(call: Call, volume: Volume, *, force: bool) -> None:
+    """Note that this node has it no more. What another node has stays so, unless by force."""
+    ends = {call.site.node_id, attached_on(volume)} if force else {call.site.node_id}
+
+    async def wanted(before: Volume) -> VolumeChange:
+        kept = {key: value for key, value in before.annotations.items() if key != ATTACHED or value not in ends}
+        return VolumeChange(annotations=kept)
+
+    if attached_on(volume) in ends:
+        await (await volumes.revise(call.core, volume.id, wanted, description=f"SDK: detach {volume.name}")).result()

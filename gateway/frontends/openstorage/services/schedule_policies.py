@@ -14,6 +14,7 @@ from gateway.core.recurrence import Daily, Monthly, Periodic, Recurrence, Weekly
 from gateway.frontends.openstorage.call import Call, refuse, required
 from gateway.frontends.openstorage.pb import schedule_policy_pb2 as pb
 from gateway.frontends.openstorage.schedules import policy_named
+from gateway.frontends.openstorage.spec.schedule import check_policy_name
 
 _WHAT = "schedule policy name"
 _HOURS, _MINUTES, _DAYS = range(24), range(60), range(1, 29)
@@ -22,6 +23,7 @@ _HOURS, _MINUTES, _DAYS = range(24), range(60), range(1, 29)
 async def create(call: Call, request: pb.SdkSchedulePolicyCreateRequest) -> pb.SdkSchedulePolicyCreateResponse:
     """Make a policy; the same one again is no error, another one of that name ALREADY_EXISTS."""
     name, wanted = _read(request.HasField("schedule_policy"), request.schedule_policy)
+    check_policy_name("schedule_policy.name", name)
     try:
         await intervals.create(call.core, name, wanted, tenant_id=await call.site.tenant_id(call.core))
     except errors.AlreadyExists as error:

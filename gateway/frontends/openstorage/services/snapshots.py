@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from grpc import StatusCode
 
 from gateway.core import errors, snapshots, volumes
+from gateway.core.model import Volume
 from gateway.core.ownership import Access, permit
 from gateway.core.query import Compare, IsNull, Not, Op
 from gateway.core.volumes import VolumeChange
@@ -17,6 +18,7 @@ from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.project import NAME, parent_of
 
 _NAMES_TRIED = 1000
+_STEM_MAX = 250
 
 
 async def create(call: Call, request: pb.SdkVolumeSnapshotCreateRequest) -> pb.SdkVolumeSnapshotCreateResponse:
@@ -25,7 +27,7 @@ async def create(call: Call, request: pb.SdkVolumeSnapshotCreateRequest) -> pb.S
     name = required(request.name, "snapshot name")
     for number in range(_NAMES_TRIED):
         new = snapshots.NewSnapshot(
-            name=f"{name}.{number}" if number else name,
+            name=f"{stem_of(name)}.{number}" if number else name,
             volume_id=volume.id,
             labels=dict(request.labels),
             annotations={NAME: name} if number else {},
@@ -81,22 +83,25 @@ async def enumerate_with_filters(
     return pb.SdkVolumeSnapshotEnumerateWithFiltersResponse(volume_snapshot_ids=ids)
 
 
+def stem_of(name: str) -> str:
+    """Give the part of a name that a number may follow in the name of another snapshot that was to have the same."""
+    return name.encode()[:_STEM_MAX].decode(errors="ignore")
+
+
 async def schedule_update(
     call: Call, request: pb.SdkVolumeSnapshotScheduleUpdateRequest
 ) -> pb.SdkVolumeSnapshotScheduleUpdateResponse:
     """Put policies into a volume's schedule in place of those in it; intervals of its own stay."""
     volume = await find_volume(call, required(request.volume_id, "volume id"), Access.READ)
     permit(call.principal, volume, Access.WRITE, action="update")
-    plan = await schedules.with_policies(call, volume, tuple(request.snapshot_schedule_names))
-    change = VolumeChange(annotations={**volume.annotations, **plan.annotations}, **plan.change)
-    started = await volumes.update(
-        call.core,
-        volume.id,
-        change,
-        description=f"SDK: snapshot schedule of {volume.name}",
-        annotated=volume.annotations,
-    )
-    await started.result()
+    names = tuple(request.snapshot_schedule_names)
+
+    async def wanted(before: Volume) -> VolumeChange:
+        plan = await schedules.with_policies(call, before, names)
+        return VolumeChange(annotations={**before.annotations, **plan.annotations}, **plan.change)
+
+    description = f"SDK: snapshot schedule of {volume.name}"
+    await (await volumes.revise(call.core, volume.id, wanted, description=description)).result()
     return pb.SdkVolumeSnapshotScheduleUpdateResponse()
 
 

@@ -10,6 +10,7 @@ from gateway.frontends.openstorage import storage_rules as rules
 from gateway.frontends.openstorage.call import Call, SdkError, refuse, required
 from gateway.frontends.openstorage.ownerships import ownership_message, read_ownership
 from gateway.frontends.openstorage.pb import storage_policy_pb2 as pb
+from gateway.frontends.openstorage.spec.schedule import parse_schedule
 from gateway.frontends.openstorage.specs import check_enums
 
 _WHAT = "storage policy name"
@@ -34,6 +35,8 @@ async def update(call: Call, request: pb.SdkOpenStoragePolicyUpdateRequest) -> p
         raise errors.NotFound(kind="Storage policy", ref=policy.name)
     before = rules.read_policy(present.body)
     rules.check_access(call, before, Access.WRITE, "update")
+    if policy.HasField("ownership"):
+        rules.check_access(call, before, Access.ADMIN, "change the rights to")
     if policy.HasField("ownership") and before.HasField("ownership"):
         policy.ownership.owner = before.ownership.owner
     elif before.HasField("ownership"):
@@ -85,10 +88,7 @@ async def default_inspect(
     call: Call, _request: pb.SdkOpenStoragePolicyDefaultInspectRequest
 ) -> pb.SdkOpenStoragePolicyDefaultInspectResponse:
     """Give the default policy; an empty answer when there is none."""
-    name = await rules.default_name(call.core)
-    if not name:
-        return pb.SdkOpenStoragePolicyDefaultInspectResponse()
-    return pb.SdkOpenStoragePolicyDefaultInspectResponse(storage_policy=await rules.policy_named(call.core, name))
+    return pb.SdkOpenStoragePolicyDefaultInspectResponse(storage_policy=await rules.default(call.core))
 
 
 async def release(
@@ -108,6 +108,7 @@ def _checked(asked: pb.SdkStoragePolicy) -> pb.SdkStoragePolicy:
     check_enums(asked)
     if asked.policy.passphrase:
         refuse("policy.passphrase: encrypted volumes cannot be had")
+    parse_schedule(asked.policy.snapshot_schedule, field="policy.snapshot_schedule")
     policy = pb.SdkStoragePolicy()
     policy.CopyFrom(asked)
     return policy

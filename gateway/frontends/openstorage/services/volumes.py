@@ -11,20 +11,20 @@ from grpc import StatusCode
 
 from gateway.core import clones, errors, retired, volumes
 from gateway.core import snapshots as snapshot_cases
+from gateway.core.change import Started
 from gateway.core.clones import NewClone
-from gateway.core.model import Pool, Volume, VolumeKind
+from gateway.core.model import Pool, Snapshot, Volume, VolumeKind, VolumeState
 from gateway.core.ownership import Access, permit
+from gateway.core.snapshots import SnapshotChange
 from gateway.core.volumes import NewVolume, VolumeChange
-from gateway.frontends.openstorage import placing, schedules, specs, storage_rules
+from gateway.frontends.openstorage import naming, placing, schedules, specs, storage_rules
 from gateway.frontends.openstorage.call import Call, SdkError, refuse, required
 from gateway.frontends.openstorage.devices import device_path
-from gateway.frontends.openstorage.lookup import Found, find, find_or_none
+from gateway.frontends.openstorage.lookup import Found, driver_of, find, find_or_none
 from gateway.frontends.openstorage.ownerships import read_ownership
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
-from gateway.frontends.openstorage.project import PARENT, attached_on, inspected, parent_of
-
-_UNREADY = "Volume {} is {}: it cannot be used yet"
+from gateway.frontends.openstorage.project import PARENT, attached_on, inspected
 
 
 async def create(call: Call, request: pb.SdkVolumeCreateRequest) -> pb.SdkVolumeCreateResponse:
@@ -33,49 +33,34 @@ async def create(call: Call, request: pb.SdkVolumeCreateRequest) -> pb.SdkVolume
     if not request.HasField("spec"):
         refuse("Must supply a spec")
     spec = await storage_rules.applied(call, request.spec)
-    existing = await _existing(call, name, size=spec.size, shared=spec.shared, parent="")
-    if existing is not None:
-        return pb.SdkVolumeCreateResponse(volume_id=existing)
-    place = await placing.place(call, spec)
-    specs.check_spec(spec, ha_level_max=specs.ha_level_max(place.pool, call.site.options.ha_level_max))
-    plan = await schedules.planned(call, spec.snapshot_schedule, interval_min=spec.snapshot_interval)
-    new = NewVolume(
-        name=name,
-        tenant_id=await call.site.tenant_id(call.core),
-        pool_id=place.pool.id,
-        size=spec.size,
-        kind=place.kind,
-        labels={**request.labels, **spec.volume_labels},
-        multi_attach=spec.shared or spec.sharedv4,
-        ownership=read_ownership(spec.ownership) if spec.HasField("ownership") else None,
-        annotations={specs.SPEC: specs.stored(spec), **plan.annotations},
-        **plan.change,
-        **await placing.publication(call, spec, name, place.kind),
-    )
-    job = await (await volumes.create(call.core, new, description=f"SDK: create {name}")).result()
-    return pb.SdkVolumeCreateResponse(volume_id=str(job.target_id))
+    same = naming.Same(size=spec.size, shared=spec.shared, parent="")
+
+    async def make() -> Started:
+        new = await _new(call, name, spec, request.labels)
+        return await volumes.create(call.core, new, description=f"SDK: create {name}")
+
+    return pb.SdkVolumeCreateResponse(volume_id=await naming.made(call, name, same, make))
 
 
 async def clone(call: Call, request: pb.SdkVolumeCloneRequest) -> pb.SdkVolumeCloneResponse:
     """Make a volume of a volume or of a snapshot. It has its parent's spec and none of its labels."""
     name = required(request.name, "volume name")
     parent = await find(call, required(request.parent_id, "parent volume id"), Access.READ)
-    existing = await _existing(call, name, size=parent.volume.size, shared=None, parent=str(parent))
-    if existing is not None:
-        return pb.SdkVolumeCloneResponse(volume_id=existing)
-    annotations = {key: value for key, value in parent.volume.annotations.items() if key == specs.SPEC}
-    new = NewClone(
-        name=name,
-        tenant_id=parent.volume.tenant_id,
-        source_id=parent.volume.id,
-        snapshot_id=None if parent.snapshot is None else parent.snapshot.id,
-        labels=dict(request.additional_labels),
-        annotations={**annotations, PARENT: str(parent)},
-        snapshot_policy_id=None,
-        transient_base=True,
-    )
-    job = await (await clones.create(call.core, new, description=f"SDK: clone {name}")).result()
-    return pb.SdkVolumeCloneResponse(volume_id=str(job.target_id))
+    same = naming.Same(size=parent.volume.size, parent=str(parent))
+
+    async def make() -> Started:
+        new = NewClone(
+            name=name,
+            tenant_id=parent.volume.tenant_id,
+            source_id=parent.volume.id,
+            snapshot_id=None if parent.snapshot is None else parent.snapshot.id,
+            labels=dict(request.additional_labels),
+            transient_base=True,
+            **await _of_parent(call, name, parent),
+        )
+        return await clones.create(call.core, new, description=f"SDK: clone {name}")
+
+    return pb.SdkVolumeCloneResponse(volume_id=await naming.made(call, name, same, make))
 
 
 async def delete(call: Call, request: pb.SdkVolumeDeleteRequest) -> pb.SdkVolumeDeleteResponse:
@@ -93,7 +78,9 @@ async def inspect(call: Call, request: pb.SdkVolumeInspectRequest) -> pb.SdkVolu
     found = await find(call, required(request.volume_id, "volume id"), Access.READ)
     volume = found.volume
     schedule = (await schedules.texts_of(call.core, [volume]))[volume.id]
-    return inspected(found, await _driver(call, volume), schedule=schedule, device_path=await device_path(call, volume))
+    return inspected(
+        found, await driver_of(call, volume), schedule=schedule, device_path=await device_path(call, volume)
+    )
 
 
 async def update(call: Call, request: pb.SdkVolumeUpdateRequest) -> pb.SdkVolumeUpdateResponse:
@@ -104,17 +91,17 @@ async def update(call: Call, request: pb.SdkVolumeUpdateRequest) -> pb.SdkVolume
         await _update_snapshot(call, found, request)
         return pb.SdkVolumeUpdateResponse()
     volume = found.volume
-    given: dict[str, Any] = {}
-    if request.labels:
-        given["labels"] = _relabelled(volume.labels, request.labels)
-    if request.HasField("spec"):
-        given |= await _respecified(call, volume, request.spec)
-    if given:
-        change = VolumeChange(**given)
-        started = await volumes.update(
-            call.core, volume.id, change, description=f"SDK: update {volume.name}", annotated=volume.annotations
-        )
-        await (started).result()
+
+    async def wanted(before: Volume) -> VolumeChange:
+        given: dict[str, Any] = {}
+        if request.labels:
+            given["labels"] = _relabelled(before.labels, request.labels)
+        if request.HasField("spec"):
+            given |= await _respecified(call, before, request.spec)
+        return VolumeChange(**given)
+
+    if await wanted(volume) != VolumeChange():
+        await (await volumes.revise(call.core, volume.id, wanted, description=f"SDK: update {volume.name}")).result()
     return pb.SdkVolumeUpdateResponse()
 
 
@@ -143,20 +130,39 @@ def used_bytes(found: Found) -> int:
     return found.volume.used if found.snapshot is None else found.snapshot.size
 
 
-async def _existing(call: Call, name: str, *, size: int, shared: bool | None, parent: str) -> str | None:
-    """Give the id of what has the name already, if it is what is asked for; ALREADY_EXISTS when it differs."""
-    found = await find_or_none(call, name)
-    if found is None:
-        return None
-    permit(call.principal, found.volume, Access.ADMIN, action="use")
-    present = specs.spec_of(found.volume, await _driver(call, found.volume))
-    if (found.volume.size, parent_of(found)) != (size, parent) or shared not in {None, present.shared}:
-        raise errors.AlreadyExists(kind="Volume", name=name, field="name", same_spec=False)
-    return str(found)
+async def _new(call: Call, name: str, spec: spec_pb.VolumeSpec, labels: Mapping[str, str]) -> NewVolume:
+    """Give what the core is to make of a spec."""
+    place = await placing.place(call, spec)
+    specs.check_spec(spec, ha_level_max=specs.ha_level_max(place.pool, call.site.options.ha_level_max))
+    plan = await schedules.planned(call, spec.snapshot_schedule, interval_min=spec.snapshot_interval)
+    return NewVolume(
+        name=name,
+        tenant_id=await call.site.tenant_id(call.core),
+        pool_id=place.pool.id,
+        size=spec.size,
+        kind=place.kind,
+        labels={**labels, **spec.volume_labels},
+        multi_attach=spec.shared or spec.sharedv4,
+        ownership=read_ownership(spec.ownership) if spec.HasField("ownership") else None,
+        annotations={specs.SPEC: specs.stored(spec), **plan.annotations},
+        **plan.change,
+        **await placing.publication(call, spec, name, place.kind),
+    )
 
 
-async def _driver(call: Call, volume: Volume) -> str:
-    return (await call.core.known.get_many(Pool, [volume.pool_id]))[volume.pool_id].driver
+async def _of_parent(call: Call, name: str, parent: Found) -> dict[str, Any]:
+    """Give what a clone has of its parent's spec. The core inherits schedules; those of a retired parent have ended."""
+    volume = parent.volume
+    annotations = {PARENT: str(parent)}
+    if volume.retired is None and schedules.SCHEDULE in volume.annotations:
+        annotations[schedules.SCHEDULE] = volume.annotations[schedules.SCHEDULE]
+    if specs.SPEC not in volume.annotations:
+        return {"annotations": annotations}
+    spec = specs.spec_of(volume, await driver_of(call, volume))
+    if volume.retired is not None:
+        spec.snapshot_interval = 0
+    annotations[specs.SPEC] = specs.stored(spec)
+    return {"annotations": annotations, **await placing.publication(call, spec, name, volume.kind)}
 
 
 async def _delete(call: Call, found: Found) -> None:
@@ -167,11 +173,12 @@ async def _delete(call: Call, found: Found) -> None:
         await _collect(call, found.volume)
         return
     volume = found.volume
-    if specs.spec_of(volume, await _driver(call, volume)).sticky:
+    if specs.spec_of(volume, await driver_of(call, volume)).sticky:
         raise SdkError(
             StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not"
         )
-    if volume.kind is VolumeKind.FILESYSTEM and attached_on(volume):
+    # One that is broken cannot be detached, and nobody can use it.
+    if volume.kind is VolumeKind.FILESYSTEM and attached_on(volume) and volume.state is not VolumeState.ERROR:
         raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
     await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
     await _collect(call, volume)
@@ -189,10 +196,12 @@ async def _update_snapshot(call: Call, found: Found, request: pb.SdkVolumeUpdate
     if request.HasField("spec") and request.spec.ListFields():
         refuse(f"Volume {found} is a snapshot: only its labels can be changed")
     if request.labels:
-        labels = _relabelled(found.snapshot.labels, request.labels)
-        change = snapshot_cases.SnapshotChange(labels=labels)
+
+        async def wanted(before: Snapshot) -> SnapshotChange:
+            return SnapshotChange(labels=_relabelled(before.labels, request.labels))
+
         await (
-            await snapshot_cases.update(call.core, found.snapshot.id, change, description=f"SDK: update {found}")
+            await snapshot_cases.revise(call.core, found.snapshot.id, wanted, description=f"SDK: update {found}")
         ).result()
 
 
@@ -202,15 +211,14 @@ async def _respecified(call: Call, volume: Volume, update: spec_pb.VolumeSpecUpd
     pools = await call.core.known.get_many(Pool, [volume.pool_id])
     pool = pools[volume.pool_id]
     before = specs.spec_of(volume, pool.driver)
+    before.snapshot_schedule = (await schedules.texts_of(call.core, [volume]))[volume.id]
     after = await storage_rules.applied_to_update(call, before, specs.merged(before, update))
     specs.check_spec(after, ha_level_max=specs.ha_level_max(pool, call.site.options.ha_level_max))
     given: dict[str, Any] = {}
     annotations = {**volume.annotations, specs.SPEC: specs.stored(after)}
-    if update.HasField("snapshot_schedule") or update.HasField("snapshot_interval"):
-        kept = (await schedules.texts_of(call.core, [volume]))[volume.id]
-        text = update.snapshot_schedule if update.HasField("snapshot_schedule") else kept
-        plan = await schedules.planned(call, text, interval_min=after.snapshot_interval)
-        annotations = {**annotations, **plan.annotations}
+    plan = await schedules.replanned(call, volume, before, after)
+    if plan is not None:
+        annotations |= plan.annotations
         given |= plan.change
     if annotations != volume.annotations and (specs.stored(before) != specs.stored(after) or "schedules" in given):
         given["annotations"] = annotations
@@ -218,6 +226,7 @@ async def _respecified(call: Call, volume: Volume, update: spec_pb.VolumeSpecUpd
         given["size"] = after.size
     if (after.shared or after.sharedv4) != (before.shared or before.sharedv4):
         given["multi_attach"] = after.shared or after.sharedv4
+    if after.sharedv4 != before.sharedv4:
         given |= await placing.publication(call, after, volume.name, volume.kind)
     if update.HasField("ownership"):
         given["ownership"] = read_ownership(update.ownership)

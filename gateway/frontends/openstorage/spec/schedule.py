@@ -77,8 +77,18 @@ def apply_policies(text: str, names: Iterable[str]) -> str:
     read and for a name that the text cannot hold.
     """
     parse_schedule(text)
+    return schedule_text(text, _names(names, "policy_names"))
+
+
+def schedule_text(text: str, names: Iterable[str]) -> str:
+    """Give the same to be shown, whatever the names are."""
     kept = [part for part in text.split(";") if part.strip() and not part.strip().startswith(_POLICY)]
-    return ";".join(_policies(_names(names, "policy_names")) + kept)
+    return ";".join(_policies(tuple(names)) + kept)
+
+
+def check_policy_name(field: str, name: str) -> None:
+    """Raise InvalidArgument for a name that a schedule text cannot hold."""
+    _names((name,), field)
 
 
 def _policies(names: tuple[str, ...]) -> list[str]:
