@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from openstorage_client import DOOR, Client, official_client
 
@@ -59,7 +60,7 @@ def bed(
     with pool as disk:
         driver = "directory" if blocks else "btrfs"
         pools = f'[backend.pool]\ndriver = "{driver}"\npath = "{disk}"\n'
-        extra = f'{DOOR}\n[export.mounts]\npaths = ["{mounts}"]\n[export.local]\n'
+        extra = f'{DOOR}older = "127.0.0.1:0"\n[export.mounts]\npaths = ["{mounts}"]\n[export.local]\n'
         with (
             live_gateway(folder / "gateway", pools=pools, extra=extra) as gateway,
             official_client(openstorage_python, gateway.addresses["openstorage"]) as sdk,
@@ -148,6 +149,22 @@ def test_what_is_missing_is_named(bed: Bed) -> None:
     bed.sdk("MountAttach/Detach", volume_id=made)
     bed.sdk("MountAttach/Unmount", volume_id=made, mount_path=str(bed.mounts / "v"))
     bed.sdk("Volume/Delete", volume_id=made)
+
+
+def test_a_mounted_volume_is_held_still_for_a_while(bed: Bed) -> None:
+    made = bed.create("v")
+    place = bed.mounted(made, "v")
+    (place / "letter").write_text("words")
+    with httpx.Client(base_url=bed.gateway.addresses["openstorage-older"]) as older:
+        path = "/v1/osd-volumes/quiesce/v?TimeoutSec=5&QuiesceID=one"
+        assert older.post(path).json() == {}
+        assert "error" in older.post(path.replace("one", "two")).json()
+        taken = bed.sdk("Volume/SnapshotCreate", volume_id=made, name="still")["snapshot_id"]
+        assert older.post("/v1/osd-volumes/unquiesce/v").json() == {}
+    (place / "letter").write_text("more words")
+    bed.released(made)
+    for each in (taken, made):
+        bed.sdk("Volume/Delete", volume_id=each)
 
 
 def test_mounts_are_there_again_after_the_gateway_was_killed(bed: Bed) -> None:

@@ -1,0 +1,65 @@
+"""Ways to bytes as the SDK's device paths, without a gateway."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from gateway.core.model import (
+    AccessHandle,
+    Attachment,
+    InProcess,
+    IscsiTarget,
+    LocalPath,
+    NbdExport,
+    NfsExport,
+    Transport,
+    Volume,
+    VolumeKind,
+)
+from gateway.frontends.openstorage.devices import chosen, text_of
+
+KEY = UUID(int=1)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+VOLUME = Volume(id=KEY, name="v", tenant_id=KEY, pool_id=KEY, created=NOW, size=1, kind=VolumeKind.BLOCK)
+IMAGE = LocalPath(path="/srv/v")
+ISCSI = IscsiTarget(address="192.0.2.1", port=3260, target="iqn.2026-01.org.example:x", lun=3)
+NBD = NbdExport(address="fe80::1", port=10809, name="v")
+NFS = NfsExport(address="192.0.2.1", port=2049, path="/v")
+
+
+@pytest.mark.parametrize(
+    ("handle", "text"),
+    [
+        (IMAGE, "/srv/v"),
+        (InProcess(key="v"), "memory:v"),
+        (ISCSI, "iscsi://192.0.2.1:3260/iqn.2026-01.org.example:x/3"),
+        (NBD, "nbd://[fe80::1]:10809/v"),
+        (NFS, "nfs://192.0.2.1:2049/v"),
+    ],
+)
+def test_every_handle_has_a_text(handle: AccessHandle, text: str) -> None:
+    assert text_of(handle) == text
+
+
+@pytest.mark.parametrize(
+    ("transport", "found"),
+    [(Transport.ISCSI, ISCSI), (Transport.NBD, NBD), (Transport.LOCAL, LocalPath(path="/dev/x"))],
+)
+def test_blocks_are_reached_by_the_way_they_are_attached(transport: Transport, found: AccessHandle) -> None:
+    attachment = Attachment(id=KEY, node="n", created=NOW, transport=transport)
+    volume = msgspec.structs.replace(VOLUME, attachments=(attachment,))
+    assert chosen(volume, (IMAGE, ISCSI, NBD, LocalPath(path="/dev/x"))) == found
+
+
+def test_without_an_exporter_the_pools_own_way_is_told() -> None:
+    attachment = Attachment(id=KEY, node="n", created=NOW, transport=Transport.ISCSI)
+    assert chosen(msgspec.structs.replace(VOLUME, attachments=(attachment,)), (IMAGE,)) == IMAGE
+
+
+def test_files_are_a_folder_of_this_host_before_they_are_an_export() -> None:
+    assert chosen(VOLUME, (IMAGE, NFS)) == IMAGE
+    assert chosen(VOLUME, (InProcess(key="v"), NFS)) == NFS
