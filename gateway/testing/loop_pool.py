@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-BUSY_TRIES = 20
+BUSY_TRIES = 100
 BUSY_PAUSE_S = 0.1
 _SHUTDOWN = 0x8004587D
 _FLUSH_NOTHING = 2
