@@ -165,13 +165,15 @@ OPERATIONS: Mapping[str, Operation] = {
 
 
 class KillScene:
-    """A pool with something in it to lose. `folder` keeps the catalog, `forks` starts the processes that die.
+    """A pool with something in it to lose. `folder` keeps the catalog.
+
+    `forks` starts the processes that die; only `assert_all_or_nothing` needs it.
 
     `used`: the volumes are in use by local clients while the process dies, as
     far as their access handles tell the backend.
     """
 
-    def __init__(self, folder: Path, place: Place, forks: ForkServer, *, used: bool = False) -> None:
+    def __init__(self, folder: Path, place: Place, forks: ForkServer | None = None, *, used: bool = False) -> None:
         self._folder = folder
         self._place = place
         self._forks = forks
@@ -248,6 +250,7 @@ class KillScene:
             self._intact = found
 
     def _die(self, operation: str, point: str, count: int) -> None:
+        assert self._forks is not None
         order = _Order(
             folder=str(self._folder),
             place=self._place,

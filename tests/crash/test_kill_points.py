@@ -18,8 +18,12 @@ from gateway.testing.forks import ForkServer
 pytestmark = pytest.mark.root
 
 SOURCE = Path(gateway.__file__).parent
-ELSEWHERE = ("volume.convert.", "volume.update.narrowed", "volume.retire.")
-"""Points that no request of this door to a btrfs pool passes: test_kill_pools.py and test_changes.py do."""
+ELSEWHERE = ("volume.convert.", "volume.update.narrowed", "volume.update.remounted", "volume.retire.", "scheduler.")
+"""Points that no request of this door to a btrfs pool passes.
+
+They are visited by test_kill_pools.py, test_kill_schedules.py, test_changes.py
+and test_mounted_volumes.py.
+"""
 FAULT = re.compile(r'[._]fault\(\s*f?"([^"]+)"')
 
 

@@ -50,7 +50,7 @@ def token(name: str, role: str, *groups: str, key: str = SECRET, **more: object)
         "name": name,
         "email": f"{name}@example.com",
         "iat": now - 10,
-        "exp": now + 600,
+        "exp": now + 86_400,  # some are made long before they are used
         "roles": [role],
         "groups": list(groups),
         **more,
