@@ -49,7 +49,7 @@ async def detach(call: Call, request: pb.SdkVolumeDetachRequest) -> pb.SdkVolume
     permit(call.principal, volume, Access.WRITE, action="detach")
     force = request.options.force
     if volume.mounts and not (request.options.unmount_before_detach or force):
-        raise errors.InUse(kind="Volume", ref=str(found), by="mounts", action="be detached")
+        raise errors.InUse(kind="Volume", ref=str(found), by="mounts", action="detach")
     for mounted in volume.mounts:
         await _unmount(call, volume, mounted.path, force=force)
     if volume.kind is VolumeKind.BLOCK:
@@ -132,9 +132,9 @@ async def _attach_files(call: Call, volume: Volume) -> None:
 
     async def wanted(before: Volume) -> VolumeChange:
         if before.state is not VolumeState.ONLINE:
-            raise errors.InvalidState(kind="Volume", ref=str(before.id), state=before.state, action="be attached")
+            raise errors.InvalidState(kind="Volume", ref=str(before.id), state=before.state, action="attach")
         if attached_on(before) not in {"", node} and not before.multi_attach:
-            raise errors.InUse(kind="Volume", ref=str(before.id), by="attachments", action="be attached")
+            raise errors.InUse(kind="Volume", ref=str(before.id), by="attachments", action="attach")
         return VolumeChange(annotations={**before.annotations, ATTACHED: node})
 
     if attached_on(volume) != node:
