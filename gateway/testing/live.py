@@ -130,7 +130,8 @@ class LiveGateway:
         line = stdout.readline().decode()
         watchdog.cancel()
         if not line.startswith("ready "):
-            self.wait()
+            self._process.wait()
+            stdout.close()
             raise RuntimeError(f"not ready: {line!r}\n{self.tail()}")
         self.addresses = dict(part.split("=", 1) for part in line.split()[1:])
         self.url = self.addresses["ontap"]
