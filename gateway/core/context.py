@@ -60,7 +60,7 @@ class Core(msgspec.Struct, frozen=True):
             raise errors.NotFound(kind=word(kind), ref=str(record_id))
         return found
 
-    async def find(self, kind: type[R], **conditions: Value) -> R | None:
+    async def find(self, kind: type[R], /, **conditions: Value) -> R | None:
         """Give the one record whose fields equal the conditions, or None. `__` in a name stands for a dot."""
         terms = tuple(Compare(name.replace("__", "."), Op.EQ, value) for name, value in conditions.items())
         page = await self.catalog.page(kind, Query(where=And(terms), limit=1))

@@ -13,7 +13,7 @@ from gateway.core import errors
 from gateway.core.catalog import drop, put, walk
 from gateway.core.context import Core
 from gateway.core.model import Document, utc_now
-from gateway.core.query import And, Compare, Op, Order, Query
+from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.volumes import check_name
 
 _RETRIES = 10
@@ -21,8 +21,7 @@ _RETRIES = 10
 
 async def named(core: Core, kind: str, name: str) -> Document | None:
     """Give a document, None when there is none."""
-    where = And((Compare("kind", Op.EQ, kind), Compare("name", Op.EQ, name)))
-    return next(iter((await core.catalog.page(Document, Query(where=where, limit=1))).records), None)
+    return await core.find(Document, kind=kind, name=name)
 
 
 async def all_of(core: Core, kind: str) -> list[Document]:

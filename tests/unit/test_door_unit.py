@@ -22,7 +22,8 @@ from gateway.core.model import Pool, Tenant, Volume, VolumeKind, utc_now
 from gateway.core.observer import SilentObserver
 from gateway.core.principal import Authenticator, Principal
 from gateway.frontends.ontap_rest.door import OntapDoor
-from gateway.frontends.ontap_rest.paths import Router, origin_form, segments
+from gateway.frontends.ontap_rest.paths import Router, segments
+from gateway.frontends.receive import origin_form
 from gateway.server.http import Listener
 from gateway.testing.cores import core_on, memory_pool
 

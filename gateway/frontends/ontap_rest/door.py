@@ -11,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, istr
 
 from gateway.core import errors
@@ -28,12 +27,13 @@ from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
 from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.endpoints import routes
 from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_endpoint, no_verb
-from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, origin_form, segments
+from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, segments
 from gateway.frontends.ontap_rest.projection import Projections
 from gateway.frontends.ontap_rest.query import parse_query, scoped
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.serve import Server
 from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, DataAddress, Site
+from gateway.frontends.receive import NotReceived, origin_form, receive
 
 _COMMON: Mapping[bool, CIMultiDict[str]] = {
     links: CIMultiDict(
@@ -205,24 +205,11 @@ class OntapDoor:
         return found
 
     async def _body(self, request: web.BaseRequest) -> bytes:
-        """Read the body; one that is too large is refused as soon as that is known, a slow one after a while."""
-        if (request.content_length or 0) > self._max_body_bytes:
-            raise _too_large(self._max_body_bytes)
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # the answer itself has not begun
-        body = bytearray()
+        """Read the body; see `receive`."""
         try:
-            async with asyncio.timeout(self._receive_timeout_s):
-                async for part in request.content.iter_any():
-                    body += part
-                    if len(body) > self._max_body_bytes:
-                        raise _too_large(self._max_body_bytes)
-        except TimeoutError:
-            raise _transport(408, "The body did not arrive in time") from None
-        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
-            raise _transport(400, "The body ended early, or its encoding cannot be read") from None
-        return bytes(body)
+            return await receive(request, max_bytes=self._max_body_bytes, timeout_s=self._receive_timeout_s)
+        except NotReceived as error:
+            raise _transport(error.status, error.reason) from None
 
 
 def _headers(answer: Answer, *, links: bool) -> CIMultiDict[str]:
@@ -242,10 +229,6 @@ async def _send_parts(request: web.BaseRequest, answer: Answer, *, links: bool) 
             await response.write(part)
             await asyncio.sleep(0)
     return response
-
-
-def _too_large(limit: int) -> WireError:
-    return _transport(413, f"The body is larger than {limit} bytes")
 
 
 def _transport(status: int, reason: str) -> WireError:

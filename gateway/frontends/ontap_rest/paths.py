@@ -13,14 +13,6 @@ T = TypeVar("T")
 ROOT = "api"
 
 
-def origin_form(target: str) -> str:
-    """Give path and query of a request target; one in absolute form names scheme and host before them."""
-    if target.startswith("/") or "://" not in target:
-        return target
-    _, slash, rest = target.partition("://")[2].partition("/")
-    return slash + rest
-
-
 def segments(raw_path: str) -> tuple[str, ...]:
     """Split a raw path.
 

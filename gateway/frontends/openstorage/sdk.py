@@ -6,7 +6,7 @@ out; what goes wrong leaves as an `SdkError`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -25,11 +25,10 @@ from gateway.frontends.memory import Answers
 from gateway.frontends.openstorage.call import Call, SdkError
 from gateway.frontends.openstorage.errors import encode_error
 from gateway.frontends.openstorage.schema import Method, Schema
-from gateway.frontends.openstorage.services import HANDLERS, KEPT
+from gateway.frontends.openstorage.services import HANDLERS, KEPT, Handler
 from gateway.frontends.openstorage.site import Site
 from gateway.frontends.openstorage.wire import encoded
 
-Handler = Callable[[Call, Any], Awaitable[Message]]
 _ANSWERS_BYTES = 16 * 1024 * 1024
 _READS = (
     "inspect",

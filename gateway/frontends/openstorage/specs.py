@@ -53,8 +53,6 @@ _WISHES = (
     "proxy_write",
     "scale",
     "near_sync",
-    "winshare",
-    "readahead",
 )
 """Wishes that change nothing about what is kept, and that no pool follows."""
 

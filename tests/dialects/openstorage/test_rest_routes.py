@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from rest_scene import METHODS, SCHEMA, method, refused
 
-from gateway.frontends.openstorage.rest.paths import origin_form, pairs, segments
+from gateway.frontends.openstorage.rest.paths import pairs, segments
 from gateway.frontends.openstorage.rest.routes import Found, Router, Wrong
 from gateway.frontends.openstorage.schema import HttpRule, Method, Service
+from gateway.frontends.receive import origin_form
 
 ROUTER = Router(SCHEMA)
 

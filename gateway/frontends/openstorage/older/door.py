@@ -26,9 +26,8 @@ from gateway.frontends.openstorage.older.ask import Ask
 from gateway.frontends.openstorage.older.client import Answering, Client, Quiescing
 from gateway.frontends.openstorage.older.encode import rpc_error
 from gateway.frontends.openstorage.older.routes import ROUTES, Found, Router, Wrong, segments
-from gateway.frontends.openstorage.receive import NotReceived, receive
 from gateway.frontends.openstorage.rest import headers as told
-from gateway.frontends.openstorage.rest.paths import origin_form
+from gateway.frontends.receive import NotReceived, origin_form, receive
 
 _WITH_BODY = frozenset({"POST", "PUT"})
 _FOREIGN = "Pages of other origins may not call a door that asks nobody for a token"

@@ -20,7 +20,6 @@ from grpc import StatusCode
 from gateway.core.door import Trace
 from gateway.core.worker import Worker
 from gateway.frontends.openstorage.call import SdkError
-from gateway.frontends.openstorage.receive import NotReceived, receive
 from gateway.frontends.openstorage.rest import headers as told
 from gateway.frontends.openstorage.rest.decode import decode
 from gateway.frontends.openstorage.rest.encode import (
@@ -32,9 +31,10 @@ from gateway.frontends.openstorage.rest.encode import (
     result_line,
 )
 from gateway.frontends.openstorage.rest.openapi import load_words, openapi, swagger
-from gateway.frontends.openstorage.rest.paths import origin_form, segments
+from gateway.frontends.openstorage.rest.paths import segments
 from gateway.frontends.openstorage.rest.routes import Found, Router, Wrong
 from gateway.frontends.openstorage.schema import Method, Schema
+from gateway.frontends.receive import NotReceived, origin_form, receive
 
 _JSON = {"Content-Type": "application/json"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}

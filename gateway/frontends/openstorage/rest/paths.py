@@ -10,14 +10,6 @@ from gateway.frontends.openstorage.call import refuse
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-def origin_form(target: str) -> str:
-    """Give path and query of a request target; one in absolute form names scheme and host before them."""
-    if target.startswith("/") or "://" not in target:
-        return target
-    _, slash, rest = target.partition("://")[2].partition("/")
-    return slash + rest
-
-
 def segments(raw_path: str) -> tuple[str, ...]:
     """Split a path and decode each segment. Empty ones count: `/v1/volumes/` has an empty volume id."""
     return tuple(unescaped(part) for part in raw_path.removeprefix("/").split("/"))

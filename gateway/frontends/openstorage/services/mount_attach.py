@@ -9,13 +9,13 @@ from grpc import StatusCode
 
 from gateway.core import attachments, errors, mounts, volumes
 from gateway.core.attachments import NewAttachment
-from gateway.core.model import Pool, Volume, VolumeKind, VolumeState
+from gateway.core.model import Volume, VolumeKind, VolumeState
 from gateway.core.mounts import NewMount
 from gateway.core.ownership import Access, permit
 from gateway.core.volumes import VolumeChange
 from gateway.frontends.openstorage.call import Call, SdkError, required
 from gateway.frontends.openstorage.devices import device_path
-from gateway.frontends.openstorage.lookup import Found, find, find_or_none
+from gateway.frontends.openstorage.lookup import Found, driver_of, find, find_or_none
 from gateway.frontends.openstorage.pb import mount_attach_pb2 as pb
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
 from gateway.frontends.openstorage.project import ATTACHED, attached_on
@@ -66,8 +66,7 @@ async def mount(call: Call, request: pb.SdkVolumeMountRequest) -> pb.SdkVolumeMo
     volume = _writable(found, "mounted")
     if volume.kind is VolumeKind.BLOCK and not attached_on(volume):
         raise SdkError(StatusCode.FAILED_PRECONDITION, f"Volume {found} is not attached: attach it first")
-    driver = (await call.core.known.get_many(Pool, [volume.pool_id]))[volume.pool_id].driver
-    spec = spec_of(volume, driver)
+    spec = spec_of(volume, await driver_of(call, volume))
     options = {**spec.mount_options.options, **request.driver_options}
     new = NewMount(
         path=path,

@@ -215,12 +215,13 @@ async def _respecified(call: Call, volume: Volume, update: spec_pb.VolumeSpecUpd
     after = await storage_rules.applied_to_update(call, before, specs.merged(before, update))
     specs.check_spec(after, ha_level_max=specs.ha_level_max(pool, call.site.options.ha_level_max))
     given: dict[str, Any] = {}
-    annotations = {**volume.annotations, specs.SPEC: specs.stored(after)}
+    kept = specs.stored(after)
+    annotations = {**volume.annotations, specs.SPEC: kept}
     plan = await schedules.replanned(call, volume, before, after)
     if plan is not None:
         annotations |= plan.annotations
         given |= plan.change
-    if annotations != volume.annotations and (specs.stored(before) != specs.stored(after) or "schedules" in given):
+    if annotations != volume.annotations and (specs.stored(before) != kept or "schedules" in given):
         given["annotations"] = annotations
     if after.size != volume.size:
         given["size"] = after.size

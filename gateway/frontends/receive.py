@@ -1,4 +1,4 @@
-"""Takes in the bodies of requests for the HTTP forms of this door, within bounds."""
+"""Takes in requests for every door that speaks HTTP: their targets, and their bodies within bounds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ class NotReceived(Exception):  # noqa: N818 - named by what is wrong, as in the 
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+def origin_form(target: str) -> str:
+    """Give path and query of a request target; one in absolute form names scheme and host before them."""
+    if target.startswith("/") or "://" not in target:
+        return target
+    _, slash, rest = target.partition("://")[2].partition("/")
+    return slash + rest
 
 
 async def receive(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
