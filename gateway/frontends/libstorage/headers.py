@@ -212,7 +212,7 @@ def _metadata(text: str) -> Any:
         return msgspec.UNSET
     try:
         return msgspec.json.decode(base64.b64decode(text, validate=True))
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except RecursionError as error:
         raise ValueError(text) from error
 
 
