@@ -121,12 +121,12 @@ def attachments_shown(
         )
         for attachment in volume.attachments
     )
-    wanted = bool(view.mask & Mask.DEVICES)
-    if not wanted and not mounts_files(service, volume):
-        return shown
-    kind = StorageType.OBJECT if service.driver.type is StorageType.NAS else service.driver.type
-    kind = StorageType.NAS if mounts_files(service, volume) else kind
-    return with_devices(shown, view.devices if wanted else None, instance=view.instance, kind=kind.value)
+    devices = view.devices if view.mask & Mask.DEVICES else None
+    if mounts_files(service, volume):
+        return with_devices(shown, devices, instance=view.instance, kind=StorageType.NAS.value)
+    if service.driver.type is StorageType.BLOCK:
+        return with_devices(shown, devices, instance=view.instance, kind=StorageType.BLOCK.value)
+    return shown
 
 
 def mounts_files(service: Service, volume: Volume) -> bool:
