@@ -148,7 +148,7 @@ def _checked(value: Any, kind: Any, *, path: str) -> Any:
         raise _wrong_type(path, called)
     if kind is int and not (isinstance(value, int) and -(2**63) <= value < 2**63):
         raise bad_body(f'"{path}": must be a whole number of 64 bits')
-    if kind is Opts and too_deep(value):
+    if kind == Opts and too_deep(value):
         raise bad_body(f'"{path}": is nested too deeply')
     return Secret(value) if kind is Secret else value
 

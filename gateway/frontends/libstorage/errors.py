@@ -16,6 +16,7 @@ from gateway.core import errors
 from gateway.core.errors import FieldValue, GatewayError
 from gateway.frontends.libstorage.filters import BadFilter
 from gateway.frontends.libstorage.headers import BadHeader
+from gateway.frontends.libstorage.model import ErrorBody
 
 JsonObject = dict[str, Any]
 
@@ -31,9 +32,9 @@ class LsError(Exception):
         self.message = message
         self.fields: JsonObject = dict(fields or {})
 
-    def body(self) -> JsonObject:
+    def body(self) -> ErrorBody:
         """Give the body of the answer."""
-        return {"message": self.message, "status": self.status, "error": self.fields or self.message}
+        return ErrorBody(message=self.message, status=self.status, error=self.fields or self.message)
 
     def inner(self) -> JsonObject | str:
         """Give it as the cause of another error, or as the end of a task."""

@@ -232,8 +232,10 @@ def _entry(text: str) -> tuple[str, str] | None:
 
 def _address(text: Any) -> IPv4Address | IPv6Address | None:
     """Read an address with or without the length of its prefix; None for anything else, and for one with a zone."""
+    if not isinstance(text, str):
+        return None
     try:
-        found = ip_interface(text).ip if isinstance(text, str) and "/" in text else ip_address(text)
+        found = ip_interface(text).ip if "/" in text else ip_address(text)
     except ValueError:
         return None
     if isinstance(found, IPv6Address) and found.ipv4_mapped:

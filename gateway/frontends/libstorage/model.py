@@ -130,3 +130,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     state: str
     result: Any = None
     error: Any = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An error. `error` is its context, or its message again where there is none."""
+
+    message: str
+    status: int
+    error: dict[str, Any] | str
