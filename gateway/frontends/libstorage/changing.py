@@ -30,7 +30,7 @@ async def finished(ask: Ask, started: Started) -> UUID:
 async def collect(ask: Ask, volume: Volume) -> None:
     """Let go what only the deleted one still needed. A duty does the same later, so a failure is no failure of ours."""
     around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
-    await retired.collect(msgspec.structs.replace(ask.core, caller=None), around)
+    await retired.collect(msgspec.structs.replace(ask.core, caller=None, request=""), around)
 
 
 async def handles_of(ask: Ask, volume: Volume) -> tuple[AccessHandle, ...]:

@@ -34,11 +34,11 @@ def view_of(ask: Ask, service: Service, mask: int) -> View:
         service=service,
         mask=mask,
         instance="" if instance is None else instance.id,
-        devices=None if told is None else told.devices,
+        devices=told,
     )
 
 
-async def volumes(ask: Ask, services: Iterable[Service], *, by_service: bool) -> msgspec.Raw:
+async def volumes(ask: Ask, services: Iterable[Service], *, by_service: bool) -> bytes:
     """Give the volumes of services as the caller asks for them, by their ids, and these by service where it is said.
 
     Without `by_service` it is one service. Where one of several fails the
@@ -53,7 +53,7 @@ async def volumes(ask: Ask, services: Iterable[Service], *, by_service: bool) ->
     return await _kept(ask, tuple(services), key, records, by_service=by_service)
 
 
-async def snapshots(ask: Ask, services: Iterable[Service], *, by_service: bool) -> msgspec.Raw:
+async def snapshots(ask: Ask, services: Iterable[Service], *, by_service: bool) -> bytes:
     """Give the snapshots of services in the same way."""
 
     async def records(service: Service) -> Records:
@@ -69,7 +69,7 @@ async def _kept(
     records: Callable[[Service], Awaitable[Records]],
     *,
     by_service: bool,
-) -> msgspec.Raw:
+) -> bytes:
     who = tuple((service.name, instance.id if (instance := ask.instance(service)) else "") for service in services)
     key = None if _sees_devices(ask, services) else (*kind, who, ask.core.caller)
     text = None if key is None else ask.answers.get(key, ask.version)
@@ -81,7 +81,7 @@ async def _kept(
             text = await _map_text(await records(service))
         if key is not None:
             ask.answers.put(key, ask.version, text, weight=len(text) + _WEIGHS)
-    return msgspec.Raw(text)
+    return text
 
 
 def _sees_devices(ask: Ask, services: Iterable[Service]) -> bool:

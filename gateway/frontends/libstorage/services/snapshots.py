@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from gateway.core import clones, errors, retired, snapshots, volumes
 from gateway.core.clones import NewClone
 from gateway.core.model import Volume
@@ -18,12 +16,12 @@ from gateway.frontends.libstorage.render import gib, snapshot_record, volume_rec
 from gateway.frontends.libstorage.services.volumes import noted, require_plain
 
 
-async def list_all(ask: Ask) -> msgspec.Raw:
+async def list_all(ask: Ask) -> bytes:
     """Give the snapshots of every service, those of volumes that were removed too."""
     return await listing.snapshots(ask, ask.site.services.values(), by_service=True)
 
 
-async def list_of_service(ask: Ask) -> msgspec.Raw:
+async def list_of_service(ask: Ask) -> bytes:
     """Give the snapshots of a service."""
     return await listing.snapshots(ask, (service_of(ask),), by_service=False)
 

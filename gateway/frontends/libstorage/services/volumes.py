@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import msgspec
-
 from gateway.core import clones, errors, retired, snapshots, volumes
 from gateway.core.clones import NewClone
 from gateway.core.model import ExportPolicy, Snapshot, Volume, VolumeKind
@@ -42,12 +40,12 @@ from gateway.frontends.libstorage.render import (
 from gateway.frontends.libstorage.site import Service
 
 
-async def list_all(ask: Ask) -> msgspec.Raw:
+async def list_all(ask: Ask) -> bytes:
     """Give the volumes of every service, as the mask and the filter select them."""
     return await listing.volumes(ask, ask.site.services.values(), by_service=True)
 
 
-async def list_of_service(ask: Ask) -> msgspec.Raw:
+async def list_of_service(ask: Ask) -> bytes:
     """Give the volumes of a service, as the mask and the filter select them."""
     return await listing.volumes(ask, (service_of(ask),), by_service=False)
 
