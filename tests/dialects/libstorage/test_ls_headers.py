@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.frontends.libstorage.headers import (
+    INSTANCE_ID_MAX,
     BadHeader,
     DeviceText,
     InstanceId,
@@ -97,6 +98,8 @@ def test_a_joined_list_of_instance_ids_is_one_with_odd_fields() -> None:
         f"vfs=1,,{base64.b64encode(b'1e999').decode()}",
         "vfs=a\x00",
         "vfs=a\udcff",
+        f"vfs={'a' * INSTANCE_ID_MAX}",
+        f"vfs=1,{'a=1&' * 100}",
     ],
 )
 def test_what_is_no_instance_id(text: str) -> None:
@@ -278,6 +281,7 @@ LISTED = ["127.0.0.1/8", "192.0.2.2/24", "::1/128", "fe80::1/64", "2001:db8::5/6
         (["10.1.2.3"], "", "10.1.2.3"),
         (["224.0.0.1/4", "0.0.0.0/0"], "", ""),
         (["x", 7, None, "10.0.0.1/99"], "10.0.0.1", ""),
+        ([f"10.0.{i}.1/8" for i in range(256)] * 3, "10.0.7.1", "10.0.7.1"),
         ([], "10.0.0.1", ""),
         ("10.0.0.1", "10.0.0.1", ""),
         (None, "10.0.0.1", ""),
