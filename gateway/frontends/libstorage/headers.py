@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, unquote_plus
 
@@ -171,7 +171,8 @@ def isilon_id(metadata: Any, peer: str) -> str:
     can reach, IPv4 before IPv6, else the first of its own loopback.
     """
     every = metadata[:_ADDRESSES_MAX] if isinstance(metadata, list) else []
-    listed = [found for each in every if (found := _address(each))]
+    texts = (each.partition("/")[0] for each in every if isinstance(each, str))
+    listed = [found for each in texts if (found := _address(each))]
     came_from = _address(peer)
     if came_from in listed:
         return str(came_from)
@@ -236,12 +237,10 @@ def _entry(text: str) -> tuple[str, str] | None:
     return (text[:end], text[end + 2 :]) if end >= 0 else None
 
 
-def _address(text: Any) -> IPv4Address | IPv6Address | None:
-    """Read an address with or without the length of its prefix; None for anything else, and for one with a zone."""
-    if not isinstance(text, str):
-        return None
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address; None for anything else, and for one with a zone."""
     try:
-        found = ip_interface(text).ip if "/" in text else ip_address(text)
+        found = ip_address(text)
     except ValueError:
         return None
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
