@@ -92,6 +92,7 @@ def test_a_joined_list_of_instance_ids_is_one_with_odd_fields() -> None:
         "vfs=1,a=%zz",
         "vfs=1,,****",
         "vfs=1,,InZtIg",
+        "vfs=1,,InZtIg==,",
         f"vfs=1,,{base64.b64encode(b'no json').decode()}",
         f"vfs=1,,{base64.b64encode(b'[' * 100_000).decode()}",
         f"vfs=1,,{base64.b64encode(bytes([34, 255, 34])).decode()}",
@@ -222,6 +223,7 @@ def test_a_whole_mount_table_is_found_in() -> None:
     assert found["10.0.3.249:/exports/volume-999"] == "/var/lib/x/999"
     assert "10.0.0.1:/exports/volume-9999" not in found
     assert len(found) == 6000
+    assert repr(devices("vfs=a::1")) == "LocalDevices(driver='vfs', devices=DeviceText('a::1'))"
 
 
 def test_the_devices_of_a_driver() -> None:
