@@ -197,7 +197,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
     """Start turning an empty filesystem volume into a block volume of `size` bytes.
 
     It stays the same volume. InUse when it holds anything, or has snapshots,
-    clones, a junction path or mounts; Unsupported where the pool cannot.
+    clones, a junction path, attachments or mounts; Unsupported where the pool cannot.
     """
 
     async def plan() -> Plan:
@@ -209,6 +209,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
             ("clones", before.clone_count),
             ("clone", before.origin),
             ("export", before.junction_path),
+            ("attachments", before.attachments),
             ("mounts", before.mounts),
         ):
             if there:
