@@ -16,7 +16,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "catalog": frozenset({"core"}),
     "backends": frozenset({"core"}),
     "exports": frozenset({"core"}),
-    "frontends": frozenset({"core", "frontends.memory", "frontends.receive"}),
+    "frontends": frozenset({"core", "frontends.memory", "frontends.receive", "frontends.routing"}),
     "frontends.cinder_driver": frozenset({"core", "client"}),
     "frontends.manila_driver": frozenset({"core", "client"}),
     "client": frozenset(),

@@ -62,4 +62,9 @@ def _at(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-_HANDLES = {Transport.ISCSI: IscsiTarget, Transport.NBD: NbdExport, Transport.LOCAL: LocalPath}
+_HANDLES = {
+    Transport.ISCSI: IscsiTarget,
+    Transport.NBD: NbdExport,
+    Transport.LOCAL: LocalPath,
+    Transport.NFS: NfsExport,
+}

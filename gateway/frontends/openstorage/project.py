@@ -14,7 +14,7 @@ from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
 from gateway.frontends.openstorage.specs import format_of, spec_of, unhonoured
 
 ATTACHED = "openstorage.attached"
-"""The annotation with the node that a volume of files is attached to."""
+"""The annotation with the node that a volume of files was attached to before the core had attachments of files."""
 
 PARENT = "openstorage.parent"
 """The annotation with the id that a clone was made from."""

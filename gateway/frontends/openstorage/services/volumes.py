@@ -177,10 +177,11 @@ async def _delete(call: Call, found: Found) -> None:
         raise SdkError(
             StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not"
         )
-    # One that is broken cannot be detached, and nobody can use it.
-    if volume.kind is VolumeKind.FILESYSTEM and attached_on(volume) and volume.state is not VolumeState.ERROR:
+    # Files of one that is broken nobody can use.
+    broken = volume.kind is VolumeKind.FILESYSTEM and volume.state is VolumeState.ERROR
+    if attached_on(volume) and not broken:
         raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
-    await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
+    await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}", force=broken)).result()
     await _collect(call, volume)
 
 

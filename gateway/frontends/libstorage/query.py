@@ -1,0 +1,66 @@
+"""Query parameters and what the protocol makes of their values. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+import msgspec
+
+QueryValue = bool | int | str | tuple[str, ...]
+
+ATTACHMENTS = 31
+"""All bits of an attachments mask."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+_WORDS: Mapping[str, bool] = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+_TRUE_MASK = 15
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Parameters by name, which counts in any case."""
+
+    values: dict[str, QueryValue] = {}
+
+    def has(self, name: str) -> bool:
+        """Tell whether a parameter is there, whatever its value."""
+        return name.lower() in self.values
+
+    def flag(self, name: str) -> bool:
+        """Give a parameter as a flag: there and not said to be off."""
+        return _WORDS.get(self.text(name), False)
+
+    def text(self, name: str) -> str:
+        """Give a parameter as a text, "" if it is not there."""
+        value = self.values.get(name.lower(), "")
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return f"[{' '.join(value)}]" if isinstance(value, tuple) else str(value)
+
+    def mask(self) -> int:
+        """Give the attachments mask, which of all bits has those that mean something."""
+        value = self.values.get("attachments", 0)
+        if isinstance(value, bool):
+            return _TRUE_MASK if value else 1
+        return value & ATTACHMENTS if isinstance(value, int) else 0
+
+
+def parse_query(text: str) -> Query:
+    """Read what follows the question mark of a URL."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        found.setdefault(name.lower(), []).append(value)
+    return Query({name: tuple(values) if len(values) > 1 else _value(values[0]) for name, values in found.items()})
+
+
+def _value(text: str) -> QueryValue:
+    """Give a value as the reference converts it: nothing is true, whole numbers go before flags."""
+    if not text:
+        return True
+    if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    return _WORDS.get(text, text)
