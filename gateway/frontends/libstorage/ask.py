@@ -8,8 +8,8 @@ import msgspec
 
 from gateway.core.context import Core
 from gateway.core.door import Trace
-from gateway.frontends.libstorage.errors import LsError
-from gateway.frontends.libstorage.headers import InstanceId, LocalDevices, choose_instance
+from gateway.frontends.libstorage.errors import missing_instance
+from gateway.frontends.libstorage.headers import InstanceId, LocalDevices, choose_devices, choose_instance
 from gateway.frontends.libstorage.query import Query
 from gateway.frontends.libstorage.site import Service, Site
 from gateway.frontends.memory import Answers
@@ -57,9 +57,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         """Give the same; 400 when there is none."""
         found = self.instance(service)
         if found is None:
-            raise LsError(400, "missing instance ID", {"service": service.name})
+            raise missing_instance(service.name)
         return found
 
-    def local_devices(self, service: Service) -> LocalDevices | None:
-        """Give what the client told of its devices for the service's driver."""
-        return next((each for each in self.devices if each.driver.lower() == service.driver.name), None)
+    def local_devices(self, service: Service) -> Mapping[str, str] | None:
+        """Give what the client has, as the executor of the service's driver sees it; None when it did not say."""
+        return choose_devices(self.devices, driver=service.driver.name)

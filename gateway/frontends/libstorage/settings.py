@@ -16,7 +16,7 @@ from gateway.core.secret import Secret
 GIB = 1024**3
 _SIZE = re.compile(r"([1-9][0-9]{0,8}) ?([GT])iB")
 _BLOCK_TRANSPORTS = frozenset({Transport.LOCAL, Transport.ISCSI, Transport.NBD})
-_SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -112,7 +112,7 @@ class LibstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     server_name: str = ""
     tenant: str = ""
     execution_timeout_s: Seconds = 60.0
-    task_retention_s: Seconds = 600.0
+    task_retention_s: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
     parse_request_opts: bool = False
     default_size: str = "16GiB"
     auth: LibstorageAuth = LibstorageAuth()
@@ -121,8 +121,12 @@ class LibstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     def __post_init__(self) -> None:
         if _SIZE.fullmatch(self.default_size) is None:
             raise ValueError(f"default_size: {self.default_size!r} is not a size such as 16GiB")
+        if self.server_name and _NAME.fullmatch(self.server_name) is None:
+            raise ValueError(
+                f"server_name: {self.server_name!r} is not a name: up to 63 letters, digits, '_', '.', '-'"
+            )
         for name in self.service:
-            if _SERVICE.fullmatch(name) is None:
+            if _NAME.fullmatch(name) is None:
                 raise ValueError(f"service: {name!r} is not a name: up to 63 letters, digits, '_', '.', '-'")
         if len({name.lower() for name in self.service}) != len(self.service):
             raise ValueError("service: two names differ in capitals only")

@@ -35,12 +35,14 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     """An executor that clients have, by the name under which they know it. A name that they lack ends their start.
 
     `next_device`: which names of devices it proposes; None: it proposes none.
+    `instance_name`: what every node that runs it is called.
     """
 
     name: str
     type: StorageType
     next_device: NextDeviceInfo | None = None
     identify: Identify | None = None
+    instance_name: str = ""
 
 
 def _drawn(prefix: str, pattern: str) -> NextDeviceInfo:
@@ -53,7 +55,13 @@ DRIVERS: Mapping[str, Driver] = {
     driver.name: driver
     for driver in (
         Driver(name="isilon", type=StorageType.NAS, identify=isilon_id),
-        Driver(name="vfs", type=StorageType.OBJECT, next_device=_IGNORED, identify=lambda told, _peer: vfs_id(told)),
+        Driver(
+            name="vfs",
+            type=StorageType.OBJECT,
+            next_device=_IGNORED,
+            identify=lambda told, _peer: vfs_id(told),
+            instance_name="vfsInstance",
+        ),
         Driver(name="efs", type=StorageType.NAS),
         Driver(name="ebs", type=StorageType.BLOCK, next_device=_drawn("xvd", "[f-p]")),
         Driver(name="azureud", type=StorageType.BLOCK),

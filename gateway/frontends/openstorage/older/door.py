@@ -27,7 +27,7 @@ from gateway.frontends.openstorage.older.client import Answering, Client, Quiesc
 from gateway.frontends.openstorage.older.encode import rpc_error
 from gateway.frontends.openstorage.older.routes import ROUTES, Route, place
 from gateway.frontends.openstorage.rest import headers as told
-from gateway.frontends.receive import NotReceived, origin_form, receive
+from gateway.frontends.receive import NotReceived, is_foreign, origin_form, receive
 from gateway.frontends.routing import Found, Router, Wrong
 
 _WITH_BODY = frozenset({"POST", "PUT"})
@@ -86,7 +86,7 @@ class OlderDoor:
         return _response(Refused(status, reason, headers=headers).answer)
 
     async def _answer(self, request: web.BaseRequest, trace: Trace) -> Answer:
-        if not self._pages and told.is_foreign(request.headers):
+        if not self._pages and is_foreign(request.headers):
             raise Refused(403, _FOREIGN)
         raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
         found = self._router.find(request.method, place(raw_path))
