@@ -14,7 +14,9 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.errors import FieldValue, GatewayError
+from gateway.frontends.libstorage.filters import BadFilter
 from gateway.frontends.libstorage.headers import BadHeader
+from gateway.frontends.libstorage.model import ErrorBody
 
 JsonObject = dict[str, Any]
 
@@ -30,9 +32,9 @@ class LsError(Exception):
         self.message = message
         self.fields: JsonObject = dict(fields or {})
 
-    def body(self) -> JsonObject:
+    def body(self) -> ErrorBody:
         """Give the body of the answer."""
-        return {"message": self.message, "status": self.status, "error": self.fields or self.message}
+        return ErrorBody(message=self.message, status=self.status, error=self.fields or self.message)
 
     def inner(self) -> JsonObject | str:
         """Give it as the cause of another error, or as the end of a task."""
@@ -92,12 +94,14 @@ RULES: tuple[Rule, ...] = (
 """Every error of the core; the first line that applies counts."""
 
 
-def ls_error(error: GatewayError | LsError | BadHeader) -> LsError:
+def ls_error(error: GatewayError | LsError | BadHeader | BadFilter) -> LsError:
     """Give any error of the core or of this dialect as it goes out."""
     if isinstance(error, LsError):
         return error
     if isinstance(error, BadHeader):
         return LsError(500, f"invalid {error.kind}", {"value": shorten(error.value)})
+    if isinstance(error, BadFilter):
+        return LsError(500, "bad filter", {"filter": shorten(error.text), "inner": error.reason})
     rule = next(rule for rule in RULES if _applies(rule, error))
     words = {name: "" if value is None else shorten(str(value)) for name, value in error.fields.items()}
     told = {wire: error.fields[name] for wire, name in rule.fields.items() if error.fields[name] not in (None, "")}
@@ -136,11 +140,6 @@ def bad_admin_token(token: str) -> LsError:
     return LsError(401, "invalid admin token", {"token": shorten(token)})
 
 
-def bad_filter(text: str, reason: str) -> LsError:
-    """Give the refusal of a filter that cannot be read."""
-    return LsError(500, "bad filter", {"filter": shorten(text), "inner": reason})
-
-
 def bad_body(reason: str) -> LsError:
     """Give the refusal of a body that is not as its schema has it."""
     return LsError(500, f"validate req schema: validation error: {reason}")
@@ -156,7 +155,7 @@ def already_attached() -> LsError:
     return LsError(500, "volume already attached to a host")
 
 
-def batch_error(completed: Mapping[str, Any], cause: GatewayError | LsError) -> LsError:
+def batch_error(completed: Mapping[str, Any], cause: GatewayError | LsError | BadFilter) -> LsError:
     """Give the answer of a call over services of which one failed; `completed` are the results by service."""
     return LsError(500, "batch processing error", {"completed": dict(completed), "inner": ls_error(cause).inner()})
 

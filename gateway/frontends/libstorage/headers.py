@@ -212,7 +212,7 @@ def _metadata(text: str) -> Any:
         return msgspec.UNSET
     try:
         return msgspec.json.decode(base64.b64decode(text, validate=True))
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except RecursionError as error:
         raise ValueError(text) from error
 
 
@@ -232,8 +232,10 @@ def _entry(text: str) -> tuple[str, str] | None:
 
 def _address(text: Any) -> IPv4Address | IPv6Address | None:
     """Read an address with or without the length of its prefix; None for anything else, and for one with a zone."""
+    if not isinstance(text, str):
+        return None
     try:
-        found = ip_interface(text).ip if isinstance(text, str) and "/" in text else ip_address(text)
+        found = ip_interface(text).ip if "/" in text else ip_address(text)
     except ValueError:
         return None
     if isinstance(found, IPv6Address) and found.ipv4_mapped:

@@ -17,7 +17,8 @@ UNAVAILABLE = 4
 """States of attachment: who asks holds it, nobody does, another one does. 0 was not asked for."""
 
 
-def _wire(name: str) -> str:
+def wire_name(name: str) -> str:
+    """Give the name on the wire of a member, which ends with `ID` where ours ends with `_id`."""
     first, *others = name.split("_")
     return first + "".join("ID" if each == "id" else each.capitalize() for each in others)
 
@@ -31,7 +32,7 @@ class InstanceRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     fields: dict[str, str] = {}
 
 
-class VolumeAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_wire):
+class VolumeAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=wire_name):
     """An attachment of a volume to a node."""
 
     device_name: str
@@ -42,7 +43,7 @@ class VolumeAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     fields: dict[str, str] = {}
 
 
-class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_wire):
+class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=wire_name):
     """A volume; `size` in GiB."""
 
     attachments: tuple[VolumeAttachment, ...] = ()
@@ -59,7 +60,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     fields: dict[str, str] = {}
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_wire):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=wire_name):
     """A snapshot; `start_time` in seconds since the epoch, `volume_size` in GiB."""
 
     description: str = ""
@@ -73,7 +74,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     fields: dict[str, str] = {}
 
 
-class VolumeAttachResponse(msgspec.Struct, frozen=True, kw_only=True, rename=_wire):
+class VolumeAttachResponse(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """An attached volume, and what to wait for on the node, "" for nothing."""
 
     volume: Volume
@@ -88,7 +89,7 @@ class NextDeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str
 
 
-class DriverInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_wire):
+class DriverInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=wire_name):
     """A driver; `type` is one of: block, nas, object."""
 
     name: str
@@ -96,7 +97,7 @@ class DriverInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     next_device: NextDeviceInfo | None = None
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_wire):
+class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=wire_name):
     """A node as a service knows it."""
 
     instance_id: InstanceRef
@@ -114,7 +115,7 @@ class ServiceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     driver: DriverInfo
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_wire):
+class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=wire_name):
     """A task; times in seconds since the epoch. `state` is one of: queued, running, success, error.
 
     `result` is what the call would have answered; `error` an object with a
@@ -129,3 +130,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     state: str
     result: Any = None
     error: Any = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An error. `error` is its context, or its message again where there is none."""
+
+    message: str
+    status: int
+    error: dict[str, Any] | str

@@ -13,7 +13,7 @@ QueryValue = bool | int | str | tuple[str, ...]
 ATTACHMENTS = 31
 """All bits of an attachments mask."""
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,19}")
 _WORDS: Mapping[str, bool] = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
@@ -32,7 +32,7 @@ class Query(msgspec.Struct, frozen=True):
 
     def flag(self, name: str) -> bool:
         """Give a parameter as a flag: there and not said to be off."""
-        return _WORDS.get(self.text(name), False)
+        return as_flag(self.text(name)) or False
 
     def text(self, name: str) -> str:
         """Give a parameter as a text, "" if it is not there."""
@@ -57,10 +57,22 @@ def parse_query(text: str) -> Query:
     return Query({name: tuple(values) if len(values) > 1 else _value(values[0]) for name, values in found.items()})
 
 
+def as_whole(text: str) -> int | None:
+    """Give the whole number of 64 bits that a text is, if it is one."""
+    found = int(text) if _DIGITS.fullmatch(text) else 2**63
+    return found if -(2**63) <= found < 2**63 else None
+
+
+def as_flag(text: str) -> bool | None:
+    """Give the flag that a text is in the words of Go, if it is one."""
+    return _WORDS.get(text)
+
+
 def _value(text: str) -> QueryValue:
     """Give a value as the reference converts it: nothing is true, whole numbers go before flags."""
     if not text:
         return True
-    if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63:
-        return int(text)
-    return _WORDS.get(text, text)
+    for read in (as_whole, as_flag):
+        if (found := read(text)) is not None:
+            return found
+    return text
