@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from dialect import Dialect, Surroundings
+from dialect import Doors, Surroundings
 from joined import DOORS
 
 from gateway.testing.btrfs_pool import btrfs_pool
@@ -15,7 +15,6 @@ from gateway.testing.live import live_gateway
 
 # A pool that takes no snapshots stands for substrates that cannot.
 POOLS = '[backend.memory]\n\n[backend.poor]\ndriver = "memory"\ndisable = ["snapshot"]\n'
-Doors = Mapping[str, Dialect]
 
 
 @contextmanager
@@ -27,14 +26,14 @@ def opened(folder: Path, pools: str, openstorage_python: Path) -> Iterator[Doors
         yield {door.name: stack.enter_context(door.open(around)) for door in DOORS}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory, openstorage_python: Path) -> Iterator[Doors]:
     """Give the doors of a gateway on pools in memory."""
     with opened(tmp_path_factory.mktemp("matrix"), POOLS, openstorage_python) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def doors_on_btrfs(tmp_path_factory: pytest.TempPathFactory, openstorage_python: Path) -> Iterator[Doors]:
     """Give the doors of a gateway on a real btrfs."""
     folder = tmp_path_factory.mktemp("matrix-btrfs")

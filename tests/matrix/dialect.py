@@ -135,3 +135,7 @@ class Dialect(ABC):
     def says(self, case: Case, refusal: RefusedError) -> bool:
         """Tell whether a refusal is in the words that the dialect has for the case."""
         return re.search(self.words[case], str(refusal), re.DOTALL) is not None
+
+
+Doors = Mapping[str, Dialect]
+"""Clients of all doors of one gateway, by name."""

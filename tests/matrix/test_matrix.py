@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from conftest import Doors
-from dialect import ABILITIES, ASKED_BY, BLOCKS, FILES, GIB, Case, Dialect, RefusedError, Seen, Snap
+from dialect import ABILITIES, ASKED_BY, BLOCKS, FILES, GIB, Case, Dialect, Doors, RefusedError, Seen, Snap
 from joined import DOORS
 
 KINDS = (FILES, BLOCKS)
-_numbers = count(1)
-
-
 Wanted = Callable[[type[Dialect], type[Dialect], str], bool]
 
 
@@ -39,7 +35,7 @@ class Pair:
 
     def made(self, *, pool: str = "memory") -> Seen:
         """Let the maker make a volume, and give it."""
-        name = f"v{next(_numbers)}"
+        name = f"v{uuid4().hex[:12]}"
         self.maker.make(name, self.kind, pool=pool)
         return self.found(name)
 
