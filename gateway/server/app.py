@@ -25,7 +25,6 @@ from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
-    CATALOG_FILE,
     bare,
     configured_pools,
     furnished,
@@ -257,10 +256,8 @@ async def rebuild(settings: Settings, *, observer: Observer) -> list[Finding]:
     InvalidState when there is a catalog: move it away first. Unavailable when
     a pool's substrate does not answer, because its volumes would be missing.
     """
-    if (settings.data_dir / CATALOG_FILE).exists():
-        raise errors.InvalidState(
-            kind="catalog", ref=str(settings.data_dir / CATALOG_FILE), state="present", action="rebuild"
-        )
+    if settings.catalog_file.exists():
+        raise errors.InvalidState(kind="catalog", ref=str(settings.catalog_file), state="present", action="rebuild")
     async with bare(settings, observer, no_fault) as house:
         for name in settings.backend:
             await house.core.pools.open(name)
