@@ -33,6 +33,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "testing.pages": frozenset({"core", "frontends.openstorage", "server", "testing"}),
     "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
+    "embedded": frozenset({"config", "observe", "server"}),
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),
 }
