@@ -49,11 +49,10 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller says about an attachment.
 
     `node` names who attaches; with `host_group_id` it is left empty.
-    `lun` None takes the lowest free number of the node. `shared`: other nodes
-    may write at the same time although the volume does not say so. `exclusive`:
-    a volume of files, too, is then given to one node that writes, or to readers.
-    `preempt`: what other nodes have of the volume ends, also while they use it.
-    For `clients` and `device` see `Attachment`.
+    `lun` None takes the lowest free number of the node. `shared`: whether other
+    nodes may write at the same time although the volume does not say so; None:
+    files yes, blocks no. `preempt`: what other nodes have of the volume ends,
+    also while they use it. For `clients` and `device` see `Attachment`.
     """
 
     node: str = ""
@@ -64,8 +63,7 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
     clients: tuple[str, ...] = ()
     device: str = ""
-    shared: bool = False
-    exclusive: bool = False
+    shared: bool | None = None
     preempt: bool = False
 
     @property
@@ -82,9 +80,9 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
     reached over NFS and has no path there gets one, and the tenant's default
     export policy where it has none.
 
-    InUse when another node holds the blocks, or has them mounted, and not both
-    only read, unless the volume is multi-attach or the attachment shared; files
-    are for as many as come. AlreadyExists when the node has another kind of
+    InUse when another node holds the volume, or has its blocks mounted, and not
+    both only read, unless the volume is multi-attach or the attachment shared.
+    AlreadyExists when the node has another kind of
     attachment of it, or the number is taken; InvalidState unless the volume is
     online; Unsupported for a way that does not lead to such a volume.
     """
@@ -215,7 +213,7 @@ def _refreshed(present: Attachment, new: NewAttachment) -> Attachment:
 def _fence(volume: Volume, others: tuple[Attachment, ...], new: NewAttachment) -> None:
     """Raise InUse when others than the node use the volume, or may, and one of them writes."""
     files = volume.kind is VolumeKind.FILESYSTEM
-    if volume.multi_attach or new.shared or (files and not new.exclusive):
+    if volume.multi_attach or (files if new.shared is None else new.shared):
         return
     for attachment in others:
         if AttachMode.READ_WRITE in {attachment.mode, new.mode}:
@@ -240,7 +238,7 @@ async def _published(core: Core, volume: Volume) -> Volume:
 async def _free_path(core: Core, volume: Volume) -> str:
     """Give a path that nobody has: the name, or the id where that is taken or is no name for exporters."""
     path = f"/{volume.name}"
-    taken = _HARD_TO_QUOTE & set(path) or await core.find(Volume, junction_path=path) is not None
+    taken = _HARD_TO_QUOTE & set(path) or await core.find(Volume, junction_key=path.casefold()) is not None
     return f"/{volume.id}" if taken else path
 
 

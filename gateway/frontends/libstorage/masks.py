@@ -75,10 +75,9 @@ def with_devices(
             for each in attachments
         )
     if kind == "block" and devices is not None:
-        there = {key.lower() for key in devices}
         return tuple(
             msgspec.structs.replace(each, device_name="")
-            if _is_of(each, instance) and each.device_name.lower() not in there
+            if _is_of(each, instance) and devices.keys().isdisjoint((each.device_name, each.device_name.lower()))
             else each
             for each in attachments
         )

@@ -154,7 +154,7 @@ SAN_RULES: tuple[Rule, ...] = (
         errors.InUse,
         409,
         "1254197",
-        f'The LUN of volume "{{ref}}" {_MAPPED}: delete its LUN maps first.',
+        'Volume "{ref}" is attached to hosts and cannot be deleted: detach it, or delete its LUN maps, first.',
         "",
         {"kind": "volume", "by": "attachments"},
         ("volume.delete",),
@@ -169,7 +169,7 @@ SAN_RULES: tuple[Rule, ...] = (
             {"kind": "volume", "by": by},
             ("lun.create", "volume.convert"),
         )
-        for by in ("content", "snapshots", "clones", "clone", "export")
+        for by in ("content", "snapshots", "clones", "clone", "export", "attachments")
     ),
     Rule(
         errors.InUse,

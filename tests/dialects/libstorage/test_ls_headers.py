@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.frontends.libstorage.headers import (
+    INSTANCE_ID_MAX,
     BadHeader,
     DeviceText,
     InstanceId,
@@ -91,12 +92,15 @@ def test_a_joined_list_of_instance_ids_is_one_with_odd_fields() -> None:
         "vfs=1,a=%zz",
         "vfs=1,,****",
         "vfs=1,,InZtIg",
+        "vfs=1,,InZtIg==,",
         f"vfs=1,,{base64.b64encode(b'no json').decode()}",
-        f"vfs=1,,{base64.b64encode(b'[' * 100_000).decode()}",
+        f"vfs=1,,{base64.b64encode(b'[' * 40_000).decode()}",
         f"vfs=1,,{base64.b64encode(bytes([34, 255, 34])).decode()}",
         f"vfs=1,,{base64.b64encode(b'1e999').decode()}",
         "vfs=a\x00",
         "vfs=a\udcff",
+        f"vfs={'a' * INSTANCE_ID_MAX}",
+        f"vfs=1,{'a=1&' * 100}",
     ],
 )
 def test_what_is_no_instance_id(text: str) -> None:
@@ -219,6 +223,7 @@ def test_a_whole_mount_table_is_found_in() -> None:
     assert found["10.0.3.249:/exports/volume-999"] == "/var/lib/x/999"
     assert "10.0.0.1:/exports/volume-9999" not in found
     assert len(found) == 6000
+    assert repr(devices("vfs=a::1")) == "LocalDevices(driver='vfs', devices=DeviceText('a::1'))"
 
 
 def test_the_devices_of_a_driver() -> None:
@@ -276,8 +281,10 @@ LISTED = ["127.0.0.1/8", "192.0.2.2/24", "::1/128", "fe80::1/64", "2001:db8::5/6
         (["::1/128", "127.0.0.1/8"], "", "127.0.0.1"),
         (["fe80::1/64"], "", "fe80::1"),
         (["10.1.2.3"], "", "10.1.2.3"),
+        (["fe80::1%eth0/64", "fe80::2/64"], "fe80::1%eth0", "fe80::2"),
         (["224.0.0.1/4", "0.0.0.0/0"], "", ""),
-        (["x", 7, None, "10.0.0.1/99"], "10.0.0.1", ""),
+        (["x", 7, None, ["10.0.0.1/24"], "", "10.0.0/24"], "10.0.0.1", ""),
+        ([f"10.0.{i}.1/8" for i in range(256)] * 3, "10.0.7.1", "10.0.7.1"),
         ([], "10.0.0.1", ""),
         ("10.0.0.1", "10.0.0.1", ""),
         (None, "10.0.0.1", ""),
