@@ -109,6 +109,8 @@ def attachments_shown(
     volume: Volume, view: View, *, location: AccessHandle | None, handles: Sequence[AccessHandle]
 ) -> tuple[model.VolumeAttachment, ...]:
     """Give all attachments of a volume, in the words of the service's driver."""
+    if not volume.attachments:
+        return ()
     service = view.service
     reached = _reached(volume, handles)
     shown = tuple(
