@@ -11,7 +11,6 @@ from gateway.frontends.ontap_rest.error_rule import Rule
 _GROUPS = ("igroup.", "igroup_initiator.")
 _MAPPING = ("lun_map.",)
 _LUNS = ("lun.",)
-_MAPPED = "is mapped and cannot be deleted"
 _NUMBER = 'The logical unit number is in use in the initiator group ("{name}").'
 
 SAN_RULES: tuple[Rule, ...] = (
@@ -136,7 +135,7 @@ SAN_RULES: tuple[Rule, ...] = (
         errors.InUse,
         409,
         "1254197",
-        f'The LUN in volume "{{ref}}" {_MAPPED} without "allow_delete_while_mapped".',
+        'The LUN in volume "{ref}" is mapped and cannot be deleted without "allow_delete_while_mapped".',
         "allow_delete_while_mapped",
         {"kind": "volume", "by": "attachments"},
         ("lun.delete",),
