@@ -18,7 +18,7 @@ from gateway.frontends.libstorage.site import Service
 VOLUME, SNAPSHOT = "volume", "snapshot"
 """What paths call their keys."""
 
-_PAGE = 500
+_PAGE = 200
 _SAME_NAME_MAX = 100
 
 

@@ -168,10 +168,11 @@ def _own(volume: Volume, instance: str) -> Attachment | None:
 
 
 def _transport(ask: Ask, service: Service, volume: Volume) -> Transport:
-    """Give by which way a new attachment leads to a volume."""
+    """Give by which way a new attachment leads to a volume. Who mounts exports has no use for files on this host."""
     if volume.kind is VolumeKind.BLOCK:
         return service.transport
-    return Transport.NFS if ask.core.publisher.serves_files else Transport.LOCAL
+    over_nfs = ask.core.publisher.serves_files or mounts_files(service, volume)
+    return Transport.NFS if over_nfs else Transport.LOCAL
 
 
 def _clients(ask: Ask, instance: InstanceId, volume: Volume) -> tuple[str, ...]:
