@@ -11,6 +11,7 @@ from libstorage_client import (
     Client,
     RefusedError,
     metadata,
+    not_found,
     refused,
 )
 from libstorage_scene import Bed
@@ -53,7 +54,7 @@ def test_every_answer_says_which_server_gave_it(bed: Bed) -> None:
         ("POST", "/snapshots/svc"),
         ("POST", "/snapshots/svc/id"),
         ("POST", "/services"),
-        ("GET", "/executors"),
+        ("POST", "/executors"),
         ("GET", "/volumes/svc/id/more"),
     ],
 )
@@ -67,8 +68,8 @@ def test_what_is_routed_nowhere_is_a_text(bed: Bed, method: str, path: str) -> N
 
 
 def test_a_double_slash_leads_to_the_clean_path(bed: Bed) -> None:
-    answer = bed.nobody.raw("GET", "//services//svc")
-    assert (answer.status_code, answer.headers["Location"]) == (301, "/services/svc")
+    answer = bed.nobody.raw("GET", "/services//svc?instance")
+    assert (answer.status_code, answer.headers["Location"]) == (301, "/services/svc?instance")
 
 
 def test_services_are_told_with_the_driver_that_clients_need(bed: Bed) -> None:
@@ -225,7 +226,7 @@ def test_a_filter_is_applied_to_what_is_shown(bed: Bed, text: str, names: set[st
     assert {each.name for each in bed.client.everywhere(ANY, filter=text)[bed.service].values()} == names
 
 
-@pytest.mark.parametrize("text", ["name=x", "(name=x", "(name=x)y", "()", "(&)", "(" * 5000, "(!" * 2000 + "(a=b)"])
+@pytest.mark.parametrize("text", ["name=x", "(name=x", "(name=x)y", "()", "(&(a=b)", "(" * 5000, "(!" * 2000 + "(a=b)"])
 def test_a_filter_that_cannot_be_read_is_refused(bed: Bed, text: str) -> None:
     with pytest.raises(RefusedError, match="bad filter") as caught:
         bed.client.volumes(bed.service, filter=text)
@@ -238,6 +239,13 @@ def test_the_version_is_a_text_and_what_would_leak_secrets_is_kept(bed: Bed) -> 
     for path in ("/help/config", "/help/env"):
         with refused(401, "invalid admin token"):
             bed.nobody.call("GET", f"{path}?admin=0b7c0d4c-0000-4000-8000-000000000000")
+
+
+def test_old_clients_find_that_there_is_no_executor_to_fetch(bed: Bed) -> None:
+    assert bed.nobody.call("GET", "/executors") == {}
+    with not_found("lsx-linux"):
+        bed.nobody.call("GET", "/executors/lsx-linux")
+    assert bed.nobody.raw("HEAD", "/executors/lsx-linux").status_code == 404
 
 
 def test_names_of_query_parameters_count_in_any_case(bed: Bed) -> None:
