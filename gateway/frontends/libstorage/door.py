@@ -112,7 +112,7 @@ class LibstorageDoor:
             return web.Response(status=404, body=NOT_FOUND, headers={"Content-Type": TEXT, **_NOSNIFF})
         trace.route = found.route.name
         try:
-            named = self._named(request)
+            named = self._named(request, trace)
         except BadHeader as error:
             headers = {"Content-Type": TEXT, **_NOSNIFF, SERVER_NAME: self._site.name}
             return web.Response(status=500, body=f"{error}\n".encode(), headers=headers)
@@ -126,11 +126,15 @@ class LibstorageDoor:
         response.headers[SERVER_NAME] = self._site.name
         return response
 
-    def _named(self, request: web.BaseRequest) -> Mapping[str, str]:
+    def _named(self, request: web.BaseRequest, trace: Trace) -> Mapping[str, str]:
         """Give the headers that say who answers, and which of the client's operations; BadHeader."""
         named = {SERVER_NAME: self._site.name}
         told = request.headers.get(TRANSACTION)
-        return named if told is None else {**named, TRANSACTION: parse_transaction(told).text()}
+        if told is None:
+            return named
+        transaction = parse_transaction(told)
+        trace.client_id = transaction.id
+        return {**named, TRANSACTION: transaction.text()}
 
     async def _routed(self, request: web.BaseRequest, found: Found[Route], query: Query, trace: Trace) -> web.Response:
         closing = False

@@ -94,7 +94,7 @@ def _read(template: str, handler: Handler, *checks: Check) -> Route:
     return Route("GET", template, handler, task=True, checks=checks)
 
 
-def _change(  # noqa: PLR0913 - a line of the table
+def _change(
     template: str,
     query: str,
     handler: Handler,
