@@ -59,13 +59,13 @@ class Bed:
         return self.driver == "vfs" and not self.shares
 
     def clean(self) -> None:
-        """Take away what a test left: snapshots before the volumes that they are of."""
-        for name, taken in self.nobody.snapshots_everywhere().items():
-            for snapshot_id in taken:
-                self.nobody.remove_snapshot(name, snapshot_id)
+        """Take away what a test left. Snapshots outlive their volumes, and those with copies cannot go before them."""
         for name, found in self.nobody.everywhere().items():
             for volume_id in found:
                 self.nobody.remove(name, volume_id, "?force")
+        for name, taken in self.nobody.snapshots_everywhere().items():
+            for snapshot_id in taken:
+                self.nobody.remove_snapshot(name, snapshot_id)
 
 
 @contextlib.contextmanager

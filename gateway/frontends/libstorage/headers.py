@@ -29,8 +29,10 @@ _FIELDS_MAX = 64
 _ADDRESSES_MAX = 512
 _IID = re.compile(r"([^=]+)=([^,]*)(?:,(.*?))?(?:,(.+))?", re.DOTALL)
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+# Clients of the reference make the byte of the variant other than RFC 4122 has it, so any will do.
 _TX = re.compile(
-    r"(?i:txID)=([0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})\s*,\s*(?i:txCR)=([0-9]{1,18})"
+    r"(?i:txID)=(?:urn:uuid:)?\{?([0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})\}?"
+    r"\s*,\s*(?i:txCR)=([0-9]{1,18})"
 )
 _SPACES = " \t\r\n\f\v"
 _NOT_IN_IDS = re.compile(r"[,=\s]")

@@ -17,6 +17,7 @@ from libstorage_client import (
     UNAVAILABLE,
     Client,
     RefusedError,
+    Volume,
     not_found,
     refused,
 )
@@ -56,16 +57,21 @@ class Three:
         return self.mine, self.theirs, self.free
 
     def states(self, client: Client, mask: int | str) -> tuple[int | None, ...]:
-        """Give the state in which the list shows each; what an inspection says must be the same."""
+        """Give the state in which the list shows each; an inspection must agree."""
         listed = client.volumes(self.bed.service, mask)
         assert client.everywhere(mask)[self.bed.service] == listed
         for volume_id in self.ids:
             if volume_id in listed:
-                assert client.volume(self.bed.service, volume_id, mask) == listed[volume_id]
+                looked = client.volume(self.bed.service, volume_id, mask)
+                assert (looked.attachment_state, looked.holders) == _seen(listed[volume_id])
             else:
                 with not_found(volume_id):
                     client.volume(self.bed.service, volume_id, mask)
         return tuple(listed[each].attachment_state if each in listed else None for each in self.ids)
+
+
+def _seen(volume: Volume) -> tuple[int, list[str]]:
+    return volume.attachment_state, volume.holders
 
 
 def test_attach_gives_the_volume_with_one_attachment_and_what_to_wait_for(bed: Bed) -> None:
@@ -133,15 +139,22 @@ def test_what_another_node_holds_is_attached_by_force_only(bed: Bed) -> None:
     assert (shown.attachment_state, shown.holders) == (UNAVAILABLE, [bed.nodes[1]])
 
 
-def test_devices_of_one_node_have_different_names(bed: Bed) -> None:
+def test_devices_that_nobody_proposed_have_different_names_on_a_node(bed: Bed) -> None:
     ids = [bed.client.create(bed.service, name).id for name in ("one", "two", "three")]
-    done = [bed.client.attach(bed.service, each, nextDeviceName="/dev/xvda") for each in ids]
+    done = [bed.client.attach(bed.service, each) for each in ids]
     names = [each.volume.attachments[0].device_name for each in done]
-    assert len(set(names)) == len(ids)
     if bed.driver == "vfs":
-        assert [each.attach_token for each in done] == names
-        assert names == [name.lower() for name in names]
+        assert names == ["/dev/xvda", "/dev/xvdb", "/dev/xvdc"] == [each.attach_token for each in done]
         assert bed.other.attach(bed.service, bed.client.create(bed.service, "four").id).attach_token == "/dev/xvda"
+    else:
+        assert names == ["127.0.0.1:/one", "127.0.0.1:/two", "127.0.0.1:/three"]
+
+
+def test_a_device_is_told_as_clients_look_for_it(bed: Bed) -> None:
+    made = bed.client.create(bed.service, "data")
+    done = bed.client.attach(bed.service, made.id, nextDeviceName="/dev/XVDD")
+    assert done.attach_token == ("" if bed.driver == "isilon" else "/dev/xvdd")
+    assert done.volume.attachments[0].fields["accessURL"]
 
 
 def test_every_mask_shows_what_it_should_to_a_node(bed: Bed) -> None:

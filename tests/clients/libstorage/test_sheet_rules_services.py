@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from libstorage_client import (
     ANY,
@@ -10,13 +12,18 @@ from libstorage_client import (
     ONLY_MINE_WITH_DEVICES,
     Client,
     RefusedError,
+    client_of,
     metadata,
+    not_found,
     refused,
 )
-from libstorage_scene import Bed
+from libstorage_scene import DOOR, Bed
+
+from gateway.testing.live import live_gateway
 
 NOTHING_HERE = b"404 page not found\n"
-TRANSACTION = "txID=8f1cd2c2-1a3e-4e1b-9c2d-0a1b2c3d4e5f, txCR=1491238950"
+ID = "8f1cd2c2-1a3e-4e1b-9c2d-0a1b2c3d4e5f"
+TRANSACTION = f"txID={ID}, txCR=1491238950"
 
 
 def test_the_root_has_five_entries(bed: Bed) -> None:
@@ -53,7 +60,7 @@ def test_every_answer_says_which_server_gave_it(bed: Bed) -> None:
         ("POST", "/snapshots/svc"),
         ("POST", "/snapshots/svc/id"),
         ("POST", "/services"),
-        ("GET", "/executors"),
+        ("POST", "/executors"),
         ("GET", "/volumes/svc/id/more"),
     ],
 )
@@ -67,8 +74,8 @@ def test_what_is_routed_nowhere_is_a_text(bed: Bed, method: str, path: str) -> N
 
 
 def test_a_double_slash_leads_to_the_clean_path(bed: Bed) -> None:
-    answer = bed.nobody.raw("GET", "//services//svc")
-    assert (answer.status_code, answer.headers["Location"]) == (301, "/services/svc")
+    answer = bed.nobody.raw("GET", "/services//svc?instance")
+    assert (answer.status_code, answer.headers["Location"]) == (301, "/services/svc?instance")
 
 
 def test_services_are_told_with_the_driver_that_clients_need(bed: Bed) -> None:
@@ -90,8 +97,7 @@ def test_the_instance_is_who_the_header_says(bed: Bed) -> None:
     told = shown.instance_id
     assert (told.id, told.driver, told.fields) == (bed.nodes[0], bed.driver, {})
     assert told.service in ("", bed.service)
-    assert shown.name == f"{bed.driver}Instance"
-    assert shown.provider_name == ""
+    assert (shown.name, shown.provider_name) == ("vfsInstance" if bed.driver == "vfs" else "", "")
     assert bed.client.services("?instance=true")[bed.service].instance == shown
     for off in ("?instance=false", "?instance=0"):
         assert bed.client.service(bed.service, off).instance is None
@@ -182,11 +188,20 @@ def test_a_whole_mount_table_fits_into_a_header(bed: Bed) -> None:
     assert client.volume(bed.service, made.id, ONLY_MINE_WITH_DEVICES).holders == [bed.nodes[0]]
 
 
-def test_a_transaction_comes_back_and_stands_in_the_log(bed: Bed) -> None:
-    answer = bed.client.with_headers(Libstorage_Tx=TRANSACTION).raw("GET", "/services")
-    assert answer.status_code == 200
-    assert answer.headers["Libstorage-Tx"] == TRANSACTION
-    assert "8f1cd2c2-1a3e-4e1b-9c2d-0a1b2c3d4e5f" in bed.gateway.log.read_text()
+@pytest.mark.parametrize(
+    "value", [TRANSACTION, TRANSACTION.upper().replace("8F1CD2C2-1A3E-4E1B-9C2D-0A1B2C3D4E5F", ID)]
+)
+def test_a_transaction_comes_back(bed: Bed, value: str) -> None:
+    answer = bed.client.with_headers(Libstorage_Tx=value).raw("GET", "/services")
+    assert (answer.status_code, answer.headers["Libstorage-Tx"]) == (200, TRANSACTION)
+
+
+def test_a_transaction_stands_in_the_log(tmp_path: Path) -> None:
+    with live_gateway(tmp_path, extra=DOOR) as gateway:
+        with client_of(gateway.addresses["libstorage"]) as client:
+            client.with_headers(Libstorage_Tx=TRANSACTION).services()
+        gateway.stop()
+        assert ID in gateway.log.read_text()
 
 
 @pytest.mark.parametrize("value", ["x", "txID=1, txCR=2", TRANSACTION.replace("8f1c", "8F1C"), f"{TRANSACTION}x"])
@@ -225,7 +240,7 @@ def test_a_filter_is_applied_to_what_is_shown(bed: Bed, text: str, names: set[st
     assert {each.name for each in bed.client.everywhere(ANY, filter=text)[bed.service].values()} == names
 
 
-@pytest.mark.parametrize("text", ["name=x", "(name=x", "(name=x)y", "()", "(&)", "(" * 5000, "(!" * 2000 + "(a=b)"])
+@pytest.mark.parametrize("text", ["name=x", "(name=x", "(name=x)y", "()", "(&(a=b)", "(" * 5000, "(!" * 2000 + "(a=b)"])
 def test_a_filter_that_cannot_be_read_is_refused(bed: Bed, text: str) -> None:
     with pytest.raises(RefusedError, match="bad filter") as caught:
         bed.client.volumes(bed.service, filter=text)
@@ -238,6 +253,13 @@ def test_the_version_is_a_text_and_what_would_leak_secrets_is_kept(bed: Bed) -> 
     for path in ("/help/config", "/help/env"):
         with refused(401, "invalid admin token"):
             bed.nobody.call("GET", f"{path}?admin=0b7c0d4c-0000-4000-8000-000000000000")
+
+
+def test_old_clients_find_that_there_is_no_executor_to_fetch(bed: Bed) -> None:
+    assert bed.nobody.call("GET", "/executors") == {}
+    with not_found("lsx-linux"):
+        bed.nobody.call("GET", "/executors/lsx-linux")
+    assert bed.nobody.raw("HEAD", "/executors/lsx-linux").status_code == 404
 
 
 def test_names_of_query_parameters_count_in_any_case(bed: Bed) -> None:

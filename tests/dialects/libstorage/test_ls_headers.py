@@ -235,13 +235,21 @@ def test_the_devices_of_a_driver() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [f"txID={UUID}, txCR=1460645520", f"txID={UUID},txCR=1460645520", f"TXID={UUID} ,  txcr=1460645520"],
+    [
+        f"txID={UUID}, txCR=1460645520",
+        f"txID={UUID},txCR=1460645520",
+        f"TXID={UUID} ,  txcr=1460645520",
+        f"txID=urn:uuid:{UUID}, txCR=1460645520",
+        f"txID={{{UUID}}}, txCR=1460645520",
+    ],
 )
 def test_a_transaction_is_read(text: str) -> None:
     assert parse_transaction(text) == Transaction(UUID, 1460645520)
 
 
 def test_a_transaction_is_written_as_clients_write_it() -> None:
+    made_by_the_reference = "3a8c1c9e-58b8-4b3e-5a35-8e4f2f0f8d11"
+    assert parse_transaction(f"txID={made_by_the_reference}, txCR=1").id == made_by_the_reference
     assert Transaction(UUID, 1460645520).text() == f"txID={UUID}, txCR=1460645520"
 
 
@@ -256,7 +264,7 @@ def test_a_transaction_is_written_as_clients_write_it() -> None:
         f"txID={UUID}, txCR=x",
         f"txID={UUID}, txCR={'1' * 40}",
         "txID=3a8c1c9e-58b8-6b3e-9a35-8e4f2f0f8d11, txCR=1",
-        "txID=3a8c1c9e-58b8-4b3e-7a35-8e4f2f0f8d11, txCR=1",
+        "txID=3a8c1c9e-58b8-4b3e-9a35-8e4f2f0f8d1, txCR=1",
         f"txID={UUID}, txCR=1, more=2",
     ],
 )
