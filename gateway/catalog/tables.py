@@ -419,7 +419,6 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             ("reader", _READERS),
         ],
         renamed={
-            "junction_key": None,
             "root_mode": "root.mode",
             "root_uid": "root.uid",
             "root_gid": "root.gid",

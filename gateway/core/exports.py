@@ -2,10 +2,10 @@
 
 A filesystem volume is published when it is online and has a junction path and
 an export policy, its tenant runs, and an exporter is configured: to the nodes
-that it is attached to, and to whom the policy allows it; a block volume when it
-is online and has attachments; either is mounted on this host when it is online
-and has mounts here. Export servers forget and get restarted,
-so the same step serves a change, the start and a timer.
+that it is attached to, and as the policy says; a block volume when it is online
+and has attachments; either is mounted on this host when it is online and has
+mounts here. Export servers forget and get restarted, so the same step serves a
+change, the start and a timer.
 """
 
 from __future__ import annotations

@@ -433,7 +433,7 @@ async def _names_free(core: Core, volume: Volume, *, caseless: bool) -> None:
         if other.id != volume.id:
             raise errors.AlreadyExists(kind="volume", name=volume.name, field="name")
     if volume.junction_path is not None:
-        mounted = Compare("junction_path", Op.EQ, volume.junction_path)
+        mounted = Compare("junction_key", Op.EQ, volume.junction_path.casefold())
         for other in (await core.catalog.page(Volume, Query(where=mounted, limit=1))).records:
             if other.id != volume.id:
                 raise errors.AlreadyExists(kind="volume", name=volume.junction_path, field="junction_path")

@@ -25,7 +25,6 @@ from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
-    CATALOG_FILE,
     bare,
     configured_pools,
     furnished,
@@ -33,6 +32,7 @@ from gateway.server.assembly import (
 )
 from gateway.server.auth import Accounts
 from gateway.server.callers import AccountsAndTokens, TokensAndGuests
+from gateway.server.docker import boot_id, checked, docker
 from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
@@ -76,8 +76,10 @@ async def serve(
     when accounts or certificate cannot be used; OSError when an address cannot
     be had.
     """
+    configure_logging(settings.log, sys.stderr.buffer)
     stopping = asyncio.Event()
-    async with running(settings, fault=fault, periods=periods) as doors:
+    async with running(settings, fault=fault, periods=periods, write=sys.stderr.buffer.write) as doors:
+        spare_the_collector()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
@@ -87,8 +89,15 @@ async def serve(
         await stopping.wait()
 
 
+def spare_the_collector() -> None:
+    """Leave what is there now out of every garbage collection: what lives as long as the process needs no look."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GENERATION_0, 20, 100)
+
+
 class Doors:
-    """The open doors of a running gateway, and what a signal makes it do."""
+    """The open doors of a running gateway by name, and what a signal makes it do."""
 
     def __init__(self, addresses: dict[str, str], *, reload: Callable[[], None], reconcile: Callable[[], None]) -> None:
         self.addresses = addresses
@@ -98,10 +107,17 @@ class Doors:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, fault: FaultHook = no_fault, periods: Mapping[str, float] = _USUAL
+    settings: Settings,
+    *,
+    write: Callable[[bytes], object],
+    fault: FaultHook = no_fault,
+    periods: Mapping[str, float] = _USUAL,
 ) -> AsyncIterator[Doors]:
-    """Give a gateway with its doors open, on the running loop; stop it gracefully at the end."""
-    configure_logging(settings.log, sys.stderr.buffer)
+    """Give a gateway with its doors open, on the running loop; stop it gracefully at the end.
+
+    Access lines go to `write`. Nothing of the process is touched: no signal,
+    no log, no collector.
+    """
     metrics = Metrics()
     observer = ReportingObserver(metrics)
     accounts = Accounts.load(settings.accounts)
@@ -123,7 +139,7 @@ async def running(
             observer=observer,
         )
         await door.open()
-        access = AccessLog(settings.log, sys.stderr.buffer.write)
+        access = AccessLog(settings.log, write)
         watch = Watch(
             Ledger("ontap", metrics=metrics, access=access),
             door.handle,
@@ -141,6 +157,9 @@ async def running(
             openstorage(settings, house, TokensAndGuests(tokens), secured=tokens.accepted, shared=shared)
         )
         opened |= await stack.enter_async_context(libstorage(settings, house, shared))
+        opened |= await stack.enter_async_context(
+            docker(settings, house, metrics=metrics, access=access, observer=observer, boot=boot_id())
+        )
         tasks = [
             asyncio.create_task(perform(duty, house, observer), name=duty.name)
             for duty in duties(house, periods, fault=fault)
@@ -151,10 +170,6 @@ async def running(
             tasks.append(asyncio.create_task(once(house.reconcile, observer), name="reconcile"))
 
         stack.push_async_callback(_cancel, tasks)
-        # What lives as long as the process is not worth looking at in every collection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GENERATION_0, 20, 100)
         scheme = "https" if tls else "http"
         yield Doors(
             {"ontap": f"{scheme}://{listener.address}", **opened},
@@ -199,6 +214,7 @@ async def check(settings: Settings) -> CheckResult:
             Certificate(settings.tls).context()
             shown = fingerprint(settings.tls)
         check_libstorage(settings)
+        checked(settings)
     except ConfigError as error:
         problems.append(str(error))
     lacking = {place: missing(needs) for place, needs in needs_of(settings).items()}
@@ -246,10 +262,8 @@ async def rebuild(settings: Settings, *, observer: Observer) -> list[Finding]:
     InvalidState when there is a catalog: move it away first. Unavailable when
     a pool's substrate does not answer, because its volumes would be missing.
     """
-    if (settings.data_dir / CATALOG_FILE).exists():
-        raise errors.InvalidState(
-            kind="catalog", ref=str(settings.data_dir / CATALOG_FILE), state="present", action="rebuild"
-        )
+    if settings.catalog_file.exists():
+        raise errors.InvalidState(kind="catalog", ref=str(settings.catalog_file), state="present", action="rebuild")
     async with bare(settings, observer, no_fault) as house:
         for name in settings.backend:
             await house.core.pools.open(name)

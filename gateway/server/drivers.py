@@ -19,6 +19,7 @@ from gateway.exports.local import LocalExporter
 from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nbd import NbdExporter
 from gateway.exports.nfs import NfsExporter, NfsOptions
+from gateway.frontends.docker.settings import DockerOptions
 from gateway.frontends.libstorage.settings import LibstorageOptions
 from gateway.frontends.openstorage.settings import OpenstorageOptions
 
@@ -58,6 +59,7 @@ EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
 DOORS: Mapping[str, type[msgspec.Struct]] = {
     "openstorage": OpenstorageOptions,
     "libstorage": LibstorageOptions,
+    "docker": DockerOptions,
 }
 """Further door, as `[frontend.*]` names it -> its options."""
 

@@ -107,7 +107,7 @@ def _clone(snapshot: str | None, of: str = "parent") -> Act:
     return act
 
 
-def _attach(*, shared: bool = False, preempt: bool = False) -> Act:
+def _attach(*, shared: bool | None = None, preempt: bool = False) -> Act:
     def act(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
         new = attachments.NewAttachment(node="n2", transport=Transport.LOCAL, shared=shared, preempt=preempt)
         return attachments.attach(core, v["parent"].id, new, description="kill")

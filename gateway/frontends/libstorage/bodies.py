@@ -71,22 +71,6 @@ class SnapshotCopyRequest(msgspec.Struct, frozen=True, kw_only=True, rename=wire
     opts: Opts = {}
 
 
-class SnapshotRemoveRequest(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
-    """What the removal of a snapshot may come with."""
-
-    opts: Opts = {}
-
-
-BODIES = (
-    VolumeCreateRequest,
-    VolumeCopyRequest,
-    VolumeSnapshotRequest,
-    VolumeAttachRequest,
-    VolumeDetachRequest,
-    SnapshotCopyRequest,
-    SnapshotRemoveRequest,
-)
-
 B = TypeVar("B", bound=msgspec.Struct)
 
 _TYPES: Mapping[Any, tuple[str, Any]] = {

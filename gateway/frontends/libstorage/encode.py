@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -28,19 +28,6 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 def body(value: Any) -> bytes:
     """Give the body for a record of `model`, or for anything of JSON that has such in it."""
     return indented(_ENCODER.encode(value))
-
-
-def pieces(value: Any, margin: bytes = b"") -> Iterator[bytes]:
-    """Yield the same body in parts, one for each record of maps of maps, so that others may have their turn between."""
-    if not isinstance(value, Mapping) or not value:
-        yield body(value).replace(b"\n", b"\n" + margin)
-        return
-    before, inner = b"{", margin + b"  "
-    for key in sorted(value):
-        yield before + b"\n" + inner + body(key) + b": "
-        yield from pieces(value[key], inner)
-        before = b","
-    yield b"\n" + margin + b"}"
 
 
 def indented(text: bytes) -> bytes:

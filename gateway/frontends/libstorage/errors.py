@@ -150,11 +150,6 @@ def not_implemented() -> LsError:
     return LsError(500, "not implemented")
 
 
-def already_attached() -> LsError:
-    """Give the refusal to attach what another node holds."""
-    return LsError(500, "volume already attached to a host")
-
-
 def batch_error(completed: Mapping[str, Any], cause: GatewayError | LsError | BadFilter) -> LsError:
     """Give the answer of a call over services of which one failed; `completed` are the results by service."""
     return LsError(500, "batch processing error", {"completed": dict(completed), "inner": ls_error(cause).inner()})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, unquote_plus
 
@@ -22,10 +22,17 @@ LOCAL_DEVICES = "Libstorage-Localdevices"
 TRANSACTION = "Libstorage-Tx"
 SERVER_NAME = "Libstorage-Servername"
 
+INSTANCE_ID_MAX = 64 * 1024
+"""How long an instance id may be, with what it carries; lists of devices may be of any length."""
+
+_FIELDS_MAX = 64
+_ADDRESSES_MAX = 512
 _IID = re.compile(r"([^=]+)=([^,]*)(?:,(.*?))?(?:,(.+))?", re.DOTALL)
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+# Clients of the reference make the byte of the variant other than RFC 4122 has it, so any will do.
 _TX = re.compile(
-    r"(?i:txID)=([0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})\s*,\s*(?i:txCR)=([0-9]{1,18})"
+    r"(?i:txID)=(?:urn:uuid:)?\{?([0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})\}?"
+    r"\s*,\s*(?i:txCR)=([0-9]{1,18})"
 )
 _SPACES = " \t\r\n\f\v"
 _NOT_IN_IDS = re.compile(r"[,=\s]")
@@ -165,7 +172,9 @@ def isilon_id(metadata: Any, peer: str) -> str:
     It is the address that the request came from, else the first that others
     can reach, IPv4 before IPv6, else the first of its own loopback.
     """
-    listed = [found for each in metadata if (found := _address(each))] if isinstance(metadata, list) else []
+    every = metadata[:_ADDRESSES_MAX] if isinstance(metadata, list) else []
+    texts = (each.partition("/")[0] for each in every if isinstance(each, str))
+    listed = [found for each in texts if (found := _address(each))]
     came_from = _address(peer)
     if came_from in listed:
         return str(came_from)
@@ -184,7 +193,7 @@ def vfs_id(metadata: Any) -> str:
 
 
 def _instance_id(value: str) -> InstanceId:
-    found = _IID.fullmatch(value)
+    found = _IID.fullmatch(value) if len(value) <= INSTANCE_ID_MAX else None
     if found is None or not value.isprintable():
         raise BadHeader("InstanceID", value)
     driver, _, service = found[1].partition(":")
@@ -202,7 +211,7 @@ def _fields(text: str) -> dict[str, str]:
     if "=" not in text:
         text = unquote_plus(text)
     result: dict[str, str] = {}
-    for key, value in parse_qsl(text, keep_blank_values=True):
+    for key, value in parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS_MAX):
         result.setdefault(key, value)
     return result
 
@@ -230,12 +239,10 @@ def _entry(text: str) -> tuple[str, str] | None:
     return (text[:end], text[end + 2 :]) if end >= 0 else None
 
 
-def _address(text: Any) -> IPv4Address | IPv6Address | None:
-    """Read an address with or without the length of its prefix; None for anything else, and for one with a zone."""
-    if not isinstance(text, str):
-        return None
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address; None for anything else, and for one with a zone."""
     try:
-        found = ip_interface(text).ip if "/" in text else ip_address(text)
+        found = ip_address(text)
     except ValueError:
         return None
     if isinstance(found, IPv6Address) and found.ipv4_mapped:

@@ -14,7 +14,7 @@ from gateway.core.query import ALL, Compare, Filter, Op
 from gateway.frontends.libstorage import filters, model
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.encode import body
-from gateway.frontends.libstorage.errors import LsError, batch_error
+from gateway.frontends.libstorage.errors import LsError, batch_error, ls_error
 from gateway.frontends.libstorage.lookup import snapshots_of, volumes_of
 from gateway.frontends.libstorage.masks import Mask, needs_instance
 from gateway.frontends.libstorage.render import View, snapshot_record, volume_shown
@@ -38,13 +38,23 @@ def view_of(ask: Ask, service: Service, mask: int) -> View:
     )
 
 
+def read_filter(ask: Ask) -> filters.Filter | None:
+    """Give the filter that the caller set; LsError for a bad one. A parameter without a value asks for nothing."""
+    if ask.query.values.get("filter", True) is True:
+        return None
+    try:
+        return filters.parse_filter(ask.query.text("filter"))
+    except filters.BadFilter as error:
+        raise ls_error(error) from None
+
+
 async def volumes(ask: Ask, services: Iterable[Service], *, by_service: bool) -> bytes:
     """Give the volumes of services as the caller asks for them, by their ids, and these by service where it is said.
 
     Without `by_service` it is one service. Where one of several fails the
     error is the batch's, with what the others gave.
     """
-    wanted = _filter(ask)
+    wanted = read_filter(ask)
 
     async def records(service: Service) -> Records:
         return [record async for record in _shown(ask, view_of(ask, service, ask.query.mask()), wanted)]
@@ -132,12 +142,6 @@ def _selected(mask: int) -> Filter:
     if attached == unattached:
         return ALL
     return Compare("attachment_count", Op.GT if attached else Op.EQ, 0)
-
-
-def _filter(ask: Ask) -> filters.Filter | None:
-    """Read the filter; BadFilter. A parameter without a value asks for nothing."""
-    text = ask.query.values.get("filter", True)
-    return None if text is True else filters.parse_filter(ask.query.text("filter"))
 
 
 def _plain(record: model.Volume) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from gateway.frontends.libstorage.site import Service
 VOLUME, SNAPSHOT = "volume", "snapshot"
 """What paths call their keys."""
 
-_PAGE = 500
+_PAGE = 200
 _SAME_NAME_MAX = 100
 
 
@@ -81,6 +82,7 @@ async def snapshots_of(ask: Ask, service: Service) -> AsyncIterator[Found]:
         if page.cursor is None:
             return
         query = msgspec.structs.replace(query, after=page.cursor)
+        await asyncio.sleep(0)
 
 
 def as_uuid(ref: str) -> UUID | None:

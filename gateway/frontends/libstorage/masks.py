@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntFlag
+from enum import IntEnum
 
 import msgspec
 
 from gateway.frontends.libstorage.model import ATTACHED, AVAILABLE, UNAVAILABLE, VolumeAttachment
 
 
-class Mask(IntFlag):
+class Mask(IntEnum):
     """What is asked for."""
 
     REQUESTED = 1
@@ -75,10 +75,9 @@ def with_devices(
             for each in attachments
         )
     if kind == "block" and devices is not None:
-        there = {key.lower() for key in devices}
         return tuple(
             msgspec.structs.replace(each, device_name="")
-            if _is_of(each, instance) and each.device_name.lower() not in there
+            if _is_of(each, instance) and devices.keys().isdisjoint((each.device_name, each.device_name.lower()))
             else each
             for each in attachments
         )

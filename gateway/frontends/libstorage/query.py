@@ -13,6 +13,9 @@ QueryValue = bool | int | str | tuple[str, ...]
 ATTACHMENTS = 31
 """All bits of an attachments mask."""
 
+PARAMETERS_MAX = 256
+"""How many parameters count; what follows is not looked at."""
+
 _DIGITS = re.compile(r"[+-]?[0-9]{1,19}")
 _WORDS: Mapping[str, bool] = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
@@ -52,6 +55,7 @@ class Query(msgspec.Struct, frozen=True):
 def parse_query(text: str) -> Query:
     """Read what follows the question mark of a URL."""
     found: dict[str, list[str]] = {}
+    text = "&".join(text.split("&", PARAMETERS_MAX)[:PARAMETERS_MAX])
     for name, value in parse_qsl(text, keep_blank_values=True):
         found.setdefault(name.lower(), []).append(value)
     return Query({name: tuple(values) if len(values) > 1 else _value(values[0]) for name, values in found.items()})

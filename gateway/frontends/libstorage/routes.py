@@ -19,6 +19,7 @@ from gateway.frontends.libstorage.bodies import (
     VolumeSnapshotRequest,
     read_body,
 )
+from gateway.frontends.libstorage.listing import read_filter
 from gateway.frontends.libstorage.lookup import service_of
 from gateway.frontends.libstorage.masks import needs_instance
 from gateway.frontends.libstorage.services import attach, services, snapshots, tasks, volumes
@@ -123,8 +124,8 @@ ROUTES: Sequence[Route] = (
     Route("HEAD", "/executors/{executor}", helping.executor),
     Route("GET", "/services", services.enumerate_),
     Route("GET", "/services/{service}", services.inspect),
-    _read("/volumes", volumes.list_all),
-    _read(_VOLUMES, volumes.list_of_service, _masked),
+    _read("/volumes", volumes.list_all, read_filter),
+    _read(_VOLUMES, volumes.list_of_service, read_filter, _masked),
     _read(_VOLUME, volumes.inspect, _masked),
     _change("/volumes", "detach", attach.detach_all, 205, "volume.detach", VolumeDetachRequest, single=False),
     _change(_VOLUMES, "detach", attach.detach_service, 205, "volume.detach", VolumeDetachRequest, _known, single=False),
@@ -137,7 +138,7 @@ ROUTES: Sequence[Route] = (
     _read("/snapshots", snapshots.list_all),
     _read(_SNAPSHOTS, snapshots.list_of_service),
     _read(_SNAPSHOT, snapshots.inspect),
-    _change(_SNAPSHOT, "create", snapshots.create_volume, 201, "volume.create", VolumeCreateRequest, single=False),
+    _change(_SNAPSHOT, "create", snapshots.create_volume, 201, "volume.create", VolumeCreateRequest),
     _change(_SNAPSHOT, "copy", snapshots.copy, 201, "snapshot.copy", SnapshotCopyRequest),
     _remove(_SNAPSHOT, snapshots.remove, 205, "snapshot.delete"),
     Route("GET", "/tasks", tasks.enumerate_),

@@ -20,6 +20,7 @@ from gateway.core.model import Document, utc_now
 from gateway.core.observer import Observer
 from gateway.core.query import And, Compare, Filter, Op, Order, Query
 from gateway.frontends.libstorage.errors import LsError, ls_error
+from gateway.frontends.libstorage.filters import BadFilter
 from gateway.frontends.libstorage.kept import KIND, Kept, read, settled, since, task
 from gateway.frontends.libstorage.model import Task
 
@@ -147,7 +148,7 @@ async def _carried_out(work: Awaitable[bytes], observer: Observer) -> bytes:
         return await work
     except LsError:
         raise
-    except errors.GatewayError as error:
+    except (errors.GatewayError, BadFilter) as error:
         raise ls_error(error) from None
     except Exception as error:  # noqa: BLE001 - a defect must not show its insides
         incident = uuid4().hex

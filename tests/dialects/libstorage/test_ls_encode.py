@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.frontends.libstorage.encode import body, pieces
+from gateway.frontends.libstorage.encode import body
 from gateway.frontends.libstorage.errors import not_found
 from gateway.frontends.libstorage.model import (
     DriverInfo,
@@ -231,16 +231,13 @@ GOLDEN: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("value", "text"), GOLDEN)
 def test_bodies_are_those_of_the_reference(value: Any, text: str) -> None:
     assert body(value).decode() == text
-    assert b"".join(pieces(value)).decode() == text
 
 
-def test_a_map_of_maps_comes_in_a_piece_for_each_record() -> None:
-    volumes = {f"v{i}": Volume(id=f"v{i}", name="n", type="", fields={"a": "b"}) for i in range(100)}
-    value = {"slow": {}, "fast": volumes}
-    parts = list(pieces(value))
-    assert b"".join(parts) == body(value)
-    assert len(parts) > 200
-    assert list(json.loads(body(value))) == ["fast", "slow"]
+def test_maps_are_in_the_order_of_their_keys() -> None:
+    value = {"slow": {}, "fast": {f"v{i}": Volume(id=f"v{i}", name="n", type="") for i in range(12)}}
+    read = json.loads(body(value))
+    assert list(read) == ["fast", "slow"]
+    assert list(read["fast"]) == sorted(read["fast"])
 
 
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -254,5 +251,4 @@ VALUES = st.recursive(
 def test_what_is_written_is_what_was_meant(value: Any) -> None:
     written = body(value)
     assert json.loads(written) == value
-    assert b"".join(pieces(value)) == written
     assert not set("<>&\u2028\u2029") & set(written.decode())

@@ -12,7 +12,6 @@ from gateway.core.errors import GatewayError
 from gateway.frontends.libstorage.errors import (
     RULES,
     LsError,
-    already_attached,
     bad_admin_token,
     bad_body,
     bad_token,
@@ -123,7 +122,6 @@ def test_errors_of_the_core(error: GatewayError, status: int, message: str, cont
         (bad_token(), 401, "invalid security token", "invalid security token"),
         (bad_admin_token("t"), 401, "invalid admin token", {"token": "t"}),
         (not_implemented(), 500, "not implemented", "not implemented"),
-        (already_attached(), 500, "volume already attached to a host", "volume already attached to a host"),
         (bad_body("x"), 500, "validate req schema: validation error: x", "validate req schema: validation error: x"),
         (BadFilter("x", NO_START), 500, "bad filter", {"filter": "x", "inner": "filter does not start with an '()'"}),
         (BadHeader("InstanceID", "x"), 500, "invalid InstanceID", {"value": "x"}),

@@ -194,6 +194,8 @@ BARE = msgspec.to_builtins(Volume(id="v2", name="", type=""))
         ("(size=0)", BARE, True),
         ("(iops<=0)", BARE, True),
         ("(attachments.deviceName=*)", BARE, False),
+        ("(tags=B)", {"tags": ["a", ["b"]]}, True),
+        ("(tags=c)", {"tags": ["a", None]}, False),
     ],
 )
 def test_what_matches(text: str, shown: dict[str, Any], wanted: bool) -> None:

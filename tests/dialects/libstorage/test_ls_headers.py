@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.frontends.libstorage.headers import (
+    INSTANCE_ID_MAX,
     BadHeader,
     DeviceText,
     InstanceId,
@@ -91,12 +92,15 @@ def test_a_joined_list_of_instance_ids_is_one_with_odd_fields() -> None:
         "vfs=1,a=%zz",
         "vfs=1,,****",
         "vfs=1,,InZtIg",
+        "vfs=1,,InZtIg==,",
         f"vfs=1,,{base64.b64encode(b'no json').decode()}",
-        f"vfs=1,,{base64.b64encode(b'[' * 100_000).decode()}",
+        f"vfs=1,,{base64.b64encode(b'[' * 40_000).decode()}",
         f"vfs=1,,{base64.b64encode(bytes([34, 255, 34])).decode()}",
         f"vfs=1,,{base64.b64encode(b'1e999').decode()}",
         "vfs=a\x00",
         "vfs=a\udcff",
+        f"vfs={'a' * INSTANCE_ID_MAX}",
+        f"vfs=1,{'a=1&' * 100}",
     ],
 )
 def test_what_is_no_instance_id(text: str) -> None:
@@ -219,6 +223,7 @@ def test_a_whole_mount_table_is_found_in() -> None:
     assert found["10.0.3.249:/exports/volume-999"] == "/var/lib/x/999"
     assert "10.0.0.1:/exports/volume-9999" not in found
     assert len(found) == 6000
+    assert repr(devices("vfs=a::1")) == "LocalDevices(driver='vfs', devices=DeviceText('a::1'))"
 
 
 def test_the_devices_of_a_driver() -> None:
@@ -230,13 +235,21 @@ def test_the_devices_of_a_driver() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [f"txID={UUID}, txCR=1460645520", f"txID={UUID},txCR=1460645520", f"TXID={UUID} ,  txcr=1460645520"],
+    [
+        f"txID={UUID}, txCR=1460645520",
+        f"txID={UUID},txCR=1460645520",
+        f"TXID={UUID} ,  txcr=1460645520",
+        f"txID=urn:uuid:{UUID}, txCR=1460645520",
+        f"txID={{{UUID}}}, txCR=1460645520",
+    ],
 )
 def test_a_transaction_is_read(text: str) -> None:
     assert parse_transaction(text) == Transaction(UUID, 1460645520)
 
 
 def test_a_transaction_is_written_as_clients_write_it() -> None:
+    made_by_the_reference = "3a8c1c9e-58b8-4b3e-5a35-8e4f2f0f8d11"
+    assert parse_transaction(f"txID={made_by_the_reference}, txCR=1").id == made_by_the_reference
     assert Transaction(UUID, 1460645520).text() == f"txID={UUID}, txCR=1460645520"
 
 
@@ -251,7 +264,7 @@ def test_a_transaction_is_written_as_clients_write_it() -> None:
         f"txID={UUID}, txCR=x",
         f"txID={UUID}, txCR={'1' * 40}",
         "txID=3a8c1c9e-58b8-6b3e-9a35-8e4f2f0f8d11, txCR=1",
-        "txID=3a8c1c9e-58b8-4b3e-7a35-8e4f2f0f8d11, txCR=1",
+        "txID=3a8c1c9e-58b8-4b3e-9a35-8e4f2f0f8d1, txCR=1",
         f"txID={UUID}, txCR=1, more=2",
     ],
 )
@@ -276,8 +289,10 @@ LISTED = ["127.0.0.1/8", "192.0.2.2/24", "::1/128", "fe80::1/64", "2001:db8::5/6
         (["::1/128", "127.0.0.1/8"], "", "127.0.0.1"),
         (["fe80::1/64"], "", "fe80::1"),
         (["10.1.2.3"], "", "10.1.2.3"),
+        (["fe80::1%eth0/64", "fe80::2/64"], "fe80::1%eth0", "fe80::2"),
         (["224.0.0.1/4", "0.0.0.0/0"], "", ""),
-        (["x", 7, None, "10.0.0.1/99"], "10.0.0.1", ""),
+        (["x", 7, None, ["10.0.0.1/24"], "", "10.0.0/24"], "10.0.0.1", ""),
+        ([f"10.0.{i}.1/8" for i in range(256)] * 3, "10.0.7.1", "10.0.7.1"),
         ([], "10.0.0.1", ""),
         ("10.0.0.1", "10.0.0.1", ""),
         (None, "10.0.0.1", ""),

@@ -119,7 +119,7 @@ def test_exports_say_whether_they_are_mounted(devices: dict[str, str] | None, st
 
 @pytest.mark.parametrize(
     ("devices", "name"),
-    [({"/dev/XVDA": ""}, "/dev/xvda"), ({"/dev/xvdb": ""}, ""), ({}, ""), (None, "/dev/xvda")],
+    [({"/dev/xvda": ""}, "/dev/xvda"), ({"/dev/xvdb": ""}, ""), ({}, ""), (None, "/dev/xvda")],
 )
 def test_block_devices_that_are_not_there_have_no_name(devices: dict[str, str] | None, name: str) -> None:
     every = (attachment("me"), attachment("other"))

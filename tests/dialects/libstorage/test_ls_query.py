@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.frontends.libstorage.query import Query, QueryValue, parse_query
+from gateway.frontends.libstorage.query import PARAMETERS_MAX, Query, QueryValue, parse_query
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,12 @@ def test_the_attachments_mask(text: str, mask: int) -> None:
 )
 def test_a_parameter_as_a_text(text: str, wanted: str) -> None:
     assert parse_query(text).text("filter") == wanted
+
+
+def test_parameters_count_as_far_as_there_are_not_too_many() -> None:
+    many = "&".join(f"p{i}" for i in range(PARAMETERS_MAX))
+    assert len(parse_query(many).values) == PARAMETERS_MAX
+    assert parse_query(f"{many}&force").values == parse_query(many).values
 
 
 def test_no_query_at_all() -> None:
