@@ -290,6 +290,14 @@ class Publisher:
             found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
         return tuple(found)
 
+    def location(self, volume: Volume) -> AccessHandle | None:
+        """Give where clients find a volume's files once they are published, without asking its substrate."""
+        if self._exporter is None or volume.junction_path is None:
+            return None
+        anybody = ExportAccess(clients=("*",), write=True)
+        wanted = Export(id=volume.id, path=volume.junction_path, source=LocalPath(path="/"), rules=(anybody,))
+        return self._exporter.handle(wanted)
+
     async def _volume(self, volume_id: UUID) -> Volume | None:
         return await self._catalog.get(Volume, volume_id)
 

@@ -26,6 +26,7 @@ _OPERATORS: Mapping[Op, Callable[[Any, Any], bool]] = {
 
 _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "label"): lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
+    (Volume, "name_key"): lambda volume: [volume.name.casefold()],
     (Volume, "is_clone"): lambda volume: [volume.origin is not None],
     (Volume, "junction_key"): lambda volume: [volume.junction_path.casefold()] if volume.junction_path else [],
     (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
