@@ -117,10 +117,8 @@ def blocks_bed(folder: Path, transport: str = "local") -> Iterator[Bed]:
     port = free_port()
     with loop_pool(folder / "disk", "xfs", "2G") as disk:
         pools = f'[backend.slow]\ndriver = "directory"\npath = "{disk}"\n'
-        served = f"{service('svc', pool='slow', kind='block', transport=transport)}[export.local]\n"
-        extra = (
-            f'{_door(folder / "gateway")}{served}[export.local]\n[export.iscsi]\nport = {port}\naddress = "127.0.0.1"\n'
-        )
+        served = service("svc", pool="slow", kind="block", transport=transport)
+        extra = f"{_door(folder / 'gateway')}{served}[export.local]\n[export.iscsi]\nport = {port}\n"
         with live_gateway(folder / "gateway", pools=pools, extra=extra) as gateway, _http(gateway) as http:
             try:
                 yield Bed(
