@@ -34,10 +34,10 @@ async def collect(ask: Ask, volume: Volume) -> None:
 
 
 async def handles_of(ask: Ask, volume: Volume) -> tuple[AccessHandle, ...]:
-    """Give every way to a volume's bytes; none while its pool does not answer."""
+    """Give every way to a volume's bytes; none where its pool cannot tell: the volume is shown all the same."""
     try:
         return await volumes.access(ask.core, volume.id)
-    except (errors.Unavailable, errors.Timeout):
+    except errors.GatewayError:
         return ()
 
 
@@ -48,11 +48,11 @@ def require_name(field: str, name: str) -> str:
     return name
 
 
-def require_gib(size: int, *, least: int = 1) -> int:
-    """Give so many GiB as bytes; LimitExceeded for a size that nothing can have, or that is below the least."""
+def require_gib(size: int) -> int:
+    """Give so many GiB as bytes; LimitExceeded for a size that nothing can have."""
     most = SIZE_MAX // GIB
-    if not least <= size <= most:
-        raise errors.LimitExceeded(limit="size", value=size, minimum=least, maximum=most)
+    if not 1 <= size <= most:
+        raise errors.LimitExceeded(limit="size", value=size, minimum=1, maximum=most)
     return size * GIB
 
 
