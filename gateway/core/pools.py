@@ -16,7 +16,6 @@ from gateway.core.catalog import Catalog, put
 from gateway.core.model import Pool, PoolState, Volume, VolumeKind, utc_now
 from gateway.core.query import And, Compare, IsNull, Not, Op, Query
 
-
 ELSEWHERE = "another gateway on this catalog has it"
 
 
