@@ -1,4 +1,4 @@
-"""Use cases of attachments: which node may reach the blocks of a volume.
+"""Use cases of attachments: which node may reach a volume, and by which way.
 
 An attachment belongs to its volume's record, and so to its note: attaching is
 a change of the volume like any other, and survives what volumes survive.
@@ -6,6 +6,8 @@ a change of the volume like any other, and survives what volumes survive.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from ipaddress import ip_address
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import msgspec
@@ -17,6 +19,7 @@ from gateway.core.context import Core
 from gateway.core.model import (
     Attachment,
     AttachMode,
+    ExportPolicy,
     HostGroup,
     Transport,
     Volume,
@@ -24,22 +27,33 @@ from gateway.core.model import (
     VolumeState,
     utc_now,
 )
+from gateway.core.notes import require_short
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.targets import check_initiator
+from gateway.core.tenants import DEFAULT_POLICY
 from gateway.core.volumes import check_text, settled
 
 LUN_MIN, LUN_MAX = 1, 255
 """Logical unit numbers. Unit 0 of a target is its controller; beyond 255 initiators count in ways of their own."""
 
 _NODE_MAX = 255
+_DEVICE_MAX = 255
+_WAYS: Mapping[VolumeKind, frozenset[Transport]] = {
+    VolumeKind.FILESYSTEM: frozenset({Transport.NFS, Transport.LOCAL}),
+    VolumeKind.BLOCK: frozenset({Transport.ISCSI, Transport.NBD, Transport.LOCAL}),
+}
+_HARD_TO_QUOTE = frozenset("\"'\\#")
+"""What configurations of export servers have no way to say in a path."""
 
 
 class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller says about an attachment.
 
     `node` names who attaches; with `host_group_id` it is left empty.
-    `lun` None takes the lowest free number of the node. `shared`: other nodes
-    may write at the same time although the volume does not say so.
+    `lun` None takes the lowest free number of the node. `shared`: whether other
+    nodes may write at the same time although the volume does not say so; None:
+    files yes, blocks no. `preempt`: what other nodes have of the volume ends,
+    also while they use it. For `clients` and `device` see `Attachment`.
     """
 
     node: str = ""
@@ -48,7 +62,10 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     host_group_id: UUID | None = None
     initiators: tuple[str, ...] = ()
     lun: int | None = None
-    shared: bool = False
+    clients: tuple[str, ...] = ()
+    device: str = ""
+    shared: bool | None = None
+    preempt: bool = False
 
     @property
     def key(self) -> str:
@@ -57,58 +74,63 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description: str) -> Started:
-    """Start attaching a block volume to a node. The same attachment again only publishes what is not published yet.
+    """Start attaching a volume to a node.
 
-    InUse when another node holds the volume, or has it mounted, and not both
-    only read, unless the volume is multi-attach or the attachment shared; AlreadyExists when the
-    node has another kind of attachment of it, or the number is taken;
-    InvalidState unless the volume is online; Unsupported for a volume of files.
+    The same attachment again publishes what is not published yet, and takes
+    over the clients and the device if any are given. A volume that is to be
+    reached over NFS gets a path and the tenant's default export policy where it
+    has none.
+
+    InUse when another node holds the volume, or has its blocks mounted, and not
+    both only read, unless the volume is multi-attach or the attachment shared;
+    AlreadyExists when the node has another kind of attachment of it, or the
+    number is taken; InvalidState unless the volume is online; Unsupported when
+    there is no such way to a volume of its kind.
     """
     new = _checked(new)
-    attachment_id, now = uuid4(), utc_now()
+    wanted = Attachment(
+        id=uuid4(),
+        node=new.key,
+        created=utc_now(),
+        transport=new.transport,
+        mode=new.mode,
+        host_group_id=new.host_group_id,
+        initiators=new.initiators,
+        clients=new.clients,
+        device=new.device,
+    )
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
-        if before.kind is not VolumeKind.BLOCK:
-            pool = core.pools.get(before.pool_id).name
-            raise errors.Unsupported(capability="attach", backend=pool, reason="the volume holds files, not blocks")
-        if new.host_group_id is not None:
-            group = await core.get(HostGroup, new.host_group_id)
-            if group.tenant_id != before.tenant_id:
-                raise errors.NotFound(kind="host group", ref=str(new.host_group_id))
-        present = _present(before, new)
-        after = before
-        if present is None:
-            if before.state is not VolumeState.ONLINE:
-                raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="attach")
-            _fence(before, new)
-            attachment = Attachment(
-                id=attachment_id,
-                node=new.key,
-                created=now,
-                transport=new.transport,
-                mode=new.mode,
-                host_group_id=new.host_group_id,
-                initiators=new.initiators,
-                lun=await _number(core, new) if new.transport is Transport.ISCSI else None,
-            )
-            after = msgspec.structs.replace(before, attachments=(*before.attachments, attachment))
+        await _require_way(core, before, new)
+        after = msgspec.structs.replace(before, attachments=await _joined(core, before, wanted, new))
+        if new.transport is Transport.NFS and before.state is VolumeState.ONLINE:
+            after = await _published(core, after)
+        require_short(after, "attachments", "junction_path")
         return Plan(
-            operation="volume.update", description=description, pool_id=before.pool_id, before=before, after=after
+            operation="volume.update",
+            description=description,
+            pool_id=before.pool_id,
+            before=before,
+            after=after,
+            force=new.preempt,
         )
 
     # Two volumes that are attached to one node at once must not get one number.
     return await core.start({volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}")}, plan)
 
 
-async def detach(core: Core, volume_id: UUID, node: str, *, description: str, force: bool = False) -> Started:
-    """Start ending a node's attachment. NotFound when it has none; InUse while it is connected, unless by force."""
+async def detach(core: Core, volume_id: UUID, node: str | None, *, description: str, force: bool = False) -> Started:
+    """Start ending a node's attachment, or those of every node (None).
+
+    NotFound when there is none; InUse while blocks of it are connected, unless by force.
+    """
 
     async def plan() -> Plan:
         before = await settled(core, volume_id, broken_too=True)
-        kept = tuple(attachment for attachment in before.attachments if attachment.node != node)
+        kept = tuple(attachment for attachment in before.attachments if node not in {None, attachment.node})
         if len(kept) == len(before.attachments):
-            raise errors.NotFound(kind="attachment", ref=node)
+            raise errors.NotFound(kind="attachment", ref=node or before.name)
         return Plan(
             operation="volume.update",
             description=description,
@@ -126,10 +148,53 @@ def _checked(new: NewAttachment) -> NewAttachment:
     if not new.key:
         raise errors.InvalidArgument(field="node", value="", reason="must not be empty")
     check_text("node", new.node, _NODE_MAX)
+    check_text("device", new.device, _DEVICE_MAX)
     if new.lun is not None and not LUN_MIN <= new.lun <= LUN_MAX:
         raise errors.InvalidArgument(field="lun", value=new.lun, reason=f"must be {LUN_MIN} to {LUN_MAX}")
     names = tuple(dict.fromkeys(check_initiator("initiators", name) for name in new.initiators))
-    return msgspec.structs.replace(new, initiators=names)
+    clients = tuple(dict.fromkeys(_address(client) for client in new.clients))
+    return msgspec.structs.replace(new, initiators=names, clients=clients)
+
+
+def _address(client: str) -> str:
+    """Give an address as an exporter sees who comes from it: without a zone, and version 4 by itself."""
+    try:
+        address = ip_address(client.partition("%")[0])
+    except ValueError:
+        raise errors.InvalidArgument(field="clients", value=client[:64], reason="is no address") from None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+async def _require_way(core: Core, volume: Volume, new: NewAttachment) -> None:
+    """Raise Unsupported where the transport does not lead to the volume, NotFound for no host group of its tenant."""
+    reason = ""
+    if new.transport not in _WAYS[volume.kind]:
+        held = "blocks" if volume.kind is VolumeKind.BLOCK else "files"
+        reason = f"the volume holds {held}, which cannot be reached over {new.transport}"
+    elif new.transport is Transport.NFS and not core.publisher.serves_files:
+        reason = "no NFS exporter is configured"
+    if reason:
+        raise errors.Unsupported(capability="attach", backend=core.pools.get(volume.pool_id).name, reason=reason)
+    if new.host_group_id is not None:
+        group = await core.get(HostGroup, new.host_group_id)
+        if group.tenant_id != volume.tenant_id:
+            raise errors.NotFound(kind="host group", ref=str(new.host_group_id))
+
+
+async def _joined(core: Core, volume: Volume, wanted: Attachment, new: NewAttachment) -> tuple[Attachment, ...]:
+    """Give a volume's attachments with the one wanted, or with the one that the node has, brought up to date."""
+    kept = tuple(one for one in volume.attachments if one.node == new.key or not new.preempt)
+    present = _present(volume, new)
+    if present is not None:
+        clients, device = new.clients or present.clients, new.device or present.device
+        again = msgspec.structs.replace(present, clients=clients, device=device)
+        return tuple(again if one is present else one for one in kept)
+    if volume.state is not VolumeState.ONLINE:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="attach")
+    _fence(volume, kept, new)
+    if new.transport is Transport.ISCSI:
+        wanted = msgspec.structs.replace(wanted, lun=await _number(core, new))
+    return (*kept, wanted)
 
 
 def _present(volume: Volume, new: NewAttachment) -> Attachment | None:
@@ -147,15 +212,36 @@ def _present(volume: Volume, new: NewAttachment) -> Attachment | None:
     return None
 
 
-def _fence(volume: Volume, new: NewAttachment) -> None:
-    if volume.multi_attach or new.shared:
+def _fence(volume: Volume, others: tuple[Attachment, ...], new: NewAttachment) -> None:
+    """Raise InUse when others than the node use the volume, or may, and one of them writes."""
+    files = volume.kind is VolumeKind.FILESYSTEM
+    if volume.multi_attach or (files if new.shared is None else new.shared):
         return
-    for attachment in volume.attachments:
+    for attachment in others:
         if AttachMode.READ_WRITE in {attachment.mode, new.mode}:
             raise errors.InUse(kind="volume", ref=volume.name, by="attachments", action="attach")
-    for mount in volume.mounts:
+    for mount in () if files else volume.mounts:
         if mount.node != new.key and (new.mode is AttachMode.READ_WRITE or not mount.read_only):
             raise errors.InUse(kind="volume", ref=volume.name, by="mounts", action="attach")
+
+
+async def _published(core: Core, volume: Volume) -> Volume:
+    """Give a volume with a path and a policy by which it is published, where it has none."""
+    if volume.export_policy_id is None:
+        policy = await core.find(ExportPolicy, name=DEFAULT_POLICY, tenant__id=volume.tenant_id)
+        if policy is None:
+            raise errors.NotFound(kind="export policy", ref=DEFAULT_POLICY)
+        volume = msgspec.structs.replace(volume, export_policy_id=policy.id)
+    if volume.junction_path is None:
+        volume = msgspec.structs.replace(volume, junction_path=await _free_path(core, volume))
+    return volume
+
+
+async def _free_path(core: Core, volume: Volume) -> str:
+    """Give a path that nobody has: the name, or the id where that is taken or is no name for exporters."""
+    path = f"/{volume.name}"
+    taken = _HARD_TO_QUOTE & set(path) or await core.find(Volume, junction_key=path.casefold()) is not None
+    return f"/{volume.id}" if taken else path
 
 
 async def _number(core: Core, new: NewAttachment) -> int:

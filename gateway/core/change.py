@@ -56,6 +56,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """Whose job a change is, and in the course of which request; see `gateway.core.model.Job`."""
+
+    caller: str = ""
+    request: str = ""
+
+
+_BY_NOBODY = Asked()
+
+
 class Started:
     """A change that is under way or done."""
 
@@ -95,20 +105,22 @@ class Changes:
         self.draining = False
         self.locks = KeyLocks()
 
-    async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]], *, caller: str = "") -> Started:
+    async def start(
+        self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]], *, asked: Asked = _BY_NOBODY
+    ) -> Started:
         """Lock the keys, let `plan` validate against the catalog as it is now, journal, and run in the background.
 
         Raises what `plan` raises; Conflict when another process changes one of
         the keys for longer than a few seconds; Unavailable while closing or
         when the pool is not open. A caller that is cancelled while it waits
         for the keys changes nothing; later, the change goes on without it.
-        `caller`: whose job it is. Use cases call `Core.start`, which says so.
+        `asked`: whose job it is. Use cases call `Core.start`, which says so.
         """
         held = await self.locks.acquire(keys)
         if self._closing:
             self.locks.release(held)
             raise errors.Unavailable(what="gateway", reason="it is stopping")
-        return await asyncio.shield(self._spawn(self._begin(held, plan, caller)))
+        return await asyncio.shield(self._spawn(self._begin(held, plan, asked)))
 
     async def recover(self, intent: Intent, job: Job) -> Started:
         """Finish or take back what a process that died had begun."""
@@ -147,21 +159,21 @@ class Changes:
 
     # --- the steps ---
 
-    async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], caller: str) -> Started:
+    async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], asked: Asked) -> Started:
         try:
-            intent, job = await self._journal(held, plan, caller)
+            intent, job = await self._journal(held, plan, asked)
         except BaseException:
             self.locks.release(held)
             raise
         return Started(job, self._spawn(self._run(intent, job, held)))
 
     async def _journal(
-        self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], caller: str
+        self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], asked: Asked
     ) -> tuple[Intent, Job]:
         for attempt in range(_FOREIGN_RETRIES + 1):
             planned = await plan()
             self._context.pools.get(planned.pool_id)
-            intent, job = self._draw_up(keys, planned, caller)
+            intent, job = self._draw_up(keys, planned, asked)
             shown = await OPERATIONS[intent.operation].shown(self._context, intent)
             try:
                 stored = await self._catalog.commit(_current(planned) + put(job, intent) + shown)
@@ -176,7 +188,7 @@ class Changes:
             return stored[intent.id], stored[job.id]  # type: ignore[return-value]
         raise AssertionError
 
-    def _draw_up(self, keys: tuple[UUID, ...], planned: Plan, caller: str) -> tuple[Intent, Job]:
+    def _draw_up(self, keys: tuple[UUID, ...], planned: Plan, asked: Asked) -> tuple[Intent, Job]:
         now, target = utc_now(), planned.target
         job = Job(
             id=uuid4(),
@@ -187,7 +199,8 @@ class Changes:
             target_id=target.id,
             tenant_id=target.tenant_id,
             owner=self._catalog.owner,
-            caller=caller,
+            caller=asked.caller,
+            request=asked.request,
         )
         intent = Intent(
             id=uuid4(),

@@ -14,7 +14,7 @@ from gateway.core.context import Core
 from gateway.core.model import Origin, Snapshot, SnapshotSchedule, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.ownership import Access, Ownership, inherited, owned
 from gateway.core.snapshots import require_one_more
-from gateway.core.volumes import check, settled
+from gateway.core.volumes import check, name_keys, settled
 
 _NAME_PART_MAX = 200
 _INHERITED = ("export_policy_id", "snapshot_policy_id", "more_snapshot_policy_ids", "schedules", "annotations")
@@ -44,10 +44,11 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
 
 
-async def create(core: Core, new: NewClone, *, description: str) -> Started:
+async def create(core: Core, new: NewClone, *, description: str, caseless: bool = False) -> Started:
     """Start cloning. The clone has its source's size, pool, kind and, where not given, policies and annotations.
 
     A source that is offline or retired can be cloned from a snapshot.
+    `caseless`: as for `volumes.create`.
     """
     clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
 
@@ -79,7 +80,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             revision=0,
             **{name: value for name in _INHERITED if (value := getattr(new, name)) is not msgspec.UNSET},
         )
-        await check(core, clone)
+        await check(core, clone, caseless=caseless)
         return Plan(
             operation="volume.clone",
             description=description,
@@ -89,7 +90,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             also=(base,) if made else (),
         )
 
-    return await core.start({clone_id, new.source_id}, plan)
+    return await core.start({clone_id, new.source_id, *name_keys(new.tenant_id, new.name, caseless=caseless)}, plan)
 
 
 async def split(core: Core, volume_id: UUID, *, description: str) -> Started:

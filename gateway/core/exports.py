@@ -1,10 +1,11 @@
 """Publications are desired state: the catalog says what should be reachable, this makes it so.
 
 A filesystem volume is published when it is online and has a junction path and
-an export policy, its tenant runs, and an exporter is configured; a block
-volume when it is online and has attachments; either is mounted on this host
-when it is online and has mounts here. Export servers forget and get restarted,
-so the same step serves a change, the start and a timer.
+an export policy, its tenant runs, and an exporter is configured: to the nodes
+that it is attached to, and as the policy says; a block volume when it is online
+and has attachments; either is mounted on this host when it is online and has
+mounts here. Export servers forget and get restarted, so the same step serves a
+change, the start and a timer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
+
+import msgspec
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog, walk
@@ -35,7 +38,7 @@ from gateway.core.model import (
 from gateway.core.mounting import Mounting
 from gateway.core.pools import Pools
 from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
-from gateway.core.targets import block_access, serial_of
+from gateway.core.targets import block_access, file_access, serial_of
 
 _NFS = frozenset({"any", "nfs", "nfs4"})
 _MAY = frozenset({"any", "sys"})
@@ -80,6 +83,11 @@ class Publisher:
         """Whether there is no exporter at all."""
         return self._exporter is None and not self._block and self.mounting is None
 
+    @property
+    def serves_files(self) -> bool:
+        """Whether there is an exporter of files."""
+        return self._exporter is not None
+
     def concerns(self, intent: Intent) -> bool:
         """Tell whether what is published may differ after the intent.
 
@@ -92,19 +100,27 @@ class Publisher:
         return _wish(intent.before) != wish or intent.before == intent.after
 
     async def desired(self, volume: Volume) -> Export | None:
-        """Give the NFS publication that a volume should have, or None."""
+        """Give the NFS publication that a volume should have, or None.
+
+        What nodes have by their attachments comes before the policy's rules, and
+        writers before readers: several nodes may come from one address.
+        """
         if volume.state is not VolumeState.ONLINE or not volume.junction_path or volume.export_policy_id is None:
             return None
         policy = await self._catalog.get(ExportPolicy, volume.export_policy_id)
         source = await self._source(volume)
         if policy is None or source is None:
             return None
+        nodes = [access for attachment in volume.attachments if (access := file_access(attachment)) is not None]
         rules = [access_of(rule) for rule in policy.rules]
         return Export(
             id=volume.id,
             path=volume.junction_path,
             source=source,
-            rules=tuple(rule for rule in rules if rule is not None),
+            rules=(
+                *sorted(nodes, key=lambda access: not access.write),
+                *(rule for rule in rules if rule is not None),
+            ),
             generation=volume.generation,
         )
 
@@ -177,15 +193,17 @@ class Publisher:
             await _tolerantly(exporter.withdraw(volume.id, force=force), wished=wished)
 
     async def narrow(self, before: Volume, after: Volume, *, force: bool) -> None:
-        """End what attachments gave that `after` has no more.
+        """End what attachments gave that they do not give in `after`; what is new there comes later.
 
-        InUse while one of their nodes is connected, unless by force.
+        InUse while one of their nodes is connected to blocks, unless by force.
         """
-        kept = {attachment.id for attachment in after.attachments}
-        ended = {attachment.transport for attachment in before.attachments if attachment.id not in kept}
+        left = _narrowed(before, after)
+        ended = {attachment.transport for attachment in set(before.attachments) - set(left.attachments)}
         async with self._locks.holding(before.id):
+            if self._exporter is not None and Transport.NFS in ended:
+                await self._converge_files(self._exporter, before.id, left)
             for transport in ended & self._block.keys():
-                wanted = await self.desired_block(after, transport)
+                wanted = await self.desired_block(left, transport)
                 await self._converge_block(self._block[transport], before.id, wanted, force=force)
 
     async def remount(self, before: Volume, after: Volume, *, force: bool, delete_path: bool) -> None:
@@ -272,6 +290,14 @@ class Publisher:
             found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
         return tuple(found)
 
+    def location(self, volume: Volume) -> AccessHandle | None:
+        """Give where clients find a volume's files once they are published, without asking its substrate."""
+        if self._exporter is None or volume.junction_path is None:
+            return None
+        anybody = ExportAccess(clients=("*",), write=True)
+        wanted = Export(id=volume.id, path=volume.junction_path, source=LocalPath(path="/"), rules=(anybody,))
+        return self._exporter.handle(wanted)
+
     async def _volume(self, volume_id: UUID) -> Volume | None:
         return await self._catalog.get(Volume, volume_id)
 
@@ -345,12 +371,23 @@ def _attached(volume: Volume, transport: Transport) -> bool:
     return any(attachment.transport is transport for attachment in volume.attachments)
 
 
+def _narrowed(before: Volume, after: Volume) -> Volume:
+    """Give a volume as it was, with no more attachments and addresses of them than it has after a change, too."""
+    kept = {attachment.id: attachment.clients for attachment in after.attachments}
+    left = [
+        msgspec.structs.replace(old, clients=tuple(client for client in old.clients if client in kept[old.id]))
+        for old in before.attachments
+        if old.id in kept
+    ]
+    return msgspec.structs.replace(before, attachments=tuple(left))
+
+
 def _wish(volume: Volume | None) -> tuple[object, ...] | None:
     """Give what a publication depends on; None when there is to be none."""
     if volume is None or volume.state is not VolumeState.ONLINE:
         return None
     if volume.junction_path is not None:
-        return (volume.junction_path, volume.export_policy_id, volume.mounts, volume.generation)
+        return (volume.junction_path, volume.export_policy_id, volume.attachments, volume.mounts, volume.generation)
     if volume.attachments or volume.mounts:
         return (volume.attachments, volume.mounts, volume.size, volume.generation)
     return None

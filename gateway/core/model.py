@@ -69,15 +69,16 @@ class JobState(enum.StrEnum):
 
 
 class Transport(enum.StrEnum):
-    """By which way a node reaches the blocks of a volume."""
+    """By which way a node reaches a volume: blocks by all but NFS, files by NFS or on the gateway's own host."""
 
     ISCSI = "iscsi"
     NBD = "nbd"
     LOCAL = "local"
+    NFS = "nfs"
 
 
 class AttachMode(enum.StrEnum):
-    """What a node may do with the blocks."""
+    """What a node may do with a volume."""
 
     READ_WRITE = "rw"
     READ_ONLY = "ro"
@@ -92,11 +93,13 @@ class LoginKind(enum.StrEnum):
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's right to a block volume.
+    """A node's right to a volume.
 
     `node` is the id by which its door knows the node, or the id of a host
     group as text. `initiators` are a node's iSCSI names; those of a host group
     stay with the group. `lun` is its logical unit number, unique per node.
+    `clients` are the addresses that the node comes from over NFS. `device` is
+    what the node's door calls the volume there; it means nothing to the core.
     """
 
     id: UUID
@@ -107,12 +110,16 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     host_group_id: UUID | None = None
     initiators: tuple[str, ...] = ()
     lun: int | None = None
+    clients: tuple[str, ...] = ()
+    device: str = ""
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
     """A place in the tree of a node where the files of a volume are.
 
     `options` are those of mount(8), by name; the value is empty where they take none.
+    `users`: who needs it, "" for those who did not say; it ends with its last
+    one. Empty while nobody said.
     """
 
     id: UUID
@@ -121,6 +128,7 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     read_only: bool = False
     options: dict[str, str] = {}
+    users: tuple[str, ...] = ()
 
 
 class Initiator(msgspec.Struct, frozen=True, kw_only=True):
@@ -385,7 +393,7 @@ class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What a door keeps that belongs to no volume. `kind` begins with the door's name; only it understands `body`.
 
-    Names are unique within a kind.
+    Names are unique within a kind. `passing`: it is not for long, so the pools keep no copy of it.
     """
 
     id: UUID
@@ -393,6 +401,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created: datetime
     body: str
+    passing: bool = False
     revision: int = 0
 
 
@@ -424,7 +433,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
     `target_id` is the object it changes; `owner` the process that carries it;
-    `caller` whose job it is, empty for those of administrators and of the gateway.
+    `caller` whose job it is, empty for those of administrators and of the gateway;
+    `request` what a door calls the request that it came of, where it wants to know.
     `parts` are the changes of a batch; other jobs have none.
     """
 
@@ -437,6 +447,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: UUID | None = None
     owner: str = ""
     caller: str = ""
+    request: str = ""
     ended: datetime | None = None
     error: ErrorRecord | None = None
     parts: tuple[JobPart, ...] = ()

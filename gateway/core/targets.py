@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog
-from gateway.core.exporter import BlockAccess, Login
+from gateway.core.exporter import BlockAccess, ExportAccess, Login
 from gateway.core.model import (
     Attachment,
     AttachMode,
@@ -70,6 +70,13 @@ def target_of(tenant: Tenant, node: str) -> str:
 def serial_of(volume_id: UUID) -> str:
     """Give the twelve characters by which initiators recognise a volume."""
     return volume_id.hex[:12]
+
+
+def file_access(attachment: Attachment) -> ExportAccess | None:
+    """Give what an attachment means to an exporter of files; None when it grants nothing. A node's root stays root."""
+    if attachment.transport is not Transport.NFS or not attachment.clients:
+        return None
+    return ExportAccess(clients=attachment.clients, write=attachment.mode is AttachMode.READ_WRITE)
 
 
 async def block_access(catalog: Catalog, tenant: Tenant, attachment: Attachment) -> BlockAccess | None:

@@ -32,12 +32,15 @@ from gateway.server.assembly import (
 )
 from gateway.server.auth import Accounts
 from gateway.server.callers import AccountsAndTokens, TokensAndGuests
+from gateway.server.docker import boot_id, checked, docker
 from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
+from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources
-from gateway.server.tls import load_context, server_context
+from gateway.server.surroundings import Surroundings
+from gateway.server.tls import Certificate, fingerprint
 from gateway.server.tokens import Tokens
 from gateway.server.watch import Ledger, Watch
 
@@ -50,12 +53,13 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What `check` found.
 
     problems: what does not work. hints: what would work with something that this machine lacks.
-    matrix: pool -> kind -> operation or fact -> yes, or why not.
+    matrix: pool -> kind -> operation or fact -> yes, or why not. fingerprint: of the certificate, where one is used.
     """
 
     problems: tuple[str, ...]
     hints: tuple[str, ...]
     matrix: dict[str, dict[str, dict[str, str]]]
+    fingerprint: str = ""
 
 
 async def serve(
@@ -119,7 +123,8 @@ async def running(
     accounts = Accounts.load(settings.accounts)
     tokens = Tokens.load(settings.auth.issuer, observer)
     callers = AccountsAndTokens(accounts, tokens)
-    tls = server_context(settings.tls) if settings.tls.enabled else None
+    certificate = Certificate(settings.tls)
+    tls = certificate.context() if settings.tls.enabled else None
     async with AsyncExitStack() as stack:
         stack.callback(accounts.close)
         stack.push_async_callback(tokens.close)
@@ -145,16 +150,15 @@ async def running(
         listener = Listener(watch.handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()
         stack.push_async_callback(listener.stop)
+        shared = Surroundings(
+            limits=settings.limits, certificate=certificate, metrics=metrics, access=access, observer=observer
+        )
         opened = await stack.enter_async_context(
-            openstorage(
-                settings,
-                house,
-                TokensAndGuests(tokens),
-                secured=tokens.accepted,
-                metrics=metrics,
-                access=access,
-                observer=observer,
-            )
+            openstorage(settings, house, TokensAndGuests(tokens), secured=tokens.accepted, shared=shared)
+        )
+        opened |= await stack.enter_async_context(libstorage(settings, house, shared))
+        opened |= await stack.enter_async_context(
+            docker(settings, house, metrics=metrics, access=access, observer=observer, boot=boot_id())
         )
         tasks = [
             asyncio.create_task(perform(duty, house, observer), name=duty.name)
@@ -169,17 +173,15 @@ async def running(
         scheme = "https" if tls else "http"
         yield Doors(
             {"ontap": f"{scheme}://{listener.address}", **opened},
-            reload=lambda: _reload(settings, (accounts, tokens), tls, observer),
+            reload=lambda: _reload((accounts, tokens, certificate), observer),
             reconcile=reconcile,
         )
 
 
-def _reload(settings: Settings, callers: tuple[Accounts, Tokens], tls: object, observer: Observer) -> None:
+def _reload(files: tuple[Accounts, Tokens, Certificate], observer: Observer) -> None:
     try:
-        for known in callers:
-            known.reload()
-        if tls is not None:
-            load_context(tls, settings.tls)  # type: ignore[arg-type]
+        for each in files:
+            each.reload()
     except ConfigError as error:
         observer.event("not_reloaded", reason=str(error))
     else:
@@ -203,12 +205,16 @@ def data_addresses(settings: Settings) -> tuple[DataAddress, ...]:
 async def check(settings: Settings) -> CheckResult:
     """Try accounts, certificate, every backend and every exporter; change nothing in a catalog."""
     problems: list[str] = []
+    shown = ""
     matrix: dict[str, dict[str, dict[str, str]]] = {}
     try:
         Accounts.load(settings.accounts).close()
         await Tokens.load(settings.auth.issuer, SilentObserver()).close()
-        if settings.tls.enabled:
-            server_context(settings.tls)
+        if settings.tls.enabled or any(getattr(options, "tls", False) for options in settings.frontend.values()):
+            Certificate(settings.tls).context()
+            shown = fingerprint(settings.tls)
+        check_libstorage(settings)
+        checked(settings)
     except ConfigError as error:
         problems.append(str(error))
     lacking = {place: missing(needs) for place, needs in needs_of(settings).items()}
@@ -231,7 +237,7 @@ async def check(settings: Settings) -> CheckResult:
                 problems.append(f"export.{kind}: {_why(error)}")
         finally:
             await exporter.close()
-    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix)
+    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix, fingerprint=shown)
 
 
 def _why(error: Exception) -> str:

@@ -146,11 +146,31 @@ class LiveGateway:
         command = [*self._under, sys.executable, "-m", *program, str(self.config)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
 
-    def arm(self, point: str, count: int = 1) -> None:
-        """Make the running gateway kill itself (SIGKILL) when it passes the point for the `count`-th time from now."""
+    def arm(self, point: str, count: int = 1, *, gate: Path | None = None) -> None:
+        """Make the running gateway kill itself (SIGKILL) when it passes the point for the `count`-th time from now.
+
+        With a `gate`, a named pipe, it reads from that instead, until nobody writes to it any more.
+        """
         fresh = self.fault_file.with_suffix(".new")
-        fresh.write_text(f"{point} {count}")
+        fresh.write_text(f"{point} {count} {gate or ''}")
         fresh.replace(self.fault_file)
+
+    @contextlib.contextmanager
+    def held(self, point: str, count: int = 1) -> Iterator[None]:
+        """Hold whatever passes the point for the `count`-th time from now until the end of the block.
+
+        The thread stands still there, so the point has to be one that is not passed on the event loop.
+        """
+        gate = self.fault_file.with_suffix(".gate")
+        os.mkfifo(gate)
+        writer = os.open(gate, os.O_RDWR)  # a pipe opened for writing only waits for its reader
+        self.arm(point, count, gate=gate)
+        try:
+            yield
+        finally:
+            self.fault_file.unlink(missing_ok=True)
+            os.close(writer)
+            gate.unlink()
 
     def passed(self) -> list[str]:
         """Give the points that were passed since the last call, in order; `trace` must have been asked for."""
@@ -207,7 +227,8 @@ class FileFault:
     """A fault hook that a test steers while this process runs.
 
     It kills this process at the point named in one file, at the `count`-th
-    pass since the file was written, and adds every point to another one, `trace`.
+    pass since the file was written, or reads there from the pipe that the
+    file names; it adds every point to another one, `trace`.
     """
 
     def __init__(self, path: Path, trace: str = "") -> None:
@@ -226,13 +247,24 @@ class FileFault:
             return
         with self._lock, Path(self._path).open() as file:
             status = os.fstat(file.fileno())
-            armed, _, count = file.read().partition(" ")
+            armed, count, gate = file.read().split(" ", 2)
             if self._armed != (status.st_ino, status.st_mtime_ns):
                 self._armed, self._left = (status.st_ino, status.st_mtime_ns), int(count)
-            if armed == point:
-                self._left -= 1
-                if not self._left:
-                    os.kill(os.getpid(), signal.SIGKILL)
+            due = armed == point and self._left == 1
+            self._left -= armed == point
+        if due and gate:
+            _wait_at(gate)
+        elif due:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait_at(gate: str) -> None:
+    """Wait until nobody writes to a pipe any more."""
+    with contextlib.suppress(FileNotFoundError):
+        pipe = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
+        os.set_blocking(pipe, True)
+        os.read(pipe, 1)
+        os.close(pipe)
 
 
 def main(config: str) -> None:

@@ -173,6 +173,18 @@ async def test_a_multi_attach_volume_has_as_many_writers_as_come(scene: Scene) -
     assert len(scene.exporter.access(volume)) == 3
 
 
+async def test_who_takes_blocks_for_himself_takes_them_from_whoever_is_connected(scene: Scene) -> None:
+    volume = await scene.volume(multi_attach=True)
+    for node in ("host1", "host2"):
+        await scene.attach(volume, NewAttachment(node=node))
+    scene.exporter.connected = {volume.id}
+    taken = await scene.attach(volume, NewAttachment(node="host3", preempt=True))
+    assert (await scene.core.get(m.Volume, volume.id)).attachments == (taken,)
+    (access,) = scene.exporter.access(volume)
+    assert access.id == taken.id
+    assert scene.exporter.connected == set()
+
+
 async def test_readers_share_a_volume_and_keep_writers_out(scene: Scene) -> None:
     volume = await scene.volume()
     for node in ("host1", "host2"):

@@ -114,6 +114,27 @@ async def test_names_and_junction_paths_are_unique(core: Core) -> None:
     assert caught.value.field == "junction_path"
 
 
+async def test_a_name_can_be_asked_to_be_the_only_one_in_any_case(core: Core) -> None:
+    tenant, pool = await tenant_and_pool(core)
+    source = await make(core, "Stra\u00dfe")
+
+    def new(name: str) -> volumes.NewVolume:
+        return volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=pool.id, size=MIB)
+
+    def clone(name: str) -> clones.NewClone:
+        return clones.NewClone(name=name, tenant_id=tenant.id, source_id=source.id)
+
+    with pytest.raises(errors.AlreadyExists):
+        await volumes.create(core, new("STRASSE"), description="t", caseless=True)
+    with pytest.raises(errors.AlreadyExists):
+        await clones.create(core, clone("strasse"), description="t", caseless=True)
+    await (await volumes.create(core, new("STRASSE"), description="t")).result()
+    makers = [volumes.create(core, new(name), description="t", caseless=True) for name in ("two", "Two", "TWO")]
+    cloners = [clones.create(core, clone(name), description="t", caseless=True) for name in ("tWO", "twO")]
+    started = await asyncio.gather(*makers, *cloners, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in started) == [*["AlreadyExists"] * 4, "Started"]
+
+
 async def test_two_renames_race_for_one_name(core: Core) -> None:
     first, second = await make(core, "one"), await make(core, "two")
     change = volumes.VolumeChange(name="three")

@@ -16,7 +16,12 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "catalog": frozenset({"core"}),
     "backends": frozenset({"core"}),
     "exports": frozenset({"core"}),
-    "frontends": frozenset({"core", "frontends.memory", "frontends.receive"}),
+    "frontends": frozenset({"core", "frontends.memory", "frontends.receive", "frontends.routing"}),
+    "frontends.docker": frozenset({"core", "frontends.receive", "frontends.routing", "frontends.openstorage.spec"}),
+    "frontends.openstorage": frozenset(
+        {"core", "frontends.memory", "frontends.receive", "frontends.routing", "frontends.openstorage.spec"}
+    ),
+    "frontends.openstorage.spec": frozenset({"core"}),
     "frontends.cinder_driver": frozenset({"core", "client"}),
     "frontends.manila_driver": frozenset({"core", "client"}),
     "client": frozenset(),
@@ -40,7 +45,9 @@ CORE_LIBRARIES = frozenset({"msgspec"})
 def part_of(module: str) -> str:
     """Give the part that a dotted module below `gateway` belongs to; every dialect is a part of its own."""
     names = module.split(".")
-    pair = ".".join(names[1:3])
+    pair, triple = ".".join(names[1:3]), ".".join(names[1:4])
+    if triple in MAY_IMPORT:
+        return triple
     return pair if pair in MAY_IMPORT or (names[1] == "frontends" and len(names) > 2) else names[1]
 
 
@@ -123,6 +130,17 @@ def test_every_part_has_its_rule() -> None:
         ("gateway.frontends.a.x", "from gateway.frontends.a.y import c", []),
         ("gateway.frontends.a.x", "from gateway.frontends.memory import c", []),
         ("gateway.frontends.cinder_driver.x", "from gateway.client import c", []),
+        ("gateway.frontends.docker.x", "from gateway.frontends.openstorage.spec import c", []),
+        (
+            "gateway.frontends.docker.x",
+            "from gateway.frontends.openstorage.site import c",
+            ["gateway.frontends.openstorage.site"],
+        ),
+        (
+            "gateway.frontends.openstorage.spec.x",
+            "from gateway.frontends.openstorage.site import c",
+            ["gateway.frontends.openstorage.site"],
+        ),
         ("gateway.client.x", "from gateway.core import errors", ["gateway.core"]),
         ("gateway.testing.x", "from gateway.server.app import a", ["gateway.server.app"]),
         ("gateway.server.x", "from gateway.cli import a", ["gateway.cli"]),

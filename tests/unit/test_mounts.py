@@ -13,6 +13,7 @@ from core_scene import LocalMemory, Script, clone_of, make, scripted_pool, snap
 
 from gateway.core import attachments, errors, mounts, quiesce, tenants, volumes
 from gateway.core.attachments import NewAttachment
+from gateway.core.catalog import put
 from gateway.core.context import Core
 from gateway.core.exporter import Held, HostMount, Mounter, Quiesce, Quiesced
 from gateway.core.model import AttachMode, Intent, TenantState, Transport, Volume, VolumeKind, VolumeState, utc_now
@@ -98,8 +99,13 @@ class Scene:
         await (await mounts.mount(self.core, volume.id, new, description="test")).result()
         return await self.core.get(Volume, volume.id)
 
-    async def unmount(self, volume: Volume, path: str = "/mnt/v", **more: bool) -> Volume:
-        await (await mounts.unmount(self.core, volume.id, path, description="test", **more)).result()
+    async def unmount(self, volume: Volume, path: str = "/mnt/v", **more: object) -> Volume:
+        await (await mounts.unmount(self.core, volume.id, path, description="test", **more)).result()  # type: ignore[arg-type]
+        return await self.core.get(Volume, volume.id)
+
+    async def drop(self, volume: Volume, *gone: str, path: str = "/mnt/v") -> Volume:
+        """Drop those users of a mount who are gone."""
+        await (await mounts.drop_users(self.core, volume.id, path, gone.__contains__, description="test")).result()
         return await self.core.get(Volume, volume.id)
 
     async def update(self, volume: Volume, **values: object) -> Volume:
@@ -131,6 +137,73 @@ async def test_the_same_mount_again_is_one_mount(scene: Scene) -> None:
         with pytest.raises(errors.AlreadyExists) as caught:
             await scene.mount(volume, **other)
         assert caught.value.field == "path"
+
+
+async def test_a_mount_ends_with_the_last_of_its_users(scene: Scene) -> None:
+    made = await make(scene.core, "v")
+    (first,) = (await scene.mount(made, user="a")).mounts
+    (both,) = (await scene.mount(made, user="b")).mounts
+    assert both == msgspec.structs.replace(first, users=("a", "b"))
+    assert (await scene.mount(made, user="a")).mounts == (both,)
+    with pytest.raises(errors.NotFound) as caught:
+        await scene.unmount(made, user="c")
+    assert (caught.value.kind, caught.value.ref) == ("mount user", "c")
+    scene.mounter.busy = {first.id}
+    assert [mount.users for mount in (await scene.unmount(made, user="a")).mounts] == [("b",)]
+    assert scene.mounter.mounts.keys() == {first.id}
+    with pytest.raises(errors.InUse):
+        await scene.unmount(made, user="b")
+    scene.mounter.busy = set()
+    assert (await scene.unmount(made, user="b")).mounts == ()
+    assert scene.mounter.mounts == {}
+    with pytest.raises(errors.NotFound) as caught:
+        await scene.unmount(made, user="b")
+    assert caught.value.kind == "mount"
+
+
+async def test_another_user_cannot_have_the_mount_otherwise(scene: Scene) -> None:
+    made = await make(scene.core, "v")
+    await scene.mount(made, user="a")
+    with pytest.raises(errors.AlreadyExists):
+        await scene.mount(made, user="b", read_only=True)
+
+
+@pytest.mark.parametrize("first", ["", "a"])
+async def test_a_mount_that_somebody_unnamed_needs_stays_without_the_named_ones(scene: Scene, first: str) -> None:
+    made = await make(scene.core, "v")
+    for user in (first, "a", ""):
+        volume = await scene.mount(made, user=user)
+    assert sorted(volume.mounts[0].users) == ["", "a"]
+    assert [mount.users for mount in (await scene.unmount(made, user="a")).mounts] == [()]
+    await scene.mount(made, user="a")
+    assert (await scene.unmount(made)).mounts == ()
+
+
+async def test_users_who_are_gone_are_dropped(scene: Scene) -> None:
+    made = await make(scene.core, "v")
+    for user in ("old/a", "old/b", "new/c"):
+        await scene.mount(made, user=user)
+    assert [mount.users for mount in (await scene.drop(made, "old/a", "old/b")).mounts] == [("new/c",)]
+    assert (await scene.drop(made, "new/c")).mounts == ()
+    assert scene.mounter.mounts == {}
+    await scene.mount(made)
+    assert len((await scene.drop(made, "")).mounts) == 1
+    with pytest.raises(errors.NotFound):
+        await scene.drop(made, path="/mnt/w")
+
+
+async def test_users_have_short_names_and_are_not_too_many(scene: Scene) -> None:
+    made = await make(scene.core, "v")
+    for wrong in ("u" * 81, "a\x00b"):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            await scene.mount(made, user=wrong)
+        assert caught.value.field == "user"
+    volume = await scene.mount(made, user="u" * 80)
+    many = msgspec.structs.replace(volume.mounts[0], users=tuple(f"{number:080}" for number in range(780)))
+    await scene.core.catalog.commit(put(msgspec.structs.replace(volume, mounts=(many,))))
+    with pytest.raises(errors.InvalidArgument) as caught:
+        await scene.mount(made, user="one more")
+    assert caught.value.field == "mounts"
 
 
 async def test_a_path_has_one_volume_and_a_volume_several_paths(scene: Scene) -> None:

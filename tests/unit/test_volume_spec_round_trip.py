@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidArgument
@@ -124,6 +124,7 @@ def test_a_name_string_is_read_back_when_there_is_one(parsed):
 
 @settings(deadline=None)
 @given(requests())
+@example(parse_options({"backend": "pure_block", "pure_vol_name": "a"}, name="v"))
 def test_the_fewest_options_say_the_same_spec(parsed):
     told = describe(parsed.spec, name=parsed.name, labels=parsed.labels, parent=parsed.parent)
     assert told.spec == parsed.spec

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-from gateway.core.model import Transport
 
 
 class KindChoice(enum.StrEnum):
@@ -42,7 +40,7 @@ class OpenstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     tenant: str = ""
     pools: tuple[str, ...] = ()
     kind: KindChoice = KindChoice.AUTO
-    transport: Transport = Transport.LOCAL
+    transport: Literal["local", "iscsi", "nbd"] = "local"
     ha_level_max: Annotated[int, Meta(ge=1, le=3)] = 1
     nfs_policy: str = "default"
     tls: bool = False

@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from gateway.core import attachments, errors, mounts, volumes
 from gateway.core.attachments import NewAttachment
-from gateway.core.model import Volume, VolumeKind, VolumeState
+from gateway.core.model import Transport, Volume, VolumeKind
 from gateway.core.mounts import NewMount
 from gateway.core.ownership import Access, permit
 from gateway.core.volumes import VolumeChange
@@ -35,7 +35,7 @@ async def attach(call: Call, request: pb.SdkVolumeAttachRequest) -> pb.SdkVolume
     """Attach a volume to this node; once more gives the same device. ALREADY_EXISTS while another node has it."""
     found = await find(call, required(request.volume_id, "volume id"), Access.WRITE)
     volume = _writable(found, "attached")
-    await (_attach_blocks(call, volume) if volume.kind is VolumeKind.BLOCK else _attach_files(call, volume))
+    await _attach(call, volume)
     volume = await call.core.get(Volume, volume.id)
     return pb.SdkVolumeAttachResponse(device_path=await device_path(call, volume))
 
@@ -52,10 +52,7 @@ async def detach(call: Call, request: pb.SdkVolumeDetachRequest) -> pb.SdkVolume
         raise errors.InUse(kind="Volume", ref=str(found), by="mounts", action="detach")
     for mounted in volume.mounts:
         await _unmount(call, volume, mounted.path, force=force)
-    if volume.kind is VolumeKind.BLOCK:
-        await _detach_blocks(call, volume, force=force)
-    else:
-        await _detach_files(call, volume, force=force)
+    await _detach(call, volume, force=force)
     return pb.SdkVolumeDetachResponse()
 
 
@@ -111,42 +108,30 @@ def _writable(found: Found, what: str) -> Volume:
     return found.volume
 
 
-async def _attach_blocks(call: Call, volume: Volume) -> None:
-    new = NewAttachment(node=call.site.node_id, transport=call.site.options.transport)
+async def _attach(call: Call, volume: Volume) -> None:
+    node, files = call.site.node_id, volume.kind is VolumeKind.FILESYSTEM
+    if volume.annotations.get(ATTACHED, node) != node and not volume.multi_attach:
+        raise errors.InUse(kind="Volume", ref=str(volume.id), by="attachments", action="attach")
+    transport = Transport.LOCAL if files else Transport(call.site.options.transport)
+    new = NewAttachment(node=node, transport=transport, shared=False)
     started = await attachments.attach(call.core, volume.id, new, description=f"SDK: attach {volume.name}")
     await started.result()
 
 
-async def _detach_blocks(call: Call, volume: Volume, *, force: bool) -> None:
+async def _detach(call: Call, volume: Volume, *, force: bool) -> None:
+    """End what this node has. What another node has of a volume of files ends by force, too."""
+    node = call.site.node_id
+    everybody = force and volume.kind is VolumeKind.FILESYSTEM
+    description = f"SDK: detach {volume.name}"
     with suppress(errors.NotFound):
         started = await attachments.detach(
-            call.core, volume.id, call.site.node_id, description=f"SDK: detach {volume.name}", force=force
+            call.core, volume.id, None if everybody else node, description=description, force=force
         )
         await started.result()
+    noted = volume.annotations.get(ATTACHED)
+    if noted is not None and (everybody or noted == node):
+        await (await volumes.revise(call.core, volume.id, _unnoted, description=description)).result()
 
 
-async def _attach_files(call: Call, volume: Volume) -> None:
-    """Note who has a volume of files: nothing has to be done for its host to reach it."""
-    node = call.site.node_id
-
-    async def wanted(before: Volume) -> VolumeChange:
-        if before.state is not VolumeState.ONLINE:
-            raise errors.InvalidState(kind="Volume", ref=str(before.id), state=before.state, action="attach")
-        if attached_on(before) not in {"", node} and not before.multi_attach:
-            raise errors.InUse(kind="Volume", ref=str(before.id), by="attachments", action="attach")
-        return VolumeChange(annotations={**before.annotations, ATTACHED: node})
-
-    if attached_on(volume) != node:
-        await (await volumes.revise(call.core, volume.id, wanted, description=f"SDK: attach {volume.name}")).result()
-
-
-async def _detach_files(call: Call, volume: Volume, *, force: bool) -> None:
-    """Note that this node has it no more. What another node has stays so, unless by force."""
-    ends = {call.site.node_id, attached_on(volume)} if force else {call.site.node_id}
-
-    async def wanted(before: Volume) -> VolumeChange:
-        kept = {key: value for key, value in before.annotations.items() if key != ATTACHED or value not in ends}
-        return VolumeChange(annotations=kept)
-
-    if attached_on(volume) in ends:
-        await (await volumes.revise(call.core, volume.id, wanted, description=f"SDK: detach {volume.name}")).result()
+async def _unnoted(volume: Volume) -> VolumeChange:
+    return VolumeChange(annotations={key: value for key, value in volume.annotations.items() if key != ATTACHED})

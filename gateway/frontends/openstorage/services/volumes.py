@@ -13,7 +13,7 @@ from gateway.core import clones, errors, retired, volumes
 from gateway.core import snapshots as snapshot_cases
 from gateway.core.change import Started
 from gateway.core.clones import NewClone
-from gateway.core.model import Pool, Snapshot, Volume, VolumeKind, VolumeState
+from gateway.core.model import Pool, Snapshot, Volume
 from gateway.core.ownership import Access, permit
 from gateway.core.snapshots import SnapshotChange
 from gateway.core.volumes import NewVolume, VolumeChange
@@ -177,8 +177,7 @@ async def _delete(call: Call, found: Found) -> None:
         raise SdkError(
             StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not"
         )
-    # One that is broken cannot be detached, and nobody can use it.
-    if volume.kind is VolumeKind.FILESYSTEM and attached_on(volume) and volume.state is not VolumeState.ERROR:
+    if attached_on(volume):
         raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
     await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
     await _collect(call, volume)

@@ -12,7 +12,7 @@ snapshot schedule. What cannot be read is the core's InvalidArgument, whose
 from __future__ import annotations
 
 from gateway.frontends.openstorage.spec.documents import DocumentFormat, load_documents
-from gateway.frontends.openstorage.spec.grammar import parse_name, parse_options, parse_request
+from gateway.frontends.openstorage.spec.grammar import parse_name, parse_options, parse_request, split_name
 from gateway.frontends.openstorage.spec.intervals import (
     POLICY_DAY_MAX,
     Daily,
@@ -114,4 +114,5 @@ __all__ = [
     "render_options",
     "render_schedule",
     "size_text",
+    "split_name",
 ]

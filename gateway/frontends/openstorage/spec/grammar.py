@@ -11,11 +11,14 @@ and so finds `size=` inside `block_size=`:
 * a value that cannot be read is refused, never taken for zero or false,
 * options that the reference takes from a map only may stand in a name string.
 
-In a map an unknown option is a label, as in the reference.
+In a map an unknown option is a label, as in the reference. A door may have
+options of its own beside these, which are read like the others and kept as
+they are: `own` names them.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,7 +26,7 @@ from typing import Any
 from gateway.core.secret import Secret
 from gateway.frontends.openstorage.spec import options as table
 from gateway.frontends.openstorage.spec.model import Parsed, ProxyProtocol, TokenSecret, VolumeSpec
-from gateway.frontends.openstorage.spec.options import ALIASES, FORMS, LABEL_OPTIONS, NESTED, OPTIONS, Path
+from gateway.frontends.openstorage.spec.options import ALIASES, FORMS, LABEL_OPTIONS, NESTED, OPTIONS, PLAIN, Path
 from gateway.frontends.openstorage.spec.values import hint, invalid, read_boolean, read_pairs
 
 NAME = "name"
@@ -31,7 +34,7 @@ TEXT_MAX = 65536
 
 _NAME = re.compile(r"[0-9A-Za-z_-]+")
 _KNOWN = (NAME, *FORMS, *ALIASES)
-_SEPARATOR = re.compile(rf",|(?:;\s?|\s)(?=(?:{'|'.join(sorted(_KNOWN, key=len, reverse=True))})=)")
+_NONE: frozenset[str] = frozenset()
 
 
 def parse_name(text: str) -> Parsed | None:
@@ -45,42 +48,45 @@ def parse_options(options: Mapping[str, str], *, name: str = "") -> Parsed:
     return _parsed(name, _usual(options.items()))
 
 
-def parse_request(text: str, options: Mapping[str, str]) -> Parsed:
+def parse_request(text: str, options: Mapping[str, str], *, own: frozenset[str] = _NONE) -> Parsed:
     """Give what a name, plain or a name string, and a map ask for together. The name string counts first.
 
     The reference drops the map when there is a name string, but for the token.
     """
-    found = split_name(text)
-    if found is None:
-        return parse_options(options, name=text)
-    name, said = found
+    name, said = split_name(text, own=own) or (text, {})
     others = _usual(options.items())
     if table.TOKEN_SECRET in said:
         others.pop(table.TOKEN_SECRET_NAMESPACE, None)
-    return _parsed(name, {**others, **said})
+    return _parsed(name, {**others, **said}, own)
 
 
-def split_name(text: str) -> tuple[str, dict[str, str]] | None:
+def split_name(text: str, *, own: frozenset[str] = _NONE) -> tuple[str, dict[str, str]] | None:
     """Give the name and the options of a name string, as a map would give them; None for a plain name."""
     if len(text) > TEXT_MAX:
         raise invalid(NAME, f"has more than {TEXT_MAX} characters")
-    parts = [part.strip() for part in _SEPARATOR.split(text)]
+    parts = [part.strip() for part in _separator(own).split(text)]
     if not any(part.startswith(f"{NAME}=") for part in parts):
         return None
-    said = _usual(_pair(part, number) for number, part in enumerate(parts, start=1) if part)
+    said = _usual(_pair(part, number, own) for number, part in enumerate(parts, start=1) if part)
     name = said.pop(NAME)
     if not _NAME.fullmatch(name):
         raise invalid(NAME, "must have letters, digits, hyphens and underscores only", value=name)
-    return name, {option: FORMS[option].from_name(value) for option, value in said.items()}
+    return name, {option: FORMS.get(option, PLAIN).from_name(value) for option, value in said.items()}
 
 
-def _pair(part: str, number: int) -> tuple[str, str]:
+@functools.cache
+def _separator(own: frozenset[str]) -> re.Pattern[str]:
+    known = sorted({*_KNOWN, *own}, key=lambda word: (-len(word), word))
+    return re.compile(rf",|(?:;\s?|\s)(?=(?:{'|'.join(known)})=)")
+
+
+def _pair(part: str, number: int, own: frozenset[str]) -> tuple[str, str]:
     option, equals, value = part.partition("=")
     if not equals:
         # It may be the rest of a secret that holds a comma, so it is not repeated.
         raise invalid(NAME, f"part {number} is no option: write option=value")
-    if option not in _KNOWN:
-        raise invalid(option[:64], f"is no option{hint(option, _KNOWN)}")
+    if option not in _KNOWN and option not in own:
+        raise invalid(option[:64], f"is no option{hint(option, (*_KNOWN, *own))}")
     return option, value
 
 
@@ -95,7 +101,8 @@ def _usual(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return usual
 
 
-def _parsed(name: str, said: Mapping[str, str]) -> Parsed:
+def _parsed(name: str, everything: Mapping[str, str], own: frozenset[str] = _NONE) -> Parsed:
+    said = {option: value for option, value in everything.items() if option not in own}
     values = {option.path: table.read(option, said[option.name]) for option in OPTIONS.values() if option.name in said}
     _settle(values)
     return Parsed(
@@ -106,6 +113,7 @@ def _parsed(name: str, said: Mapping[str, str]) -> Parsed:
         token=_token(said),
         token_secret=_token_secret(said),
         given=frozenset(OPTIONS) & frozenset(said),
+        own={option: value for option, value in everything.items() if option in own},
     )
 
 

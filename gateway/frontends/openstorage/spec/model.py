@@ -288,7 +288,8 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
 
     `given` are the options that were written and set something in `spec`, by
     their usual names: a default is not a wish. `parent` makes it a clone. A
-    `token` counts before a `token_secret`; neither may be stored.
+    `token` counts before a `token_secret`; neither may be stored. `own` are
+    options that only the door knows which asked for them.
     """
 
     name: str = ""
@@ -298,3 +299,4 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     token: Secret | None = None
     token_secret: TokenSecret | None = None
     given: frozenset[str] = frozenset()
+    own: dict[str, str] = {}

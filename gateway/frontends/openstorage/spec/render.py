@@ -111,7 +111,8 @@ def _needed(spec: VolumeSpec) -> frozenset[str]:
     needed = {option.name for option in OPTIONS.values() if _value(option, spec) != _silent(option)}
     for path in sorted(NESTED, key=len, reverse=True):
         inside = [option.name for option in OPTIONS.values() if option.path[: len(path)] == path]
-        if table.find(spec, path) is not None and needed.isdisjoint(inside):
+        named = path[-1] == table.PURE_RECORDS.get(_protocol(spec)) and "pure_vol_name" in needed
+        if table.find(spec, path) is not None and needed.isdisjoint(inside) and not named:
             needed.add(inside[0])
     if "secret_key" in needed:
         needed.discard("secure")

@@ -1,0 +1,91 @@
+"""Snapshots: list, inspect, remove, and volumes made from them."""
+
+from __future__ import annotations
+
+from gateway.core import clones, errors, retired, snapshots, volumes
+from gateway.core.clones import NewClone
+from gateway.core.model import Volume
+from gateway.core.volumes import VolumeChange
+from gateway.frontends.libstorage import listing, model
+from gateway.frontends.libstorage.ask import Ask
+from gateway.frontends.libstorage.bodies import SnapshotCopyRequest, VolumeCreateRequest, read_body
+from gateway.frontends.libstorage.changing import collect, finished, in_gib, require_gib, require_name
+from gateway.frontends.libstorage.lookup import Found, find_snapshot, service_of
+from gateway.frontends.libstorage.opts import overlay
+from gateway.frontends.libstorage.render import gib, snapshot_record, volume_record
+from gateway.frontends.libstorage.services.volumes import noted, require_plain
+
+
+async def list_all(ask: Ask) -> bytes:
+    """Give the snapshots of every service, those of volumes that were removed too."""
+    return await listing.snapshots(ask, ask.site.services.values(), by_service=True)
+
+
+async def list_of_service(ask: Ask) -> bytes:
+    """Give the snapshots of a service."""
+    return await listing.snapshots(ask, (service_of(ask),), by_service=False)
+
+
+async def inspect(ask: Ask) -> model.Snapshot:
+    """Give a snapshot."""
+    found = await find_snapshot(ask)
+    return snapshot_record(found.snapshot, found.volume)
+
+
+async def create_volume(ask: Ask) -> model.Volume:
+    """Make a volume of a snapshot. What the request does not say it has from the snapshot's volume.
+
+    It may be larger; LimitExceeded for one that would be smaller.
+    """
+    wanted = read_body(ask.body, VolumeCreateRequest, opts_count=ask.site.options.parse_request_opts)
+    name = require_name("name", wanted.name)
+    found = await find_snapshot(ask)
+    require_plain(wanted, ask.core.pools.get(found.volume.pool_id).name)
+    size = require_gib(wanted.size, least=gib(found.volume.size)) if wanted.size else 0
+    new = NewClone(
+        name=name,
+        tenant_id=found.volume.tenant_id,
+        source_id=found.volume.id,
+        snapshot_id=found.snapshot.id,
+        labels=overlay(found.volume.labels, wanted.opts),
+        annotations={**found.volume.annotations, **noted(wanted)},
+    )
+    description = f"libStorage: create {name} from {found.snapshot.name} of {found.volume.name}"
+    made = await finished(ask, await clones.create(ask.core, new, description=description, caseless=True))
+    volume = await ask.core.get(Volume, made)
+    if size > volume.size:
+        await _enlarge(ask, volume, size)
+    return volume_record(await ask.core.get(Volume, made))
+
+
+async def copy(ask: Ask) -> model.Snapshot:
+    """Refuse to copy a snapshot to another place, as nothing here can."""
+    read_body(ask.body, SnapshotCopyRequest, opts_count=ask.site.options.parse_request_opts)
+    found = await find_snapshot(ask)
+    raise errors.Unsupported(
+        capability="snapshot copy", backend=_pool(ask, found), reason="a snapshot stays with its volume"
+    )
+
+
+async def remove(ask: Ask) -> None:
+    """Remove a snapshot. InUse while there are volumes that were made from it."""
+    found = await find_snapshot(ask)
+    description = f"libStorage: remove snapshot {found.snapshot.name} of {found.volume.name}"
+    await finished(ask, await snapshots.delete(ask.core, found.snapshot.id, description=description))
+    await collect(ask, found.volume)
+
+
+async def _enlarge(ask: Ask, volume: Volume, size: int) -> None:
+    """Give a new volume its size; where it cannot have it, it goes again."""
+    try:
+        change = VolumeChange(size=size)
+        description = f"libStorage: enlarge {volume.name}"
+        await finished(ask, await volumes.update(ask.core, volume.id, change, description=description))
+    except errors.GatewayError as error:
+        started = await retired.remove(ask.core, volume.id, description=f"libStorage: take back {volume.name}")
+        await started.wait()
+        raise (in_gib(error) if isinstance(error, errors.LimitExceeded) else error) from error
+
+
+def _pool(ask: Ask, found: Found) -> str:
+    return ask.core.pools.get(found.volume.pool_id).name

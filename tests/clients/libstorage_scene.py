@@ -1,0 +1,137 @@
+"""Gateways with the libStorage door: on memory, on files over NFS, and on blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+from exporter_scene import end_daemon, free_port
+from libstorage_client import Client, client_of
+
+from gateway.testing.btrfs_pool import btrfs_pool
+from gateway.testing.live import LiveGateway, live_gateway
+from gateway.testing.loop_pool import loop_pool
+
+DOOR = '[frontend.libstorage]\nlisten = "127.0.0.1:0"\n'
+"""The door on a free port, for a configuration."""
+
+
+def service(name: str, **options: str) -> str:
+    """Give the table of a service."""
+    lines = "".join(f'{key} = "{value}"\n' for key, value in options.items())
+    return f"[frontend.libstorage.service.{name}]\n{lines}"
+
+
+class Bed:
+    """A gateway, a service of it, and the clients of two nodes.
+
+    `shares`: several nodes may hold a volume at once. `ports`: where the
+    servers of data listen, by their names.
+    """
+
+    def __init__(
+        self,
+        gateway: LiveGateway,
+        http: httpx.Client,
+        *,
+        service: str,
+        driver: str,
+        kind: str,
+        shares: bool,
+        nodes: tuple[str, str],
+        ports: Mapping[str, int],
+    ) -> None:
+        self.gateway = gateway
+        self.http = http
+        self.service = service
+        self.driver = driver
+        self.kind = kind
+        self.shares = shares
+        self.nodes = nodes
+        self.ports = ports
+        self.nobody = Client(http)
+        self.client, self.other = (self.nobody.as_instance(f"{driver}={node}") for node in nodes)
+
+    @property
+    def blocks(self) -> bool:
+        return self.driver == "vfs" and not self.shares
+
+    def clean(self) -> None:
+        """Take away what a test left. Snapshots outlive their volumes, and those with copies cannot go before them."""
+        for name, found in self.nobody.everywhere().items():
+            for volume_id in found:
+                self.nobody.remove(name, volume_id, "?force")
+        for name, taken in self.nobody.snapshots_everywhere().items():
+            for snapshot_id in taken:
+                self.nobody.remove_snapshot(name, snapshot_id)
+
+
+@contextlib.contextmanager
+def memory_bed(folder: Path) -> Iterator[Bed]:
+    """Give a bed with two services on pools in memory."""
+    pools = '[backend.memory]\n[backend.spare]\ndriver = "memory"\n'
+    extra = DOOR + service("svc", pool="memory") + service("spare", pool="spare")
+    with live_gateway(folder, pools=pools, extra=extra) as gateway, _http(gateway) as http:
+        nodes = ("host-a", "host-b")
+        yield Bed(gateway, http, service="svc", driver="vfs", kind="object", shares=True, nodes=nodes, ports={})
+
+
+@contextlib.contextmanager
+def files_bed(folder: Path) -> Iterator[Bed]:
+    """Give a bed on btrfs whose volumes are reached over NFS. All its nodes are on this machine."""
+    port = free_port()
+    with btrfs_pool(folder / "disk", "2G") as disk:
+        pools = f'[backend.fast]\ndriver = "btrfs"\npath = "{disk}"\n'
+        extra = f'{DOOR}{service("svc", pool="fast")}[export.nfs]\nport = {port}\naddress = "127.0.0.1"\n'
+        with live_gateway(folder / "gateway", pools=pools, extra=extra) as gateway, _http(gateway) as http:
+            try:
+                yield Bed(
+                    gateway,
+                    http,
+                    service="svc",
+                    driver="isilon",
+                    kind="nas",
+                    shares=True,
+                    nodes=("127.0.0.1", "127.0.0.2"),
+                    ports={"nfs": port},
+                )
+            finally:
+                gateway.stop()
+                for name in ("ganesha.nfsd", "dbus-daemon"):
+                    end_daemon(gateway.data / "nfs", name)
+
+
+@contextlib.contextmanager
+def blocks_bed(folder: Path, transport: str = "local") -> Iterator[Bed]:
+    """Give a bed on XFS whose volumes are blocks: devices of this machine, or reached over iSCSI."""
+    port = free_port()
+    with loop_pool(folder / "disk", "xfs", "2G") as disk:
+        pools = f'[backend.slow]\ndriver = "directory"\npath = "{disk}"\n'
+        served = service("svc", pool="slow", kind="block", transport=transport)
+        extra = f'{DOOR}{served}[export.local]\n[export.iscsi]\nport = {port}\naddress = "127.0.0.1"\n'
+        with live_gateway(folder / "gateway", pools=pools, extra=extra) as gateway, _http(gateway) as http:
+            try:
+                yield Bed(
+                    gateway,
+                    http,
+                    service="svc",
+                    driver="vfs",
+                    kind="object",
+                    shares=False,
+                    nodes=("host-a", "host-b"),
+                    ports={"iscsi": port},
+                )
+            finally:
+                gateway.stop()
+                end_daemon(gateway.data / "iscsi", "tgtd")
+
+
+@contextlib.contextmanager
+def _http(gateway: LiveGateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.addresses["libstorage"], timeout=90) as http:
+        yield http
+
+
+__all__ = ["DOOR", "Bed", "blocks_bed", "client_of", "files_bed", "memory_bed", "service"]
