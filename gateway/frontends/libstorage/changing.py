@@ -34,10 +34,10 @@ async def collect(ask: Ask, volume: Volume) -> None:
 
 
 async def handles_of(ask: Ask, volume: Volume) -> tuple[AccessHandle, ...]:
-    """Give every way to a volume's bytes; none while its pool does not answer."""
+    """Give every way to a volume's bytes; none where its pool cannot tell: the volume is shown all the same."""
     try:
         return await volumes.access(ask.core, volume.id)
-    except (errors.Unavailable, errors.Timeout):
+    except errors.GatewayError:
         return ()
 
 

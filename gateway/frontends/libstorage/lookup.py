@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -81,6 +82,7 @@ async def snapshots_of(ask: Ask, service: Service) -> AsyncIterator[Found]:
         if page.cursor is None:
             return
         query = msgspec.structs.replace(query, after=page.cursor)
+        await asyncio.sleep(0)
 
 
 def as_uuid(ref: str) -> UUID | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntFlag
+from enum import IntEnum
 
 import msgspec
 
 from gateway.frontends.libstorage.model import ATTACHED, AVAILABLE, UNAVAILABLE, VolumeAttachment
 
 
-class Mask(IntFlag):
+class Mask(IntEnum):
     """What is asked for."""
 
     REQUESTED = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 import msgspec
 
@@ -109,6 +110,8 @@ def attachments_shown(
     volume: Volume, view: View, *, location: AccessHandle | None, handles: Sequence[AccessHandle]
 ) -> tuple[model.VolumeAttachment, ...]:
     """Give all attachments of a volume, in the words of the service's driver."""
+    if not volume.attachments:
+        return ()
     service = view.service
     reached = _reached(volume, handles)
     shown = tuple(
@@ -136,8 +139,9 @@ def mounts_files(service: Service, volume: Volume) -> bool:
 
 def device_name(attachment: Attachment, volume: Volume, service: Service, *, location: AccessHandle | None) -> str:
     """Give what an attached volume is called on its node: the export as mount(8) wants it, or a device."""
-    exported = attachment.transport is Transport.NFS and isinstance(location, NfsExport)
-    if exported and isinstance(location, NfsExport) and (mounts_files(service, volume) or not attachment.device):
+    if attachment.device and not mounts_files(service, volume):
+        return attachment.device
+    if attachment.transport is Transport.NFS and isinstance(location, NfsExport):
         return f"{_host(location.address)}:{location.path}"
     return attachment.device
 
@@ -146,11 +150,11 @@ def access_url(handle: AccessHandle) -> str:
     """Give a way to the bytes as a URL."""
     match handle:
         case LocalPath():
-            return f"file://{handle.path}"
+            return f"file://{quote(handle.path)}"
         case InProcess():
             return f"memory:{handle.key}"
         case NfsExport():
-            return f"nfs://{_host(handle.address)}:{handle.port}{handle.path}"
+            return f"nfs://{_host(handle.address)}:{handle.port}{quote(handle.path)}"
         case IscsiTarget():
             return f"iscsi://{_host(handle.address)}:{handle.port}/{handle.target}/{handle.lun}"
         case NbdExport():

@@ -78,7 +78,7 @@ async def test_devices_are_those_of_the_driver_until_all_are_taken(tmp_path: Pat
         refusal = await scene.refused("POST", f"/volumes/blocks/{made[11]['id']}?attach", {}, who="ebs=i-1")
         assert refusal[:2] == (422, "devices is out of range")
         path = f"/volumes/blocks/{made[0]['id']}?attachments="
-        for devices, name in ((None, "/dev/xvdf"), ("ebs=/dev/XVDF::", "/dev/xvdf"), ("ebs=/dev/sda::", "")):
+        for devices, name in ((None, "/dev/xvdf"), ("ebs=/dev/xvdf::", "/dev/xvdf"), ("ebs=/dev/sda::", "")):
             shown = await scene.get(f"{path}5", who="ebs=i-1", devices=devices)
             assert shown["attachments"][0]["deviceName"] == name
         shown = await scene.get(f"{path}1", who="ebs=i-1", devices="ebs=/dev/sda::")
@@ -147,7 +147,7 @@ async def test_files_are_attached_over_nfs(scene: Scene) -> None:
         "instanceID": {"id": "192.0.2.1", "driver": "isilon", "service": "files"},
         "status": "Exported",
         "volumeID": made["id"],
-        "fields": {"accessURL": f"nfs://{NFS_ADDRESS}:2049/data 1"},
+        "fields": {"accessURL": f"nfs://{NFS_ADDRESS}:2049/data%201"},
     }
     assert answer == {
         "volume": {**made, "attachmentState": ATTACHED, "attachments": [attachment]},

@@ -133,11 +133,9 @@ async def _detach_all(ask: Ask, services: tuple[Service, ...], *, force: bool) -
     async def one(volume: Volume, view: View) -> None:
         async with turns:
             try:
-                if _own(volume, view.instance) is not None:
-                    await _detach(ask, volume, view.instance, force=force)
-                    volume = await ask.core.get(Volume, volume.id)
-                shown = await _after(ask, volume, view)
-            except (errors.GatewayError, LsError) as error:
+                await _detach(ask, volume, view.instance, force=force)
+                shown = await _after(ask, await ask.core.get(Volume, volume.id), view)
+            except errors.GatewayError as error:
                 failures.append(error)
             else:
                 done.setdefault(view.service.name, {})[shown.id] = shown
@@ -145,11 +143,16 @@ async def _detach_all(ask: Ask, services: tuple[Service, ...], *, force: bool) -
     for service in services:
         try:
             view = View(service=service, mask=Mask.REQUESTED, instance=ask.require_instance(service).id)
-            volumes = [volume async for volume in volumes_of(ask, service)]
+            attached = []
+            async for volume in volumes_of(ask, service):
+                if _own(volume, view.instance) is None:
+                    done.setdefault(service.name, {})[str(volume.id)] = volume_after(volume, view)
+                else:
+                    attached.append(volume)
         except (errors.GatewayError, LsError) as error:
             failures.append(error)
             continue
-        await asyncio.gather(*(one(volume, view) for volume in volumes))
+        await asyncio.gather(*(one(volume, view) for volume in attached))
     if failures:
         raise batch_error(done, failures[0])
     return done

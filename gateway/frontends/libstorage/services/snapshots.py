@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from gateway.core import clones, errors, retired, snapshots, volumes
 from gateway.core.clones import NewClone
 from gateway.core.model import Volume
@@ -10,7 +12,7 @@ from gateway.frontends.libstorage import listing, model
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.bodies import SnapshotCopyRequest, VolumeCreateRequest, read_body
 from gateway.frontends.libstorage.changing import collect, finished, in_gib, require_gib, require_name
-from gateway.frontends.libstorage.lookup import Found, find_snapshot, service_of
+from gateway.frontends.libstorage.lookup import find_snapshot, service_of
 from gateway.frontends.libstorage.opts import overlay
 from gateway.frontends.libstorage.render import gib, snapshot_record, volume_record
 from gateway.frontends.libstorage.services.volumes import noted, require_plain
@@ -62,9 +64,8 @@ async def copy(ask: Ask) -> model.Snapshot:
     """Refuse to copy a snapshot to another place, as nothing here can."""
     read_body(ask.body, SnapshotCopyRequest, opts_count=ask.site.options.parse_request_opts)
     found = await find_snapshot(ask)
-    raise errors.Unsupported(
-        capability="snapshot copy", backend=_pool(ask, found), reason="a snapshot stays with its volume"
-    )
+    pool = ask.core.pools.get(found.volume.pool_id).name
+    raise errors.Unsupported(capability="snapshot copy", backend=pool, reason="a snapshot stays with its volume")
 
 
 async def remove(ask: Ask) -> None:
@@ -82,10 +83,7 @@ async def _enlarge(ask: Ask, volume: Volume, size: int) -> None:
         description = f"libStorage: enlarge {volume.name}"
         await finished(ask, await volumes.update(ask.core, volume.id, change, description=description))
     except errors.GatewayError as error:
-        started = await retired.remove(ask.core, volume.id, description=f"libStorage: take back {volume.name}")
-        await started.wait()
+        with suppress(errors.GatewayError):
+            started = await retired.remove(ask.core, volume.id, description=f"libStorage: take back {volume.name}")
+            await started.wait()
         raise (in_gib(error) if isinstance(error, errors.LimitExceeded) else error) from error
-
-
-def _pool(ask: Ask, found: Found) -> str:
-    return ask.core.pools.get(found.volume.pool_id).name
