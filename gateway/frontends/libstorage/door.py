@@ -204,7 +204,7 @@ class LibstorageDoor:
         result = await self._tasks.perform(work, ask.core, about, wait=wait)
         if isinstance(result, bytes):
             return _Answer(route.status, result)
-        ask.trace.job = str(result.id)
+        ask.trace.job, ask.trace.outcome = str(result.id), "accepted"
         return _Answer(408 if wait else 202, body(result))
 
     def _service(self, found: Found[Route]) -> Service | None:

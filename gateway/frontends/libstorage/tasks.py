@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from gateway.core import documents, errors
+from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.model import Document, utc_now
 from gateway.core.observer import Observer
@@ -130,12 +131,15 @@ class Tasks:
 
     async def _forget(self, where: Filter, *, most: int, anyway: bool = False) -> None:
         """Forget up to `most` of the oldest that match and have ended long ago, or `anyway`."""
-        page = await self._core.catalog.page(Document, Query(where=where, order=(Order("created"),), limit=most))
         limit = since(self._retention_s)
-        for document in page.records:
+        forgotten = 0
+        async for document in walk(self._core.catalog, Document, Query(where=where, order=(Order("created"),))):
             ended = (await settled(self._core, read(document))).ended
             if ended is not None and (anyway or ended < limit):
                 await documents.delete(self._core, KIND, document.name)
+                forgotten += 1
+            if forgotten == most:
+                return
 
 
 async def _carried_out(work: Awaitable[bytes], observer: Observer) -> bytes:
