@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,8 @@ from gateway.testing.loop_pool import loop_pool
 DOOR = '[frontend.libstorage]\nlisten = "127.0.0.1:0"\n'
 """The door on a free port, for a configuration."""
 
+SOCKET = "door.sock"
+
 
 def service(name: str, **options: str) -> str:
     """Give the table of a service."""
@@ -27,8 +29,8 @@ def service(name: str, **options: str) -> str:
 class Bed:
     """A gateway, a service of it, and the clients of two nodes.
 
-    `shares`: several nodes may hold a volume at once. `ports`: where the
-    servers of data listen, by their names.
+    `shares`: several nodes may hold a volume at once. `port`: where the
+    server of its data listens, 0 for none.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Bed:
         kind: str,
         shares: bool,
         nodes: tuple[str, str],
-        ports: Mapping[str, int],
+        port: int = 0,
     ) -> None:
         self.gateway = gateway
         self.http = http
@@ -50,13 +52,18 @@ class Bed:
         self.kind = kind
         self.shares = shares
         self.nodes = nodes
-        self.ports = ports
+        self.port = port
         self.nobody = Client(http)
         self.client, self.other = (self.nobody.as_instance(f"{driver}={node}") for node in nodes)
 
     @property
-    def blocks(self) -> bool:
-        return self.driver == "vfs" and not self.shares
+    def address(self) -> str:
+        """Give the door's address as the stock client wants it."""
+        return self.gateway.addresses["libstorage"].replace("http://", "tcp://")
+
+    @property
+    def socket(self) -> Path:
+        return self.gateway.folder / SOCKET
 
     def clean(self) -> None:
         """Take away what a test left. Snapshots outlive their volumes, and those with copies cannot go before them."""
@@ -72,10 +79,10 @@ class Bed:
 def memory_bed(folder: Path) -> Iterator[Bed]:
     """Give a bed with two services on pools in memory."""
     pools = '[backend.memory]\n[backend.spare]\ndriver = "memory"\n'
-    extra = DOOR + service("svc", pool="memory") + service("spare", pool="spare")
+    extra = _door(folder) + service("svc", pool="memory") + service("spare", pool="spare")
     with live_gateway(folder, pools=pools, extra=extra) as gateway, _http(gateway) as http:
         nodes = ("host-a", "host-b")
-        yield Bed(gateway, http, service="svc", driver="vfs", kind="object", shares=True, nodes=nodes, ports={})
+        yield Bed(gateway, http, service="svc", driver="vfs", kind="object", shares=True, nodes=nodes)
 
 
 @contextlib.contextmanager
@@ -84,7 +91,8 @@ def files_bed(folder: Path) -> Iterator[Bed]:
     port = free_port()
     with btrfs_pool(folder / "disk", "2G") as disk:
         pools = f'[backend.fast]\ndriver = "btrfs"\npath = "{disk}"\n'
-        extra = f'{DOOR}{service("svc", pool="fast")}[export.nfs]\nport = {port}\naddress = "127.0.0.1"\n'
+        served = f"{service('svc', pool='fast')}[export.nfs]\nport = {port}\n"
+        extra = _door(folder / "gateway") + served
         with live_gateway(folder / "gateway", pools=pools, extra=extra) as gateway, _http(gateway) as http:
             try:
                 yield Bed(
@@ -95,7 +103,7 @@ def files_bed(folder: Path) -> Iterator[Bed]:
                     kind="nas",
                     shares=True,
                     nodes=("127.0.0.1", "127.0.0.2"),
-                    ports={"nfs": port},
+                    port=port,
                 )
             finally:
                 gateway.stop()
@@ -110,7 +118,7 @@ def blocks_bed(folder: Path, transport: str = "local") -> Iterator[Bed]:
     with loop_pool(folder / "disk", "xfs", "2G") as disk:
         pools = f'[backend.slow]\ndriver = "directory"\npath = "{disk}"\n'
         served = service("svc", pool="slow", kind="block", transport=transport)
-        extra = f'{DOOR}{served}[export.local]\n[export.iscsi]\nport = {port}\naddress = "127.0.0.1"\n'
+        extra = f"{_door(folder / 'gateway')}{served}[export.local]\n[export.iscsi]\nport = {port}\n"
         with live_gateway(folder / "gateway", pools=pools, extra=extra) as gateway, _http(gateway) as http:
             try:
                 yield Bed(
@@ -121,11 +129,15 @@ def blocks_bed(folder: Path, transport: str = "local") -> Iterator[Bed]:
                     kind="object",
                     shares=False,
                     nodes=("host-a", "host-b"),
-                    ports={"iscsi": port},
+                    port=port,
                 )
             finally:
                 gateway.stop()
                 end_daemon(gateway.data / "iscsi", "tgtd")
+
+
+def _door(folder: Path) -> str:
+    return f'{DOOR}socket = "{folder / SOCKET}"\n'
 
 
 @contextlib.contextmanager

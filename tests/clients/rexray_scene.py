@@ -28,8 +28,12 @@ esac
 BOOT = """\
 hostname "$NAME"
 touch "$REXRAY_HOME/rexray"
-mount --bind "$PROGRAM" "$REXRAY_HOME/rexray"
-mount -t tmpfs home "$USER_HOME"
+/bin/mount --bind "$PROGRAM" "$REXRAY_HOME/rexray"
+/bin/mount -t tmpfs home "$USER_HOME"
+if [ -n "$ADDRESS" ]; then
+    ip link set lo up
+    ip address add "$ADDRESS/32" dev lo
+fi
 echo up
 exec cat
 """
@@ -38,12 +42,13 @@ exec cat
 class Host:
     """A machine, for a `with` block: its name, its mounts and its user's home go when it does.
 
-    `settings` are the client's, JSON or YAML alike; `service` is the one that it uses.
+    `settings` are the client's. `address`: it has no network but this one, and reaches UNIX sockets only.
     """
 
-    def __init__(self, program: Path, folder: Path, name: str, **settings: Any) -> None:
+    def __init__(self, program: Path, folder: Path, name: str, *, address: str = "", **settings: Any) -> None:
         self.folder = folder
         self.name = name
+        self._isolated = ["--net"] if address else []
         self.known_hosts = HOME / ".rexray/known_hosts"
         (folder / "bin").mkdir(parents=True)
         stand_in = folder / "bin/mount"
@@ -54,6 +59,7 @@ class Host:
             "REXRAY_HOME": str(folder),
             "PROGRAM": str(program),
             "NAME": name,
+            "ADDRESS": address,
             "USER_HOME": str(HOME),
         }
         self.configure(**settings)
@@ -64,7 +70,7 @@ class Host:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            ["unshare", "--mount", "--uts", "--propagation", "private", "sh", "-e", "-c", BOOT],
+            ["unshare", "--mount", "--uts", *self._isolated, "--propagation", "private", "sh", "-e", "-c", BOOT],
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -78,7 +84,7 @@ class Host:
 
     def run(self, *command: str, answer: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program on it."""
-        inside = ["nsenter", "--target", str(self._process.pid), "--mount", "--uts", *command]
+        inside = ["nsenter", "--target", str(self._process.pid), "--mount", "--uts", "--net", *command]
         return subprocess.run(
             inside,
             env=self._environment,

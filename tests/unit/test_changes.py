@@ -70,6 +70,24 @@ async def test_the_core_refuses_what_the_substrate_would_do(core: Core) -> None:
     assert before["substrate"] != (await everything(core))["substrate"]
 
 
+async def test_a_clone_may_be_larger_and_is_never_smaller(core: Core) -> None:
+    volume = await make(core, "parent")
+
+    def new(size: int | None) -> clones.NewClone:
+        return clones.NewClone(name=f"of {size}", tenant_id=volume.tenant_id, source_id=volume.id, size=size)
+
+    for size, true in ((None, 20 * MIB), (20 * MIB, 20 * MIB), (30 * MIB, 30 * MIB)):
+        job = await (await clones.create(core, new(size), description="t")).result()
+        assert job.target_id is not None
+        (pool,) = core.pools
+        observed = await pool.backend.inspect(job.target_id)
+        assert observed is not None
+        assert (observed.size, (await core.get(Volume, job.target_id)).size) == (true, true)
+    for wrong in (20 * MIB - 1, 0, -1, 1 << 63):
+        with pytest.raises(errors.LimitExceeded):
+            await clones.create(core, new(wrong), description="t")
+
+
 async def test_a_clone_without_a_snapshot_takes_one_that_stays(core: Core) -> None:
     volume = await make(core, "parent")
     clone = await clone_of(core, volume, "child")

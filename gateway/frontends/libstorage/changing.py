@@ -48,11 +48,11 @@ def require_name(field: str, name: str) -> str:
     return name
 
 
-def require_gib(size: int, *, least: int = 1) -> int:
-    """Give so many GiB as bytes; LimitExceeded for a size that nothing can have, or that is below the least."""
+def require_gib(size: int) -> int:
+    """Give so many GiB as bytes; LimitExceeded for a size that nothing can have."""
     most = SIZE_MAX // GIB
-    if not least <= size <= most:
-        raise errors.LimitExceeded(limit="size", value=size, minimum=least, maximum=most)
+    if not 1 <= size <= most:
+        raise errors.LimitExceeded(limit="size", value=size, minimum=1, maximum=most)
     return size * GIB
 
 

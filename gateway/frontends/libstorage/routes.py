@@ -138,7 +138,7 @@ ROUTES: Sequence[Route] = (
     _read("/snapshots", snapshots.list_all),
     _read(_SNAPSHOTS, snapshots.list_of_service),
     _read(_SNAPSHOT, snapshots.inspect),
-    _change(_SNAPSHOT, "create", snapshots.create_volume, 201, "volume.create", VolumeCreateRequest, single=False),
+    _change(_SNAPSHOT, "create", snapshots.create_volume, 201, "volume.create", VolumeCreateRequest),
     _change(_SNAPSHOT, "copy", snapshots.copy, 201, "snapshot.copy", SnapshotCopyRequest),
     _remove(_SNAPSHOT, snapshots.remove, 205, "snapshot.delete"),
     Route("GET", "/tasks", tasks.enumerate_),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from gateway.core import clones, errors, retired, snapshots, volumes
+from gateway.core import clones, errors, snapshots
 from gateway.core.clones import NewClone
 from gateway.core.model import Volume
-from gateway.core.volumes import VolumeChange
 from gateway.frontends.libstorage import listing, model
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.bodies import SnapshotCopyRequest, VolumeCreateRequest, read_body
 from gateway.frontends.libstorage.changing import collect, finished, in_gib, require_gib, require_name
 from gateway.frontends.libstorage.lookup import find_snapshot, service_of
 from gateway.frontends.libstorage.opts import overlay
-from gateway.frontends.libstorage.render import gib, snapshot_record, volume_record
+from gateway.frontends.libstorage.render import snapshot_record, volume_record
 from gateway.frontends.libstorage.services.volumes import noted, require_plain
 
 
@@ -43,21 +40,21 @@ async def create_volume(ask: Ask) -> model.Volume:
     name = require_name("name", wanted.name)
     found = await find_snapshot(ask)
     require_plain(wanted, ask.core.pools.get(found.volume.pool_id).name)
-    size = require_gib(wanted.size, least=gib(found.volume.size)) if wanted.size else 0
     new = NewClone(
         name=name,
         tenant_id=found.volume.tenant_id,
         source_id=found.volume.id,
         snapshot_id=found.snapshot.id,
+        size=require_gib(wanted.size) if wanted.size else None,
         labels=overlay(found.volume.labels, wanted.opts),
         annotations={**found.volume.annotations, **noted(wanted)},
     )
     description = f"libStorage: create {name} from {found.snapshot.name} of {found.volume.name}"
-    made = await finished(ask, await clones.create(ask.core, new, description=description, caseless=True))
-    volume = await ask.core.get(Volume, made)
-    if size > volume.size:
-        await _enlarge(ask, volume, size)
-    return volume_record(await ask.core.get(Volume, made))
+    try:
+        started = await clones.create(ask.core, new, description=description, caseless=True)
+    except errors.LimitExceeded as error:
+        raise in_gib(error) from None
+    return volume_record(await ask.core.get(Volume, await finished(ask, started)))
 
 
 async def copy(ask: Ask) -> model.Snapshot:
@@ -74,16 +71,3 @@ async def remove(ask: Ask) -> None:
     description = f"libStorage: remove snapshot {found.snapshot.name} of {found.volume.name}"
     await finished(ask, await snapshots.delete(ask.core, found.snapshot.id, description=description))
     await collect(ask, found.volume)
-
-
-async def _enlarge(ask: Ask, volume: Volume, size: int) -> None:
-    """Give a new volume its size; where it cannot have it, it goes again."""
-    try:
-        change = VolumeChange(size=size)
-        description = f"libStorage: enlarge {volume.name}"
-        await finished(ask, await volumes.update(ask.core, volume.id, change, description=description))
-    except errors.GatewayError as error:
-        with suppress(errors.GatewayError):
-            started = await retired.remove(ask.core, volume.id, description=f"libStorage: take back {volume.name}")
-            await started.wait()
-        raise (in_gib(error) if isinstance(error, errors.LimitExceeded) else error) from error
