@@ -21,7 +21,7 @@ from gateway.core.observer import Observer
 from gateway.core.query import And, Compare, Filter, Op, Order, Query
 from gateway.frontends.libstorage.errors import LsError, ls_error
 from gateway.frontends.libstorage.filters import BadFilter
-from gateway.frontends.libstorage.kept import KIND, Kept, read, settled, since, task
+from gateway.frontends.libstorage.kept import KIND, Kept, settled, since, task
 from gateway.frontends.libstorage.model import Task
 
 _KEPT_MAX: Final = 1000
@@ -134,7 +134,7 @@ class Tasks:
         limit = since(self._retention_s)
         forgotten = 0
         async for document in walk(self._core.catalog, Document, Query(where=where, order=(Order("created"),))):
-            ended = (await settled(self._core, read(document))).ended
+            ended = (await settled(self._core, document)).ended
             if ended is not None and (anyway or ended < limit):
                 await documents.delete(self._core, KIND, document.name)
                 forgotten += 1
