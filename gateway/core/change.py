@@ -17,11 +17,12 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.backend import FaultHook
-from gateway.core.catalog import Catalog, drop, put
+from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.locks import KeyLocks
 from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
 from gateway.core.observer import Observer
 from gateway.core.operations import OPERATIONS, Context
+from gateway.core.query import And, Compare, Op
 
 _FOREIGN_RETRIES = 20
 _FOREIGN_PAUSE_S = 0.25
@@ -175,9 +176,9 @@ class Changes:
             intent, job = self._draw_up(keys, planned, asked)
             shown = await OPERATIONS[intent.operation].shown(self._context, intent)
             try:
-                stored = await self._catalog.commit(put(job, intent) + shown)
+                stored = await self._catalog.commit(_current(planned) + put(job, intent) + shown)
             except (errors.Conflict, errors.StaleRevision):
-                # Another process holds a key, or a sampler touched a row after the plan read it.
+                # Another process holds a key, or it or a sampler touched a row after the plan read it.
                 if attempt == _FOREIGN_RETRIES:
                     raise
                 await asyncio.sleep(_FOREIGN_PAUSE_S if attempt else 0)
@@ -326,6 +327,26 @@ class Changes:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _current(planned: Plan) -> Batch:
+    """Give the condition that what the plan is about is as the plan read it.
+
+    Another process may have changed it until its key was free. Without the
+    condition the change would begin with what is no longer so.
+    """
+    read = [one for one in (planned.before, planned.snapshot_before, *planned.also) if one is not None and one.revision]
+    return when(
+        *(
+            Guard(
+                type(one),
+                And((Compare("id", Op.EQ, one.id), Compare("revision", Op.EQ, one.revision))),
+                exists=True,
+                error=errors.StaleRevision(kind=type(one).__name__.lower(), ref=str(one.id), expected=one.revision),
+            )
+            for one in read
+        )
+    )
 
 
 def final(job: Job, error: errors.GatewayError | None) -> Job:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ FAULT_FILE = "GATEWAY_TEST_FAULT_FILE"
 TRACE_FILE = "GATEWAY_TEST_TRACE_FILE"
 PERIODS = "GATEWAY_TEST_PERIODS"
 _RESTING = {"schedules": 1e9}
+_GATE, _REACHED = ".gate", ".reached"
 MODULES = ("gateway.testing.live", "gateway.config", "gateway.server.app", "gateway.server.drivers", "uvloop")
 """What a server of forks imports for gateways, beside the modules of their drivers."""
 
@@ -156,21 +157,26 @@ class LiveGateway:
         fresh.replace(self.fault_file)
 
     @contextlib.contextmanager
-    def held(self, point: str, count: int = 1) -> Iterator[None]:
+    def held(self, point: str, count: int = 1) -> Iterator[Callable[[], object]]:
         """Hold whatever passes the point for the `count`-th time from now until the end of the block.
 
-        The thread stands still there, so the point has to be one that is not passed on the event loop.
+        Gives what waits until it is there. The thread stands still at the point,
+        so that has to be one that is not passed on the event loop.
         """
-        gate = self.fault_file.with_suffix(".gate")
-        os.mkfifo(gate)
-        writer = os.open(gate, os.O_RDWR)  # a pipe opened for writing only waits for its reader
-        self.arm(point, count, gate=gate)
+        gates = [self.fault_file.with_suffix(suffix) for suffix in (_GATE, _REACHED)]
+        for gate in gates:
+            os.mkfifo(gate)
+        # A pipe opened for one direction would wait for the other end.
+        ends = [os.open(gate, os.O_RDWR) for gate in gates]
+        self.arm(point, count, gate=gates[0])
         try:
-            yield
+            yield lambda: os.read(ends[1], 1)
         finally:
             self.fault_file.unlink(missing_ok=True)
-            os.close(writer)
-            gate.unlink()
+            for end in ends:
+                os.close(end)
+            for gate in gates:
+                gate.unlink()
 
     def passed(self) -> list[str]:
         """Give the points that were passed since the last call, in order; `trace` must have been asked for."""
@@ -263,7 +269,10 @@ def _wait_at(gate: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         pipe = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
         os.set_blocking(pipe, True)
+        reached = os.open(Path(gate).with_suffix(_REACHED), os.O_RDWR)
+        os.write(reached, b"!")
         os.read(pipe, 1)
+        os.close(reached)
         os.close(pipe)
 
 

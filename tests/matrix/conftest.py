@@ -7,21 +7,23 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from dialect import Doors, Surroundings
+from dialect import FOLDER, Doors, Surroundings
 from joined import DOORS
 
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.live import live_gateway
 
 # A pool that takes no snapshots stands for substrates that cannot.
-POOLS = '[backend.memory]\n\n[backend.poor]\ndriver = "memory"\ndisable = ["snapshot"]\n'
+POOR = '[backend.poor]\ndriver = "memory"\ndisable = ["snapshot"]\n'
 
 
 @contextmanager
-def opened(folder: Path, pools: str, openstorage_python: Path) -> Iterator[Doors]:
+def opened(folder: Path, pool: str, openstorage_python: Path) -> Iterator[Doors]:
     """Give the doors by name; they are those of one gateway."""
-    tables = "".join(dict.fromkeys(door.table for door in DOORS))
-    with live_gateway(folder, pools=pools, extra=tables) as gateway, ExitStack() as stack:
+    mounts = folder / "mounts"
+    mounts.mkdir(parents=True)
+    tables = "".join(dict.fromkeys(door.table for door in DOORS)).replace(FOLDER, str(mounts))
+    with live_gateway(folder / "gateway", pools=f"{pool}\n{POOR}", extra=tables) as gateway, ExitStack() as stack:
         around = Surroundings(gateway, openstorage_python)
         yield {door.name: stack.enter_context(door.open(around)) for door in DOORS}
 
@@ -29,7 +31,7 @@ def opened(folder: Path, pools: str, openstorage_python: Path) -> Iterator[Doors
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory, openstorage_python: Path) -> Iterator[Doors]:
     """Give the doors of a gateway on pools in memory."""
-    with opened(tmp_path_factory.mktemp("matrix"), POOLS, openstorage_python) as found:
+    with opened(tmp_path_factory.mktemp("matrix"), "[backend.memory]\n", openstorage_python) as found:
         yield found
 
 
@@ -38,6 +40,6 @@ def doors_on_btrfs(tmp_path_factory: pytest.TempPathFactory, openstorage_python:
     """Give the doors of a gateway on a real btrfs."""
     folder = tmp_path_factory.mktemp("matrix-btrfs")
     with btrfs_pool(folder / "disk") as mount:
-        pools = f'[backend.memory]\ndriver = "btrfs"\npath = "{mount}"\n'
-        with opened(folder / "gateway", pools, openstorage_python) as found:
+        pool = f'[backend.memory]\ndriver = "btrfs"\npath = "{mount}"\n'
+        with opened(folder / "gateway", pool, openstorage_python) as found:
             yield found

@@ -19,6 +19,8 @@ from gateway.testing.live import LiveGateway
 GIB = 1 << 30
 FILES, BLOCKS = "filesystem", "block"
 TENANT = "svm1"
+FOLDER = "@FOLDER@"
+"""Stands in configurations for a folder that is there for the doors."""
 
 ABILITIES = (
     "look",

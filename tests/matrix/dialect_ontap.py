@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -32,7 +33,7 @@ class Ontap(Dialect):
         Case.UNKNOWN: "^200 no record",
         Case.TAKEN: "^409 917526 Duplicate volume name",
         Case.PINNED: "^409 1638555 Snapshot .* is busy or locked: clones",
-        Case.ATTACHED: "^409 1254197 The LUN of volume .* is mapped",
+        Case.ATTACHED: "^409 1254197 Volume .* is attached to hosts",
         Case.UNABLE: "^400 1638644 .*not supported on this platform",
         Case.SMALLER: "^400 5374892 The size of a LUN cannot be reduced",
     }
@@ -100,6 +101,10 @@ class Ontap(Dialect):
 
     def detach(self, volume: Seen) -> None:
         self._ask("DELETE", f"{_MAPS}?lun.uuid={volume.id}&igroup.name={_IGROUP}")
+
+    def folder(self, volume_id: str) -> Path:
+        """Give where a volume's files are on this host. This is the gateway's own resource; ONTAP has none."""
+        return Path(self._ask("GET", f"/gateway/volumes/{volume_id}/access")["handles"][0]["path"])
 
     def _clone(self, name: str, origin: dict[str, Any]) -> None:
         self._ask("POST", _VOLUMES, {"name": name, "svm": _SVM, "clone": {"is_flexclone": True, **origin}})

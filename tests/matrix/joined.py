@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dialect import Dialect
+from dialect_docker import Docker
+from dialect_libstorage import Libstorage
 from dialect_ontap import Ontap
 from dialect_openstorage import Older, SdkOverGrpc, SdkOverHttp
 
@@ -13,4 +15,6 @@ DOORS: Sequence[type[Dialect]] = (
     SdkOverGrpc,
     SdkOverHttp,
     Older,
+    Libstorage,
+    Docker,
 )

@@ -153,7 +153,7 @@ SAN_RULES: tuple[Rule, ...] = (
         errors.InUse,
         409,
         "1254197",
-        'Volume "{ref}" is attached to hosts and cannot be deleted: detach it, or delete its LUN maps, first.',
+        'The LUN of volume "{ref}" is mapped, or hosts have its files: delete its LUN maps, or detach it, first.',
         "",
         {"kind": "volume", "by": "attachments"},
         ("volume.delete",),

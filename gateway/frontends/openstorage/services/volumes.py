@@ -24,7 +24,7 @@ from gateway.frontends.openstorage.lookup import Found, driver_of, find, find_or
 from gateway.frontends.openstorage.ownerships import read_ownership
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
-from gateway.frontends.openstorage.project import PARENT, attached_on, inspected
+from gateway.frontends.openstorage.project import ATTACHED, PARENT, inspected
 
 
 async def create(call: Call, request: pb.SdkVolumeCreateRequest) -> pb.SdkVolumeCreateResponse:
@@ -177,7 +177,7 @@ async def _delete(call: Call, found: Found) -> None:
         raise SdkError(
             StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not"
         )
-    if attached_on(volume):
+    if ATTACHED in volume.annotations:
         raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
     await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
     await _collect(call, volume)
