@@ -23,7 +23,7 @@ pytestmark = pytest.mark.root
 MIB = 1 << 20
 PATIENCE_S = 30
 VOLUMES, JOBS, AGGREGATES = "/api/storage/volumes", "/api/cluster/jobs", "/api/storage/aggregates"
-DUTIES = {"open_pools": 0.3, "exports": 0.3}
+DUTIES = {"open_pools": 0.3, "follow": 0.3}
 CONFIG = """
 [catalog]
 url = "sqlite://{catalog}"
