@@ -94,11 +94,15 @@ class House:
         publisher, locks = self.core.publisher, self.core.changes.locks
         await self.open_exporters()
         for volume_id in await publisher.stale():
-            async with locks.holding(volume_id):
-                await self._converge(volume_id)
+            await self.converge_volume(volume_id)
         async for volume_id in publisher.wished():
             if not locks.held(volume_id):
                 await self._converge(volume_id)
+
+    async def converge_volume(self, volume_id: UUID) -> None:
+        """The same for one volume, after what this gateway is changing about it."""
+        async with self.core.changes.locks.holding(volume_id):
+            await self._converge(volume_id)
 
     async def _converge(self, volume_id: UUID) -> None:
         """Converge by force: a node may have lost its right to a gateway that died before it could act on that."""

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.root
 MIB = 1 << 20
 PATIENCE_S = 30
 VOLUMES, JOBS, AGGREGATES = "/api/storage/volumes", "/api/cluster/jobs", "/api/storage/aggregates"
-DUTIES = {"open_pools": 0.3, "exports": 0.3}
+DUTIES = {"open_pools": 0.3, "follow": 0.3}
 CONFIG = """
 [catalog]
 url = "sqlite://{catalog}"
@@ -35,7 +35,15 @@ grpc = ""
 rest = "127.0.0.1:0"
 pools = ["shared"]
 kind = "block"
+
+[frontend.libstorage]
+listen = "127.0.0.1:0"
+
+[frontend.libstorage.service.blocks]
+pool = "shared"
+kind = "block"
 """
+TASK_OVER = {"success", "error"}
 
 
 class Host:
@@ -75,6 +83,15 @@ class Host:
     def detach(self, volume_id: str) -> None:
         self.sdk("POST", "/v1/mountattach/detach", {"volume_id": volume_id})
 
+    def libstorage(self, verb: str, path: str, body: Any = None) -> Any:
+        headers = {"Libstorage-Instanceid": "vfs=node"}
+        url = f"{self.gateway.addresses['libstorage']}{path}"
+        answer = httpx.request(verb, url, json=body, headers=headers, timeout=60)
+        return answer.json() if answer.content else None
+
+    def task(self, number: int) -> Any:
+        return self.libstorage("GET", f"/tasks/{number}")
+
     def job(self, uuid: str) -> Any:
         return self.ontap("GET", f"{JOBS}/{uuid}?fields=*").json()
 
@@ -102,10 +119,8 @@ def hosts(both: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
             host.gateway.start()
     yield both
     (host, *_) = (host for host in both if host.gateway.alive)
-    for volume_id in host.sdk("GET", "/v1/volumes").get("volume_ids", []):
-        if host.shown(volume_id)["state"] == "VOLUME_STATE_ATTACHED":
-            host.detach(volume_id)
-        host.sdk("DELETE", f"/v1/volumes/{volume_id}")
+    for volume_id in host.libstorage("GET", "/volumes/blocks"):
+        host.libstorage("DELETE", f"/volumes/blocks/{volume_id}?force")
     until(lambda: not any(devices(host) for host in both if host.gateway.alive))
 
 
@@ -146,6 +161,35 @@ def test_a_job_is_told_of_by_the_other(hosts: tuple[Host, Host]) -> None:
     until(lambda: two.job(job)["state"] != "running")
     assert two.job(job)["state"] == "success"
     assert two.names() == {"v"}
+
+
+def test_a_task_is_told_of_by_the_other(hosts: tuple[Host, Host]) -> None:
+    one, two = hosts
+    number = one.libstorage("POST", "/volumes/blocks?async", {"name": "v", "size": 1})["id"]
+    until(lambda: two.task(number)["state"] in TASK_OVER)
+    assert two.task(number) == one.task(number)
+    made = two.task(number)["result"]
+    assert made["id"] == two.shown("v")["id"]
+    assert two.libstorage("POST", f"/volumes/blocks/{made['id']}?attach", {})["attachToken"] == "/dev/xvda"
+    (attachment,) = one.libstorage("GET", f"/volumes/blocks/{made['id']}?attachments=3")["attachments"]
+    assert (attachment["deviceName"], attachment["instanceID"]["id"]) == ("/dev/xvda", "node")
+    one.libstorage("POST", "/volumes?detach", {})
+    assert two.shown("v")["state"] == "VOLUME_STATE_AVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("point", "state"), [("volume.create.journalled", "error"), ("volume.create.applied", "success")]
+)
+def test_a_task_of_one_that_was_killed_has_an_end_at_the_other(
+    hosts: tuple[Host, Host], point: str, state: str
+) -> None:
+    one, two = hosts
+    one.gateway.arm(point)
+    number = one.libstorage("POST", "/volumes/blocks?async", {"name": "v", "size": 1})["id"]
+    one.gateway.wait()
+    until(lambda: two.task(number)["state"] in TASK_OVER)
+    assert two.task(number)["state"] == state
+    assert [each["name"] for each in two.libstorage("GET", "/volumes/blocks").values()] == ["v"] * (state == "success")
 
 
 def test_one_name_is_given_once_whoever_is_asked(hosts: tuple[Host, Host]) -> None:

@@ -148,3 +148,18 @@ async def test_what_another_gateway_changed_while_a_change_was_planned_stays(tmp
         await (await one.start({volume.id}, plan)).result()
         found = await two.get(Volume, volume.id)
         assert (found.size, found.comment, plans) == (3 * volume.size, "late", 2)
+
+
+async def test_what_another_gateway_changed_is_published_here_too(tmp_path: Path) -> None:
+    pool, exporter = scripted_pool(Script()), PaperExporter()
+    async with core_on(tmp_path, [pool]) as one, core_on(tmp_path, [pool], exporter=exporter) as two:
+        (follow,) = (duty for duty in duties(house(two), {}) if duty.name == "follow")
+        policy = await one.find(ExportPolicy, name="default")
+        assert policy is not None
+        volume = await make(one, "v", junction_path="/v", export_policy_id=policy.id)
+        await follow.act()
+        assert set(await exporter.published()) == {volume.id}
+        await follow.act()
+        await (await volumes.delete(one, volume.id, description="t")).result()
+        await follow.act()
+        assert await exporter.published() == {}

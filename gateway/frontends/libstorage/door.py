@@ -195,6 +195,8 @@ class LibstorageDoor:
         if not route.task:
             return _Answer(route.status, _written(await route.handler(ask)))
         wait = not ask.query.flag("async")
+        if wait and route.ready is not None and (text := route.ready(ask)) is not None:
+            return _Answer(route.status, text)
         if not wait:
             for check in route.checks:
                 check(ask)
