@@ -126,7 +126,10 @@ def _doors() -> Iterator[str]:
     yield '# rest = "127.0.0.1:9110"'
     yield '# older = "127.0.0.1:9001"'
     yield ""
-    yield "# [export.mounts]               # lets clients of it mount volumes on this host, below these folders"
+    yield "# [frontend.docker]              # the volume plugin of Docker on this host; needs [export.mounts]"
+    yield '# socket = "/run/docker/plugins/gateway.sock"'
+    yield ""
+    yield "# [export.mounts]               # lets clients mount volumes on this host, below these folders"
     yield '# paths = ["/var/lib/osd/mounts"]'
     yield ""
     yield "# [auth.issuer.mine]            # whose tokens are accepted; without one everybody on this host may come in"
