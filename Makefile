@@ -15,6 +15,11 @@ ROOT := $(filter 0,$(shell id -u))
 # The official openstorage client has an environment of its own: its distribution overwrites parts of `google`.
 OPENSTORAGE_CLIENT := build/openstorage-client
 
+# The stock libStorage client, for tests that root runs: it writes into its user's home, wherever HOME points.
+REXRAY := build/rexray
+REXRAY_MODULE := tests/clients/libstorage/rexray
+GO = $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go /usr/lib/go/bin/go))
+
 # Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
 ZFS_GUEST := scripts/zfsvm
 ZFS_PACKAGES := build/zfs-packages
@@ -22,7 +27,7 @@ ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qe
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
-	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
+	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --exclude $(notdir $(REXRAY)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
 	--env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
 .PHONY: serve test lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
@@ -31,7 +36,7 @@ serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
 	@exec env GATEWAY__LOG__FORMAT=console $(BIN)/gateway serve --config $(LOCAL)/config.toml
 
-test: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed test-packages lint
+test: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed test-packages $(if $(ROOT),$(REXRAY)) lint
 	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(ROOT),,-m "not root") \
 		--cov --cov-report=term:skip-covered
 
@@ -83,6 +88,11 @@ $(OPENSTORAGE_CLIENT)/.installed: requirements.lock | $(VENV)/.test
 	PIP_PYTHON=$(OPENSTORAGE_CLIENT)/bin/python $(INSTALL) --no-deps \
 		grpcio libopenstorage-openstorage protobuf typing_extensions
 	@touch $@
+
+# Its own main package and the dependencies of its lock file, with the executors that the tests use.
+$(REXRAY): $(REXRAY_MODULE)/go.mod $(REXRAY_MODULE)/go.sum | test-packages
+	cd $(REXRAY_MODULE) && CGO_ENABLED=0 $(or $(GO),go) build -mod=readonly -buildvcs=false -trimpath \
+		-tags 'client isilon vfs' -o $(CURDIR)/$@ github.com/rexray/rexray
 
 # What `make serve` keeps in .local, the account among it, stays.
 clean:

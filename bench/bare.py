@@ -1,7 +1,7 @@
 """The baselines: aiohttp on uvloop answering with the same bytes, with routes and without.
 
 `python -m bench.bare FILE` prints both addresses: of an application with the
-two routes that are measured, and of a server that looks at no path at all.
+routes that are measured, and of a server that looks at no path at all.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ async def _serve(body: bytes) -> None:
     application = web.Application()
     application.router.add_get("/api/storage/volumes", handle)
     application.router.add_get("/api/storage/volumes/{uuid}", handle)
+    application.router.add_get("/volumes/{service}", handle)
     routed = web.AppRunner(application, access_log=None)
     unrouted = web.ServerRunner(web.Server(handle, access_log=None))
     for runner in (routed, unrouted):

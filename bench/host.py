@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from gateway.config import load
-from gateway.server.app import running
+from gateway.observe import configure_logging
+from gateway.server.app import running, spare_the_collector
 from gateway.server.drivers import DOORS, EXPORTERS, driver_options
 from gateway.server.loop import loop_factory
 
@@ -57,7 +58,9 @@ class _Ticker:
 async def _serve(config: str, door: str) -> None:
     settings = load([Path(config)], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    async with running(settings) as doors:
+    configure_logging(settings.log, sys.stderr.buffer)
+    async with running(settings, write=sys.stderr.buffer.write) as doors:
+        spare_the_collector()
         ticker = _Ticker(loop)
 
         def answer() -> None:

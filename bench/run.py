@@ -12,6 +12,7 @@ import uvloop
 
 from bench.changes import changes, creators
 from bench.fill import prepare
+from bench.libstorage import libstorage
 from bench.process import lag, memory, start
 from bench.reads import reads
 from bench.results import Result, table
@@ -51,6 +52,7 @@ PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
         _labelled(scene.catalogs, scene.sizes.few),
         scene.sizes,
     ),
+    "libstorage": lambda scene: libstorage(scene.folder, scene.sizes),
 }
 
 

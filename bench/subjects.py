@@ -33,6 +33,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     sdk_volumes: int = 100_000
     lists: int = 300
     at_once: int = 1_000
+    headers: int = 30
 
     def but(self, **given: int | None) -> Sizes:
         """Give these sizes with those that are not None in their place."""
@@ -55,6 +56,7 @@ QUICK = Sizes(
     sdk_volumes=2_500,
     lists=10,
     at_once=50,
+    headers=3,
 )
 
 

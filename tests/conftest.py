@@ -38,6 +38,14 @@ def openstorage_python() -> Path:
     return interpreter
 
 
+@pytest.fixture(scope="session")
+def rexray() -> Path:
+    """Give the stock REX-Ray client."""
+    program = Path(__file__).parents[1] / "build/rexray"
+    assert program.exists(), "run `make build/rexray`"
+    return program
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests, so that no worker is left with a long one when the others have nothing more to do."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -81,6 +81,7 @@ def _set(connection: sqlite3.Connection, pragmas: tuple[str, ...]) -> None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     migrations = _migrations()
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         current = _schema_version(connection, len(migrations))

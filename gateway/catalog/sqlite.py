@@ -176,6 +176,10 @@ class SqliteCatalog:
         """Take over what processes that no longer live left behind."""
         return await self._write(self._adopt)
 
+    async def lives(self, owner: str) -> bool:
+        """Tell whether the process of that name has the catalog open."""
+        return owner == self.owner or self._owners.lives(owner)
+
     async def acquire_lease(self, name: str) -> bool:
         """Become or stay the only process that performs the named duty."""
         rows = await self._fetch("SELECT owner FROM lease WHERE name = ?", (name,))

@@ -393,6 +393,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             Column("attachment_count", Type.INTEGER, lambda volume: len(volume.attachments)),
             _column("retired", Type.TIME),
             Column("mount_count", Type.INTEGER, lambda volume: len(volume.mounts)),
+            Column("name_key", Type.TEXT, lambda volume: volume.name.casefold()),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[
@@ -418,7 +419,6 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             ("reader", _READERS),
         ],
         renamed={
-            "junction_key": None,
             "root_mode": "root.mode",
             "root_uid": "root.uid",
             "root_gid": "root.gid",

@@ -66,6 +66,8 @@ def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
     else:
         if result.matrix:
             click.echo(f"{capability_table(result.matrix)}\n")
+        if result.fingerprint:
+            click.echo(f"certificate: sha256 {result.fingerprint}")
         for hint in result.hints:
             click.echo(f"hint: {hint}")
         for problem in result.problems:

@@ -126,6 +126,9 @@ def _doors() -> Iterator[str]:
     yield '# rest = "127.0.0.1:9110"'
     yield '# older = "127.0.0.1:9001"'
     yield ""
+    yield "# [frontend.libstorage]          # the libStorage API, for REX-Ray: a service for each pool"
+    yield '# listen = "127.0.0.1:7979"'
+    yield ""
     yield "# [frontend.docker]              # the volume plugin of Docker on this host; needs [export.mounts]"
     yield '# socket = "/run/docker/plugins/gateway.sock"'
     yield ""

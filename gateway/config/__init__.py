@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.errors import ConfigError
-from gateway.config.load import load, schema
+from gateway.config.load import load, load_table, schema
 from gateway.config.settings import (
     RELEASE,
     Address,
@@ -37,6 +37,7 @@ __all__ = [
     "TlsSettings",
     "UsernameClaim",
     "load",
+    "load_table",
     "schema",
     "secure_url",
 ]

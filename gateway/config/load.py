@@ -44,6 +44,20 @@ def load(
     return _Loader(documents, env, drivers=drivers, kinds={"export": exporters, "frontend": doors}).settings()
 
 
+def load_table(
+    table: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    base: Path,
+    drivers: Options,
+    exporters: Options,
+    doors: Options = _NONE,
+) -> Settings:
+    """Give the settings of a table such as a file holds; relative paths begin at `base`. See `load`."""
+    document = Document(source="configuration", base=base, table=dict(table))
+    return _Loader([document], env, drivers=drivers, kinds={"export": exporters, "frontend": doors}).settings()
+
+
 def schema(*, drivers: Options, exporters: Options, doors: Options = _NONE) -> dict[str, Any]:
     """Give the JSON Schema of a configuration file with these drivers, exporters and doors."""
     records = [Settings, *drivers.values(), *exporters.values(), *doors.values()]

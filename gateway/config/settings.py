@@ -24,6 +24,8 @@ RELEASE = "9.15.1"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
 _PORT_MAX = 65_535
+_SQLITE, _SQLITE_AT = "sqlite", "sqlite://"
+_FILE = "catalog.sqlite"
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -72,9 +74,17 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class CatalogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the catalog is: `sqlite` is a file in `data_dir`."""
+    """Where the catalog is.
+
+    `sqlite` is a file in `data_dir`, `sqlite:///PATH` is that file, which the
+    gateways of one machine may share.
+    """
 
     url: str = "sqlite"
+
+    def __post_init__(self) -> None:
+        if self.url != _SQLITE and not self.url.startswith(f"{_SQLITE_AT}/"):
+            raise ValueError(f"url: {self.url!r} is neither 'sqlite' nor 'sqlite:///PATH'")
 
 
 class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,6 +225,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def address(self) -> Address:
         """Where the ONTAP REST door listens."""
         return Address.parse(self.listen)
+
+    @property
+    def catalog_file(self) -> Path:
+        """The file of the catalog."""
+        url = self.catalog.url
+        return self.data_dir / _FILE if url == _SQLITE else Path(url.removeprefix(_SQLITE_AT))
 
 
 def secure_url(address: str) -> bool:

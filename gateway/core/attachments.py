@@ -43,17 +43,17 @@ _WAYS: Mapping[VolumeKind, frozenset[Transport]] = {
     VolumeKind.BLOCK: frozenset({Transport.ISCSI, Transport.NBD, Transport.LOCAL}),
 }
 _HARD_TO_QUOTE = frozenset("\"'\\#")
+"""What configurations of export servers have no way to say in a path."""
 
 
 class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller says about an attachment.
 
     `node` names who attaches; with `host_group_id` it is left empty.
-    `lun` None takes the lowest free number of the node. `shared`: other nodes
-    may write at the same time although the volume does not say so. `exclusive`:
-    a volume of files, too, is then given to one node that writes, or to readers.
-    `preempt`: what other nodes have of the volume ends, also while they use it.
-    For `clients` and `device` see `Attachment`.
+    `lun` None takes the lowest free number of the node. `shared`: whether other
+    nodes may write at the same time although the volume does not say so; None:
+    files yes, blocks no. `preempt`: what other nodes have of the volume ends,
+    also while they use it. For `clients` and `device` see `Attachment`.
     """
 
     node: str = ""
@@ -64,8 +64,7 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
     clients: tuple[str, ...] = ()
     device: str = ""
-    shared: bool = False
-    exclusive: bool = False
+    shared: bool | None = None
     preempt: bool = False
 
     @property
@@ -78,18 +77,18 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
     """Start attaching a volume to a node.
 
     The same attachment again publishes what is not published yet, and takes
-    over the clients and the device, if any are given. A volume that is to be
-    reached over NFS and has no path there gets one, and the tenant's default
-    export policy where it has none.
+    over the clients and the device if any are given. A volume that is to be
+    reached over NFS gets a path and the tenant's default export policy where it
+    has none.
 
-    InUse when another node holds the blocks, or has them mounted, and not both
-    only read, unless the volume is multi-attach or the attachment shared; files
-    are for as many as come. AlreadyExists when the node has another kind of
-    attachment of it, or the number is taken; InvalidState unless the volume is
-    online; Unsupported for a way that does not lead to such a volume.
+    InUse when another node holds the volume, or has its blocks mounted, and not
+    both only read, unless the volume is multi-attach or the attachment shared;
+    AlreadyExists when the node has another kind of attachment of it, or the
+    number is taken; InvalidState unless the volume is online; Unsupported when
+    there is no such way to a volume of its kind.
     """
     new = _checked(new)
-    attachment = Attachment(
+    wanted = Attachment(
         id=uuid4(),
         node=new.key,
         created=utc_now(),
@@ -103,22 +102,8 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
-        _require_way(core, before, new)
-        if new.host_group_id is not None:
-            group = await core.get(HostGroup, new.host_group_id)
-            if group.tenant_id != before.tenant_id:
-                raise errors.NotFound(kind="host group", ref=str(new.host_group_id))
-        kept = tuple(one for one in before.attachments if one.node == new.key or not new.preempt)
-        present = _present(before, new)
-        if present is None:
-            if before.state is not VolumeState.ONLINE:
-                raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="attach")
-            _fence(before, kept, new)
-            lun = await _number(core, new) if new.transport is Transport.ISCSI else None
-            kept = (*kept, msgspec.structs.replace(attachment, lun=lun))
-        else:
-            kept = tuple(_refreshed(one, new) if one is present else one for one in kept)
-        after = msgspec.structs.replace(before, attachments=kept)
+        await _require_way(core, before, new)
+        after = msgspec.structs.replace(before, attachments=await _joined(core, before, wanted, new))
         if new.transport is Transport.NFS and before.state is VolumeState.ONLINE:
             after = await _published(core, after)
         require_short(after, "attachments", "junction_path")
@@ -180,8 +165,8 @@ def _address(client: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def _require_way(core: Core, volume: Volume, new: NewAttachment) -> None:
-    """Raise Unsupported where the transport does not lead to the volume."""
+async def _require_way(core: Core, volume: Volume, new: NewAttachment) -> None:
+    """Raise Unsupported where the transport does not lead to the volume, NotFound for no host group of its tenant."""
     reason = ""
     if new.transport not in _WAYS[volume.kind]:
         held = "blocks" if volume.kind is VolumeKind.BLOCK else "files"
@@ -190,6 +175,26 @@ def _require_way(core: Core, volume: Volume, new: NewAttachment) -> None:
         reason = "no NFS exporter is configured"
     if reason:
         raise errors.Unsupported(capability="attach", backend=core.pools.get(volume.pool_id).name, reason=reason)
+    if new.host_group_id is not None:
+        group = await core.get(HostGroup, new.host_group_id)
+        if group.tenant_id != volume.tenant_id:
+            raise errors.NotFound(kind="host group", ref=str(new.host_group_id))
+
+
+async def _joined(core: Core, volume: Volume, wanted: Attachment, new: NewAttachment) -> tuple[Attachment, ...]:
+    """Give a volume's attachments with the one wanted, or with the one that the node has, brought up to date."""
+    kept = tuple(one for one in volume.attachments if one.node == new.key or not new.preempt)
+    present = _present(volume, new)
+    if present is not None:
+        clients, device = new.clients or present.clients, new.device or present.device
+        again = msgspec.structs.replace(present, clients=clients, device=device)
+        return tuple(again if one is present else one for one in kept)
+    if volume.state is not VolumeState.ONLINE:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="attach")
+    _fence(volume, kept, new)
+    if new.transport is Transport.ISCSI:
+        wanted = msgspec.structs.replace(wanted, lun=await _number(core, new))
+    return (*kept, wanted)
 
 
 def _present(volume: Volume, new: NewAttachment) -> Attachment | None:
@@ -207,15 +212,10 @@ def _present(volume: Volume, new: NewAttachment) -> Attachment | None:
     return None
 
 
-def _refreshed(present: Attachment, new: NewAttachment) -> Attachment:
-    """Give an attachment with what a node that comes again says of itself."""
-    return msgspec.structs.replace(present, clients=new.clients or present.clients, device=new.device or present.device)
-
-
 def _fence(volume: Volume, others: tuple[Attachment, ...], new: NewAttachment) -> None:
     """Raise InUse when others than the node use the volume, or may, and one of them writes."""
     files = volume.kind is VolumeKind.FILESYSTEM
-    if volume.multi_attach or new.shared or (files and not new.exclusive):
+    if volume.multi_attach or (files if new.shared is None else new.shared):
         return
     for attachment in others:
         if AttachMode.READ_WRITE in {attachment.mode, new.mode}:
@@ -240,7 +240,7 @@ async def _published(core: Core, volume: Volume) -> Volume:
 async def _free_path(core: Core, volume: Volume) -> str:
     """Give a path that nobody has: the name, or the id where that is taken or is no name for exporters."""
     path = f"/{volume.name}"
-    taken = _HARD_TO_QUOTE & set(path) or await core.find(Volume, junction_path=path) is not None
+    taken = _HARD_TO_QUOTE & set(path) or await core.find(Volume, junction_key=path.casefold()) is not None
     return f"/{volume.id}" if taken else path
 
 

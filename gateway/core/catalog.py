@@ -130,6 +130,9 @@ class Catalog(Protocol):
     async def adopt_orphans(self) -> tuple[Sequence[Intent], Sequence[Job]]:
         """Take over what processes that no longer live left behind: open intents, and unfinished jobs without one."""
 
+    async def lives(self, owner: str) -> bool:
+        """Tell whether the process of that name has the catalog open."""
+
     async def acquire_lease(self, name: str) -> bool:
         """Become or stay the only process that performs the named duty; False while a living process holds it."""
 

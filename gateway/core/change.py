@@ -17,11 +17,12 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.backend import FaultHook
-from gateway.core.catalog import Catalog, drop, put
+from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.locks import KeyLocks
 from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
 from gateway.core.observer import Observer
 from gateway.core.operations import OPERATIONS, Context
+from gateway.core.query import And, Compare, Op
 
 _FOREIGN_RETRIES = 20
 _FOREIGN_PAUSE_S = 0.25
@@ -53,6 +54,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if found is None:
             raise errors.Internal(incident=f"{self.operation} was planned without its object")
         return found
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Whose job a change is, and in the course of which request; see `gateway.core.model.Job`."""
+
+    caller: str = ""
+    request: str = ""
+
+
+_BY_NOBODY = Asked()
 
 
 class Started:
@@ -94,20 +105,22 @@ class Changes:
         self.draining = False
         self.locks = KeyLocks()
 
-    async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]], *, caller: str = "") -> Started:
+    async def start(
+        self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]], *, asked: Asked = _BY_NOBODY
+    ) -> Started:
         """Lock the keys, let `plan` validate against the catalog as it is now, journal, and run in the background.
 
         Raises what `plan` raises; Conflict when another process changes one of
         the keys for longer than a few seconds; Unavailable while closing or
         when the pool is not open. A caller that is cancelled while it waits
         for the keys changes nothing; later, the change goes on without it.
-        `caller`: whose job it is. Use cases call `Core.start`, which says so.
+        `asked`: whose job it is. Use cases call `Core.start`, which says so.
         """
         held = await self.locks.acquire(keys)
         if self._closing:
             self.locks.release(held)
             raise errors.Unavailable(what="gateway", reason="it is stopping")
-        return await asyncio.shield(self._spawn(self._begin(held, plan, caller)))
+        return await asyncio.shield(self._spawn(self._begin(held, plan, asked)))
 
     async def recover(self, intent: Intent, job: Job) -> Started:
         """Finish or take back what a process that died had begun."""
@@ -146,26 +159,26 @@ class Changes:
 
     # --- the steps ---
 
-    async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], caller: str) -> Started:
+    async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], asked: Asked) -> Started:
         try:
-            intent, job = await self._journal(held, plan, caller)
+            intent, job = await self._journal(held, plan, asked)
         except BaseException:
             self.locks.release(held)
             raise
         return Started(job, self._spawn(self._run(intent, job, held)))
 
     async def _journal(
-        self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], caller: str
+        self, keys: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], asked: Asked
     ) -> tuple[Intent, Job]:
         for attempt in range(_FOREIGN_RETRIES + 1):
             planned = await plan()
             self._context.pools.get(planned.pool_id)
-            intent, job = self._draw_up(keys, planned, caller)
+            intent, job = self._draw_up(keys, planned, asked)
             shown = await OPERATIONS[intent.operation].shown(self._context, intent)
             try:
-                stored = await self._catalog.commit(put(job, intent) + shown)
+                stored = await self._catalog.commit(_current(planned) + put(job, intent) + shown)
             except (errors.Conflict, errors.StaleRevision):
-                # Another process holds a key, or a sampler touched a row after the plan read it.
+                # Another process holds a key, or it or a sampler touched a row after the plan read it.
                 if attempt == _FOREIGN_RETRIES:
                     raise
                 await asyncio.sleep(_FOREIGN_PAUSE_S if attempt else 0)
@@ -175,7 +188,7 @@ class Changes:
             return stored[intent.id], stored[job.id]  # type: ignore[return-value]
         raise AssertionError
 
-    def _draw_up(self, keys: tuple[UUID, ...], planned: Plan, caller: str) -> tuple[Intent, Job]:
+    def _draw_up(self, keys: tuple[UUID, ...], planned: Plan, asked: Asked) -> tuple[Intent, Job]:
         now, target = utc_now(), planned.target
         job = Job(
             id=uuid4(),
@@ -186,7 +199,8 @@ class Changes:
             target_id=target.id,
             tenant_id=target.tenant_id,
             owner=self._catalog.owner,
-            caller=caller,
+            caller=asked.caller,
+            request=asked.request,
         )
         intent = Intent(
             id=uuid4(),
@@ -313,6 +327,26 @@ class Changes:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _current(planned: Plan) -> Batch:
+    """Give the condition that what the plan is about is as the plan read it.
+
+    Another process may have changed it until its key was free. Without the
+    condition the change would begin with what is no longer so.
+    """
+    read = [one for one in (planned.before, planned.snapshot_before, *planned.also) if one is not None and one.revision]
+    return when(
+        *(
+            Guard(
+                type(one),
+                And((Compare("id", Op.EQ, one.id), Compare("revision", Op.EQ, one.revision))),
+                exists=True,
+                error=errors.StaleRevision(kind=type(one).__name__.lower(), ref=str(one.id), expected=one.revision),
+            )
+            for one in read
+        )
+    )
 
 
 def final(job: Job, error: errors.GatewayError | None) -> Job:

@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.core import errors
-from gateway.core.capability import require
+from gateway.core.capability import SIZE_MAX, Capability, require, require_size
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Origin, Snapshot, SnapshotSchedule, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.ownership import Access, Ownership, inherited, owned
 from gateway.core.snapshots import require_one_more
-from gateway.core.volumes import check, settled
+from gateway.core.volumes import check, name_keys, settled
 
 _NAME_PART_MAX = 200
 _INHERITED = ("export_policy_id", "snapshot_policy_id", "more_snapshot_policy_ids", "schedules", "annotations")
@@ -25,6 +25,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
 
     `snapshot_id` None: a snapshot of the source is taken for it. That one stays
     until somebody deletes it, or (`transient_base`) goes with its last clone.
+    `size` None: the source's, in bytes; a clone may be larger, and is never smaller.
     `ownership` as in `NewVolume`; unset: see `gateway.core.ownership.inherited`.
     """
 
@@ -33,6 +34,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     source_id: UUID
     snapshot_id: UUID | None = None
     transient_base: bool = False
+    size: int | None = None
     comment: str = ""
     labels: dict[str, str] = {}
     junction_path: str | None = None
@@ -44,10 +46,11 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
 
 
-async def create(core: Core, new: NewClone, *, description: str) -> Started:
-    """Start cloning. The clone has its source's size, pool, kind and, where not given, policies and annotations.
+async def create(core: Core, new: NewClone, *, description: str, caseless: bool = False) -> Started:
+    """Start cloning. The clone has its source's pool, kind and, where not given, size, policies and annotations.
 
     A source that is offline or retired can be cloned from a snapshot.
+    `caseless`: as for `volumes.create`.
     """
     clone_id, snapshot_id, now = uuid4(), uuid4(), utc_now()
 
@@ -57,12 +60,14 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             raise errors.NotFound(kind="volume", ref=str(new.source_id))
         capability = core.pools.get(source.pool_id).capability(source.kind)
         require(capability, "clone")
+        size = _size(new, source, capability)
         base, made = await _base(core, new, source, snapshot_id)
         clone = msgspec.structs.replace(
             source,
             id=clone_id,
             name=new.name,
             created=now,
+            size=size,
             state=VolumeState.ONLINE,
             comment=new.comment,
             labels=new.labels,
@@ -79,7 +84,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             revision=0,
             **{name: value for name in _INHERITED if (value := getattr(new, name)) is not msgspec.UNSET},
         )
-        await check(core, clone)
+        await check(core, clone, caseless=caseless)
         return Plan(
             operation="volume.clone",
             description=description,
@@ -89,7 +94,7 @@ async def create(core: Core, new: NewClone, *, description: str) -> Started:
             also=(base,) if made else (),
         )
 
-    return await core.start({clone_id, new.source_id}, plan)
+    return await core.start({clone_id, new.source_id, *name_keys(new.tenant_id, new.name, caseless=caseless)}, plan)
 
 
 async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
@@ -111,6 +116,17 @@ async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
         )
 
     return await core.start(keys, plan)
+
+
+def _size(new: NewClone, source: Volume, capability: Capability) -> int:
+    """Give the size of a clone; LimitExceeded when it cannot be had."""
+    size = source.size if new.size is None else new.size
+    if size != source.size:
+        require_size(capability, size)
+    if size < source.size:
+        most = SIZE_MAX if capability.facts.size_max is None else capability.facts.size_max
+        raise errors.LimitExceeded(limit="size", value=size, minimum=source.size, maximum=most)
+    return size
 
 
 def _ownership(core: Core, new: NewClone, source: Volume) -> Ownership | None:

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.catalog import Catalog
-from gateway.core.change import Changes, Plan, Started
+from gateway.core.change import Asked, Changes, Plan, Started
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
@@ -27,7 +27,7 @@ class Core(msgspec.Struct, frozen=True):
 
     `caller`: for whom it acts. Use cases then do only what that caller may do
     with the volumes they are about; None is the gateway itself, which may
-    everything.
+    everything. `request`: in the course of what, as jobs keep it.
     """
 
     catalog: Catalog
@@ -37,6 +37,7 @@ class Core(msgspec.Struct, frozen=True):
     manifest: ManifestKeeper
     known: Known
     caller: Principal | None = None
+    request: str = ""
 
     def acting_for(self, caller: Principal) -> Core:
         """Give the same core as it acts for a caller. An administrator without a name is the gateway itself."""
@@ -44,9 +45,13 @@ class Core(msgspec.Struct, frozen=True):
             return self
         return msgspec.structs.replace(self, caller=caller)
 
+    def in_course_of(self, request: str) -> Core:
+        """Give the same core as it acts in the course of a request, by which the jobs that begin can be found."""
+        return msgspec.structs.replace(self, request=request)
+
     async def start(self, keys: Iterable[UUID], plan: Callable[[], Awaitable[Plan]]) -> Started:
         """Start a change in the caller's name; see `gateway.core.change.Changes.start`."""
-        return await self.changes.start(keys, plan, caller=self.job_caller)
+        return await self.changes.start(keys, plan, asked=Asked(self.job_caller, self.request))
 
     @property
     def job_caller(self) -> str:

@@ -1,6 +1,6 @@
 """Use cases of documents: what a door keeps that belongs to no volume. They touch no substrate.
 
-Like tenants and policies they are copied into the pools, so a rebuilt catalog has them.
+Like tenants and policies they are copied into the pools, so a rebuilt catalog has them; `passing` ones are not.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ async def all_of(core: Core, kind: str) -> list[Document]:
     return [document async for document in walk(core.catalog, Document, query)]
 
 
-async def create(core: Core, kind: str, name: str, body: str) -> Document:
+async def create(core: Core, kind: str, name: str, body: str, *, passing: bool = False) -> Document:
     """Keep a new document. AlreadyExists for its name."""
     check_name("name", name)
-    document = Document(id=uuid4(), kind=kind, name=name, created=utc_now(), body=body)
-    await core.catalog.commit(put(document))
-    await core.manifest.write()
-    return document
+    document = Document(id=uuid4(), kind=kind, name=name, created=utc_now(), body=body, passing=passing)
+    stored = await core.catalog.commit(put(document))
+    await _copy(core, document)
+    return stored[document.id]  # type: ignore[return-value]
 
 
 async def replace(core: Core, document: Document, body: str) -> None:
     """Give a document another body. StaleRevision when it has changed since it was read."""
     await core.catalog.commit(put(msgspec.structs.replace(document, body=body)))
-    await core.manifest.write()
+    await _copy(core, document)
 
 
 async def put_named(core: Core, kind: str, name: str, body: str) -> None:
@@ -67,6 +67,12 @@ async def delete(core: Core, kind: str, name: str) -> bool:
             await core.catalog.commit(drop(present))
         except errors.StaleRevision:
             continue
-        await core.manifest.write()
+        await _copy(core, present)
         return True
     raise errors.Busy(what=f"{kind} {name}", retry_after=1)
+
+
+async def _copy(core: Core, document: Document) -> None:
+    """Bring the pools' copies up to date."""
+    if not document.passing:
+        await core.manifest.write()

@@ -9,7 +9,7 @@ class Trace(msgspec.Struct, kw_only=True):
     """Filled in by a door while it answers. `route` is the pattern, never a path with ids in it.
 
     `operation` is set for changes only: they are audited, with `target`,
-    `outcome` and the `job` that goes on.
+    `outcome` and the `job` that goes on. `client_id`: what the client calls its operation.
     """
 
     route: str = ""
@@ -18,3 +18,4 @@ class Trace(msgspec.Struct, kw_only=True):
     target: str = ""
     outcome: str = ""
     job: str = ""
+    client_id: str = ""

@@ -2,10 +2,10 @@
 
 A filesystem volume is published when it is online and has a junction path and
 an export policy, its tenant runs, and an exporter is configured: to the nodes
-that it is attached to, and to whom the policy allows it; a block volume when it
-is online and has attachments; either is mounted on this host when it is online
-and has mounts here. Export servers forget and get restarted,
-so the same step serves a change, the start and a timer.
+that it is attached to, and as the policy says; a block volume when it is online
+and has attachments; either is mounted on this host when it is online and has
+mounts here. Export servers forget and get restarted, so the same step serves a
+change, the start and a timer.
 """
 
 from __future__ import annotations
@@ -289,6 +289,14 @@ class Publisher:
             blocks = await self.desired_block(volume, transport)
             found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
         return tuple(found)
+
+    def location(self, volume: Volume) -> AccessHandle | None:
+        """Give where clients find a volume's files once they are published, without asking its substrate."""
+        if self._exporter is None or volume.junction_path is None:
+            return None
+        anybody = ExportAccess(clients=("*",), write=True)
+        wanted = Export(id=volume.id, path=volume.junction_path, source=LocalPath(path="/"), rules=(anybody,))
+        return self._exporter.handle(wanted)
 
     async def _volume(self, volume_id: UUID) -> Volume | None:
         return await self._catalog.get(Volume, volume_id)

@@ -74,7 +74,7 @@ class ManifestKeeper:
                     host_groups=await everything(self._catalog, HostGroup),
                     initiator_logins=await everything(self._catalog, InitiatorLogin),
                     access_roles=await everything(self._catalog, AccessRole),
-                    documents=await everything(self._catalog, Document),
+                    documents=tuple(each for each in await everything(self._catalog, Document) if not each.passing),
                 )
             )
             for pool in self._pools:

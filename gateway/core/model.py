@@ -393,7 +393,7 @@ class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What a door keeps that belongs to no volume. `kind` begins with the door's name; only it understands `body`.
 
-    Names are unique within a kind.
+    Names are unique within a kind. `passing`: it is not for long, so the pools keep no copy of it.
     """
 
     id: UUID
@@ -401,6 +401,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created: datetime
     body: str
+    passing: bool = False
     revision: int = 0
 
 
@@ -432,7 +433,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
     `target_id` is the object it changes; `owner` the process that carries it;
-    `caller` whose job it is, empty for those of administrators and of the gateway.
+    `caller` whose job it is, empty for those of administrators and of the gateway;
+    `request` what a door calls the request that it came of, where it wants to know.
     `parts` are the changes of a batch; other jobs have none.
     """
 
@@ -445,6 +447,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: UUID | None = None
     owner: str = ""
     caller: str = ""
+    request: str = ""
     ended: datetime | None = None
     error: ErrorRecord | None = None
     parts: tuple[JobPart, ...] = ()

@@ -41,7 +41,7 @@ class NewMount(msgspec.Struct, frozen=True, kw_only=True):
 async def mount(core: Core, volume_id: UUID, new: NewMount, *, description: str) -> Started:
     """Start mounting a volume on this host. The same mount again only makes what is not there any more.
 
-    By another user it is the same mount, too, and ends with the last of them.
+    A mount that is there serves another user, too, and ends with the last one.
 
     Unsupported where nothing may be mounted; InvalidArgument for a path, option
     or format that cannot be; AlreadyExists when the path has another mount;
@@ -105,7 +105,7 @@ async def unmount(
     def left(mount: Mount) -> tuple[str, ...]:
         if user and user not in mount.users:
             raise errors.NotFound(kind="mount user", ref=user)
-        return tuple(one for one in _users(mount) if user and one != user)
+        return tuple(one for one in mount.users if one != user) if user else ()
 
     return await _leave(core, volume_id, path, left, description=description, force=force, delete_path=delete_path)
 
@@ -113,9 +113,9 @@ async def unmount(
 async def drop_users(
     core: Core, volume_id: UUID, path: str, gone: Callable[[str], bool], *, description: str, force: bool = False
 ) -> Started:
-    """Start taking away those users of a mount who are gone; without anybody left it ends, see `unmount`.
+    """Start taking those who are gone from the users of a mount; with nobody left it ends. See `unmount`.
 
-    Who did not say a name is not asked about and stays.
+    Whoever said no name is not asked about, and stays.
     """
 
     def left(mount: Mount) -> tuple[str, ...]:
@@ -156,15 +156,15 @@ async def _leave(
 
 
 def _users(mount: Mount) -> tuple[str, ...]:
+    """Give who needs a mount: somebody without a name while nobody said one."""
     return mount.users or ("",)
 
 
 def _with_users(volume: Volume, mount: Mount, users: tuple[str, ...]) -> Volume:
     """Give the volume with those users of the mount; without the mount when there are none."""
-    noted = () if users == ("",) else users
-    kept = msgspec.structs.replace(mount, users=noted)
-    changed = tuple(kept if one is mount else one for one in volume.mounts if users or one is not mount)
-    return msgspec.structs.replace(volume, mounts=changed)
+    kept = msgspec.structs.replace(mount, users=() if users == ("",) else users)
+    left = tuple(kept if one is mount else one for one in volume.mounts if users or one is not mount)
+    return msgspec.structs.replace(volume, mounts=left)
 
 
 def _mounting(core: Core) -> Mounting:

@@ -16,6 +16,8 @@ from gateway.core.catalog import Catalog, put
 from gateway.core.model import Pool, PoolState, Volume, VolumeKind, utc_now
 from gateway.core.query import And, Compare, IsNull, Not, Op, Query
 
+ELSEWHERE = "another gateway on this catalog has it"
+
 
 class OpenPool:
     """One pool whose substrate answered: the backend and what it can do."""
@@ -52,6 +54,7 @@ class Pools:
         self._catalog = catalog
         self.configured = {item.name: item for item in configured}
         self._open: dict[UUID, OpenPool] = {}
+        self._elsewhere: set[UUID] = set()
 
     def __iter__(self) -> Iterator[OpenPool]:
         return iter(tuple(self._open.values()))
@@ -64,7 +67,9 @@ class Pools:
         """Open one pool and write what was found into the catalog.
 
         Unavailable when the substrate does not answer; the catalog then says
-        offline. CapabilityMismatch when its backend contradicts itself.
+        offline. Unavailable also when it is volatile and another process that
+        shares the catalog has it: what is in the memory of one no other can
+        reach. CapabilityMismatch when its backend contradicts itself.
         """
         item = self.configured[name]
         try:
@@ -73,6 +78,11 @@ class Pools:
             await self._mark_offline(name, str(error))
             raise
         pool = OpenPool(name, item.backend, item.disabled)
+        if pool.substrate.volatile and not await self._catalog.acquire_lease(f"pool {pool.id}"):
+            await item.backend.close()
+            self._elsewhere.add(pool.id)
+            raise errors.Unavailable(what="pool", reason=ELSEWHERE)
+        self._elsewhere.discard(pool.id)
         await self._register(pool)
         self._open[pool.id] = pool
         return pool
@@ -91,7 +101,8 @@ class Pools:
         try:
             return self._open[pool_id]
         except KeyError:
-            raise errors.Unavailable(what="pool", reason="its substrate does not answer") from None
+            reason = ELSEWHERE if pool_id in self._elsewhere else "its substrate does not answer"
+            raise errors.Unavailable(what="pool", reason=reason) from None
 
     async def observe(self, pool: OpenPool) -> None:
         """Write the pool's present space into the catalog when it changed."""

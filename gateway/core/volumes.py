@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import msgspec
 
@@ -93,8 +93,8 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
     root_gid: int | msgspec.UnsetType = msgspec.UNSET
 
 
-async def create(core: Core, new: NewVolume, *, description: str) -> Started:
-    """Start making a volume.
+async def create(core: Core, new: NewVolume, *, description: str, caseless: bool = False) -> Started:
+    """Start making a volume. `caseless`: no other of its tenant may have the name in any case.
 
     Raises NotFound for its tenant, pool or policies, AlreadyExists for its
     name or junction path, Unsupported, LimitExceeded or InvalidArgument.
@@ -109,7 +109,7 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
     )
 
     async def plan() -> Plan:
-        await check(core, volume)
+        await check(core, volume, caseless=caseless)
         capability = core.pools.get(volume.pool_id).capability(volume.kind)
         require(capability, "thick" if volume.thick else "thin")
         require_size(capability, volume.size)
@@ -119,7 +119,7 @@ async def create(core: Core, new: NewVolume, *, description: str) -> Started:
             require(capability, "snapshot")
         return Plan(operation="volume.create", description=description, pool_id=volume.pool_id, after=volume)
 
-    return await core.start({volume.id}, plan)
+    return await core.start({volume.id, *name_keys(new.tenant_id, new.name, caseless=caseless)}, plan)
 
 
 async def update(
@@ -357,7 +357,12 @@ async def snapshots_of(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
     return tuple([snapshot async for snapshot in walk(core.catalog, Snapshot, query)])
 
 
-async def check(core: Core, volume: Volume) -> None:
+def name_keys(tenant_id: UUID, name: str, *, caseless: bool) -> frozenset[UUID]:
+    """Give what else the making of a volume locks: two whose names differ in case only must not be made at once."""
+    return frozenset({uuid5(NAMESPACE_URL, f"name:{tenant_id}/{name.casefold()}")} if caseless else ())
+
+
+async def check(core: Core, volume: Volume, *, caseless: bool = False) -> None:
     """Raise unless texts are usable, the references exist, and the names are free."""
     _check_values(volume)
     await core.get(Tenant, volume.tenant_id)
@@ -374,7 +379,7 @@ async def check(core: Core, volume: Volume) -> None:
             raise errors.NotFound(kind="schedule", ref=line.schedule)
     if volume.junction_path is not None and volume.state is not VolumeState.ONLINE:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="mount")
-    await _names_free(core, volume)
+    await _names_free(core, volume, caseless=caseless)
 
 
 def policies_of(volume: Volume) -> tuple[UUID, ...]:
@@ -420,14 +425,15 @@ def _check_values(volume: Volume) -> None:
     require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations", "ownership")
 
 
-async def _names_free(core: Core, volume: Volume) -> None:
+async def _names_free(core: Core, volume: Volume, *, caseless: bool) -> None:
     """Refuse a taken name before journalling; the catalog's unique indexes refuse the race."""
-    same = And((Compare("name", Op.EQ, volume.name), Compare("tenant.id", Op.EQ, volume.tenant_id)))
+    named = Compare("name_key", Op.EQ, volume.name.casefold()) if caseless else Compare("name", Op.EQ, volume.name)
+    same = And((named, Compare("tenant.id", Op.EQ, volume.tenant_id)))
     for other in (await core.catalog.page(Volume, Query(where=same, limit=1))).records:
         if other.id != volume.id:
             raise errors.AlreadyExists(kind="volume", name=volume.name, field="name")
     if volume.junction_path is not None:
-        mounted = Compare("junction_path", Op.EQ, volume.junction_path)
+        mounted = Compare("junction_key", Op.EQ, volume.junction_path.casefold())
         for other in (await core.catalog.page(Volume, Query(where=mounted, limit=1))).records:
             if other.id != volume.id:
                 raise errors.AlreadyExists(kind="volume", name=volume.junction_path, field="junction_path")

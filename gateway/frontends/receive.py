@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -23,6 +24,12 @@ def origin_form(target: str) -> str:
         return target
     _, slash, rest = target.partition("://")[2].partition("/")
     return slash + rest
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Tell whether a page of another origin asks."""
+    origin = headers.get("Origin")
+    return origin is not None and origin.partition("://")[2] != headers.get("Host")
 
 
 async def receive(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:

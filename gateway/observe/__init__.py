@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.observe.access import AccessLog
-from gateway.observe.logs import REQUEST_ID, AuditLog, RequestIds, configure_logging
+from gateway.observe.logs import REQUEST_ID, AuditLog, RequestIds, configure_logging, hand_over_logging
 from gateway.observe.metrics import Metrics, RouteMetric, sample_loop_lag
 from gateway.observe.observer import ReportingObserver
 
@@ -16,5 +16,6 @@ __all__ = [
     "RequestIds",
     "RouteMetric",
     "configure_logging",
+    "hand_over_logging",
     "sample_loop_lag",
 ]

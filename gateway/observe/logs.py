@@ -45,7 +45,7 @@ class AuditLog:
     """One line per change: who, through which door, did what to what, and how it ended."""
 
     def __init__(self, logger: structlog.typing.FilteringBoundLogger | None = None) -> None:
-        self._log = logger if logger is not None else structlog.get_logger("audit")
+        self._log = logger if logger is not None else structlog.get_logger("gateway.audit")
 
     def record(self, *, who: str, door: str, operation: str, target: str, outcome: str, job: str = "") -> None:
         """Write the line. `outcome` is `success`, `accepted` (a job goes on) or the error's class name."""
@@ -65,6 +65,22 @@ def configure_logging(settings: LogSettings, stream: BinaryIO) -> None:
     )
     # Other people's libraries report at their own discretion; below WARNING it is noise.
     logging.basicConfig(handlers=[_Forward()], level=max(_LEVELS[settings.level], logging.WARNING), force=True)
+
+
+def hand_over_logging() -> None:
+    """Let lines go where the program around the gateway wants them.
+
+    A program that has configured structlog decides already. Any other gets
+    them as from any library, from the standard library's loggers `gateway.*`;
+    otherwise structlog would print them.
+    """
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[structlog.stdlib.filter_by_level, *_CONTENTS, _as_message],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
 
 
 class _Forward(logging.Handler):
@@ -100,12 +116,11 @@ def _hide(fields: MutableMapping[str, Any]) -> None:
             _hide(inner)
 
 
+_CONTENTS: Sequence[Processor] = (structlog.contextvars.merge_contextvars, _add_request_id, _hide_secrets)
 _PROCESSORS: Sequence[Processor] = (
-    structlog.contextvars.merge_contextvars,
-    _add_request_id,
+    *_CONTENTS,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    _hide_secrets,
 )
 
 
@@ -126,3 +141,10 @@ def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
 
 def _as_bytes(_logger: WrappedLogger, _method: str, line: Any) -> bytes:
     return str(line).encode("utf-8", "backslashreplace")
+
+
+def _as_message(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[str, str], dict[str, Any]]:
+    """Give what a logger of the standard library is called with."""
+    error = event.pop("exc_info", None)
+    words = [str(event.pop("event")), *(f"{key}={value!r}" for key, value in event.items())]
+    return ("%s", " ".join(words)), {"exc_info": error}

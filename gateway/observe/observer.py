@@ -19,7 +19,7 @@ class ReportingObserver:
 
     def __init__(self, metrics: Metrics, logger: structlog.typing.FilteringBoundLogger | None = None) -> None:
         self._metrics = metrics
-        self._log = logger if logger is not None else structlog.get_logger("core")
+        self._log = logger if logger is not None else structlog.get_logger("gateway.core")
 
     def substrate(self, pool: str, operation: str) -> AbstractContextManager[None]:
         """Measure one substrate operation, and count it when it fails."""

@@ -25,7 +25,6 @@ from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
-    CATALOG_FILE,
     bare,
     configured_pools,
     furnished,
@@ -33,13 +32,15 @@ from gateway.server.assembly import (
 )
 from gateway.server.auth import Accounts
 from gateway.server.callers import AccountsAndTokens, TokensAndGuests
-from gateway.server.docker import boot_id, checked, docker
+from gateway.server.docker import boot_id, docker, docker_options
 from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
+from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources
-from gateway.server.tls import load_context, server_context
+from gateway.server.surroundings import Surroundings
+from gateway.server.tls import Certificate, fingerprint
 from gateway.server.tokens import Tokens
 from gateway.server.watch import Ledger, Watch
 
@@ -52,12 +53,13 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What `check` found.
 
     problems: what does not work. hints: what would work with something that this machine lacks.
-    matrix: pool -> kind -> operation or fact -> yes, or why not.
+    matrix: pool -> kind -> operation or fact -> yes, or why not. fingerprint: of the certificate, where one is used.
     """
 
     problems: tuple[str, ...]
     hints: tuple[str, ...]
     matrix: dict[str, dict[str, dict[str, str]]]
+    fingerprint: str = ""
 
 
 async def serve(
@@ -74,8 +76,10 @@ async def serve(
     when accounts or certificate cannot be used; OSError when an address cannot
     be had.
     """
+    configure_logging(settings.log, sys.stderr.buffer)
     stopping = asyncio.Event()
-    async with running(settings, fault=fault, periods=periods) as doors:
+    async with running(settings, fault=fault, periods=periods, write=sys.stderr.buffer.write) as doors:
+        spare_the_collector()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
@@ -85,8 +89,15 @@ async def serve(
         await stopping.wait()
 
 
+def spare_the_collector() -> None:
+    """Leave what is there now out of every garbage collection: what lives as long as the process needs no look."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GENERATION_0, 20, 100)
+
+
 class Doors:
-    """The open doors of a running gateway, and what a signal makes it do."""
+    """The open doors of a running gateway by name, and what a signal makes it do."""
 
     def __init__(self, addresses: dict[str, str], *, reload: Callable[[], None], reconcile: Callable[[], None]) -> None:
         self.addresses = addresses
@@ -96,16 +107,24 @@ class Doors:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, fault: FaultHook = no_fault, periods: Mapping[str, float] = _USUAL
+    settings: Settings,
+    *,
+    write: Callable[[bytes], object],
+    fault: FaultHook = no_fault,
+    periods: Mapping[str, float] = _USUAL,
 ) -> AsyncIterator[Doors]:
-    """Give a gateway with its doors open, on the running loop; stop it gracefully at the end."""
-    configure_logging(settings.log, sys.stderr.buffer)
+    """Give a gateway with its doors open, on the running loop; stop it gracefully at the end.
+
+    Access lines go to `write`. Nothing of the process is touched: no signal,
+    no log, no collector.
+    """
     metrics = Metrics()
     observer = ReportingObserver(metrics)
     accounts = Accounts.load(settings.accounts)
     tokens = Tokens.load(settings.auth.issuer, observer)
     callers = AccountsAndTokens(accounts, tokens)
-    tls = server_context(settings.tls) if settings.tls.enabled else None
+    certificate = Certificate(settings.tls)
+    tls = certificate.context() if settings.tls.enabled else None
     async with AsyncExitStack() as stack:
         stack.callback(accounts.close)
         stack.push_async_callback(tokens.close)
@@ -120,7 +139,7 @@ async def running(
             observer=observer,
         )
         await door.open()
-        access = AccessLog(settings.log, sys.stderr.buffer.write)
+        access = AccessLog(settings.log, write)
         watch = Watch(
             Ledger("ontap", metrics=metrics, access=access),
             door.handle,
@@ -131,20 +150,14 @@ async def running(
         listener = Listener(watch.handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()
         stack.push_async_callback(listener.stop)
+        shared = Surroundings(
+            limits=settings.limits, certificate=certificate, metrics=metrics, access=access, observer=observer
+        )
         opened = await stack.enter_async_context(
-            openstorage(
-                settings,
-                house,
-                TokensAndGuests(tokens),
-                secured=tokens.accepted,
-                metrics=metrics,
-                access=access,
-                observer=observer,
-            )
+            openstorage(settings, house, TokensAndGuests(tokens), secured=tokens.accepted, shared=shared)
         )
-        opened |= await stack.enter_async_context(
-            docker(settings, house, metrics=metrics, access=access, observer=observer, boot=boot_id())
-        )
+        opened |= await stack.enter_async_context(libstorage(settings, house, shared))
+        opened |= await stack.enter_async_context(docker(settings, house, shared, boot=boot_id()))
         tasks = [
             asyncio.create_task(perform(duty, house, observer), name=duty.name)
             for duty in duties(house, periods, fault=fault)
@@ -155,24 +168,18 @@ async def running(
             tasks.append(asyncio.create_task(once(house.reconcile, observer), name="reconcile"))
 
         stack.push_async_callback(_cancel, tasks)
-        # What lives as long as the process is not worth looking at in every collection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GENERATION_0, 20, 100)
         scheme = "https" if tls else "http"
         yield Doors(
             {"ontap": f"{scheme}://{listener.address}", **opened},
-            reload=lambda: _reload(settings, (accounts, tokens), tls, observer),
+            reload=lambda: _reload((accounts, tokens, certificate), observer),
             reconcile=reconcile,
         )
 
 
-def _reload(settings: Settings, callers: tuple[Accounts, Tokens], tls: object, observer: Observer) -> None:
+def _reload(files: tuple[Accounts, Tokens, Certificate], observer: Observer) -> None:
     try:
-        for known in callers:
-            known.reload()
-        if tls is not None:
-            load_context(tls, settings.tls)  # type: ignore[arg-type]
+        for each in files:
+            each.reload()
     except ConfigError as error:
         observer.event("not_reloaded", reason=str(error))
     else:
@@ -196,13 +203,16 @@ def data_addresses(settings: Settings) -> tuple[DataAddress, ...]:
 async def check(settings: Settings) -> CheckResult:
     """Try accounts, certificate, every backend and every exporter; change nothing in a catalog."""
     problems: list[str] = []
+    shown = ""
     matrix: dict[str, dict[str, dict[str, str]]] = {}
     try:
         Accounts.load(settings.accounts).close()
         await Tokens.load(settings.auth.issuer, SilentObserver()).close()
-        if settings.tls.enabled:
-            server_context(settings.tls)
-        checked(settings)
+        if settings.tls.enabled or any(getattr(options, "tls", False) for options in settings.frontend.values()):
+            Certificate(settings.tls).context()
+            shown = fingerprint(settings.tls)
+        check_libstorage(settings)
+        docker_options(settings)
     except ConfigError as error:
         problems.append(str(error))
     lacking = {place: missing(needs) for place, needs in needs_of(settings).items()}
@@ -225,7 +235,7 @@ async def check(settings: Settings) -> CheckResult:
                 problems.append(f"export.{kind}: {_why(error)}")
         finally:
             await exporter.close()
-    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix)
+    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix, fingerprint=shown)
 
 
 def _why(error: Exception) -> str:
@@ -250,10 +260,8 @@ async def rebuild(settings: Settings, *, observer: Observer) -> list[Finding]:
     InvalidState when there is a catalog: move it away first. Unavailable when
     a pool's substrate does not answer, because its volumes would be missing.
     """
-    if (settings.data_dir / CATALOG_FILE).exists():
-        raise errors.InvalidState(
-            kind="catalog", ref=str(settings.data_dir / CATALOG_FILE), state="present", action="rebuild"
-        )
+    if settings.catalog_file.exists():
+        raise errors.InvalidState(kind="catalog", ref=str(settings.catalog_file), state="present", action="rebuild")
     async with bare(settings, observer, no_fault) as house:
         for name in settings.backend:
             await house.core.pools.open(name)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.catalog import SqliteCatalog
-from gateway.config import ConfigError, Settings
+from gateway.config import Settings
 from gateway.core import errors
 from gateway.core.backend import FaultHook
 from gateway.core.catalog import Catalog
@@ -31,8 +31,6 @@ from gateway.core.tenants import ensure_defaults
 from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.server.drivers import BLOCK_EXPORTERS, drivers
-
-CATALOG_FILE = "catalog.sqlite"
 
 
 class Exporters(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,11 +94,15 @@ class House:
         publisher, locks = self.core.publisher, self.core.changes.locks
         await self.open_exporters()
         for volume_id in await publisher.stale():
-            async with locks.holding(volume_id):
-                await self._converge(volume_id)
+            await self.converge_volume(volume_id)
         async for volume_id in publisher.wished():
             if not locks.held(volume_id):
                 await self._converge(volume_id)
+
+    async def converge_volume(self, volume_id: UUID) -> None:
+        """The same for one volume, after what this gateway is changing about it."""
+        async with self.core.changes.locks.holding(volume_id):
+            await self._converge(volume_id)
 
     async def _converge(self, volume_id: UUID) -> None:
         """Converge by force: a node may have lost its right to a gateway that died before it could act on that."""
@@ -112,7 +114,7 @@ class House:
 
 def open_catalog(settings: Settings, fault: FaultHook) -> Catalog:
     """Give the catalog that the configuration names, not opened yet."""
-    return SqliteCatalog(settings.data_dir / CATALOG_FILE, fault=fault)
+    return SqliteCatalog(settings.catalog_file, fault=fault)
 
 
 def configured_pools(settings: Settings, fault: FaultHook) -> list[Configured]:
@@ -156,13 +158,9 @@ async def furnished(settings: Settings, observer: Observer, fault: FaultHook) ->
 async def bare(
     settings: Settings, observer: Observer, fault: FaultHook, exporters: Exporters = NO_EXPORTERS
 ) -> AsyncIterator[House]:
-    """Wire a core around the opened catalog; its pools and exporters are not opened yet.
-
-    ConfigError for what this version does not serve.
-    """
-    if settings.catalog.url != "sqlite":
-        raise ConfigError("configuration", "only 'sqlite' is there in this version", path=("catalog", "url"))
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Wire a core around the opened catalog; its pools and exporters are not opened yet."""
+    for folder in (settings.data_dir, settings.catalog_file.parent):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     catalog = open_catalog(settings, fault)
     await catalog.open()
     try:

@@ -20,6 +20,7 @@ from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nbd import NbdExporter
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.frontends.docker.settings import DockerOptions
+from gateway.frontends.libstorage.settings import LibstorageOptions
 from gateway.frontends.openstorage.settings import OpenstorageOptions
 
 GROUP = "gateway.backends"
@@ -55,7 +56,11 @@ EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
 }
 """Kind of export, as `[export.*]` names it -> its options."""
 
-DOORS: Mapping[str, type[msgspec.Struct]] = {"openstorage": OpenstorageOptions, "docker": DockerOptions}
+DOORS: Mapping[str, type[msgspec.Struct]] = {
+    "openstorage": OpenstorageOptions,
+    "libstorage": LibstorageOptions,
+    "docker": DockerOptions,
+}
 """Further door, as `[frontend.*]` names it -> its options."""
 
 

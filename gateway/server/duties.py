@@ -16,6 +16,7 @@ from gateway.core.model import utc_now
 from gateway.core.observer import Observer
 from gateway.core.scheduler import Scheduler
 from gateway.server.assembly import House
+from gateway.server.following import Follower
 
 _LEASED = "duties"
 
@@ -64,6 +65,7 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
     usual = (
         Duty(name="open_pools", every_s=15, act=open_closed),
         Duty(name="resettle", every_s=15, act=house.core.changes.resettle),
+        Duty(name="follow", every_s=1, act=Follower(house.core, house.converge_volume).run),
         Duty(name="exports", every_s=60, act=house.converge_exports, at_once=True),
         Duty(name="pool_space", every_s=30, act=sample, alone=True),
         Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),

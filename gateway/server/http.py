@@ -27,6 +27,12 @@ Refuse = Callable[[int, str], web.Response]
 """Gives the door's answer with a status and a text when there is no request that the handler could be given."""
 
 MAX_LINE = 64 * 1024
+FIELD_MAX = MAX_LINE
+"""Bytes of one header, with its name, unless a door needs more."""
+
+HEAD_MAX = 2 * 1024 * 1024
+"""Bytes of a request's head. Of a body that comes along with its head some may count as such."""
+
 KEEPALIVE_S = 75.0
 SOCKET_MODE = 0o660
 """Who may use a UNIX socket: the gateway's own user and group."""
@@ -35,7 +41,7 @@ _BACKLOG = 1024
 _ROUND_S = 1.0
 _PRODUCT = "volume-gateway"
 _WRONG: Mapping[type[BaseException], str] = {
-    LineTooLong: f"A line of the request's head is longer than {MAX_LINE} bytes",
+    LineTooLong: "A line of the request's head is too long",
     InvalidURLError: "The URL of the request cannot be read",
 }
 
@@ -57,6 +63,7 @@ class Listener:
     """One socket and its connections. `address` is known once `start` returned (port 0 was resolved).
 
     A path is that of a UNIX socket, which is there as long as the listener is.
+    `field_max`: the bytes that one header may have.
     """
 
     def __init__(
@@ -67,8 +74,9 @@ class Listener:
         limits: LimitSettings,
         refuse: Refuse,
         tls: ssl.SSLContext | None = None,
+        field_max: int = FIELD_MAX,
     ) -> None:
-        self._connections = _Connections(handler, limits, refuse)
+        self._connections = _Connections(handler, limits, refuse, field_max=field_max)
         self._limits = limits
         self._tls = tls
         self._file: SocketFile | None = None
@@ -128,9 +136,10 @@ class Listener:
 class _Connections(web.Server):
     """Makes a `_Connection` per accepted socket, knows them all, and bounds their number and age."""
 
-    def __init__(self, handler: Handler, limits: LimitSettings, refuse: Refuse) -> None:
+    def __init__(self, handler: Handler, limits: LimitSettings, refuse: Refuse, *, field_max: int) -> None:
         super().__init__(handler, request_factory=self._begin, handler_cancellation=False)
         self.refuse = refuse
+        self.field_max = field_max
         self._limits = limits
         self._alive: set[_Connection] = set()
         self._patience = {
@@ -169,7 +178,7 @@ class _Connections(web.Server):
 class _Connection(web.RequestHandler):
     """One connection: aiohttp's, with phases, and with errors in the door's words."""
 
-    __slots__ = ("_house", "_wire", "phase", "since")
+    __slots__ = ("_head", "_house", "_wire", "phase", "since")
 
     def __init__(self, house: _Connections, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -178,19 +187,20 @@ class _Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type] # the door writes access lines
             keepalive_timeout=KEEPALIVE_S,
             max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
+            max_field_size=house.field_max,
             lingering_time=1,
             # No client of any dialect compresses requests, and what is small on the wire stays small.
             auto_decompress=False,
         )
         self._house = house
         self._wire: asyncio.Transport | None = None
+        self._head = 0
         self.phase = Phase.HEAD
         self.since = loop.time()
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase now."""
-        self.phase, self.since = phase, self._loop.time()
+        self.phase, self.since, self._head = phase, self._loop.time(), 0
 
     def give_up(self) -> None:
         """End the connection, with a word where the client may still expect one."""
@@ -214,6 +224,11 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self.phase is Phase.IDLE and data:
             self.enter(Phase.HEAD)
+        if self.phase is Phase.HEAD:
+            self._head += len(data)
+            if self._head > HEAD_MAX:
+                self._leave(self._house.refuse(400, "The request's head is too long"))
+                return
         super().data_received(data)
 
     async def finish_response(

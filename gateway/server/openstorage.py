@@ -11,7 +11,6 @@ import msgspec
 
 from gateway.config import Address, ConfigError, Settings, TlsSettings
 from gateway.core.door import Trace
-from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator
 from gateway.frontends.openstorage.grpc_door import MESSAGE_MAX, GrpcDoor, Served
 from gateway.frontends.openstorage.older import OlderDoor, Quiescence
@@ -20,11 +19,10 @@ from gateway.frontends.openstorage.schema import load_schema
 from gateway.frontends.openstorage.sdk import Sdk
 from gateway.frontends.openstorage.settings import OpenstorageOptions
 from gateway.frontends.openstorage.site import Site
-from gateway.observe import AccessLog, Metrics
 from gateway.server.assembly import House
-from gateway.server.http import Listener
-from gateway.server.tls import server_context
-from gateway.server.watch import Ledger, Watch
+from gateway.server.reach import Reach
+from gateway.server.surroundings import HttpDoor, Surroundings
+from gateway.server.watch import Ledger
 
 NAME = "openstorage"
 
@@ -60,9 +58,7 @@ async def openstorage(
     authenticator: Authenticator,
     *,
     secured: bool,
-    metrics: Metrics,
-    access: AccessLog,
-    observer: Observer,
+    shared: Surroundings,
 ) -> AsyncIterator[dict[str, str]]:
     """Open the door that `[frontend.openstorage]` asks for; give its addresses by name, none without that table.
 
@@ -83,28 +79,22 @@ async def openstorage(
         secured=secured,
         nfs="nfs" in settings.export,
     )
-    sdk = Sdk(house.core, site, authenticator, schema=load_schema(), observer=observer)
-    surroundings = _Surroundings(settings, options, metrics, access, observer)
+    sdk = Sdk(house.core, site, authenticator, schema=load_schema(), observer=shared.observer)
+    around = _Around(settings, options, shared)
     async with AsyncExitStack() as stack:
         yield {
-            **await _open_grpc(stack, sdk, surroundings),
-            **await _open_rest(stack, sdk, surroundings, secured=secured),
-            **await _open_older(stack, sdk, surroundings, Quiescence(house.core), secured=secured),
+            **await _open_grpc(stack, sdk, around),
+            **await _open_rest(stack, sdk, around, secured=secured),
+            **await _open_older(stack, sdk, around, Quiescence(house.core), secured=secured),
         }
 
 
-class _Surroundings(msgspec.Struct, frozen=True):
+class _Around(msgspec.Struct, frozen=True):
     """What every way in is made with."""
 
     settings: Settings
     options: OpenstorageOptions
-    metrics: Metrics
-    access: AccessLog
-    observer: Observer
-
-    def ledger(self, name: str) -> Ledger:
-        """Give the book of one way in."""
-        return Ledger(name, metrics=self.metrics, access=self.access)
+    shared: Surroundings
 
     def socket(self, folder: str, name: str) -> Path | None:
         """Give the path of a UNIX socket, its folder made; None where there are to be none."""
@@ -114,23 +104,12 @@ class _Surroundings(msgspec.Struct, frozen=True):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         return path
 
-    async def listen(self, stack: AsyncExitStack, name: str, door: RestDoor | OlderDoor, at: Address | Path) -> str:
+    async def listen(self, stack: AsyncExitStack, name: str, door: HttpDoor, at: Address | Path) -> str:
         """Serve a door of HTTP at an address; give the address."""
-        watch = Watch(self.ledger(name), door.handle, refuse=door.refuse, observer=self.observer)
-        tls = self.options.tls and isinstance(at, Address)
-        listener = Listener(
-            watch.handle,
-            at,
-            limits=self.settings.limits,
-            refuse=door.refuse,
-            tls=server_context(self.settings.tls) if tls else None,
-        )
-        await listener.start()
-        stack.push_async_callback(listener.stop)
-        return f"{'https' if tls else 'http'}://{listener.address}"
+        return await self.shared.listen(stack, name, door, at, tls=self.options.tls)
 
 
-async def _open_grpc(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings) -> dict[str, str]:
+async def _open_grpc(stack: AsyncExitStack, sdk: Sdk, around: _Around) -> dict[str, str]:
     options, limits = around.options, around.settings.limits
     if not options.grpc:
         return {}
@@ -138,7 +117,7 @@ async def _open_grpc(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings) -> 
     door = GrpcDoor(
         sdk,
         listen=options.grpc,
-        watch=CallLedger(around.ledger(NAME)),
+        watch=CallLedger(around.shared.ledger(NAME)),
         credentials=tls,
         socket=around.socket("driver", f"{options.driver}-sdk.sock"),
         calls_max=limits.max_connections,
@@ -150,7 +129,7 @@ async def _open_grpc(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings) -> 
     return {NAME: f"{'grpcs' if tls else 'grpc'}://{door.address}"}
 
 
-async def _open_rest(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, *, secured: bool) -> dict[str, str]:
+async def _open_rest(stack: AsyncExitStack, sdk: Sdk, around: _Around, *, secured: bool) -> dict[str, str]:
     if not around.options.rest:
         return {}
     limits = around.settings.limits
@@ -167,7 +146,7 @@ async def _open_rest(stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, *, 
 
 
 async def _open_older(
-    stack: AsyncExitStack, sdk: Sdk, around: _Surroundings, quiescence: Quiescence, *, secured: bool
+    stack: AsyncExitStack, sdk: Sdk, around: _Around, quiescence: Quiescence, *, secured: bool
 ) -> dict[str, str]:
     options, limits = around.options, around.settings.limits
     sockets = [around.socket("driver", f"{options.driver}.sock"), around.socket("cluster", "osd.sock")]
@@ -211,27 +190,13 @@ def _configuration(settings: TlsSettings) -> grpc.ServerCertificateConfiguration
 
 def _check_reach(options: OpenstorageOptions, *, secured: bool) -> None:
     """Raise ConfigError for an address that cannot be read, or that lets others in as they are."""
+    reach = Reach(
+        door=NAME,
+        tls=options.tls,
+        anonymous=options.anonymous,
+        secured=secured,
+        how="no [auth.issuer.NAME] says who may come in: configure one",
+    )
     for key in ("grpc", "rest", "older"):
-        text = getattr(options, key)
-        if not text:
-            continue
-        path = ("frontend", NAME, key)
-        try:
-            address = Address.parse(text)
-        except ValueError as error:
-            raise ConfigError("configuration", str(error), path=path) from None
-        if address.loopback:
-            continue
-        if not secured and not options.anonymous:
-            raise ConfigError(
-                "configuration",
-                f"{text} can be reached from other machines, but no [auth.issuer.NAME] says who may come in: "
-                "configure one, listen on 127.0.0.1, or set anonymous = true",
-                path=path,
-            )
-        if not options.tls:
-            raise ConfigError(
-                "configuration",
-                f"{text} can be reached from other machines, but tls is off: set tls = true or listen on 127.0.0.1",
-                path=path,
-            )
+        if text := getattr(options, key):
+            reach.address(key, text)

@@ -1,10 +1,37 @@
-"""The TLS context of the listeners."""
+"""The certificate of the listeners."""
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 
 from gateway.config import ConfigError, TlsSettings
+
+
+class Certificate:
+    """What `[tls]` says, as one context for all listeners that want it. Files are read when the first one does."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        self._settings = settings
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Give the context. ConfigError when a file cannot be used."""
+        if self._context is None:
+            self._context = server_context(self._settings)
+        return self._context
+
+    def reload(self) -> None:
+        """Read the files again, if a listener has them. ConfigError leaves everything as it was."""
+        if self._context is not None:
+            load_context(self._context, self._settings)
+
+
+def fingerprint(settings: TlsSettings) -> str:
+    """Give the SHA-256 of the certificate as clients pin it: hex with colons. Its file must be usable."""
+    first = settings.certificate.read_text(encoding="ascii").partition(ssl.PEM_FOOTER)[0]
+    der = ssl.PEM_cert_to_DER_cert(f"{first[first.index(ssl.PEM_HEADER) :]}{ssl.PEM_FOOTER}")
+    return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def load_context(context: ssl.SSLContext, settings: TlsSettings) -> None:

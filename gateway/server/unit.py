@@ -103,7 +103,8 @@ def _service(settings: Settings, needs: Sequence[Need], configs: Sequence[Path],
         yield f"{name}={value}"
     for node in dict.fromkeys(need.name for need in _of(needs, NeedKind.DEVICE)):
         yield from (f"DeviceAllow={name} rw" for name in (node, _FAMILIES.get(node)) if name is not None)
-    writable = [str(settings.data_dir.absolute()), *(need.name for kind in _PLACES for need in _of(needs, kind))]
+    own = (settings.data_dir.absolute(), settings.catalog_file.absolute().parent)
+    writable = [*map(str, own), *(need.name for kind in _PLACES for need in _of(needs, kind))]
     for path in () if on_host else dict.fromkeys(writable):
         yield f"ReadWritePaths={_word(path)}"
     yield from dict.fromkeys(f"# {need.name}: {need.why}" for need in _of(needs, NeedKind.CAPABILITY))

@@ -49,7 +49,7 @@ class Ledger:
         peer: str,
         request_id: str,
     ) -> None:
-        """Write down how it was answered."""
+        """Write down how it was answered. What the client calls its operation stands behind the request's own id."""
         self._route(trace.route or _UNROUTED, method).observe(status, seconds)
         self._access.record(
             door=self._name,
@@ -60,7 +60,7 @@ class Ledger:
             size=size,
             who=trace.who,
             peer=peer,
-            request_id=request_id,
+            request_id=f"{request_id}/{trace.client_id}" if trace.client_id else request_id,
         )
         if trace.operation:
             self._audit.record(

@@ -295,7 +295,9 @@ class SharingCases:
         own: list[Record] = [intent(heir.owner, uuid4()), job(heir.owner)]
         await heir.commit(put(carried, left, alone, done, *others, *own))
         assert await heir.adopt_orphans() == ([], [])
+        assert [await heir.lives(owner) for owner in (dead.owner, heir.owner, living.owner)] == [True] * 3
         await dead.close()
+        assert [await heir.lives(owner) for owner in (dead.owner, heir.owner, living.owner)] == [False, True, True]
         intents, jobs = await heir.adopt_orphans()
         assert [record.id for record in intents] == [left.id]
         assert [record.id for record in jobs] == [alone.id]

@@ -107,6 +107,14 @@ def _clone(snapshot: str | None, of: str = "parent") -> Act:
     return act
 
 
+def _attach(*, shared: bool | None = None, preempt: bool = False) -> Act:
+    def act(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
+        new = attachments.NewAttachment(node="n2", transport=Transport.LOCAL, shared=shared, preempt=preempt)
+        return attachments.attach(core, v["parent"].id, new, description="kill")
+
+    return act
+
+
 def _create(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
     like = v["parent"]
     new = volumes.NewVolume(
@@ -125,15 +133,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "delete a clone": Operation(("clone",), lambda core, v, _s: volumes.delete(core, v["kid"].id, description="kill")),
     "rename": Operation((), _update("parent", name="renamed", comment="longer " * 500)),
     "grow": Operation(("resize",), _update("parent", size=2 * SIZE)),
-    "attach": Operation(
-        (),
-        lambda core, v, _s: attachments.attach(
-            core,
-            v["parent"].id,
-            attachments.NewAttachment(node="n2", transport=Transport.LOCAL, shared=True),
-            description="kill",
-        ),
-    ),
+    "attach": Operation((), _attach(shared=True)),
+    "take from others": Operation((), _attach(preempt=True)),
     "convert": Operation(
         ("convert",),
         lambda core, v, _s: volumes.convert(core, v["empty"].id, size=SIZE, annotations={}, description="kill"),
@@ -198,7 +199,7 @@ class KillScene:
             if name == "convert":
                 fit = block and files is not None and files.can("convert")
             else:
-                fit = all(able.can(need) for need in operation.needs) and (name != "attach" or block)
+                fit = all(able.can(need) for need in operation.needs)
             found += [name] if fit else []
         return found
 
@@ -315,9 +316,8 @@ class KillScene:
             await self.write(core, kid, "kid")
         if VolumeKind.FILESYSTEM in pool.capabilities:
             await self._made(core, "empty", VolumeKind.FILESYSTEM)
-        if self._place.kind is VolumeKind.BLOCK:
-            new_attachment = attachments.NewAttachment(node="n1", transport=Transport.LOCAL)
-            await (await attachments.attach(core, parent.id, new_attachment, description="furnish")).result()
+        new_attachment = attachments.NewAttachment(node="n1", transport=Transport.LOCAL)
+        await (await attachments.attach(core, parent.id, new_attachment, description="furnish")).result()
 
     async def clean(self, core: Core) -> None:
         """Delete everything, clones before their parents."""

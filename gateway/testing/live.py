@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ FAULT_FILE = "GATEWAY_TEST_FAULT_FILE"
 TRACE_FILE = "GATEWAY_TEST_TRACE_FILE"
 PERIODS = "GATEWAY_TEST_PERIODS"
 _RESTING = {"schedules": 1e9}
+_GATE, _REACHED = ".gate", ".reached"
 MODULES = ("gateway.testing.live", "gateway.config", "gateway.server.app", "gateway.server.drivers", "uvloop")
 """What a server of forks imports for gateways, beside the modules of their drivers."""
 
@@ -146,11 +147,36 @@ class LiveGateway:
         command = [*self._under, sys.executable, "-m", *program, str(self.config)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
 
-    def arm(self, point: str, count: int = 1) -> None:
-        """Make the running gateway kill itself (SIGKILL) when it passes the point for the `count`-th time from now."""
+    def arm(self, point: str, count: int = 1, *, gate: Path | None = None) -> None:
+        """Make the running gateway kill itself (SIGKILL) when it passes the point for the `count`-th time from now.
+
+        With a `gate`, a named pipe, it reads from that instead, until nobody writes to it any more.
+        """
         fresh = self.fault_file.with_suffix(".new")
-        fresh.write_text(f"{point} {count}")
+        fresh.write_text(f"{point} {count} {gate or ''}")
         fresh.replace(self.fault_file)
+
+    @contextlib.contextmanager
+    def held(self, point: str, count: int = 1) -> Iterator[Callable[[], object]]:
+        """Hold whatever passes the point for the `count`-th time from now until the end of the block.
+
+        Gives what waits until it is there. The thread stands still at the point,
+        so that has to be one that is not passed on the event loop.
+        """
+        gates = [self.fault_file.with_suffix(suffix) for suffix in (_GATE, _REACHED)]
+        for gate in gates:
+            os.mkfifo(gate)
+        # A pipe opened for one direction would wait for the other end.
+        ends = [os.open(gate, os.O_RDWR) for gate in gates]
+        self.arm(point, count, gate=gates[0])
+        try:
+            yield lambda: os.read(ends[1], 1)
+        finally:
+            self.fault_file.unlink(missing_ok=True)
+            for end in ends:
+                os.close(end)
+            for gate in gates:
+                gate.unlink()
 
     def passed(self) -> list[str]:
         """Give the points that were passed since the last call, in order; `trace` must have been asked for."""
@@ -207,7 +233,8 @@ class FileFault:
     """A fault hook that a test steers while this process runs.
 
     It kills this process at the point named in one file, at the `count`-th
-    pass since the file was written, and adds every point to another one, `trace`.
+    pass since the file was written, or reads there from the pipe that the
+    file names; it adds every point to another one, `trace`.
     """
 
     def __init__(self, path: Path, trace: str = "") -> None:
@@ -226,13 +253,27 @@ class FileFault:
             return
         with self._lock, Path(self._path).open() as file:
             status = os.fstat(file.fileno())
-            armed, _, count = file.read().partition(" ")
+            armed, count, gate = file.read().split(" ", 2)
             if self._armed != (status.st_ino, status.st_mtime_ns):
                 self._armed, self._left = (status.st_ino, status.st_mtime_ns), int(count)
-            if armed == point:
-                self._left -= 1
-                if not self._left:
-                    os.kill(os.getpid(), signal.SIGKILL)
+            due = armed == point and self._left == 1
+            self._left -= armed == point
+        if due and gate:
+            _wait_at(gate)
+        elif due:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait_at(gate: str) -> None:
+    """Wait until nobody writes to a pipe any more."""
+    with contextlib.suppress(FileNotFoundError):
+        pipe = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
+        os.set_blocking(pipe, True)
+        reached = os.open(Path(gate).with_suffix(_REACHED), os.O_RDWR)
+        os.write(reached, b"!")
+        os.read(pipe, 1)
+        os.close(reached)
+        os.close(pipe)
 
 
 def main(config: str) -> None:

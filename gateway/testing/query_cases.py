@@ -93,7 +93,7 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     "origin.snapshot.id": _snapshots,
     **dict.fromkeys(["tenant.name", "pool.name", "export_policy.name", "snapshot_policy.name"], _names),
     **dict.fromkeys(["origin.volume.name", "origin.snapshot.name"], _names),
-    **dict.fromkeys(["name", "comment", "reason", "junction_path", "label"], _texts),
+    **dict.fromkeys(["name", "name_key", "comment", "reason", "junction_path", "junction_key", "label"], _texts),
     **dict.fromkeys(["attachment.node", "attachment.lun"], _nodes),
     "reader": _readers,
     **dict.fromkeys(["attachment_count", "mount_count"], _small),
@@ -106,9 +106,11 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     "state": st.sampled_from([*VolumeState]) | _texts,
 }
 _TEXTS = {
+    "name_key",
     "comment",
     "reason",
     "junction_path",
+    "junction_key",
     "label",
     "kind",
     "attachment.node",

@@ -26,7 +26,9 @@ _OPERATORS: Mapping[Op, Callable[[Any, Any], bool]] = {
 
 _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     (Volume, "label"): lambda volume: [f"{key}:{value}" for key, value in volume.labels.items()],
+    (Volume, "name_key"): lambda volume: [volume.name.casefold()],
     (Volume, "is_clone"): lambda volume: [volume.origin is not None],
+    (Volume, "junction_key"): lambda volume: [volume.junction_path.casefold()] if volume.junction_path else [],
     (Volume, "attachment_count"): lambda volume: [len(volume.attachments)],
     (Volume, "mount_count"): lambda volume: [len(volume.mounts)],
     (Volume, "mount.path"): lambda volume: [f"{mount.node}:{mount.path}" for mount in volume.mounts],

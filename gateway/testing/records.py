@@ -73,9 +73,21 @@ def attachment(node: str = "node1", lun: int | None = 0) -> Attachment:
     return Attachment(id=uuid4(), node=node, created=CREATED, transport=Transport.ISCSI, lun=lun)
 
 
+def attachment_of_files(node: str) -> Attachment:
+    """Give a new attachment over NFS."""
+    return Attachment(
+        id=uuid4(),
+        node=node,
+        created=CREATED,
+        transport=Transport.NFS,
+        clients=("192.0.2.1", "2001:db8::1"),
+        device="/dev/xvdb",
+    )
+
+
 def mount(path: str = "/mnt/volume", node: str = "node1") -> Mount:
     """Give a new mount."""
-    return Mount(id=uuid4(), node=node, path=path, created=CREATED, options={"noatime": ""})
+    return Mount(id=uuid4(), node=node, path=path, created=CREATED, options={"noatime": ""}, users=("", "user1"))
 
 
 def job(owner: str, state: JobState = JobState.RUNNING) -> Job:
@@ -111,7 +123,7 @@ def one_of_each() -> list[Record]:
     line = SnapshotSchedule(schedule="nightly", count=2, prefix="n", label="l")
     base = msgspec.structs.replace(
         base,
-        attachments=(attachment("node1"), attachment("node2", 7)),
+        attachments=(attachment("node1"), attachment("node2", 7), attachment_of_files("node3")),
         mounts=(mount(),),
         snapshot_policy_id=uuid4(),
         more_snapshot_policy_ids=(uuid4(), uuid4()),

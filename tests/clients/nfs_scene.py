@@ -13,9 +13,10 @@ from gateway.testing.wire import NfsMount
 class Nfs:
     """Reaches the exports of a port. Files are small: libnfs 4.0 writes at most some 1,500 bytes at once over v4."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, address: str = "127.0.0.1") -> None:
         self._port = port
         self._folder = folder
+        self._address = address
 
     def write(self, path: str, content: bytes) -> None:
         """Make a new file."""
@@ -30,7 +31,7 @@ class Nfs:
     def overwrite(self, path: str, content: bytes) -> None:
         """Give a file that exists other content."""
         folder, _, name = path.rpartition("/")
-        with contextlib.closing(NfsMount(NfsExport(address="127.0.0.1", port=self._port, path=folder))) as mount:
+        with contextlib.closing(NfsMount(NfsExport(address=self._address, port=self._port, path=folder))) as mount:
             mount.write(f"/{name}", content)
 
     def read(self, path: str) -> bytes:
@@ -50,4 +51,4 @@ class Nfs:
         return subprocess.run(argv, capture_output=True, check=False, timeout=60)
 
     def _url(self, path: str) -> str:
-        return f"nfs://127.0.0.1{path}?version=4&nfsport={self._port}"
+        return f"nfs://{self._address}{path}?version=4&nfsport={self._port}"

@@ -93,23 +93,34 @@ class Place:
         assert found is not None
         return found
 
-    async def mount(self, core: Core) -> None:
+    async def mount(self, core: Core, user: str = "") -> None:
         volume = await self.volume(core)
-        await (
-            await mounts.mount(core, volume.id, NewMount(path=str(self.path), format=self.format), description="t")
-        ).result()
+        new = NewMount(path=str(self.path), format=self.format, user=user)
+        await (await mounts.mount(core, volume.id, new, description="t")).result()
 
-    async def unmount(self, core: Core) -> None:
+    async def unmount(self, core: Core, user: str = "") -> None:
         volume = await self.volume(core)
-        started = await mounts.unmount(core, volume.id, str(self.path), description="t", delete_path=True)
+        started = await mounts.unmount(core, volume.id, str(self.path), user=user, description="t", delete_path=True)
         await started.result()
+
+    async def join(self, core: Core) -> None:
+        await self.mount(core, "second")
+
+    async def leave(self, core: Core) -> None:
+        await self.unmount(core, "second")
 
     async def delete(self, core: Core) -> None:
         volume = await self.volume(core)
         await (await volumes.delete(core, volume.id, description="t", force=True)).result()
 
 
-MOUNT_OR_NOT = {"mount": Place.mount, "unmount": Place.unmount, "delete": Place.delete}
+MOUNT_OR_NOT = {
+    "mount": Place.mount,
+    "unmount": Place.unmount,
+    "delete": Place.delete,
+    "join": Place.join,
+    "leave": Place.leave,
+}
 
 CORE_POINTS = [
     "volume.update.journalled",
@@ -218,6 +229,13 @@ async def test_a_volume_that_grew_while_it_was_not_mounted_has_room_when_it_is(p
         await place.delete(core)
 
 
+async def killed(place: Place, folder: Path, act: str, point: str) -> None:
+    """Do it in a process of its own that dies at the point."""
+    argv = [sys.executable, "-c", VICTIM, str(Path(__file__).parent), str(folder), place.kind.value, act, point]
+    done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
 @pytest.mark.parametrize(("kind", "act", "point"), CASES)
 async def test_killed_at_any_point_it_happened_or_did_not(pools: Path, kind: VolumeKind, act: str, point: str) -> None:
     place = Place(pools, kind)
@@ -226,9 +244,7 @@ async def test_killed_at_any_point_it_happened_or_did_not(pools: Path, kind: Vol
         if act != "mount":
             await place.mount(core)
             (place.path / "f").write_text("kept")
-    argv = [sys.executable, "-c", VICTIM, str(Path(__file__).parent), str(pools), kind.value, act, point]
-    done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    await killed(place, pools, act, point)
     async with place.core() as core:
         assert (await core.catalog.page(Intent, Query())).records == ()
         volume = await core.find(Volume, name="v")
@@ -245,6 +261,33 @@ async def test_killed_at_any_point_it_happened_or_did_not(pools: Path, kind: Vol
         (place.path / "g").write_text("written")
         await place.unmount(core)
         await place.delete(core)
+    assert place.bed.tree() == set()
+
+
+@pytest.mark.parametrize("act", ["join", "leave"])
+@pytest.mark.parametrize("point", CORE_POINTS)
+async def test_a_mount_outlives_the_process_that_dies_while_its_users_change(pools: Path, act: str, point: str) -> None:
+    place = Place(pools, VolumeKind.FILESYSTEM)
+    async with place.core() as core:
+        await place.make(core)
+        await place.mount(core, "first")
+        if act == "leave":
+            await place.join(core)
+    (place.path / "f").write_text("kept")
+    with working_in(place.path):
+        await killed(place, pools, act, point)
+        async with place.core() as core:
+            assert (await core.catalog.page(Intent, Query())).records == ()
+            (mount,) = (await place.volume(core)).mounts
+            assert mount.users in (("first",), ("first", "second"))
+            assert (place.path / "f").read_text() == "kept"
+            if "second" in mount.users:
+                await place.leave(core)
+            with pytest.raises(errors.InUse):
+                await place.unmount(core, "first")
+    async with place.core() as core:
+        await place.unmount(core, "first")
+        assert (await place.volume(core)).mounts == ()
     assert place.bed.tree() == set()
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import clones, errors, snapshots, volumes
-from gateway.core.backend import Capacity, FaultHook, Note, Observed, ObservedSnapshot, no_fault
+from gateway.core.backend import Capacity, FaultHook, Note, Observed, ObservedSnapshot, Substrate, no_fault
 from gateway.core.context import Core
 from gateway.core.exporter import Export
 from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
@@ -49,6 +49,10 @@ class LocalMemory(MemoryBackend):
         self.silent = False
         self.before_annotate: Callable[[], Awaitable[object]] | None = None
         self.while_scanning: Callable[[], Awaitable[object]] | None = None
+
+    def describe(self) -> Substrate:
+        # Several cores of a test may have it, one after the other or at once.
+        return msgspec.structs.replace(super().describe(), volatile=False)
 
     async def inspect(self, volume: UUID) -> Observed | None:
         return None if volume in self.hidden else await super().inspect(volume)

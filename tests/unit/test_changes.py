@@ -70,6 +70,24 @@ async def test_the_core_refuses_what_the_substrate_would_do(core: Core) -> None:
     assert before["substrate"] != (await everything(core))["substrate"]
 
 
+async def test_a_clone_may_be_larger_and_is_never_smaller(core: Core) -> None:
+    volume = await make(core, "parent")
+
+    def new(size: int | None) -> clones.NewClone:
+        return clones.NewClone(name=f"of {size}", tenant_id=volume.tenant_id, source_id=volume.id, size=size)
+
+    for size, true in ((None, 20 * MIB), (20 * MIB, 20 * MIB), (30 * MIB, 30 * MIB)):
+        job = await (await clones.create(core, new(size), description="t")).result()
+        assert job.target_id is not None
+        (pool,) = core.pools
+        observed = await pool.backend.inspect(job.target_id)
+        assert observed is not None
+        assert (observed.size, (await core.get(Volume, job.target_id)).size) == (true, true)
+    for wrong in (20 * MIB - 1, 0, -1, 1 << 63):
+        with pytest.raises(errors.LimitExceeded):
+            await clones.create(core, new(wrong), description="t")
+
+
 async def test_a_clone_without_a_snapshot_takes_one_that_stays(core: Core) -> None:
     volume = await make(core, "parent")
     clone = await clone_of(core, volume, "child")
@@ -112,6 +130,27 @@ async def test_names_and_junction_paths_are_unique(core: Core) -> None:
     with pytest.raises(errors.AlreadyExists) as caught:
         await make(core, "two", junction_path="/DATA")
     assert caught.value.field == "junction_path"
+
+
+async def test_a_name_can_be_asked_to_be_the_only_one_in_any_case(core: Core) -> None:
+    tenant, pool = await tenant_and_pool(core)
+    source = await make(core, "Stra\u00dfe")
+
+    def new(name: str) -> volumes.NewVolume:
+        return volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=pool.id, size=MIB)
+
+    def clone(name: str) -> clones.NewClone:
+        return clones.NewClone(name=name, tenant_id=tenant.id, source_id=source.id)
+
+    with pytest.raises(errors.AlreadyExists):
+        await volumes.create(core, new("STRASSE"), description="t", caseless=True)
+    with pytest.raises(errors.AlreadyExists):
+        await clones.create(core, clone("strasse"), description="t", caseless=True)
+    await (await volumes.create(core, new("STRASSE"), description="t")).result()
+    makers = [volumes.create(core, new(name), description="t", caseless=True) for name in ("two", "Two", "TWO")]
+    cloners = [clones.create(core, clone(name), description="t", caseless=True) for name in ("tWO", "twO")]
+    started = await asyncio.gather(*makers, *cloners, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in started) == [*["AlreadyExists"] * 4, "Started"]
 
 
 async def test_two_renames_race_for_one_name(core: Core) -> None:

@@ -231,6 +231,7 @@ SEARCHED = [
         (Compare("origin.snapshot.id", Op.EQ, SOME_ID), "volume_origin_snapshot"),
         (Compare("junction_path", Op.EQ, "/a"), "volume_junction_path"),
         (Compare("label", Op.EQ, "a:b"), "volume_label_label"),
+        (And((Compare("tenant.id", Op.EQ, SOME_ID), Compare("name_key", Op.EQ, "v"))), "volume_name_key"),
         (And((Compare("pool.id", Op.EQ, SOME_ID), Not(IsNull("retired")))), "volume_retired"),
     ]
 ]
@@ -254,6 +255,37 @@ def test_tables_match_the_schema(connection: sqlite3.Connection, table) -> None:
     assert sorted(columns) == sorted(["id", "revision", *(column.name for column in table.columns), "doc"])
     for child in table.children:
         assert {child.key, child.column} == {row[1] for row in connection.execute(f"PRAGMA table_info({child.table})")}
+
+
+def test_migrating_gives_volumes_their_names_in_any_case(tmp_path: Path) -> None:
+    scripts = sorted((Path(catalog.__file__).parent / "schema").glob("*.sql"))
+    older = [script for script in scripts if script.name < "008"]
+    columns = [
+        "revision",
+        "tenant_id",
+        "pool_id",
+        "created",
+        "size",
+        "kind",
+        "state",
+        "reason",
+        "used",
+        "thick",
+        "comment",
+    ]
+    columns += ["root_mode", "root_uid", "root_gid", "is_clone", "snapshot_count", "clone_count", "generation", "doc"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as connection:
+        for script in older:
+            connection.executescript(script.read_text("utf-8"))
+        texts = {"tenant_id": b"t", "pool_id": b"p"} | dict.fromkeys(["kind", "state", "reason", "comment", "doc"], "")
+        values = [texts.get(column, 0) for column in columns]
+        marks = ", ".join("?" * (len(columns) + 2))
+        sql = f"INSERT INTO volume (id, name, {', '.join(columns)}) VALUES ({marks})"
+        connection.execute(sql, (b"i", "Stra\u00dfe \u00c4", *values))
+        connection.execute(f"PRAGMA user_version = {len(older)}")
+        connection.commit()
+    with contextlib.closing(connect_writer(tmp_path / "catalog.sqlite")) as connection:
+        assert connection.execute("SELECT name_key FROM volume").fetchall() == [("strasse \u00e4",)]
 
 
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:

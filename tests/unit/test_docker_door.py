@@ -17,7 +17,7 @@ from gateway.frontends.docker.settings import DockerOptions, KindChoice
 from gateway.frontends.docker.site import Site, is_user
 from gateway.frontends.docker.wanted import Kept, Wanted, name_of, wanted
 from gateway.frontends.openstorage.spec.options import OPTIONS
-from gateway.server.docker import checked
+from gateway.server.docker import docker_options
 from gateway.server.drivers import DOORS, EXPORTERS, driver_options
 
 GIB = 1 << 30
@@ -206,7 +206,7 @@ MOUNTS = '[export.mounts]\npaths = ["/srv/volumes"]\n'
 )
 def test_a_configuration_that_cannot_be(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=f"frontend.docker.{problem}" if ": " in problem else problem):
-        checked(configured(tmp_path, text))
+        docker_options(configured(tmp_path, text))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_configuration_that_cannot_be(tmp_path: Path, text: str, problem: str)
     ],
 )
 def test_a_configuration_that_can_be(tmp_path: Path, text: str) -> None:
-    options = checked(configured(tmp_path, text))
+    options = docker_options(configured(tmp_path, text))
     assert (options is None) == (text == "")
 
 

@@ -214,7 +214,7 @@ async def test_a_published_volume_stays_where_it_is(scene: Scene) -> None:
 
 
 async def test_a_path_that_another_volume_has_is_left_to_it(scene: Scene) -> None:
-    await make(scene.core, "first", junction_path="/v")
+    await make(scene.core, "first", junction_path="/V")
     taken, quoted = await make(scene.core, "v"), await make(scene.core, 'a "b" #1')
     for volume in (taken, quoted):
         assert (await scene.attach(volume, over_nfs())).junction_path == f"/{volume.id}"
@@ -265,7 +265,7 @@ async def test_on_this_host_files_are_there_without_being_published(scene: Scene
 async def test_who_wants_files_alone_gets_them_alone(scene: Scene) -> None:
     made = await make(scene.core, "v")
     await scene.attach(made, over_nfs())
-    alone = NewAttachment(node="here", transport=Transport.LOCAL, exclusive=True)
+    alone = NewAttachment(node="here", transport=Transport.LOCAL, shared=False)
     with pytest.raises(errors.InUse) as caught:
         await scene.attach(made, alone)
     assert caught.value.by == "attachments"

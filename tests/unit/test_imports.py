@@ -16,9 +16,11 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "catalog": frozenset({"core"}),
     "backends": frozenset({"core"}),
     "exports": frozenset({"core"}),
-    "frontends": frozenset({"core", "frontends.memory", "frontends.receive"}),
-    "frontends.docker": frozenset({"core", "frontends.receive", "frontends.openstorage.spec"}),
-    "frontends.openstorage": frozenset({"core", "frontends.memory", "frontends.receive", "frontends.openstorage.spec"}),
+    "frontends": frozenset({"core", "frontends.memory", "frontends.receive", "frontends.routing"}),
+    "frontends.docker": frozenset({"core", "frontends.receive", "frontends.routing", "frontends.openstorage.spec"}),
+    "frontends.openstorage": frozenset(
+        {"core", "frontends.memory", "frontends.receive", "frontends.routing", "frontends.openstorage.spec"}
+    ),
     "frontends.openstorage.spec": frozenset({"core"}),
     "frontends.cinder_driver": frozenset({"core", "client"}),
     "frontends.manila_driver": frozenset({"core", "client"}),
@@ -31,6 +33,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "testing.pages": frozenset({"core", "frontends.openstorage", "server", "testing"}),
     "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
+    "embedded": frozenset({"config", "observe", "server"}),
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),
 }

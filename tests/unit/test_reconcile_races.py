@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from core_scene import scripted_pool
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import snapshots, volumes
-from gateway.core.backend import Observed, ObservedSnapshot
+from gateway.core.backend import Observed, ObservedSnapshot, no_fault
 from gateway.core.context import Core
 from gateway.core.model import Pool, PoolState, Snapshot, Tenant, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
-from gateway.testing.cores import core_on, memory_pool
+from gateway.testing.cores import core_on
 
 MIB = 1 << 20
 
@@ -116,7 +117,7 @@ async def test_a_size_changed_outside_is_corrected(core: Core, backend: Overtake
 
 async def test_two_processes_may_open_a_pool_at_once(tmp_path: Path) -> None:
     """Each writes what it sees of the pool; neither may fail because the other one wrote meanwhile."""
-    pool = memory_pool()
+    pool = scripted_pool(no_fault)
     async with core_on(tmp_path, [pool]) as one, core_on(tmp_path, [pool]) as two:
         await asyncio.gather(*(core.pools.open("memory") for core in (one, two) for _ in range(8)))
         (row,) = (await one.catalog.page(Pool, Query())).records

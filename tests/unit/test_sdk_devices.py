@@ -21,6 +21,7 @@ from gateway.core.model import (
     VolumeKind,
 )
 from gateway.frontends.openstorage.devices import chosen, text_of
+from gateway.frontends.openstorage.project import ATTACHED, attached_on, attachment_of
 
 KEY = UUID(int=1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,19 +48,39 @@ def test_every_handle_has_a_text(handle: AccessHandle, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("transport", "found"),
-    [(Transport.ISCSI, ISCSI), (Transport.NBD, NBD), (Transport.LOCAL, LocalPath(path="/dev/x"))],
+    [
+        (Transport.ISCSI, ISCSI),
+        (Transport.NBD, NBD),
+        (Transport.LOCAL, LocalPath(path="/dev/x")),
+        (Transport.NFS, NFS),
+    ],
 )
-def test_blocks_are_reached_by_the_way_they_are_attached(transport: Transport, found: AccessHandle) -> None:
+def test_a_volume_is_reached_by_the_way_it_is_attached(transport: Transport, found: AccessHandle) -> None:
     attachment = Attachment(id=KEY, node="n", created=NOW, transport=transport)
-    volume = msgspec.structs.replace(VOLUME, attachments=(attachment,))
-    assert chosen(volume, (IMAGE, ISCSI, NBD, LocalPath(path="/dev/x"))) == found
+    assert chosen(attachment, (IMAGE, ISCSI, NBD, LocalPath(path="/dev/x"), NFS)) == found
 
 
 def test_without_an_exporter_the_pools_own_way_is_told() -> None:
     attachment = Attachment(id=KEY, node="n", created=NOW, transport=Transport.ISCSI)
-    assert chosen(msgspec.structs.replace(VOLUME, attachments=(attachment,)), (IMAGE,)) == IMAGE
+    assert chosen(attachment, (IMAGE,)) == IMAGE
 
 
 def test_files_are_a_folder_of_this_host_before_they_are_an_export() -> None:
-    assert chosen(VOLUME, (IMAGE, NFS)) == IMAGE
-    assert chosen(VOLUME, (InProcess(key="v"), NFS)) == NFS
+    here = Attachment(id=KEY, node="n", created=NOW, transport=Transport.LOCAL)
+    for attachment in (None, here):
+        assert chosen(attachment, (IMAGE, NFS)) == IMAGE
+        assert chosen(attachment, (InProcess(key="v"), NFS)) == NFS
+
+
+def test_a_node_finds_its_own_way_among_those_of_others() -> None:
+    there = Attachment(id=KEY, node="there", created=NOW, transport=Transport.NFS)
+    here = Attachment(id=KEY, node="here", created=NOW, transport=Transport.LOCAL)
+    volume = msgspec.structs.replace(VOLUME, attachments=(there, here))
+    assert attachment_of(volume, "here") == here
+    assert attachment_of(volume, "elsewhere") == there
+    assert attachment_of(VOLUME, "here") is None
+
+
+def test_an_attachment_that_is_only_noted_is_told() -> None:
+    noted = msgspec.structs.replace(VOLUME, annotations={ATTACHED: "n"})
+    assert attached_on(noted) == "n"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from core_scene import LocalMemory, PaperExporter, Script, everything, make, scripted_pool, snap, tenant_and_pool
 
 from gateway.core import errors, retired, snapshots, volumes
+from gateway.core.change import Plan
 from gateway.core.context import Core
 from gateway.core.model import ExportPolicy, Job, JobState, Volume
 from gateway.core.observer import SilentObserver
@@ -125,3 +127,39 @@ async def test_a_pool_that_opens_late_gets_the_manifest(tmp_path: Path) -> None:
         core.pools.configured[pool.name] = pool
         await perform(house(core), "open_pools")
         assert b"svm1" in (await pool.backend.manifest() or b"")
+
+
+async def test_what_another_gateway_changed_while_a_change_was_planned_stays(tmp_path: Path) -> None:
+    pool = scripted_pool(Script())
+    async with core_on(tmp_path, [pool]) as one, core_on(tmp_path, [pool]) as two:
+        volume = await make(one, "v")
+        plans = 0
+
+        async def plan() -> Plan:
+            nonlocal plans
+            plans += 1
+            before = await one.get(Volume, volume.id)
+            if plans == 1:
+                grown = volumes.VolumeChange(size=3 * volume.size)
+                await (await volumes.update(two, volume.id, grown, description="t")).result()
+            after = msgspec.structs.replace(before, comment="late")
+            return Plan(operation="volume.update", description="t", pool_id=before.pool_id, before=before, after=after)
+
+        await (await one.start({volume.id}, plan)).result()
+        found = await two.get(Volume, volume.id)
+        assert (found.size, found.comment, plans) == (3 * volume.size, "late", 2)
+
+
+async def test_what_another_gateway_changed_is_published_here_too(tmp_path: Path) -> None:
+    pool, exporter = scripted_pool(Script()), PaperExporter()
+    async with core_on(tmp_path, [pool]) as one, core_on(tmp_path, [pool], exporter=exporter) as two:
+        (follow,) = (duty for duty in duties(house(two), {}) if duty.name == "follow")
+        policy = await one.find(ExportPolicy, name="default")
+        assert policy is not None
+        volume = await make(one, "v", junction_path="/v", export_policy_id=policy.id)
+        await follow.act()
+        assert set(await exporter.published()) == {volume.id}
+        await follow.act()
+        await (await volumes.delete(one, volume.id, description="t")).result()
+        await follow.act()
+        assert await exporter.published() == {}

@@ -11,7 +11,6 @@ from gateway.frontends.ontap_rest.error_rule import Rule
 _GROUPS = ("igroup.", "igroup_initiator.")
 _MAPPING = ("lun_map.",)
 _LUNS = ("lun.",)
-_MAPPED = "is mapped and cannot be deleted"
 _NUMBER = 'The logical unit number is in use in the initiator group ("{name}").'
 
 SAN_RULES: tuple[Rule, ...] = (
@@ -136,7 +135,7 @@ SAN_RULES: tuple[Rule, ...] = (
         errors.InUse,
         409,
         "1254197",
-        f'The LUN in volume "{{ref}}" {_MAPPED} without "allow_delete_while_mapped".',
+        'The LUN in volume "{ref}" is mapped and cannot be deleted without "allow_delete_while_mapped".',
         "allow_delete_while_mapped",
         {"kind": "volume", "by": "attachments"},
         ("lun.delete",),
@@ -154,7 +153,7 @@ SAN_RULES: tuple[Rule, ...] = (
         errors.InUse,
         409,
         "1254197",
-        f'The LUN of volume "{{ref}}" {_MAPPED}: delete its LUN maps first.',
+        'The LUN of volume "{ref}" is mapped, or hosts have its files: delete its LUN maps, or detach it, first.',
         "",
         {"kind": "volume", "by": "attachments"},
         ("volume.delete",),
@@ -169,7 +168,7 @@ SAN_RULES: tuple[Rule, ...] = (
             {"kind": "volume", "by": by},
             ("lun.create", "volume.convert"),
         )
-        for by in ("content", "snapshots", "clones", "clone", "export")
+        for by in ("content", "snapshots", "clones", "clone", "export", "attachments")
     ),
     Rule(
         errors.InUse,

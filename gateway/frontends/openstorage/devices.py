@@ -7,6 +7,7 @@ from contextlib import suppress
 from gateway.core import errors, volumes
 from gateway.core.model import (
     AccessHandle,
+    Attachment,
     InProcess,
     IscsiTarget,
     LocalPath,
@@ -16,7 +17,7 @@ from gateway.core.model import (
     Volume,
 )
 from gateway.frontends.openstorage.call import Call
-from gateway.frontends.openstorage.project import attached_on
+from gateway.frontends.openstorage.project import attached_on, attachment_of
 
 
 async def device_path(call: Call, volume: Volume) -> str:
@@ -28,13 +29,14 @@ async def device_path(call: Call, volume: Volume) -> str:
     if not attached_on(volume):
         return ""
     with suppress(errors.Unavailable, errors.Timeout):
-        return text_of(chosen(volume, await volumes.access(call.core, volume.id)))
+        attachment = attachment_of(volume, call.site.node_id)
+        return text_of(chosen(attachment, await volumes.access(call.core, volume.id)))
     return ""
 
 
-def chosen(volume: Volume, handles: tuple[AccessHandle, ...]) -> AccessHandle:
+def chosen(attachment: Attachment | None, handles: tuple[AccessHandle, ...]) -> AccessHandle:
     """Give the handle that an attachment means; the pool's own where no exporter has a better one."""
-    for attachment in volume.attachments:
+    if attachment is not None:
         kind = _HANDLES[attachment.transport]
         found = [handle for handle in handles[1:] if isinstance(handle, kind)]
         if found:

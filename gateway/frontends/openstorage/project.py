@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.core.model import AttachMode, SnapshotState, Volume, VolumeState
+from gateway.core.model import Attachment, AttachMode, SnapshotState, Volume, VolumeState
 from gateway.core.ownership import Ownership
 from gateway.frontends.openstorage.lookup import Found
 from gateway.frontends.openstorage.ownerships import ownership_message
@@ -66,6 +66,11 @@ def attached_on(volume: Volume) -> str:
     if volume.attachments:
         return volume.attachments[0].node
     return volume.annotations.get(ATTACHED, "")
+
+
+def attachment_of(volume: Volume, node: str) -> Attachment | None:
+    """Give the attachment by which a node has a volume, or else the first; None when nobody has it."""
+    return next((one for one in volume.attachments if one.node == node), next(iter(volume.attachments), None))
 
 
 def message(found: Found, driver: str, *, schedule: str = "", device_path: str = "") -> pb.Volume:

@@ -25,9 +25,10 @@ from gateway.frontends.openstorage.older.answer import NOT_FOUND, TEXT, Answer, 
 from gateway.frontends.openstorage.older.ask import Ask
 from gateway.frontends.openstorage.older.client import Answering, Client, Quiescing
 from gateway.frontends.openstorage.older.encode import rpc_error
-from gateway.frontends.openstorage.older.routes import ROUTES, Found, Router, Wrong, segments
+from gateway.frontends.openstorage.older.routes import ROUTES, Route, place
 from gateway.frontends.openstorage.rest import headers as told
-from gateway.frontends.receive import NotReceived, origin_form, receive
+from gateway.frontends.receive import NotReceived, is_foreign, origin_form, receive
+from gateway.frontends.routing import Found, Router, Wrong
 
 _WITH_BODY = frozenset({"POST", "PUT"})
 _FOREIGN = "Pages of other origins may not call a door that asks nobody for a token"
@@ -85,10 +86,10 @@ class OlderDoor:
         return _response(Refused(status, reason, headers=headers).answer)
 
     async def _answer(self, request: web.BaseRequest, trace: Trace) -> Answer:
-        if not self._pages and told.is_foreign(request.headers):
+        if not self._pages and is_foreign(request.headers):
             raise Refused(403, _FOREIGN)
         raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
-        found = self._router.find(request.method, segments(raw_path))
+        found = self._router.find(request.method, place(raw_path))
         if found is None:
             raise Refused(404, NOT_FOUND)
         if isinstance(found, Wrong):
@@ -105,14 +106,14 @@ class OlderDoor:
             await require_administrator(sdk)
         return await found.route.handler(await self._ask(request, found, sdk, raw_query=raw_query))
 
-    async def _ask(self, request: web.BaseRequest, found: Found, sdk: Client, *, raw_query: str) -> Ask:
+    async def _ask(self, request: web.BaseRequest, found: Found[Route], sdk: Client, *, raw_query: str) -> Ask:
         body = b""
         if request.method in _WITH_BODY:
             body = await receive(request, max_bytes=self._max_body_bytes, timeout_s=self._receive_timeout_s)
         return Ask(
             sdk=sdk,
             quiescing=self._quiescing,
-            keys=found.keys,
+            keys=tuple(found.keys.values()),
             query=_query(raw_query),
             body=body,
             decoder=self._decoder,

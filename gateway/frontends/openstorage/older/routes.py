@@ -1,17 +1,15 @@
-"""Which handler has which route, and how a path finds it."""
+"""Which handler has which route."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
-from urllib.parse import unquote
-
-import msgspec
 
 from gateway.frontends.openstorage.older import cluster, policies, snapshots, volume_set, volumes
 from gateway.frontends.openstorage.older.answer import Answer, Refused
 from gateway.frontends.openstorage.older.ask import Ask
 from gateway.frontends.openstorage.older.refused import ABSENT
+from gateway.frontends.routing import segments
 
 Handler = Callable[[Ask], Awaitable[Answer]]
 
@@ -23,20 +21,6 @@ class Route(NamedTuple):
     template: str
     handler: Handler
     admin: bool = False
-
-
-class Found(msgspec.Struct, frozen=True):
-    """A route with what the path has for its keys."""
-
-    route: Route
-    keys: tuple[str, ...]
-
-
-class Wrong(msgspec.Struct, frozen=True):
-    """A path that is known, by other verbs. `template`: one of its routes."""
-
-    template: str
-    verbs: tuple[str, ...]
 
 
 def _refuse(status: int, text: str) -> Handler:
@@ -95,41 +79,6 @@ ROUTES: Sequence[Route] = (
 )
 
 
-class Router:
-    """Finds routes by the segments of a path."""
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._by_length: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
-        for route in routes:
-            parts = tuple(route.template.strip("/").split("/"))
-            self._by_length.setdefault(len(parts), []).append((parts, route))
-
-    def find(self, verb: str, path: Sequence[str]) -> Found | Wrong | None:
-        """Give the route; `Wrong` when the path has other verbs only, None when there is no such path."""
-        others: list[Route] = []
-        for parts, route in self._by_length.get(len(path), ()):
-            keys = _keys(parts, path)
-            if keys is None:
-                continue
-            if route.verb == verb:
-                return Found(route, keys)
-            others.append(route)
-        return Wrong(others[0].template, tuple(dict.fromkeys(each.verb for each in others))) if others else None
-
-
-def segments(raw_path: str) -> tuple[str, ...]:
+def place(raw_path: str) -> tuple[str, ...]:
     """Split a path and decode its segments. A slash at the end says nothing."""
-    return tuple(map(unquote, raw_path.removeprefix("/").removesuffix("/").split("/")))
-
-
-def _keys(parts: tuple[str, ...], path: Sequence[str]) -> tuple[str, ...] | None:
-    """Give what the path has for the keys of a template, None when it does not fit. A key is never empty."""
-    keys = []
-    for want, got in zip(parts, path, strict=True):
-        if want.startswith("{"):
-            if not got:
-                return None
-            keys.append(got)
-        elif want != got:
-            return None
-    return tuple(keys)
+    return segments(raw_path.removesuffix("/"))

@@ -34,7 +34,7 @@ from gateway.frontends.openstorage.rest.openapi import load_words, openapi, swag
 from gateway.frontends.openstorage.rest.paths import segments
 from gateway.frontends.openstorage.rest.routes import Found, Router, Wrong
 from gateway.frontends.openstorage.schema import Method, Schema
-from gateway.frontends.receive import NotReceived, origin_form, receive
+from gateway.frontends.receive import NotReceived, is_foreign, origin_form, receive
 
 _JSON = {"Content-Type": "application/json"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -99,7 +99,7 @@ class RestDoor:
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
         """Answer one request. Never raises for anything a client can do."""
-        if not self._pages and told.is_foreign(request.headers):
+        if not self._pages and is_foreign(request.headers):
             return self.refuse(403, "Pages of other origins may not call a door that asks nobody for a token")
         if told.is_preflight(request.method, request.headers):
             return _response(204, b"", told.preflight(request.headers))

@@ -46,12 +46,6 @@ def cross_origin(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def is_foreign(headers: Mapping[str, str]) -> bool:
-    """Tell whether a page of another origin asks."""
-    origin = headers.get("Origin")
-    return origin is not None and origin.partition("://")[2] != headers.get("Host")
-
-
 def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
     """Tell whether a browser asks beforehand what a page may send."""
     return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers

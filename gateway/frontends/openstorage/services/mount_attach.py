@@ -113,7 +113,7 @@ async def _attach(call: Call, volume: Volume) -> None:
     if volume.annotations.get(ATTACHED, node) != node and not volume.multi_attach:
         raise errors.InUse(kind="Volume", ref=str(volume.id), by="attachments", action="attach")
     transport = Transport.LOCAL if files else Transport(call.site.options.transport)
-    new = NewAttachment(node=node, transport=transport, exclusive=True)
+    new = NewAttachment(node=node, transport=transport, shared=False)
     started = await attachments.attach(call.core, volume.id, new, description=f"SDK: attach {volume.name}")
     await started.result()
 

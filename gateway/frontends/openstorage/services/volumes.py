@@ -13,7 +13,7 @@ from gateway.core import clones, errors, retired, volumes
 from gateway.core import snapshots as snapshot_cases
 from gateway.core.change import Started
 from gateway.core.clones import NewClone
-from gateway.core.model import Pool, Snapshot, Volume, VolumeKind, VolumeState
+from gateway.core.model import Pool, Snapshot, Volume
 from gateway.core.ownership import Access, permit
 from gateway.core.snapshots import SnapshotChange
 from gateway.core.volumes import NewVolume, VolumeChange
@@ -24,7 +24,7 @@ from gateway.frontends.openstorage.lookup import Found, driver_of, find, find_or
 from gateway.frontends.openstorage.ownerships import read_ownership
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as spec_pb
-from gateway.frontends.openstorage.project import PARENT, attached_on, inspected
+from gateway.frontends.openstorage.project import ATTACHED, PARENT, inspected
 
 
 async def create(call: Call, request: pb.SdkVolumeCreateRequest) -> pb.SdkVolumeCreateResponse:
@@ -177,11 +177,9 @@ async def _delete(call: Call, found: Found) -> None:
         raise SdkError(
             StatusCode.FAILED_PRECONDITION, f"Volume {found} is sticky: it cannot be deleted until it is not"
         )
-    # Files of one that is broken nobody can use.
-    broken = volume.kind is VolumeKind.FILESYSTEM and volume.state is VolumeState.ERROR
-    if attached_on(volume) and not broken:
+    if ATTACHED in volume.annotations:
         raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
-    await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}", force=broken)).result()
+    await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
     await _collect(call, volume)
 
 

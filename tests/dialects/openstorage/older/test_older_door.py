@@ -13,8 +13,9 @@ import pytest
 from google.protobuf.message import Message
 from older_scene import ID, NODE, SHOWN, UNKNOWN, Scene, cluster_replies, scene, shows, volume
 
-from gateway.frontends.openstorage.older.routes import ROUTES, Found, Router, segments
+from gateway.frontends.openstorage.older.routes import ROUTES, place
 from gateway.frontends.openstorage.pb import volume_pb2 as pb
+from gateway.frontends.routing import Found, Router
 
 VOLUMES = "/v1/osd-volumes"
 PLACE = re.compile(r"\{\w+\}")
@@ -48,8 +49,8 @@ async def test_a_verb_that_a_path_has_not_is_405_without_a_word(at: Scene) -> No
 async def test_a_slash_at_the_end_says_nothing(route: object) -> None:
     verb, template = route[0], route[1]  # type: ignore[index]
     path = PLACE.sub("k", template)
-    found = [Router(ROUTES).find(verb, segments(each)) for each in (path, f"{path}/")]
-    assert found == [Found(route, ("k",) * len(PLACE.findall(template)))] * 2  # type: ignore[arg-type]
+    found = [Router(ROUTES).find(verb, place(each)) for each in (path, f"{path}/")]
+    assert found == [Found(route, {each[1:-1]: "k" for each in PLACE.findall(template)})] * 2  # type: ignore[arg-type]
 
 
 async def test_a_slash_at_the_end_says_nothing_over_the_wire_either(at: Scene) -> None:

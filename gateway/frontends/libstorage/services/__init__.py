@@ -1,0 +1,1 @@
+"""The handlers of the libStorage door, a module for each kind of resource."""
