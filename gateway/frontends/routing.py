@@ -39,13 +39,15 @@ class Wrong(msgspec.Struct, frozen=True):
 
 
 class Router(Generic[R]):
-    """Finds routes. The first that fits has a request, so names come before keys in a table."""
+    """Finds routes. The first that fits has a request, so names come before keys; no path begins with a key."""
 
     def __init__(self, routes: Iterable[R]) -> None:
-        self._by_length: dict[int, list[tuple[tuple[str, ...], R]]] = {}
+        self._by_start: dict[tuple[int, str], list[tuple[tuple[str, ...], R]]] = {}
         for route in routes:
             parts = tuple(route.template.strip("/").split("/"))
-            self._by_length.setdefault(len(parts), []).append((parts, route))
+            if parts[0].startswith("{"):
+                raise ValueError(f"{route.template} begins with a key")
+            self._by_start.setdefault((len(parts), parts[0]), []).append((parts, route))
 
     def find(
         self, verb: str, path: Sequence[str], *, fits: Callable[[R], bool] = lambda _route: True
@@ -55,7 +57,7 @@ class Router(Generic[R]):
         `fits`: says of a route whether all else that it asks for is there.
         """
         others: list[R] = []
-        for parts, route in self._by_length.get(len(path), ()):
+        for parts, route in self._by_start.get((len(path), path[0]), ()):
             keys = _keys(parts, path)
             if keys is None or not fits(route):
                 continue

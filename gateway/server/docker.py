@@ -58,6 +58,7 @@ async def docker(
     )
     watch = Watch(Ledger(NAME, metrics=metrics, access=access), door.handle, refuse=door.refuse, observer=observer)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(door.close)
         opened: dict[str, str] = {}
 
         async def listen(at: Address | Path) -> str:

@@ -30,7 +30,7 @@ class Bed:
     """A gateway, a service of it, and the clients of two nodes.
 
     `shares`: several nodes may hold a volume at once. `port`: where the
-    server of its data listens, 0 for none.
+    server of its data listens, 0 for none. `initiators`: nodes say their iSCSI name.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Bed:
         shares: bool,
         nodes: tuple[str, str],
         port: int = 0,
+        initiators: bool = False,
     ) -> None:
         self.gateway = gateway
         self.http = http
@@ -54,7 +55,12 @@ class Bed:
         self.nodes = nodes
         self.port = port
         self.nobody = Client(http)
-        self.client, self.other = (self.nobody.as_instance(f"{driver}={node}") for node in nodes)
+        self._named = ",initiator=iqn.2026-11.example:{}" if initiators else ""
+        self.client, self.other = map(self.at, nodes)
+
+    def at(self, node: str) -> Client:
+        """Give a client on a node."""
+        return self.nobody.as_instance(f"{self.driver}={node}{self._named.format(node.lower())}")
 
     @property
     def address(self) -> str:
@@ -111,9 +117,14 @@ def files_bed(folder: Path) -> Iterator[Bed]:
                     end_daemon(gateway.data / "nfs", name)
 
 
+def units_bed(folder: Path) -> contextlib.AbstractContextManager[Bed]:
+    """Give a bed on XFS whose volumes are blocks that are reached over iSCSI."""
+    return blocks_bed(folder, "iscsi")
+
+
 @contextlib.contextmanager
 def blocks_bed(folder: Path, transport: str = "local") -> Iterator[Bed]:
-    """Give a bed on XFS whose volumes are blocks: devices of this machine, or reached over iSCSI."""
+    """Give a bed on XFS whose volumes are blocks: devices of this machine, unless the transport is another."""
     port = free_port()
     with loop_pool(folder / "disk", "xfs", "2G") as disk:
         pools = f'[backend.slow]\ndriver = "directory"\npath = "{disk}"\n'
@@ -130,6 +141,7 @@ def blocks_bed(folder: Path, transport: str = "local") -> Iterator[Bed]:
                     shares=False,
                     nodes=("host-a", "host-b"),
                     port=port,
+                    initiators=transport == "iscsi",
                 )
             finally:
                 gateway.stop()
@@ -146,4 +158,4 @@ def _http(gateway: LiveGateway) -> Iterator[httpx.Client]:
         yield http
 
 
-__all__ = ["DOOR", "Bed", "blocks_bed", "client_of", "files_bed", "memory_bed", "service"]
+__all__ = ["DOOR", "Bed", "blocks_bed", "client_of", "files_bed", "memory_bed", "service", "units_bed"]

@@ -16,6 +16,7 @@ from gateway.core.exporter import BlockAccess, BlockExport, BlockExporter
 from gateway.core.model import LocalPath
 from gateway.exports.local import FAULT_POINTS, LocalExporter, LocalOptions
 from gateway.testing.faults import RaiseAt
+from gateway.testing.loop_pool import loop_pool
 
 pytestmark = pytest.mark.root
 
@@ -102,6 +103,17 @@ async def test_readers_have_a_device_that_cannot_be_written(bed, exporter):
         await exporter.publish(export_of(Path(wanted.source.path), wanted.access[0]))
         opened.write(b"1")
     assert bed.links() == {writer.name}
+
+
+async def test_sectors_do_not_change_with_a_snapshot(bed, exporter):
+    with loop_pool(bed.folder / "pool", "xfs") as files:
+        wanted = export_of(source(files), access())
+        sh("cp", "--reflink=always", wanted.source.path, str(files / "snapshot"))
+        await exporter.publish(wanted)
+        queue = Path("/sys/block", place(exporter, wanted).resolve().name, "queue")
+        size = (queue / "logical_block_size").read_text()
+        await exporter.withdraw(wanted.id)
+    assert size == "512\n"
 
 
 async def test_a_device_is_published_as_itself(bed, exporter):

@@ -196,6 +196,39 @@ async def test_a_volume_is_used_on_this_host(pools: Path, kind: VolumeKind) -> N
     assert place.bed.records() == set()
 
 
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+async def test_what_was_made_before_a_snapshot_is_mounted_after_it(pools: Path, kind: str) -> None:
+    place = Place(pools, VolumeKind.BLOCK)
+    # Of this size an ext4 has blocks of 1 KiB.
+    place.format, place.size = kind, {"ext4": 64, "xfs": 320}[kind] * MIB
+    async with place.core() as core:
+        volume = await place.make(core)
+        await place.mount(core)
+        (place.path / "f").write_text("1")
+        await place.unmount(core)
+        new = snapshots.NewSnapshot(name="s", volume_id=volume.id)
+        await (await snapshots.create(core, new, description="t")).result()
+        await place.mount(core)
+        assert (place.path / "f").read_text() == "1"
+        await place.delete(core)
+
+
+async def test_a_volume_that_grew_while_it_was_not_mounted_has_room_when_it_is(pools: Path) -> None:
+    place = Place(pools, VolumeKind.BLOCK)
+    # Not every root may grow an ext4.
+    place.format, place.size = "btrfs", 128 * MIB
+    async with place.core() as core:
+        volume = await place.make(core)
+        await place.mount(core)
+        room = os.statvfs(place.path).f_blocks
+        await place.unmount(core)
+        grow = volumes.VolumeChange(size=2 * place.size)
+        await (await volumes.update(core, volume.id, grow, description="t")).result()
+        await place.mount(core)
+        assert os.statvfs(place.path).f_blocks == 2 * room
+        await place.delete(core)
+
+
 async def killed(place: Place, folder: Path, act: str, point: str) -> None:
     """Do it in a process of its own that dies at the point."""
     argv = [sys.executable, "-c", VICTIM, str(Path(__file__).parent), str(folder), place.kind.value, act, point]

@@ -74,8 +74,12 @@ class Loops:
         return {loop.name: loop for loop in listing.loopdevices}
 
     def make(self, path: str, *, write: bool) -> str:
-        """Give the name of a new device that shows a file. It goes round the page cache where the file can."""
-        words = ("losetup", "--find", "--show", *(() if write else ("--read-only",)))
+        """Give the name of a new device that shows a file. It goes round the page cache where the file can.
+
+        Sectors are always of one size: the kernel would choose larger ones for a
+        file that shares blocks with a snapshot, which what is on it may not bear.
+        """
+        words = ("losetup", "--find", "--show", "--sector-size", "512", *(() if write else ("--read-only",)))
         done = self._runner.run((*words, "--direct-io=on", path))
         text = done.text if done.status == 0 else self._run(*words, path).decode()
         return text.strip()

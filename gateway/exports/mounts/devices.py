@@ -29,6 +29,13 @@ _READ_ONLY, _AUTOCLEAR, _DIRECT_IO = 1, 4, 16
 _CONFIG = struct.Struct("@II")
 _CONFIG_BYTES = 304
 _FLAGS = struct.Struct("@I")
+_SECTOR = 512
+"""Bytes of a sector, whatever lies below, as other ways to the same blocks have it.
+
+A file that shares blocks with a snapshot would get larger ones from the kernel, and what was made before could not be
+mounted any more.
+"""
+
 _FLAGS_AT = 8 + 52
 """Where `struct loop_config` has the flags: two numbers of 32 bits, then `struct loop_info64`."""
 
@@ -172,7 +179,7 @@ def _free() -> str:
 def _configure(device: int, file: int, *, read_only: bool) -> bool:
     """Have a free loop device show a file. False when somebody else was faster."""
     config = bytearray(_CONFIG_BYTES)
-    _CONFIG.pack_into(config, 0, file, 0)
+    _CONFIG.pack_into(config, 0, file, _SECTOR)
     for direct in (_DIRECT_IO, 0):
         _FLAGS.pack_into(config, _FLAGS_AT, _AUTOCLEAR | direct | (_READ_ONLY if read_only else 0))
         try:

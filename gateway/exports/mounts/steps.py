@@ -40,6 +40,7 @@ FAULT_POINTS = (
     "mounts.unmount.removed",
     "mounts.unmount.forgotten",
 )
+_UNKNOWN = 0
 BUSY_TRIES = 5
 BUSY_PAUSE_S = 0.05
 
@@ -50,7 +51,7 @@ class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     `made` are the directories made for it. `format` is "" for files; `device`
     shows the blocks, `given` are the options of its file system. `formatting`:
     what is on the device is nothing but an unfinished file system of ours.
-    `size` is the one that the file system has been told of. `seen` is what the
+    `size` is the one that the file system has been told of, 0 when that is not known. `seen` is what the
     kernel's table said of the mount once it was made, `identity` that of the
     directory it shows.
     """
@@ -204,8 +205,15 @@ class Steps:
             points.cover(point, tree)
         self._fault("mounts.mount.placed")
         entry = at(point.path, entries())
-        if entry is not None:
-            self._put(msgspec.structs.replace(record, seen=entry, identity=kernel.identity(point.path)))
+        if entry is None:
+            return
+        record = msgspec.structs.replace(record, seen=entry, identity=kernel.identity(point.path))
+        self._put(record)
+        try:
+            self._follow(record, wanted)
+        except Unavailable:
+            # What is there can be used as it is; it is tried again at the next mount.
+            self._put(msgspec.structs.replace(record, size=wanted.size))
 
     def _give_up(self, mount_id: UUID) -> None:
         """Take back what failed, or leave it to whoever ends the mount."""
@@ -240,6 +248,10 @@ class Steps:
             self._put(record)
             if self._formats.found(device) is None:
                 self._format_blank(record)
+            else:
+                # It may be smaller than the volume, which may have grown since.
+                record = msgspec.structs.replace(record, size=_UNKNOWN)
+                self._put(record)
             with kernel.closing(_made_tree(record, wanted)) as tree:
                 yield record, tree
 
@@ -268,8 +280,8 @@ class Steps:
         self._put(record)
 
     def _follow(self, record: MountRecord, wanted: HostMount) -> None:
-        """Have a mounted file system take a new size."""
-        if not record.format or record.size == wanted.size:
+        """Have a mounted file system take a new size. One that is only read cannot."""
+        if not record.format or record.size == wanted.size or wanted.read_only or wanted.source.read_only:
             return
         devices.measure(record.device, record.source.path)
         self._formats.grow(record.format, record.device, record.point.path)

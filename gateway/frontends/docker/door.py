@@ -15,6 +15,8 @@ from aiohttp import web
 from gateway.core import errors
 from gateway.core.context import Core
 from gateway.core.door import Trace
+from gateway.core.mount_spaces import is_shown_elsewhere
+from gateway.core.worker import Worker
 from gateway.frontends.docker.errors import text_of
 from gateway.frontends.docker.plugin import CALLS, Call, Plugin
 from gateway.frontends.docker.site import Site
@@ -39,13 +41,21 @@ class Refused(Exception):  # noqa: N818 - named by what it says, as in the core
 
 
 class DockerDoor:
-    """Serves the protocol on whatever it is put behind."""
+    """Serves the protocol on whatever it is put behind. Close it when nobody asks any more."""
 
     def __init__(self, core: Core, site: Site, *, max_body_bytes: int, receive_timeout_s: float) -> None:
         self._core = core
-        self._plugin = Plugin(core, site)
+        self._plugin = Plugin(core, site, in_container=self._in_container)
         self._max_body_bytes = max_body_bytes
         self._receive_timeout_s = receive_timeout_s
+        self._looker = Worker("docker", 1)
+
+    async def close(self) -> None:
+        """End the thread that looks at mount name spaces. Idempotent."""
+        await self._looker.close()
+
+    async def _in_container(self, path: str) -> bool:
+        return await self._looker.run(is_shown_elsewhere, path)
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
         """Answer one request. Never raises for anything a client can do.

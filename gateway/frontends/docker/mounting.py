@@ -11,13 +11,13 @@ from contextlib import suppress
 from gateway.core import errors, mounts
 from gateway.core.catalog import walk
 from gateway.core.context import Core
-from gateway.core.model import Volume, VolumeKind
+from gateway.core.model import Mount, Volume, VolumeKind
 from gateway.core.mounts import NewMount
 from gateway.core.observer import Observer
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.frontends.docker import lookup
 from gateway.frontends.docker.placing import ON_BLOCKS
-from gateway.frontends.docker.site import Site
+from gateway.frontends.docker.site import Site, is_user
 from gateway.frontends.docker.wanted import READ_ONLY, Kept
 
 _PAGE = 500
@@ -64,6 +64,18 @@ async def path(core: Core, site: Site, name: str) -> str:
     if found is None:
         raise errors.InvalidState(kind="volume", ref=volume.name, state="not mounted", action="give the path of")
     return found.path
+
+
+async def forget(core: Core, volume: Volume, mounted: Mount) -> None:
+    """End what this door's callers needed of a mount that no container has.
+
+    A daemon that was killed takes nothing back when it is there again.
+    """
+    with suppress(errors.NotFound):
+        started = await mounts.drop_users(
+            core, volume.id, mounted.path, is_user, description=f"Docker: unmount {volume.name}"
+        )
+        await started.result()
 
 
 async def settle(core: Core, site: Site, observer: Observer) -> None:

@@ -32,12 +32,17 @@ class Call(msgspec.Struct, frozen=True):
     operation: str = ""
 
 
+InContainer = Callable[[str], Awaitable[bool]]
+"""Tells whether a container has what is mounted at a path of this host."""
+
+
 class Plugin:
     """The volume driver."""
 
-    def __init__(self, core: Core, site: Site) -> None:
+    def __init__(self, core: Core, site: Site, *, in_container: InContainer) -> None:
         self._core = core
         self._site = site
+        self._in_container = in_container
 
     async def activate(self, _request: Request) -> Activated:
         """Say what the plugin is."""
@@ -61,6 +66,9 @@ class Plugin:
     async def remove(self, request: Request) -> Done:
         """Remove a volume that nobody has mounted or attached; what its snapshots and clones need stays for them."""
         volume = await lookup.shown(self._core, self._site, name_of(request.name))
+        mount = self._site.mount_of(volume)
+        if mount is not None and not await self._in_container(mount.path):
+            await mounting.forget(self._core, volume, mount)
         await (await retired.remove(self._core, volume.id, description=f"Docker: remove {volume.name}")).result()
         # A duty does the same later, so a failure of this would be no failure of ours.
         around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]

@@ -45,6 +45,7 @@ from gateway.frontends.routing import Found, Router, segments
 _ANSWERS_BYTES = 16 * 1024 * 1024
 _IN_PATHS = "/%:@!$&'()*+,;=~-._"
 _IN_QUERIES = _IN_PATHS + "?"
+_NO_QUERY = Query()
 _FOREIGN = LsError(403, "pages of other origins may not call a door that asks nobody for a token")
 _EVERYBODY = Principal(name="", roles=(ADMIN,), groups=(EVERY,))
 _NOSNIFF = {"X-Content-Type-Options": "nosniff"}
@@ -80,6 +81,7 @@ class LibstorageDoor:
         self._max_body_bytes = max_body_bytes
         self._receive_timeout_s = receive_timeout_s
         self._router = Router(routes)
+        self._every = frozenset(site.services)
         self._pages = auth.asks(site.services)
         self._answers: Answers[bytes] = Answers(_ANSWERS_BYTES)
         self._tasks = Tasks(
@@ -104,7 +106,7 @@ class LibstorageDoor:
             location = quote(clean, safe=_IN_PATHS, errors="surrogateescape")
             asked = quote(raw_query, safe=_IN_QUERIES, errors="surrogateescape")
             return web.Response(status=301, headers={"Location": f"{location}{mark}{asked}"})
-        query = parse_query(raw_query)
+        query = parse_query(raw_query) if raw_query else _NO_QUERY
         found = self._router.find(
             request.method, segments(raw_path), fits=lambda route: not route.query or query.has(route.query)
         )
@@ -183,7 +185,7 @@ class LibstorageDoor:
             peer=request.remote or "",
             trace=trace,
             base=f"{request.scheme}://{headers.get('Host', '')}",
-            open_services=self._open_to(caller) if route.scope is Scope.NONE else frozenset(self._site.services),
+            open_services=self._open_to(caller) if route.scope is Scope.NONE else self._every,
             version=version,
             answers=self._answers,
         )
@@ -193,6 +195,8 @@ class LibstorageDoor:
         if not route.task:
             return _Answer(route.status, _written(await route.handler(ask)))
         wait = not ask.query.flag("async")
+        if wait and route.ready is not None and (text := route.ready(ask)) is not None:
+            return _Answer(route.status, text)
         if not wait:
             for check in route.checks:
                 check(ask)

@@ -13,6 +13,7 @@ microsecond in which they began, thousands of times larger than those of tasks.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +21,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core import documents, errors
+from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.jobs import FINAL
 from gateway.core.model import Document, Job, JobState, utc_now
@@ -119,9 +121,9 @@ async def one(core: Core, number: str, window: Window) -> Task | None:
     if value >= _JOBS_FROM:
         return await _one_job(core, value, window)
     document = await documents.named(core, KIND, str(value))
-    if document is None or not window.shows(kept := read(document)):
+    if document is None or not window.shows(read(document)):
         return None
-    kept = await settled(core, kept)
+    kept = await settled(core, document)
     return None if _past(kept, window) else task(document.name, kept)
 
 
@@ -132,7 +134,7 @@ async def every(core: Core, window: Window) -> dict[str, Task]:
     for document in await documents.all_of(core, KIND):
         kept = read(document)
         requests.add(kept.request)
-        if window.shows(kept) and not _past(kept := await settled(core, kept), window):
+        if window.shows(kept) and not _past(kept := await settled(core, document), window):
             found[document.name] = task(document.name, kept)
     if window.jobs:
         jobs = await _jobs(core, Or((Compare("created", Op.GE, window.since), _UNFINISHED)))
@@ -141,19 +143,28 @@ async def every(core: Core, window: Window) -> dict[str, Task]:
     return found
 
 
-async def settled(core: Core, kept: Kept) -> Kept:
-    """Give a task with its end, also if its process died before it could write that down."""
+async def settled(core: Core, document: Document) -> Kept:
+    """Give a task with its end; where its process died before it could write that down it is written now."""
+    kept = read(document)
     if kept.ended is not None or await core.catalog.lives(kept.owner):
         return kept
-    # Its adopters may be about to settle what it began.
-    jobs = [job for job in await _jobs(core, Compare("created", Op.GE, kept.queued)) if job.request == kept.request]
+    begun = Query(where=Compare("created", Op.GE, kept.queued), order=(Order("created"),))
+    jobs = [job async for job in walk(core.catalog, Job, begun) if job.request == kept.request]
     if any(job.state not in FINAL for job in jobs):
-        return kept
-    ended = max((job.ended for job in jobs if job.ended is not None), default=kept.queued)
+        return kept  # whoever adopted it is about to settle it
+    ended = _end(kept, jobs)
+    with suppress(errors.StaleRevision):  # somebody else wrote the same
+        await documents.replace(core, document, ended.body())
+    return ended
+
+
+def _end(kept: Kept, jobs: Sequence[Job]) -> Kept:
+    """Give a task as it ended with its jobs."""
+    at = max((job.ended for job in jobs if job.ended is not None), default=kept.queued)
     failed = next((errors.from_record(job.error) for job in jobs if job.error is not None), None)
     if failed is None and kept.single and jobs:
-        return msgspec.structs.replace(kept, ended=ended)
-    return msgspec.structs.replace(kept, ended=ended, error=(_CUT_OFF if failed is None else ls_error(failed)).inner())
+        return msgspec.structs.replace(kept, ended=at)
+    return msgspec.structs.replace(kept, ended=at, error=(_CUT_OFF if failed is None else ls_error(failed)).inner())
 
 
 _UNFINISHED: Final = And(tuple(Not(Compare("state", Op.EQ, state.value)) for state in sorted(FINAL)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -48,59 +48,72 @@ def read_filter(ask: Ask) -> filters.Filter | None:
         raise ls_error(error) from None
 
 
-async def volumes(ask: Ask, services: Iterable[Service], *, by_service: bool) -> bytes:
-    """Give the volumes of services as the caller asks for them, by their ids, and these by service where it is said.
+async def volumes(ask: Ask) -> bytes:
+    """Give the volumes of a service by their ids, as the mask and the filter select them; of all services by service.
 
-    Without `by_service` it is one service. Where one of several fails the
-    error is the batch's, with what the others gave.
+    Where one of all services fails the error is the batch's, with what the
+    others gave.
     """
     wanted = read_filter(ask)
 
     async def records(service: Service) -> Records:
         return [record async for record in _shown(ask, view_of(ask, service, ask.query.mask()), wanted)]
 
-    key = ("volumes", by_service, ask.query.mask(), ask.query.text("filter"))
-    return await _kept(ask, tuple(services), key, records, by_service=by_service)
+    return await _written(ask, _volumes_key(ask), records)
 
 
-async def snapshots(ask: Ask, services: Iterable[Service], *, by_service: bool) -> bytes:
-    """Give the snapshots of services in the same way."""
+async def snapshots(ask: Ask) -> bytes:
+    """Give the snapshots of a service, or of all, in the same way."""
 
     async def records(service: Service) -> Records:
         return [snapshot_record(found.snapshot, found.volume) async for found in snapshots_of(ask, service)]
 
-    return await _kept(ask, tuple(services), ("snapshots", by_service), records, by_service=by_service)
+    return await _written(ask, _snapshots_key(ask), records)
 
 
-async def _kept(
-    ask: Ask,
-    services: tuple[Service, ...],
-    kind: tuple[Hashable, ...],
-    records: Callable[[Service], Awaitable[Records]],
-    *,
-    by_service: bool,
-) -> bytes:
-    who = tuple((service.name, instance.id if (instance := ask.instance(service)) else "") for service in services)
-    key = None if _sees_devices(ask, services) else (*kind, who, ask.core.caller)
-    text = None if key is None else ask.answers.get(key, ask.version)
-    if text is None:
-        if by_service:
-            text = await _of_all(services, records)
-        else:
-            (service,) = services
-            text = await _map_text(await records(service))
-        if key is not None:
-            ask.answers.put(key, ask.version, text, weight=len(text) + _WEIGHS)
+def kept_volumes(ask: Ask) -> bytes | None:
+    """Give what `volumes` would, if it is as it was the last time."""
+    return ask.answers.get(_volumes_key(ask), ask.version)
+
+
+def kept_snapshots(ask: Ask) -> bytes | None:
+    """Give what `snapshots` would, in the same way."""
+    return ask.answers.get(_snapshots_key(ask), ask.version)
+
+
+def _volumes_key(ask: Ask) -> Hashable:
+    """Give what else than the catalog the answer depends on; None for what is not kept."""
+    services, mask = _services(ask), ask.query.mask()
+    if mask & Mask.DEVICES and any(each.driver.type is not StorageType.OBJECT for each in services):
+        # What a node has is much to keep answers by.
+        return None
+    nodes = tuple(instance.id if (instance := ask.instance(each)) else "" for each in services) if mask else ()
+    return "volumes", _name(ask), mask, ask.query.text("filter"), nodes, ask.core.caller
+
+
+def _snapshots_key(ask: Ask) -> Hashable:
+    return "snapshots", _name(ask), ask.core.caller
+
+
+def _services(ask: Ask) -> Collection[Service]:
+    return ask.site.services.values() if ask.service is None else (ask.service,)
+
+
+def _name(ask: Ask) -> str:
+    return "" if ask.service is None else ask.service.name
+
+
+async def _written(ask: Ask, key: Hashable, records: Callable[[Service], Awaitable[Records]]) -> bytes:
+    if ask.service is not None:
+        text = await _map_text(await records(ask.service))
+    else:
+        text = await _of_all(_services(ask), records)
+    if key is not None:
+        ask.answers.put(key, ask.version, text, weight=len(text) + _WEIGHS)
     return text
 
 
-def _sees_devices(ask: Ask, services: Iterable[Service]) -> bool:
-    """Tell whether the answer depends on what the caller's node has, of which there are too many to keep answers by."""
-    asked = bool(ask.query.mask() & Mask.DEVICES)
-    return asked and any(service.driver.type is not StorageType.OBJECT for service in services)
-
-
-async def _of_all(services: tuple[Service, ...], records: Callable[[Service], Awaitable[Records]]) -> bytes:
+async def _of_all(services: Iterable[Service], records: Callable[[Service], Awaitable[Records]]) -> bytes:
     found: dict[str, Records] = {}
     for service in services:
         try:

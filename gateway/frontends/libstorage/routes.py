@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.frontends.libstorage import listing
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.bodies import (
     SnapshotCopyRequest,
@@ -19,7 +20,6 @@ from gateway.frontends.libstorage.bodies import (
     VolumeSnapshotRequest,
     read_body,
 )
-from gateway.frontends.libstorage.listing import read_filter
 from gateway.frontends.libstorage.lookup import service_of
 from gateway.frontends.libstorage.masks import needs_instance
 from gateway.frontends.libstorage.services import attach, services, snapshots, tasks, volumes
@@ -30,6 +30,9 @@ Handler = Callable[[Ask], Awaitable[object]]
 
 Check = Callable[[Ask], object]
 """Refuses at once what would otherwise be the end of a task."""
+
+Ready = Callable[[Ask], bytes | None]
+"""Gives an answer that is there without any work, None when there is none."""
 
 _VOLUMES, _VOLUME = "/volumes/{service}", "/volumes/{service}/{volume}"
 _SNAPSHOTS, _SNAPSHOT = "/snapshots/{service}", "/snapshots/{service}/{snapshot}"
@@ -50,7 +53,8 @@ class Route(NamedTuple):
     `status`: of an answer; one of 204 has no body. `operation` names a change
     in the audit, reads have none. `task`: it may outlast its request.
     `single`: it is done once the one job is that it begins. `checks`: what is
-    refused at once also when nobody waits for the rest.
+    refused at once also when nobody waits for the rest. `ready`: gives an
+    answer that need not be worked out again.
     """
 
     verb: str
@@ -62,6 +66,7 @@ class Route(NamedTuple):
     task: bool = False
     single: bool = False
     checks: tuple[Check, ...] = ()
+    ready: Ready | None = None
 
     @property
     def scope(self) -> Scope:
@@ -95,6 +100,10 @@ def _read(template: str, handler: Handler, *checks: Check) -> Route:
     return Route("GET", template, handler, task=True, checks=checks)
 
 
+def _list(template: str, handler: Handler, ready: Ready, *checks: Check) -> Route:
+    return Route("GET", template, handler, task=True, checks=checks, ready=ready)
+
+
 def _change(
     template: str,
     query: str,
@@ -124,8 +133,8 @@ ROUTES: Sequence[Route] = (
     Route("HEAD", "/executors/{executor}", helping.executor),
     Route("GET", "/services", services.enumerate_),
     Route("GET", "/services/{service}", services.inspect),
-    _read("/volumes", volumes.list_all, read_filter),
-    _read(_VOLUMES, volumes.list_of_service, read_filter, _masked),
+    _list("/volumes", listing.volumes, listing.kept_volumes, listing.read_filter),
+    _list(_VOLUMES, listing.volumes, listing.kept_volumes, listing.read_filter, _masked),
     _read(_VOLUME, volumes.inspect, _masked),
     _change("/volumes", "detach", attach.detach_all, 205, "volume.detach", VolumeDetachRequest, single=False),
     _change(_VOLUMES, "detach", attach.detach_service, 205, "volume.detach", VolumeDetachRequest, _known, single=False),
@@ -135,8 +144,8 @@ ROUTES: Sequence[Route] = (
     _change(_VOLUME, "attach", attach.attach, 200, "volume.attach", VolumeAttachRequest, _known),
     _change(_VOLUME, "detach", attach.detach, 205, "volume.detach", VolumeDetachRequest, _known),
     _remove(_VOLUME, volumes.remove, 204, "volume.delete"),
-    _read("/snapshots", snapshots.list_all),
-    _read(_SNAPSHOTS, snapshots.list_of_service),
+    _list("/snapshots", listing.snapshots, listing.kept_snapshots),
+    _list(_SNAPSHOTS, listing.snapshots, listing.kept_snapshots),
     _read(_SNAPSHOT, snapshots.inspect),
     _change(_SNAPSHOT, "create", snapshots.create_volume, 201, "volume.create", VolumeCreateRequest),
     _change(_SNAPSHOT, "copy", snapshots.copy, 201, "snapshot.copy", SnapshotCopyRequest),

@@ -7,6 +7,7 @@ that nobody wants to wait for, becomes a task: see `gateway.frontends.libstorage
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -21,7 +22,7 @@ from gateway.core.observer import Observer
 from gateway.core.query import And, Compare, Filter, Op, Order, Query
 from gateway.frontends.libstorage.errors import LsError, ls_error
 from gateway.frontends.libstorage.filters import BadFilter
-from gateway.frontends.libstorage.kept import KIND, Kept, read, settled, since, task
+from gateway.frontends.libstorage.kept import KIND, Kept, settled, since, task
 from gateway.frontends.libstorage.model import Task
 
 _KEPT_MAX: Final = 1000
@@ -58,6 +59,7 @@ class Tasks:
         self._kept_max = kept_max
         self._observer = observer
         self._running: set[asyncio.Task[Any]] = set()
+        self._name, self._numbers = uuid4().hex, itertools.count(1)
 
     async def close(self) -> None:
         """Wait for what runs. Idempotent."""
@@ -69,7 +71,7 @@ class Tasks:
 
         LsError when the call fails. The call goes on whatever becomes of this.
         """
-        request, queued = uuid4().hex, utc_now()
+        request, queued = f"{self._name}/{next(self._numbers)}", utc_now()
         running = self._spawn(_carried_out(work(core.in_course_of(request)), self._observer))
         if wait:
             done, _ = await asyncio.wait({running}, timeout=self._execution_timeout_s)
@@ -96,7 +98,7 @@ class Tasks:
             await self._forget(of_ours, most=excess, anyway=True)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        spawned = asyncio.ensure_future(work)
+        spawned = asyncio.create_task(work)
         self._running.add(spawned)
         spawned.add_done_callback(self._ended)
         return spawned
@@ -134,7 +136,7 @@ class Tasks:
         limit = since(self._retention_s)
         forgotten = 0
         async for document in walk(self._core.catalog, Document, Query(where=where, order=(Order("created"),))):
-            ended = (await settled(self._core, read(document))).ended
+            ended = (await settled(self._core, document)).ended
             if ended is not None and (anyway or ended < limit):
                 await documents.delete(self._core, KIND, document.name)
                 forgotten += 1

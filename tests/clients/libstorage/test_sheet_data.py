@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from iscsi_scene import Initiator
 from libstorage_client import Attached, InstanceId, Volume, refused
-from libstorage_scene import blocks_bed, files_bed
+from libstorage_scene import blocks_bed, files_bed, units_bed
 from nfs_scene import Nfs
 
 pytestmark = pytest.mark.root
@@ -114,8 +114,8 @@ def unit_of(volume: Volume) -> tuple[str, int]:
 
 
 def test_blocks_over_iscsi(tmp_path: Path) -> None:
-    with blocks_bed(tmp_path, "iscsi") as bed:
-        client = bed.client
+    with units_bed(tmp_path) as bed:
+        client, other = (bed.nobody.as_instance(f"vfs={node}") for node in bed.nodes)
         mine, stranger = (Initiator(name, bed.port) for name in (NODE, OTHER))
         data = client.create("svc", "data", size=1).id
         with refused(400, "invalid opts.initiator: must name the iSCSI initiator of the instance"):
@@ -136,12 +136,10 @@ def test_blocks_over_iscsi(tmp_path: Path) -> None:
         assert mine.io(old_target, old_number, "read -P 0x11 0 64k").returncode == 0
 
         with refused(500, "volume already attached to a host"):
-            bed.other.attach("svc", data, opts={"initiator": OTHER})
-        moved_target, moved_number = unit_of(
-            bed.other.attach("svc", data, force=True, opts={"initiator": OTHER}).volume
-        )
+            other.attach("svc", data, opts={"initiator": OTHER})
+        moved_target, moved_number = unit_of(other.attach("svc", data, force=True, opts={"initiator": OTHER}).volume)
         assert stranger.io(moved_target, moved_number, "read -P 0x22 0 64k").returncode == 0
         assert not mine.reaches(moved_target, moved_number)
-        bed.other.detach("svc", data)
+        other.detach("svc", data)
         assert not stranger.reaches(moved_target, moved_number)
         assert mine.reaches(old_target, old_number)

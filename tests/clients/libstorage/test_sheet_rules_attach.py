@@ -195,7 +195,7 @@ def test_masks_tell_the_attachments_of_others_unless_only_ones_own_are_asked_for
 
 def test_a_foreign_node_sees_all_volumes_and_no_attachment_or_none_at_all(bed: Bed) -> None:
     three = Three(bed)
-    foreign = bed.nobody.as_instance(f"{bed.driver}=192.0.2.77")
+    foreign = bed.at("192.0.2.77")
     assert {each: [] for each in three.ids} == {
         each.id: each.attachments for each in foreign.volumes(bed.service, MINE).values()
     }
@@ -255,7 +255,7 @@ def test_detaching_all_leaves_what_other_nodes_hold(bed: Bed) -> None:
 
 
 def test_detaching_all_of_all_services_gives_those_that_have_volumes(bed: Bed) -> None:
-    client = bed.nobody.as_instance(f"{bed.driver}={bed.nodes[0]}")
+    client = bed.client
     services = sorted(client.services())
     made = {service: client.create(service, f"in-{service}").id for service in services}
     for service, volume_id in made.items():
@@ -285,7 +285,7 @@ def test_states_are_told_with_all_nodes_in_view(bed: Bed) -> None:
 
 def test_ids_of_nodes_are_compared_without_regard_to_capitals(bed: Bed) -> None:
     node = "fe80::a" if bed.driver == "isilon" else "host-a"
-    quiet, shouting = (bed.nobody.as_instance(f"{bed.driver}={each}") for each in (node, node.upper()))
+    quiet, shouting = bed.at(node), bed.at(node.upper())
     made = quiet.create(bed.service, "data")
     quiet.attach(bed.service, made.id)
     assert shouting.volume(bed.service, made.id, ONLY_MINE).attachment_state == ATTACHED

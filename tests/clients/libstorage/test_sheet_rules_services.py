@@ -197,9 +197,9 @@ def test_a_transaction_comes_back(bed: Bed, value: str) -> None:
 
 
 def test_a_transaction_stands_in_the_log(tmp_path: Path) -> None:
-    with live_gateway(tmp_path, extra=DOOR) as gateway:
+    with live_gateway(tmp_path, extra=f"{DOOR}\n[log]\naccess_sample = 1\n") as gateway:
         with client_of(gateway.addresses["libstorage"]) as client:
-            client.with_headers(Libstorage_Tx=TRANSACTION).services()
+            client.with_headers(Libstorage_Tx=TRANSACTION).create("memory", "data")
         gateway.stop()
         assert ID in gateway.log.read_text()
 

@@ -1,28 +1,18 @@
-"""Snapshots: list, inspect, remove, and volumes made from them."""
+"""Snapshots: inspect, remove, and volumes made from them."""
 
 from __future__ import annotations
 
 from gateway.core import clones, errors, snapshots
 from gateway.core.clones import NewClone
 from gateway.core.model import Volume
-from gateway.frontends.libstorage import listing, model
+from gateway.frontends.libstorage import model
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.bodies import SnapshotCopyRequest, VolumeCreateRequest, read_body
 from gateway.frontends.libstorage.changing import collect, finished, in_gib, require_gib, require_name
-from gateway.frontends.libstorage.lookup import find_snapshot, service_of
+from gateway.frontends.libstorage.lookup import find_snapshot
 from gateway.frontends.libstorage.opts import overlay
 from gateway.frontends.libstorage.render import snapshot_record, volume_record
 from gateway.frontends.libstorage.services.volumes import noted, require_plain
-
-
-async def list_all(ask: Ask) -> bytes:
-    """Give the snapshots of every service, those of volumes that were removed too."""
-    return await listing.snapshots(ask, ask.site.services.values(), by_service=True)
-
-
-async def list_of_service(ask: Ask) -> bytes:
-    """Give the snapshots of a service."""
-    return await listing.snapshots(ask, (service_of(ask),), by_service=False)
 
 
 async def inspect(ask: Ask) -> model.Snapshot:

@@ -1,4 +1,4 @@
-"""Volumes: list, inspect, create, copy, snapshot, remove."""
+"""Volumes: inspect, create, copy, snapshot, remove. Lists are in `gateway.frontends.libstorage.listing`."""
 
 from __future__ import annotations
 
@@ -38,16 +38,6 @@ from gateway.frontends.libstorage.render import (
     volume_shown,
 )
 from gateway.frontends.libstorage.site import Service
-
-
-async def list_all(ask: Ask) -> bytes:
-    """Give the volumes of every service, as the mask and the filter select them."""
-    return await listing.volumes(ask, ask.site.services.values(), by_service=True)
-
-
-async def list_of_service(ask: Ask) -> bytes:
-    """Give the volumes of a service, as the mask and the filter select them."""
-    return await listing.volumes(ask, (service_of(ask),), by_service=False)
 
 
 async def inspect(ask: Ask) -> model.Volume:
