@@ -33,7 +33,7 @@ class Ontap(Dialect):
         Case.UNKNOWN: "^200 no record",
         Case.TAKEN: "^409 917526 Duplicate volume name",
         Case.PINNED: "^409 1638555 Snapshot .* is busy or locked: clones",
-        Case.ATTACHED: "^409 1254197 Volume .* is attached to hosts",
+        Case.ATTACHED: "^409 1254197 The LUN of volume .* is mapped, or hosts have its files",
         Case.UNABLE: "^400 1638644 .*not supported on this platform",
         Case.SMALLER: "^400 5374892 The size of a LUN cannot be reduced",
     }

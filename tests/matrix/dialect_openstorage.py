@@ -89,7 +89,7 @@ class SdkOverGrpc(Sdk):
         Case.UNKNOWN: "^NOT_FOUND: Volume .* not found",
         Case.TAKEN: "^ALREADY_EXISTS: Volume .* already exists",
         Case.PINNED: "^FAILED_PRECONDITION: cannot delete snapshot .*\\(clones\\)",
-        Case.ATTACHED: "^FAILED_PRECONDITION: cannot delete Volume .*\\(attachments\\)",
+        Case.ATTACHED: "^FAILED_PRECONDITION: cannot delete volume .*\\(attachments\\)",
         Case.UNABLE: "^UNIMPLEMENTED: no snapshot on poor: disabled by the operator",
         Case.SMALLER: "^INVALID_ARGUMENT: no shrink on memory",
     }
@@ -136,7 +136,7 @@ class SdkOverHttp(Sdk):
         Case.UNKNOWN: "^404 5 Volume .* not found",
         Case.TAKEN: "^409 6 Volume .* already exists",
         Case.PINNED: "^400 9 cannot delete snapshot .*\\(clones\\)",
-        Case.ATTACHED: "^400 9 cannot delete Volume .*\\(attachments\\)",
+        Case.ATTACHED: "^400 9 cannot delete volume .*\\(attachments\\)",
         Case.UNABLE: "^501 12 no snapshot on poor: disabled by the operator",
         Case.SMALLER: "^400 3 no shrink on memory",
     }
@@ -173,7 +173,7 @@ class Older(Dialect):
         Case.UNKNOWN: "^200 no volume",
         Case.TAKEN: "^200 rpc error: code = AlreadyExists desc = Volume .* already exists",
         Case.PINNED: "^200 rpc error: code = FailedPrecondition desc = cannot delete snapshot .*\\(clones\\)",
-        Case.ATTACHED: "^200 rpc error: code = FailedPrecondition desc = cannot delete Volume .*\\(attachments\\)",
+        Case.ATTACHED: "^200 rpc error: code = FailedPrecondition desc = cannot delete volume .*\\(attachments\\)",
         Case.UNABLE: "^200 rpc error: code = Unimplemented desc = no snapshot on poor: disabled by the operator",
         Case.SMALLER: "^400 rpc error: code = InvalidArgument desc = no shrink on memory",
     }

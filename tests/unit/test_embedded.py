@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 VOLUMES = "/api/storage/volumes"
 BODY = {"name": "v", "svm": {"name": "svm1"}, "aggregates": [{"name": "memory"}], "size": 1 << 30}
 OPENSTORAGE = '[frontend.openstorage]\ngrpc = "127.0.0.1:0"\nrest = ""\n'
+PAGE = (Path(__file__).parents[2] / "docs/architectures.md").read_text(encoding="utf-8")
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -146,3 +148,14 @@ def test_a_program_that_sets_nothing_up_hears_nothing(config: Path) -> None:
         [sys.executable, "-W", "error", "-c", PROGRAM, config], capture_output=True, text=True, check=True
     )
     assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_what_the_page_shows(config: Path) -> None:
+    loop, thread = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    shown = f"{loop}\nimport asyncio\nasyncio.run(main())\n{thread}".replace("/run/my-program", str(config.parent))
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", shown], cwd=config.parent, capture_output=True, text=True, check=True
+    )
+    first, second = ended.stdout.splitlines()
+    assert first.startswith("http://127.0.0.1:")
+    assert f"{config.parent}/libstorage.sock" in second
