@@ -184,7 +184,7 @@ class LibstorageDoor:
             devices=devices,
             peer=request.remote or "",
             trace=trace,
-            base=f"{request.scheme}://{headers.get('Host', '')}",
+            base=f"{request.scheme}://{_printable(headers.get('Host', ''))}",
             open_services=self._open_to(caller) if route.scope is Scope.NONE else self._every,
             version=version,
             answers=self._answers,
@@ -263,6 +263,11 @@ def _cleaned(raw_path: str) -> str:
         return raw_path
     tidy = posixpath.normpath(f"/{raw_path.lstrip('/')}")
     return f"{tidy}/" if raw_path.endswith("/") and tidy != "/" else tidy
+
+
+def _printable(text: str) -> str:
+    """Give a header as UTF-8 can carry it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _certified(request: web.BaseRequest) -> str:

@@ -143,6 +143,12 @@ async def test_the_root_has_five_entries(at: Scene) -> None:
     assert (await at.ask("GET", "/help/version")).text == '"0.11.4"'
 
 
+async def test_a_host_that_is_no_text_is_told_as_one(at: Scene) -> None:
+    answer = await raw(at, "GET / HTTP/1.1\r\nHost: h\udcff\r\nConnection: close\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 200 ")
+    assert '"http://h?/services"' in answer
+
+
 async def test_configuration_and_environment_are_nobodys(at: Scene) -> None:
     for path in ("/help/config", "/help/env"):
         assert await at.refused("GET", path, 401) == ("invalid admin token", {"token": ""})
