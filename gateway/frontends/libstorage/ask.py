@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.core.context import Core
 from gateway.core.door import Trace
+from gateway.frontends.libstorage.bodies import B, read_body
 from gateway.frontends.libstorage.errors import missing_instance
 from gateway.frontends.libstorage.headers import InstanceId, LocalDevices, choose_devices, choose_instance
 from gateway.frontends.libstorage.query import Query
@@ -40,6 +41,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     open_services: frozenset[str] = frozenset()
     version: int = -1
     answers: Answers[bytes] = msgspec.field(default_factory=lambda: Answers(_ANSWERS_BYTES))
+
+    def wanted(self, kind: type[B]) -> B:
+        """Give the body, held to its schema; LsError."""
+        return read_body(self.body, kind, query=self.query, opts_count=self.site.options.parse_request_opts)
 
     def instance(self, service: Service) -> InstanceId | None:
         """Give the client's instance as a service knows it, with its id; None when the client told none that fits.
