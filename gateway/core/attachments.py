@@ -6,6 +6,7 @@ a change of the volume like any other, and survives what volumes survive.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
@@ -43,8 +44,8 @@ _WAYS: Mapping[VolumeKind, frozenset[Transport]] = {
     VolumeKind.FILESYSTEM: frozenset({Transport.NFS, Transport.LOCAL}),
     VolumeKind.BLOCK: frozenset({Transport.ISCSI, Transport.NBD, Transport.LOCAL}),
 }
-_HARD_TO_QUOTE = frozenset("\"'\\#")
-"""What configurations of export servers have no way to say in a path."""
+_HARD_TO_SAY = re.compile(r"[\"'\\#,:\s]")
+"""What configurations of export servers, nodes' tables of mounts, or lists of these cannot say in a path."""
 
 
 class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,9 +242,9 @@ async def _published(core: Core, volume: Volume) -> Volume:
 
 
 async def _free_path(core: Core, volume: Volume) -> str:
-    """Give a path that nobody has: the name, or the id where that is taken or is no name for exporters."""
+    """Give a path that nobody has: the name, or the id where that is taken or has what cannot be said."""
     path = f"/{volume.name}"
-    taken = _HARD_TO_QUOTE & set(path) or await core.find(Volume, junction_key=path.casefold()) is not None
+    taken = _HARD_TO_SAY.search(path) or await core.find(Volume, junction_key=path.casefold()) is not None
     return f"/{volume.id}" if taken else path
 
 
