@@ -54,8 +54,9 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     `node` names who attaches; with `host_group_id` it is left empty.
     `lun` None takes the lowest free number of the node. `shared`: whether other
     nodes may write at the same time although the volume does not say so; None:
-    files yes, blocks no. `preempt`: what other nodes have of the volume ends,
-    also while they use it. For `clients` and `device` see `Attachment`.
+    files yes, blocks no. `preempt`: other nodes' attachments end, also while
+    they use it; what a host has mounted of blocks stays, and is in the way. For
+    `clients` and `device` see `Attachment`.
     """
 
     node: str = ""

@@ -15,8 +15,6 @@ from gateway.frontends.libstorage.query import Query
 from gateway.frontends.libstorage.site import Service, Site
 from gateway.frontends.memory import Answers
 
-_ANSWERS_BYTES = 16 * 1024 * 1024
-
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `core` acts for the caller; `service` is the one that the path names, None for all of them.
@@ -24,7 +22,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     `keys`: what the path has in place of braces, by name. `peer`: the client's
     address, empty on a UNIX socket. `base`: scheme and host as the client sees
     them. `open_services`: those that the caller may use. `answers`: what the
-    door keeps of answers while the catalog has this `version`.
+    door keeps of answers while the catalog has this `version`, nothing by default.
     """
 
     core: Core
@@ -40,7 +38,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     base: str = ""
     open_services: frozenset[str] = frozenset()
     version: int = -1
-    answers: Answers[bytes] = msgspec.field(default_factory=lambda: Answers(_ANSWERS_BYTES))
+    answers: Answers[bytes] = msgspec.field(default_factory=lambda: Answers(0))
 
     def wanted(self, kind: type[B]) -> B:
         """Give the body, held to its schema; LsError."""
