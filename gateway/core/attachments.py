@@ -120,7 +120,9 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
         )
 
     # Two volumes that are attached to one node at once must not get one number.
-    return await core.start({volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}")}, plan)
+    return await core.start(
+        {volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}"), *await _path_keys(core, volume_id, new)}, plan
+    )
 
 
 async def detach(core: Core, volume_id: UUID, node: str | None, *, description: str, force: bool = False) -> Started:
@@ -240,6 +242,14 @@ async def _published(core: Core, volume: Volume) -> Volume:
     if volume.junction_path is None:
         volume = msgspec.structs.replace(volume, junction_path=await _free_path(core, volume))
     return volume
+
+
+async def _path_keys(core: Core, volume_id: UUID, new: NewAttachment) -> frozenset[UUID]:
+    """Give what else is locked: two volumes that are published at once must not both find one path free."""
+    if new.transport is not Transport.NFS:
+        return frozenset()
+    volume = await core.get(Volume, volume_id)
+    return frozenset({uuid5(NAMESPACE_URL, f"path:/{volume.name.casefold()}")})
 
 
 async def _free_path(core: Core, volume: Volume) -> str:
