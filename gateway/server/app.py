@@ -157,9 +157,7 @@ async def running(
             openstorage(settings, house, TokensAndGuests(tokens), secured=tokens.accepted, shared=shared)
         )
         opened |= await stack.enter_async_context(libstorage(settings, house, shared))
-        opened |= await stack.enter_async_context(
-            docker(settings, house, metrics=metrics, access=access, observer=observer, boot=boot_id())
-        )
+        opened |= await stack.enter_async_context(docker(settings, house, shared, boot=boot_id()))
         tasks = [
             asyncio.create_task(perform(duty, house, observer), name=duty.name)
             for duty in duties(house, periods, fault=fault)
