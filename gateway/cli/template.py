@@ -129,7 +129,10 @@ def _doors() -> Iterator[str]:
     yield "# [frontend.libstorage]          # the libStorage API, for REX-Ray: a service for each pool"
     yield '# listen = "127.0.0.1:7979"'
     yield ""
-    yield "# [export.mounts]               # lets clients of it mount volumes on this host, below these folders"
+    yield "# [frontend.docker]              # the volume plugin of Docker on this host; needs [export.mounts]"
+    yield '# socket = "/run/docker/plugins/gateway.sock"'
+    yield ""
+    yield "# [export.mounts]               # lets clients mount volumes on this host, below these folders"
     yield '# paths = ["/var/lib/osd/mounts"]'
     yield ""
     yield "# [auth.issuer.mine]            # whose tokens are accepted; without one everybody on this host may come in"

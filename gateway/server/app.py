@@ -32,7 +32,7 @@ from gateway.server.assembly import (
 )
 from gateway.server.auth import Accounts
 from gateway.server.callers import AccountsAndTokens, TokensAndGuests
-from gateway.server.docker import boot_id, checked, docker
+from gateway.server.docker import boot_id, docker, docker_options
 from gateway.server.drivers import needs_of
 from gateway.server.duties import duties, once, perform
 from gateway.server.http import Listener
@@ -157,9 +157,7 @@ async def running(
             openstorage(settings, house, TokensAndGuests(tokens), secured=tokens.accepted, shared=shared)
         )
         opened |= await stack.enter_async_context(libstorage(settings, house, shared))
-        opened |= await stack.enter_async_context(
-            docker(settings, house, metrics=metrics, access=access, observer=observer, boot=boot_id())
-        )
+        opened |= await stack.enter_async_context(docker(settings, house, shared, boot=boot_id()))
         tasks = [
             asyncio.create_task(perform(duty, house, observer), name=duty.name)
             for duty in duties(house, periods, fault=fault)
@@ -214,7 +212,7 @@ async def check(settings: Settings) -> CheckResult:
             Certificate(settings.tls).context()
             shown = fingerprint(settings.tls)
         check_libstorage(settings)
-        checked(settings)
+        docker_options(settings)
     except ConfigError as error:
         problems.append(str(error))
     lacking = {place: missing(needs) for place, needs in needs_of(settings).items()}

@@ -11,18 +11,15 @@ from pathlib import Path
 import msgspec
 
 from gateway.config import Address, ConfigError, Settings
-from gateway.core.observer import Observer
 from gateway.exports.mounts import MountsOptions
 from gateway.frontends.docker.door import DockerDoor
 from gateway.frontends.docker.mounting import settle
 from gateway.frontends.docker.settings import DockerOptions
 from gateway.frontends.docker.site import Site
-from gateway.observe import AccessLog, Metrics
 from gateway.server.assembly import House
 from gateway.server.duties import Duty, perform
-from gateway.server.http import Listener
-from gateway.server.tls import server_context
-from gateway.server.watch import Ledger, Watch
+from gateway.server.reach import Reach
+from gateway.server.surroundings import Surroundings
 
 NAME = "docker"
 SETTLE_S = 60.0
@@ -37,53 +34,43 @@ def boot_id() -> str:
 
 
 @asynccontextmanager
-async def docker(
-    settings: Settings, house: House, *, metrics: Metrics, access: AccessLog, observer: Observer, boot: str
-) -> AsyncIterator[dict[str, str]]:
+async def docker(settings: Settings, house: House, shared: Surroundings, *, boot: str) -> AsyncIterator[dict[str, str]]:
     """Open the door that `[frontend.docker]` asks for; give its addresses by name, none without that table.
 
     What containers of an earlier boot left is settled before. `boot`: see
-    `boot_id`. ConfigError as `checked` says; OSError when an address cannot be
+    `boot_id`. ConfigError as `docker_options` says; OSError when an address cannot be
     had.
     """
-    options = checked(settings)
+    options = docker_options(settings)
     if options is None:
         yield {}
         return
     site = _site(settings, options, house, boot=boot)
-    await settle(house.core, site, observer)
-    limits = settings.limits
+    await settle(house.core, site, shared.observer)
     door = DockerDoor(
-        house.core, site, max_body_bytes=limits.max_body_bytes, receive_timeout_s=limits.receive_timeout_s
+        house.core,
+        site,
+        max_body_bytes=settings.limits.max_body_bytes,
+        receive_timeout_s=settings.limits.receive_timeout_s,
     )
-    watch = Watch(Ledger(NAME, metrics=metrics, access=access), door.handle, refuse=door.refuse, observer=observer)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(door.close)
         opened: dict[str, str] = {}
-
-        async def listen(at: Address | Path) -> str:
-            tls = server_context(settings.tls) if options.tls and isinstance(at, Address) else None
-            listener = Listener(watch.handle, at, limits=limits, refuse=door.refuse, tls=tls)
-            await listener.start()
-            stack.push_async_callback(listener.stop)
-            return str(listener.address)
-
         if options.socket:
-            socket = Path(options.socket)
-            socket.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            opened[NAME] = f"unix://{await listen(socket)}"
+            opened[NAME] = await shared.listen(stack, NAME, door, Path(options.socket), tls=False)
         if options.listen:
-            address = await listen(Address.parse(options.listen))
-            opened[f"{NAME}-tcp"] = f"{'https' if options.tls else 'http'}://{address}"
+            at = Address.parse(options.listen)
+            opened[f"{NAME}-tcp"] = url = await shared.listen(stack, NAME, door, at, tls=options.tls)
             if options.discovery is not None:
-                stack.enter_context(_discovered(settings, options, options.discovery, Address.parse(address)))
-        duty = Duty(name="docker_users", every_s=SETTLE_S, act=partial(settle, house.core, site, observer))
-        task = asyncio.create_task(perform(duty, house, observer), name=duty.name)
+                address = Address.parse(url.partition("://")[2])
+                stack.enter_context(_discovered(settings, options, options.discovery, address))
+        duty = Duty(name="docker_users", every_s=SETTLE_S, act=partial(settle, house.core, site, shared.observer))
+        task = asyncio.create_task(perform(duty, house, shared.observer), name=duty.name)
         stack.push_async_callback(_ended, task)
         yield opened
 
 
-def checked(settings: Settings) -> DockerOptions | None:
+def docker_options(settings: Settings) -> DockerOptions | None:
     """Give the options of the door, None without that table; ConfigError for those that cannot be used.
 
     Volumes have to be mounted where `[export.mounts]` allows it, and others than
@@ -101,30 +88,16 @@ def checked(settings: Settings) -> DockerOptions | None:
         raise _wrong("listen", "there is no socket either, so nobody could come in")
     if options.discovery is not None and not options.listen:
         raise _wrong("discovery", "is for an address: Docker finds a socket by where it lies")
+    reach = Reach(
+        door=NAME,
+        tls=options.tls,
+        anonymous=options.anonymous,
+        secured=options.tls and settings.tls.client_ca is not None,
+        how="no tls.client_ca says who may come in: configure one",
+    )
     if options.listen:
-        _check_reach(settings, options)
+        reach.address("listen", options.listen)
     return options
-
-
-def _check_reach(settings: Settings, options: DockerOptions) -> None:
-    try:
-        address = Address.parse(options.listen)
-    except ValueError as error:
-        raise _wrong("listen", str(error)) from None
-    if address.loopback:
-        return
-    if not options.tls:
-        raise _wrong(
-            "listen",
-            f"{options.listen} can be reached from other machines, but tls is off: set tls = true "
-            "or listen on 127.0.0.1",
-        )
-    if settings.tls.client_ca is None and not options.anonymous:
-        raise _wrong(
-            "listen",
-            f"{options.listen} can be reached from other machines, but no tls.client_ca says who may come in: "
-            "configure one, listen on 127.0.0.1, or set anonymous = true",
-        )
 
 
 def _wrong(key: str, reason: str) -> ConfigError:
@@ -144,7 +117,7 @@ def _mounts(settings: Settings, options: DockerOptions) -> Path:
 
 def _site(settings: Settings, options: DockerOptions, house: House, *, boot: str) -> Site:
     mounting = house.core.publisher.mounting
-    # `checked` saw the exporter's options.
+    # `docker_options` saw the exporter's options.
     assert mounting is not None  # noqa: S101
     return Site(
         options=options,

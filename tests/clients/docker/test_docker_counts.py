@@ -15,10 +15,13 @@ from docker_scene import Bed
 
 from gateway.client import volumes
 from gateway.config import load
+from gateway.core.backend import no_fault
 from gateway.observe import AccessLog, Metrics, ReportingObserver
 from gateway.server.assembly import furnished
 from gateway.server.docker import docker
 from gateway.server.drivers import DOORS, EXPORTERS, driver_options
+from gateway.server.surroundings import Surroundings
+from gateway.server.tls import Certificate
 
 pytestmark = pytest.mark.root
 
@@ -139,16 +142,16 @@ async def test_what_containers_needed_before_the_host_booted_is_ended_at_the_sta
     settings = load([bed.gateway.config], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
     metrics = Metrics()
     observer = ReportingObserver(metrics)
+    shared = Surroundings(
+        limits=settings.limits,
+        certificate=Certificate(settings.tls),
+        metrics=metrics,
+        access=AccessLog(settings.log, lambda _line: None),
+        observer=observer,
+    )
     async with (
-        furnished(settings, observer, lambda _point: None) as house,
-        docker(
-            settings,
-            house,
-            metrics=metrics,
-            access=AccessLog(settings.log, lambda _line: None),
-            observer=observer,
-            boot="0" * 32,
-        ) as opened,
+        furnished(settings, observer, no_fault) as house,
+        docker(settings, house, shared, boot="0" * 32) as opened,
     ):
         assert opened == {"docker": f"unix://{bed.socket}"}
         assert bed.mounted() == []
