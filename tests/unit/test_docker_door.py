@@ -13,6 +13,7 @@ from gateway.core.model import VolumeKind
 from gateway.frontends.docker import wanted as options
 from gateway.frontends.docker.errors import TEXTS, text_of
 from gateway.frontends.docker.placing import formats_of
+from gateway.frontends.docker.plugin import CALLS
 from gateway.frontends.docker.settings import DockerOptions, KindChoice
 from gateway.frontends.docker.site import Site, is_user
 from gateway.frontends.docker.wanted import Kept, Wanted, name_of, wanted
@@ -229,3 +230,13 @@ def configured(folder: Path, text: str):
     path = folder / "config.toml"
     path.write_text(f"[backend.memory]\n{text}")
     return load([path], {}, drivers=driver_options(), exporters=EXPORTERS, doors=DOORS)
+
+
+def test_every_option_and_call_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/docker.md").read_text()
+    for name in DockerOptions.__struct_fields__:
+        assert f"`{name}`" in page
+    for name in options.OWN:
+        assert f"`{name}`" in page
+    for call in CALLS:
+        assert f"`{call}`" in page or f"`{call.rpartition('.')[2]}`" in page

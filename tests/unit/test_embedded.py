@@ -107,6 +107,20 @@ def test_in_threads_of_a_program_without_a_loop(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gateway")]
 
 
+def test_two_on_one_catalog_and_one_pool(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    pools = f'[backend.memory]\ndriver = "directory"\npath = "{tmp_path}/pool"\n'
+    extra = f'{OPENSTORAGE}[catalog]\nurl = "sqlite://{tmp_path}/catalog/catalog.sqlite"\n'
+    configs = [LiveGateway(tmp_path / name, pools=pools, extra=extra).config for name in ("one", "two")]
+    with gateway_in_thread(configs[0]) as one, gateway_in_thread(configs[1]) as two:
+        made = make(one.addresses)
+        with client(two.addresses) as ontap:
+            assert ontap.get(f"{VOLUMES}/{made}").json()["name"] == "v"
+            assert ontap.delete(f"{VOLUMES}/{made}", params={"return_timeout": 15}).status_code == 202
+        with client(one.addresses) as ontap:
+            assert ontap.get(VOLUMES).json()["num_records"] == 0
+
+
 def test_a_table_instead_of_a_file(config: Path) -> None:
     table = {
         "listen": "127.0.0.1:0",
