@@ -145,6 +145,9 @@ async def _shown(ask: Ask, view: View, wanted: filters.Filter | None) -> AsyncIt
     location = ask.core.publisher.location
     async for volume in volumes_of(ask, view.service, _selected(view.mask)):
         record = volume_shown(volume, view, location=location(volume) if volume.attachments else None)
+        if wanted is not None:
+            # A filter may have hundreds of parts, so others have a turn behind each record.
+            await asyncio.sleep(0)
         if record is not None and (wanted is None or filters.matches(wanted, _plain(record))):
             yield record
 
