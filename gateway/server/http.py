@@ -171,14 +171,14 @@ class _Connections(web.Server):
                 connection.give_up()
 
     def _begin(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        protocol.enter(Phase.ANSWER)
+        protocol.answer(payload)
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop)
 
 
 class _Connection(web.RequestHandler):
     """One connection: aiohttp's, with phases, and with errors in the door's words."""
 
-    __slots__ = ("_head", "_house", "_wire", "phase", "since")
+    __slots__ = ("_asked", "_head", "_held", "_house", "_wire", "phase", "since")
 
     def __init__(self, house: _Connections, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -194,13 +194,19 @@ class _Connection(web.RequestHandler):
         )
         self._house = house
         self._wire: asyncio.Transport | None = None
-        self._head = 0
+        self._asked: Any = None
+        self._head, self._held = 0, False
         self.phase = Phase.HEAD
         self.since = loop.time()
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase now."""
         self.phase, self.since, self._head = phase, self._loop.time(), 0
+
+    def answer(self, asked: Any) -> None:
+        """Begin to answer a request with this body."""
+        self.enter(Phase.ANSWER)
+        self._asked = asked
 
     def give_up(self) -> None:
         """End the connection, with a word where the client may still expect one."""
@@ -224,12 +230,28 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self.phase is Phase.IDLE and data:
             self.enter(Phase.HEAD)
-        if self.phase is Phase.HEAD:
+        # What comes behind a whole request is the next one's head, which nobody looks at yet.
+        early = self.phase is Phase.ANSWER and self._asked.is_eof()
+        if self.phase is Phase.HEAD or early:
             self._head += len(data)
-            if self._head > HEAD_MAX:
+        if self._head > HEAD_MAX:
+            if not early:
                 self._leave(self._house.refuse(400, "The request's head is too long"))
                 return
+            self._hold()
         super().data_received(data)
+
+    def _hold(self) -> None:
+        """Let the client wait with what else it has to say until there is an answer."""
+        if self._wire is not None:
+            self._wire.pause_reading()
+            self._held = True
+
+    def _go_on(self) -> None:
+        # What aiohttp holds up as well it lets go on itself.
+        if self._held and self._wire is not None and not (self._reading_paused or self._buffer_paused):
+            self._wire.resume_reading()
+        self._held = False
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -238,6 +260,7 @@ class _Connection(web.RequestHandler):
         resp.headers.setdefault("Server", _PRODUCT)
         finished = await super().finish_response(request, resp, start_time)
         self.enter(Phase.IDLE)
+        self._go_on()
         return finished
 
     def handle_error(
