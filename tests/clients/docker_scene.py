@@ -92,12 +92,6 @@ class Docker:
                 self.end_containers()
             self._end(signal.SIGTERM)
 
-    def forget(self) -> None:
-        """Remove all containers and volumes."""
-        self.end_containers()
-        for volume in self("volume", "ls", "--quiet").split():
-            self("volume", "rm", volume)
-
     def end_containers(self) -> None:
         """Remove all containers, running or not."""
         for container in self("ps", "--all", "--quiet").split():
@@ -205,6 +199,7 @@ class Bed:
 
     def __init__(self, folder: Path, driver: str, *, pools: str, extra: str = "", door: str = "") -> None:
         self.driver = driver
+        self._tag = uuid4().hex[:8]
         self.socket = PLUGINS / f"{self.driver}.sock"
         self.mounts = folder / "volumes"
         self.mounts.mkdir(parents=True)
@@ -215,6 +210,10 @@ class Bed:
             f'[frontend.docker]\nsocket = "{self.socket}"\n{door}\n',
             periods={"exports": 0.5},
         )
+
+    def name(self, stem: str) -> str:
+        """Give a volume's name that no other bed has: daemons see the plugins of all beds, and names are one's only."""
+        return f"{stem}-{self._tag}"
 
     def mounted(self) -> list[str]:
         """Give the names of the volumes that are mounted on this host."""
