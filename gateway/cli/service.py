@@ -67,7 +67,7 @@ def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
         if result.matrix:
             click.echo(f"{capability_table(result.matrix)}\n")
         if result.fingerprint:
-            click.echo(f"certificate: sha256 {result.fingerprint}")
+            click.echo(f"certificate: sha256 {result.fingerprint}\n")
         for hint in result.hints:
             click.echo(f"hint: {hint}")
         for problem in result.problems:

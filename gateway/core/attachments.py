@@ -16,6 +16,7 @@ from gateway.core import errors
 from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
+from gateway.core.exports import NfsServer
 from gateway.core.model import (
     Attachment,
     AttachMode,
@@ -171,8 +172,8 @@ async def _require_way(core: Core, volume: Volume, new: NewAttachment) -> None:
     if new.transport not in _WAYS[volume.kind]:
         held = "blocks" if volume.kind is VolumeKind.BLOCK else "files"
         reason = f"the volume holds {held}, which cannot be reached over {new.transport}"
-    elif new.transport is Transport.NFS and not core.publisher.serves_files:
-        reason = "no NFS exporter is configured"
+    elif new.transport is Transport.NFS and core.publisher.files_by(volume.pool_id) is None:
+        reason = "there is no NFS exporter that can reach its files"
     if reason:
         raise errors.Unsupported(capability="attach", backend=core.pools.get(volume.pool_id).name, reason=reason)
     if new.host_group_id is not None:
@@ -226,7 +227,9 @@ def _fence(volume: Volume, others: tuple[Attachment, ...], new: NewAttachment) -
 
 
 async def _published(core: Core, volume: Volume) -> Volume:
-    """Give a volume with a path and a policy by which it is published, where it has none."""
+    """Give a volume with a path and a policy by which the exporter has it, where it has none."""
+    if core.publisher.files_by(volume.pool_id) is not NfsServer.EXPORTER:
+        return volume
     if volume.export_policy_id is None:
         policy = await core.find(ExportPolicy, name=DEFAULT_POLICY, tenant__id=volume.tenant_id)
         if policy is None:

@@ -11,6 +11,7 @@ change, the start and a timer.
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -40,9 +41,17 @@ from gateway.core.pools import Pools
 from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
 from gateway.core.targets import block_access, file_access, serial_of
 
+_FILES, _OWN_SERVER = "local_path", "nfs"
 _NFS = frozenset({"any", "nfs", "nfs4"})
 _MAY = frozenset({"any", "sys"})
 _WISHED = Or((Not(IsNull("junction_path")), Compare("attachment_count", Op.GT, 0), Compare("mount_count", Op.GT, 0)))
+
+
+class NfsServer(enum.Enum):
+    """Who serves a pool's files over NFS: the gateway's exporter, or the server on which the pool itself is."""
+
+    EXPORTER = enum.auto()
+    OWN = enum.auto()
 
 
 def access_of(rule: ExportRule) -> ExportAccess | None:
@@ -83,10 +92,12 @@ class Publisher:
         """Whether there is no exporter at all."""
         return self._exporter is None and not self._block and self.mounting is None
 
-    @property
-    def serves_files(self) -> bool:
-        """Whether there is an exporter of files."""
-        return self._exporter is not None
+    def files_by(self, pool_id: UUID) -> NfsServer | None:
+        """Tell who serves a pool's files over NFS, None when nobody can. Unavailable while the pool is not open."""
+        handles = self._pools.get(pool_id).substrate.handles
+        if _OWN_SERVER in handles:
+            return NfsServer.OWN
+        return NfsServer.EXPORTER if self._exporter is not None and _FILES in handles else None
 
     def concerns(self, intent: Intent) -> bool:
         """Tell whether what is published may differ after the intent.
@@ -291,9 +302,12 @@ class Publisher:
         return tuple(found)
 
     def location(self, volume: Volume) -> AccessHandle | None:
-        """Give where clients find a volume's files once they are published, without asking its substrate."""
+        """Give where the exporter has a volume's files once they are published, without asking their substrate."""
         if self._exporter is None or volume.junction_path is None:
             return None
+        with suppress(errors.Unavailable):
+            if self.files_by(volume.pool_id) is not NfsServer.EXPORTER:
+                return None
         anybody = ExportAccess(clients=("*",), write=True)
         wanted = Export(id=volume.id, path=volume.junction_path, source=LocalPath(path="/"), rules=(anybody,))
         return self._exporter.handle(wanted)

@@ -29,7 +29,9 @@ async def libstorage(settings: Settings, house: House, shared: Surroundings) -> 
     ConfigError for what cannot be; OSError when an address cannot be had.
     """
     held = {pool.name: tuple(pool.capabilities) for pool in house.core.pools}
-    plan = _planned(settings, {name: held.get(name, ()) for name in settings.backend})
+    unserved = {pool.name for pool in house.core.pools if house.core.publisher.files_by(pool.id) is None}
+    served = held.keys() - unserved | (_exported(settings) - held.keys())
+    plan = _planned(settings, {name: held.get(name, ()) for name in settings.backend}, served)
     if plan is None:
         yield {}
         return
@@ -55,7 +57,7 @@ async def libstorage(settings: Settings, house: House, shared: Surroundings) -> 
 
 def check_libstorage(settings: Settings) -> None:
     """Raise ConfigError for what the door could not be opened with, as far as the configuration tells."""
-    _planned(settings, dict.fromkeys(settings.backend, ()))
+    _planned(settings, dict.fromkeys(settings.backend, ()), _exported(settings))
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -64,14 +66,18 @@ class _Plan(msgspec.Struct, frozen=True):
     address: Address | None
 
 
-def _planned(settings: Settings, pools: Mapping[str, Collection[VolumeKind]]) -> _Plan | None:
+def _exported(settings: Settings) -> set[str]:
+    """Give the pools whose files the exporter may have, by what the configuration tells."""
+    return set(settings.backend) if "nfs" in settings.export else set()
+
+
+def _planned(settings: Settings, pools: Mapping[str, Collection[VolumeKind]], served: Collection[str]) -> _Plan | None:
+    """Give what the door is made of, None without its table. `served`: pools whose files clients reach over NFS."""
     options = settings.frontend.get(NAME)
     if not isinstance(options, LibstorageOptions):
         return None
     try:
-        site = Site.of(
-            options, name=settings.name, tenant=settings.tenants[0], pools=pools, nfs="nfs" in settings.export
-        )
+        site = Site.of(options, name=settings.name, tenant=settings.tenants[0], pools=pools, nfs=served)
         auth = Auth(options)
     except ValueError as error:
         key, _, reason = str(error).partition(": ")

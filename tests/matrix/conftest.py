@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from dialect import FOLDER, Doors, Surroundings
+from dialect import MOUNTS, Doors, Surroundings
 from joined import DOORS
 
 from gateway.testing.btrfs_pool import btrfs_pool
@@ -22,9 +22,9 @@ def opened(folder: Path, pool: str, openstorage_python: Path) -> Iterator[Doors]
     """Give the doors by name; they are those of one gateway."""
     mounts = folder / "mounts"
     mounts.mkdir(parents=True)
-    tables = "".join(dict.fromkeys(door.table for door in DOORS)).replace(FOLDER, str(mounts))
+    tables = "".join(dict.fromkeys(door.table for door in DOORS)).replace(MOUNTS, str(mounts))
     with live_gateway(folder / "gateway", pools=f"{pool}\n{POOR}", extra=tables) as gateway, ExitStack() as stack:
-        around = Surroundings(gateway, openstorage_python)
+        around = Surroundings(gateway, mounts, openstorage_python)
         yield {door.name: stack.enter_context(door.open(around)) for door in DOORS}
 
 

@@ -19,8 +19,8 @@ from gateway.testing.live import LiveGateway
 GIB = 1 << 30
 FILES, BLOCKS = "filesystem", "block"
 TENANT = "svm1"
-FOLDER = "@FOLDER@"
-"""Stands in configurations for a folder that is there for the doors."""
+MOUNTS = "@MOUNTS@"
+"""Stands in configurations for the folder below which volumes may be mounted."""
 
 ABILITIES = (
     "look",
@@ -33,6 +33,8 @@ ABILITIES = (
     "resize",
     "attach",
     "detach",
+    "mount",
+    "unmount",
 )
 """What not every dialect has words for, as adapters call it."""
 
@@ -64,6 +66,7 @@ class Case(enum.Enum):
     TAKEN = "to make a volume under a name that another one has"
     PINNED = "to remove a snapshot that a clone hangs on"
     ATTACHED = "to remove a volume that is attached"
+    MOUNTED = "to remove a volume that is mounted on the gateway's host"
     UNABLE = "to take a snapshot where the pool takes none"
     SMALLER = "to make a volume of blocks smaller"
 
@@ -73,6 +76,7 @@ ASKED_BY: Mapping[Case, str] = {
     Case.TAKEN: "make",
     Case.PINNED: "remove_snapshot",
     Case.ATTACHED: "remove",
+    Case.MOUNTED: "remove",
     Case.UNABLE: "snapshot",
     Case.SMALLER: "resize",
 }
@@ -80,9 +84,10 @@ ASKED_BY: Mapping[Case, str] = {
 
 
 class Surroundings(NamedTuple):
-    """Where the doors are, and what some of their clients need."""
+    """Where the doors are, and what some of their clients need. `mounts`: where volumes may be mounted."""
 
     gateway: LiveGateway
+    mounts: Path
     openstorage_python: Path
 
 
@@ -93,7 +98,9 @@ class Dialect(ABC):
     name) -> Snap`, `snapshots(volume) -> set[Snap]`, `remove_snapshot(volume,
     snapshot)`, `restore(volume, snapshot)`, `copy(volume, name)`,
     `copy_of_snapshot(volume, snapshot, name)`, `resize(volume, size)`,
-    `attach(volume)`, `detach(volume)`. Everything raises RefusedError.
+    `attach(volume)`, `detach(volume)`, and for what is to be mounted on the
+    gateway's host `mount(volume) -> Path`, `unmount(volume)`. Everything raises
+    RefusedError.
     """
 
     name: ClassVar[str]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
-from dialect import FOLDER, GIB, Case, Dialect, RefusedError, Seen, Snap, Surroundings
+from dialect import GIB, MOUNTS, Case, Dialect, RefusedError, Seen, Snap, Surroundings
 
 _TABLE = f"""
 [export.mounts]
-paths = ["{FOLDER}"]
+paths = ["{MOUNTS}"]
 
 [frontend.docker]
 socket = ""
@@ -32,13 +33,14 @@ class Docker(Dialect):
         "remove_snapshot": _NAMELESS,
         "restore": _NAMELESS,
         "resize": "a volume has the size with which it was made",
-        "attach": "it mounts, and what is in memory cannot be mounted",
-        "detach": "it mounts, and what is in memory cannot be mounted",
+        "attach": "a volume is mounted, on the gateway's host and no other",
+        "detach": "a volume is mounted, on the gateway's host and no other",
     }
     words: ClassVar[Mapping[Case, str]] = {
         Case.UNKNOWN: "^200 volume .* not found",
         Case.TAKEN: "^200 volume .* already exists, and is not what was asked for",
         Case.ATTACHED: r"^200 cannot delete volume .*\(attachments\)",
+        Case.MOUNTED: r"^200 cannot delete volume .*\(mounts\)",
     }
 
     def __init__(self, client: httpx.Client) -> None:
@@ -70,8 +72,15 @@ class Docker(Dialect):
     def copy_of_snapshot(self, volume: Seen, snapshot: Snap, name: str) -> None:
         self._ask("Create", name, {"from": f"{volume.name}@{snapshot.name}"})
 
+    def mount(self, volume: Seen) -> Path:
+        return Path(self._ask("Mount", volume.name)["Mountpoint"])
+
+    def unmount(self, volume: Seen) -> None:
+        self._ask("Unmount", volume.name)
+
     def _ask(self, call: str, name: str = "", options: Mapping[str, str] | None = None) -> Any:
-        answer = self._client.post(f"/VolumeDriver.{call}", json={"Name": name, "Opts": options})
+        request = {"Name": name, "Opts": options, "ID": "matrix"}
+        answer = self._client.post(f"/VolumeDriver.{call}", json=request)
         told = answer.json()
         if told.get("Err"):
             raise RefusedError(f"{answer.status_code} {told['Err']}")

@@ -22,6 +22,8 @@ _POOLS = ("memory", "poor")
 _ANY = f"{_POOLS[0]}-{FILES}"
 """A service of its pools shows all that is in them, so any is as good as any other but for making volumes."""
 
+_NODES = "nodes mount what they have attached by themselves"
+
 
 class Libstorage(Dialect):
     """A service makes volumes of one kind, in the first of its pools."""
@@ -34,6 +36,8 @@ class Libstorage(Dialect):
     )
     lacks: ClassVar[Mapping[str, str]] = {
         "resize": "a volume has the size with which it was made",
+        "mount": _NODES,
+        "unmount": _NODES,
         "restore": "a snapshot can become a volume, not the one that it was taken of",
     }
     words: ClassVar[Mapping[Case, str]] = {
@@ -41,6 +45,7 @@ class Libstorage(Dialect):
         Case.TAKEN: "^500 volume name already exists",
         Case.PINNED: "^409 snapshot is in use by clones",
         Case.ATTACHED: "^500 volume already attached to a host",
+        Case.MOUNTED: "^409 volume is in use by mounts",
         Case.UNABLE: "^500 not implemented",
     }
 

@@ -21,6 +21,7 @@ _VOLUMES, _LUNS, _IGROUPS, _MAPS = (
 _SVM = {"name": TENANT}
 _FIELDS = "uuid,name,size,nas"
 _IGROUP = "matrix"
+_HOSTS = "hosts mount what is exported to them by themselves"
 
 
 class Ontap(Dialect):
@@ -28,12 +29,14 @@ class Ontap(Dialect):
 
     name = "ontap"
     attaches = (BLOCKS,)
+    lacks: ClassVar[Mapping[str, str]] = {"mount": _HOSTS, "unmount": _HOSTS}
     words: ClassVar[Mapping[Case, str]] = {
         # To its clients what is not there is an empty list.
         Case.UNKNOWN: "^200 no record",
         Case.TAKEN: "^409 917526 Duplicate volume name",
         Case.PINNED: "^409 1638555 Snapshot .* is busy or locked: clones",
-        Case.ATTACHED: "^409 1254197 Volume .* is attached to hosts",
+        Case.ATTACHED: "^409 1254197 The LUN of volume .* is mapped, or hosts have its files",
+        Case.MOUNTED: "^409 8 Cannot delete volume .* in use by mounts",
         Case.UNABLE: "^400 1638644 .*not supported on this platform",
         Case.SMALLER: "^400 5374892 The size of a LUN cannot be reduced",
     }

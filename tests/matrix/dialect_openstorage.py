@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -25,6 +26,9 @@ class Sdk(Dialect):
     """Snapshots are volumes that are read-only."""
 
     table = _TABLE
+
+    def __init__(self, mounts: Path) -> None:
+        self._mounts = mounts
 
     def make(self, name: str, kind: str, size: int = GIB, *, pool: str = "memory") -> None:
         spec = {"size": str(size), "ha_level": "1", "format": _FORMATS[kind]}
@@ -71,6 +75,15 @@ class Sdk(Dialect):
     def detach(self, volume: Seen) -> None:
         self._call("MountAttach/Detach", volume_id=volume.id)
 
+    def mount(self, volume: Seen) -> Path:
+        place = self._mounts / str(volume.id)
+        place.mkdir()
+        self._call("MountAttach/Mount", volume_id=volume.id, mount_path=str(place))
+        return place
+
+    def unmount(self, volume: Seen) -> None:
+        self._call("MountAttach/Unmount", volume_id=volume.id, mount_path=str(self._mounts / str(volume.id)))
+
     def _pool(self, name: str) -> str:
         """Give the id of a pool, as nodes tell it."""
         (node,) = self._call("Node/Enumerate")["node_ids"]
@@ -89,12 +102,14 @@ class SdkOverGrpc(Sdk):
         Case.UNKNOWN: "^NOT_FOUND: Volume .* not found",
         Case.TAKEN: "^ALREADY_EXISTS: Volume .* already exists",
         Case.PINNED: "^FAILED_PRECONDITION: cannot delete snapshot .*\\(clones\\)",
-        Case.ATTACHED: "^FAILED_PRECONDITION: cannot delete Volume .*\\(attachments\\)",
+        Case.ATTACHED: "^FAILED_PRECONDITION: cannot delete volume .*\\(attachments\\)",
+        Case.MOUNTED: "^FAILED_PRECONDITION: cannot delete volume .*\\(mounts\\)",
         Case.UNABLE: "^UNIMPLEMENTED: no snapshot on poor: disabled by the operator",
         Case.SMALLER: "^INVALID_ARGUMENT: no shrink on memory",
     }
 
-    def __init__(self, client: openstorage_client.Client) -> None:
+    def __init__(self, client: openstorage_client.Client, mounts: Path) -> None:
+        super().__init__(mounts)
         self._client = client
 
     @classmethod
@@ -102,7 +117,7 @@ class SdkOverGrpc(Sdk):
     def open(cls, around: Surroundings) -> Iterator[SdkOverGrpc]:
         target = around.gateway.addresses["openstorage"]
         with openstorage_client.official_client(around.openstorage_python, target) as client:
-            yield cls(client)
+            yield cls(client, around.mounts)
 
     def _call(self, name: str, /, **request: Any) -> Any:
         try:
@@ -123,6 +138,8 @@ _ROUTES = {
     "Volume/SnapshotRestore": "POST /v1/volumes/snapshots/restore",
     "MountAttach/Attach": "POST /v1/mountattach/attach",
     "MountAttach/Detach": "POST /v1/mountattach/detach",
+    "MountAttach/Mount": "POST /v1/mountattach/mount",
+    "MountAttach/Unmount": "POST /v1/mountattach/unmount",
     "Node/Enumerate": "GET /v1/nodes",
     "Node/Inspect": "GET /v1/nodes/inspect/{node_id}",
 }
@@ -136,19 +153,21 @@ class SdkOverHttp(Sdk):
         Case.UNKNOWN: "^404 5 Volume .* not found",
         Case.TAKEN: "^409 6 Volume .* already exists",
         Case.PINNED: "^400 9 cannot delete snapshot .*\\(clones\\)",
-        Case.ATTACHED: "^400 9 cannot delete Volume .*\\(attachments\\)",
+        Case.ATTACHED: "^400 9 cannot delete volume .*\\(attachments\\)",
+        Case.MOUNTED: "^400 9 cannot delete volume .*\\(mounts\\)",
         Case.UNABLE: "^501 12 no snapshot on poor: disabled by the operator",
         Case.SMALLER: "^400 3 no shrink on memory",
     }
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, mounts: Path) -> None:
+        super().__init__(mounts)
         self._client = client
 
     @classmethod
     @contextmanager
     def open(cls, around: Surroundings) -> Iterator[SdkOverHttp]:
         with httpx.Client(base_url=around.gateway.addresses[cls.name], timeout=60) as client:
-            yield cls(client)
+            yield cls(client, around.mounts)
 
     def _call(self, name: str, /, **request: Any) -> Any:
         verb, path = _ROUTES[name].format(**request).split()
@@ -173,19 +192,21 @@ class Older(Dialect):
         Case.UNKNOWN: "^200 no volume",
         Case.TAKEN: "^200 rpc error: code = AlreadyExists desc = Volume .* already exists",
         Case.PINNED: "^200 rpc error: code = FailedPrecondition desc = cannot delete snapshot .*\\(clones\\)",
-        Case.ATTACHED: "^200 rpc error: code = FailedPrecondition desc = cannot delete Volume .*\\(attachments\\)",
+        Case.ATTACHED: "^200 rpc error: code = FailedPrecondition desc = cannot delete volume .*\\(attachments\\)",
+        Case.MOUNTED: "^200 rpc error: code = FailedPrecondition desc = cannot delete volume .*\\(mounts\\)",
         Case.UNABLE: "^200 rpc error: code = Unimplemented desc = no snapshot on poor: disabled by the operator",
         Case.SMALLER: "^400 rpc error: code = InvalidArgument desc = no shrink on memory",
     }
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, mounts: Path) -> None:
         self._client = client
+        self._mounts = mounts
 
     @classmethod
     @contextmanager
     def open(cls, around: Surroundings) -> Iterator[Older]:
         with httpx.Client(base_url=around.gateway.addresses[cls.name], timeout=60) as client:
-            yield cls(client)
+            yield cls(client, around.mounts)
 
     def make(self, name: str, kind: str, size: int = GIB, *, pool: str = "memory") -> None:
         spec = {"size": size, "ha_level": 1, "format": _OLDER_FORMATS[kind]}
@@ -232,6 +253,16 @@ class Older(Dialect):
 
     def detach(self, volume: Seen) -> None:
         self._ask("PUT", f"{_OLDER_VOLUMES}/{volume.id}", {"action": {"attach": 1}})
+
+    def mount(self, volume: Seen) -> Path:
+        place = self._mounts / str(volume.id)
+        place.mkdir()
+        self._ask("PUT", f"{_OLDER_VOLUMES}/{volume.id}", {"action": {"mount": 2, "mount_path": str(place)}})
+        return place
+
+    def unmount(self, volume: Seen) -> None:
+        place = self._mounts / str(volume.id)
+        self._ask("PUT", f"{_OLDER_VOLUMES}/{volume.id}", {"action": {"mount": 1, "mount_path": str(place)}})
 
     def _pool(self, name: str) -> str:
         (node,) = self._ask("GET", "/v1/cluster/enumerate")["Nodes"]

@@ -107,6 +107,20 @@ def test_its_bytes_on_btrfs(doors_on_btrfs: Doors, maker: str, user: str, kind: 
     pair.maker.remove(volume)
 
 
+@pytest.mark.root
+@cells(lambda maker, user, kind: kind == FILES and maker.can("mount") and user is not maker)
+def test_a_volume_that_another_door_mounted(doors_on_btrfs: Doors, maker: str, user: str, kind: str) -> None:
+    pair = Pair(doors_on_btrfs, maker, user, kind)
+    volume = pair.made()
+    try:
+        (pair.maker.mount(volume) / "file").write_text("here")
+        pair.refused(pair.user, Case.MOUNTED, volume)
+        assert pair.found(volume.name) == volume
+    finally:
+        pair.maker.unmount(volume)
+    pair.user.remove(volume)
+
+
 @cells(lambda _maker, user, kind: kind in user.kinds)
 def test_a_name_that_is_taken(pair: Pair) -> None:
     volume = pair.made()

@@ -52,7 +52,7 @@ class LocalMemory(MemoryBackend):
 
     def describe(self) -> Substrate:
         # Several cores of a test may have it, one after the other or at once.
-        return msgspec.structs.replace(super().describe(), volatile=False)
+        return msgspec.structs.replace(super().describe(), handles=("local_path",), volatile=False)
 
     async def inspect(self, volume: UUID) -> Observed | None:
         return None if volume in self.hidden else await super().inspect(volume)

@@ -61,6 +61,19 @@ def test_the_minimal_file_gives_every_default(tmp_path: Path) -> None:
     assert settings.backend["memory"].options == MemoryOptions()
 
 
+def test_the_catalog_is_in_the_data_folder_or_where_its_url_says(tmp_path: Path) -> None:
+    assert read(tmp_path, MINIMAL).catalog_file == tmp_path / "data/catalog.sqlite"
+    settings = read(tmp_path, '[catalog]\nurl = "sqlite:///srv/shared/c.sqlite"\n' + MINIMAL)
+    assert settings.catalog_file == Path("/srv/shared/c.sqlite")
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:", "sqlite://", "sqlite://host/c", "/srv/c.sqlite", "postgresql://h/c"])
+def test_a_catalog_that_is_none_of_ours(tmp_path: Path, url: str) -> None:
+    error = refuse(tmp_path, f'[catalog]\nurl = "{url}"\n' + MINIMAL)
+    assert error.path == ("catalog",)
+    assert error.reason == f"url: {url!r} is neither 'sqlite' nor 'sqlite:///PATH'"
+
+
 def test_a_backend_has_driver_mask_and_options(tmp_path: Path) -> None:
     text = '[backend.fast]\ndriver = "disk"\npath = "vols"\nextra = ["/a", "b"]\ndisable = ["clone", "shrink"]\n'
     fast = read(tmp_path, text).backend["fast"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 VOLUMES = "/api/storage/volumes"
 BODY = {"name": "v", "svm": {"name": "svm1"}, "aggregates": [{"name": "memory"}], "size": 1 << 30}
 OPENSTORAGE = '[frontend.openstorage]\ngrpc = "127.0.0.1:0"\nrest = ""\n'
+PAGE = (Path(__file__).parents[2] / "docs/architectures.md").read_text(encoding="utf-8")
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -105,6 +107,20 @@ def test_in_threads_of_a_program_without_a_loop(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gateway")]
 
 
+def test_two_on_one_catalog_and_one_pool(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    pools = f'[backend.memory]\ndriver = "directory"\npath = "{tmp_path}/pool"\n'
+    extra = f'{OPENSTORAGE}[catalog]\nurl = "sqlite://{tmp_path}/catalog/catalog.sqlite"\n'
+    configs = [LiveGateway(tmp_path / name, pools=pools, extra=extra).config for name in ("one", "two")]
+    with gateway_in_thread(configs[0]) as one, gateway_in_thread(configs[1]) as two:
+        made = make(one.addresses)
+        with client(two.addresses) as ontap:
+            assert ontap.get(f"{VOLUMES}/{made}").json()["name"] == "v"
+            assert ontap.delete(f"{VOLUMES}/{made}", params={"return_timeout": 15}).status_code == 202
+        with client(one.addresses) as ontap:
+            assert ontap.get(VOLUMES).json()["num_records"] == 0
+
+
 def test_a_table_instead_of_a_file(config: Path) -> None:
     table = {
         "listen": "127.0.0.1:0",
@@ -146,3 +162,14 @@ def test_a_program_that_sets_nothing_up_hears_nothing(config: Path) -> None:
         [sys.executable, "-W", "error", "-c", PROGRAM, config], capture_output=True, text=True, check=True
     )
     assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_what_the_page_shows(config: Path) -> None:
+    loop, thread = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    shown = f"{loop}\nimport asyncio\nasyncio.run(main())\n{thread}".replace("/run/my-program", str(config.parent))
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", shown], cwd=config.parent, capture_output=True, text=True, check=True
+    )
+    first, second = ended.stdout.splitlines()
+    assert first.startswith("http://127.0.0.1:")
+    assert f"{config.parent}/libstorage.sock" in second

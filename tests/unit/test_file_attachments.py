@@ -10,8 +10,10 @@ import msgspec
 import pytest
 from core_scene import LocalMemory, PaperExporter, Script, make, scripted_pool
 
+from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import attachments, errors, policies, retired, tenants, volumes
 from gateway.core.attachments import NewAttachment
+from gateway.core.backend import Substrate
 from gateway.core.context import Core
 from gateway.core.exporter import ExportAccess
 from gateway.core.model import (
@@ -27,6 +29,7 @@ from gateway.core.model import (
     VolumeState,
 )
 from gateway.core.observer import SilentObserver
+from gateway.core.pools import Configured
 from gateway.core.rebuild import rebuild
 from gateway.testing.cores import core_on
 
@@ -295,6 +298,25 @@ async def test_ways_that_lead_nowhere_are_refused_with_a_reason(scene: Scene, tm
         with pytest.raises(errors.Unsupported) as caught:
             await attachments.attach(core, lone.id, over_nfs(), description="test")
         assert "no NFS exporter" in caught.value.reason
+    (tmp_path / "memory").mkdir()
+    memory = Configured("memory", MemoryBackend("memory", MemoryOptions()))
+    async with core_on(tmp_path / "memory", [memory], exporter=PaperExporter()) as core:
+        lone = await make(core, "v")
+        with pytest.raises(errors.Unsupported):
+            await attachments.attach(core, lone.id, over_nfs(), description="test")
+        assert (await core.get(Volume, lone.id)).junction_path is None
+
+
+async def test_files_on_a_server_of_their_own_are_not_published_again(tmp_path: Path) -> None:
+    class Served(LocalMemory):
+        def describe(self) -> Substrate:
+            return msgspec.structs.replace(super().describe(), handles=("nfs",))
+
+    async with core_on(tmp_path, [Configured("memory", Served("memory", MemoryOptions()))]) as core:
+        volume = await make(core, "v")
+        await (await attachments.attach(core, volume.id, over_nfs(), description="test")).result()
+        after = await core.get(Volume, volume.id)
+        assert ([a.node for a in after.attachments], after.junction_path) == (["one"], None)
 
 
 @pytest.mark.parametrize(

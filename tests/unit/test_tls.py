@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import re
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.config import ConfigError, TlsSettings
 from gateway.server.certificate import write_private, write_self_signed
-from gateway.server.tls import load_context, server_context
+from gateway.server.tls import Certificate, fingerprint, load_context, server_context
 
 
 def make(folder: Path, *names: str, overwrite: bool = False) -> TlsSettings:
@@ -171,3 +173,36 @@ def test_a_private_file_replaces_a_link_and_not_its_target(tmp_path: Path) -> No
     write_private(tmp_path / "link", b"new")
     assert target.read_bytes() == b"old"
     assert (tmp_path / "link").read_bytes() == b"new"
+
+
+def test_one_context_serves_all_and_is_renewed_at_once(tmp_path: Path) -> None:
+    settings = make(tmp_path)
+    certificate = Certificate(settings)
+    context = certificate.context()
+    assert certificate.context() is context
+    first = handshake(context, trusting(settings), "localhost")
+    make(tmp_path, overwrite=True)
+    certificate.reload()
+    second = handshake(context, trusting(settings), "localhost")
+    assert first != second
+    assert hashlib.sha256(second).hexdigest().upper() == fingerprint(settings).replace(":", "")
+    settings.key.write_text("nonsense")
+    with pytest.raises(ConfigError):
+        certificate.reload()
+    assert handshake(context, trusting(settings), "localhost") == second
+
+
+def test_what_nobody_uses_is_not_read(tmp_path: Path) -> None:
+    missing = Certificate(TlsSettings(certificate=tmp_path / "none", key=tmp_path / "none"))
+    missing.reload()
+    with pytest.raises(ConfigError):
+        missing.context()
+
+
+def test_of_a_chain_the_first_one_is_pinned(tmp_path: Path) -> None:
+    settings, other = make(tmp_path / "a"), make(tmp_path / "b")
+    alone = fingerprint(settings)
+    chain = f"a note\n{settings.certificate.read_text()}{other.certificate.read_text()}"
+    settings.certificate.write_text(chain)
+    assert fingerprint(settings) == alone
+    assert re.fullmatch(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", alone)

@@ -142,8 +142,13 @@ def device_name(attachment: Attachment, volume: Volume, service: Service, *, loc
     if attachment.device and not mounts_files(service, volume):
         return attachment.device
     if attachment.transport is Transport.NFS and isinstance(location, NfsExport):
-        return f"{_host(location.address)}:{location.path}"
+        return export_name(location)
     return attachment.device
+
+
+def export_name(export: NfsExport) -> str:
+    """Give an export as mount(8) wants it."""
+    return f"{_host(export.address)}:{export.path}"
 
 
 def access_url(handle: AccessHandle) -> str:

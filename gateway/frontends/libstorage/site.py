@@ -103,12 +103,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """One per door. `services` are in order of their names, which are in small letters. `nfs`: files are published."""
+    """One per door. `services` are in order of their names, which are in small letters."""
 
     name: str
     services: Mapping[str, Service]
     options: LibstorageOptions = LibstorageOptions()
-    nfs: bool = False
 
     @classmethod
     def of(
@@ -118,9 +117,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         name: str,
         tenant: str,
         pools: Mapping[str, Collection[VolumeKind]],
-        nfs: bool,
+        nfs: Collection[str],
     ) -> Site:
-        """Make the services. `tenant`: whose volumes are shown when the options name none. `pools`: what each can hold.
+        """Make the services.
+
+        `tenant`: whose volumes are shown when the options name none. `pools`:
+        what each can hold; `nfs`: those whose files clients reach over NFS.
 
         ValueError, whose text begins with the key, for what cannot be.
         """
@@ -131,7 +133,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             service.lower(): _service(service, chosen, options=options, tenant=tenant, pools=pools, nfs=nfs)
             for service, chosen in sorted(wanted.items(), key=lambda item: item[0].lower())
         }
-        return cls(name=options.server_name or name, services=services, options=options, nfs=nfs)
+        return cls(name=options.server_name or name, services=services, options=options)
 
     def service(self, name: str) -> Service | None:
         """Give a service by name, in whatever capitals."""
@@ -145,7 +147,7 @@ def _service(
     options: LibstorageOptions,
     tenant: str,
     pools: Mapping[str, Collection[VolumeKind]],
-    nfs: bool,
+    nfs: Collection[str],
 ) -> Service:
     for pool in chosen.pool_names:
         if pool not in pools:
@@ -153,7 +155,8 @@ def _service(
     if chosen.driver and chosen.driver not in DRIVERS:
         raise ValueError(f"service.{name}: clients have no driver {chosen.driver!r} (known: {', '.join(DRIVERS)})")
     kind = _kind(chosen, [pools[pool] for pool in chosen.pool_names])
-    by_default = "isilon" if kind is VolumeKind.FILESYSTEM and nfs else "vfs"
+    mounted = kind is VolumeKind.FILESYSTEM and set(chosen.pool_names) <= set(nfs)
+    by_default = "isilon" if mounted else "vfs"
     return Service(
         name=name.lower(),
         driver=DRIVERS[chosen.driver or by_default],

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from libstorage_scene import Bed, blocks_bed, files_bed
+from libstorage_scene import DOOR, Bed, blocks_bed, files_bed, service
 from rexray_scene import Host
+
+from gateway.testing.live import live_gateway
 
 pytestmark = pytest.mark.root
 
@@ -147,6 +149,16 @@ def test_a_controller_manages_volumes_and_attaches_none(scene: Scene, rexray: Pa
         assert scene.holders("data") == []
         host.rexray("volume", "rm", "data")
         assert host.listed() == {}
+
+
+def test_a_driver_that_the_client_lacks_ends_its_start(rexray: Path, tmp_path: Path) -> None:
+    services = service("svc", pool="memory") + service("exotic", pool="memory", driver="efs")
+    with live_gateway(tmp_path / "gateway", extra=DOOR + services) as gateway:
+        settings = {"host": gateway.addresses["libstorage"].replace("http", "tcp"), "service": "svc", "tls": False}
+        with Host(rexray, tmp_path / "host", "host-a", **settings) as host:
+            host.fails("volume", "ls")
+            host.configure(client={"type": "controller"}, **settings)
+            assert host.listed() == {}
 
 
 def test_a_mount_that_preempts(scene: Scene, rexray: Path, tmp_path: Path) -> None:

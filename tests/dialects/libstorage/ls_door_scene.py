@@ -82,7 +82,7 @@ async def scene(folder: Path, options: LibstorageOptions = PLAIN, routes: Sequen
             name="here",
             tenant="svm1",
             pools={pool.name: tuple(pool.capabilities) for pool in core.pools},
-            nfs=False,
+            nfs=(),
         )
         door = LibstorageDoor(
             core,

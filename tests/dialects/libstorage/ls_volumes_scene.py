@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import errors, volumes
+from gateway.core.backend import Substrate
 from gateway.core.context import Core
 from gateway.core.door import Trace
 from gateway.core.exporter import BlockAccess, BlockExport, Export
@@ -52,6 +53,9 @@ class LocalMemory(MemoryBackend):
     """
 
     away = False
+
+    def describe(self) -> Substrate:
+        return msgspec.structs.replace(super().describe(), handles=("local_path",))
 
     async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
         if self.away:
@@ -204,7 +208,7 @@ async def open_scene(
         tenants=("svm1", "svm2"),
     ) as core:
         kinds = {pool.name: tuple(pool.capabilities) for pool in core.pools}
-        site = Site.of(options, name="gw", tenant="svm1", pools=kinds, nfs=nfs)
+        site = Site.of(options, name="gw", tenant="svm1", pools=kinds, nfs=kinds if nfs else ())
         door = LibstorageDoor(
             core, site, Auth(options), max_body_bytes=1 << 20, receive_timeout_s=10, observer=SilentObserver()
         )

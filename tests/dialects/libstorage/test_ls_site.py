@@ -21,7 +21,7 @@ PLAIN = LibstorageOptions()
 
 
 def site(options: LibstorageOptions = PLAIN, *, nfs: bool = False, pools: Any = POOLS) -> Site:
-    return Site.of(options, name="gateway", tenant="svm1", pools=pools, nfs=nfs)
+    return Site.of(options, name="gateway", tenant="svm1", pools=pools, nfs=pools if nfs else ())
 
 
 def with_service(**chosen: Any) -> LibstorageOptions:
@@ -38,6 +38,13 @@ def test_without_services_each_pool_is_one() -> None:
     ]
     assert {each.driver.name for each in site().services.values()} == {"vfs"}
     assert {each.tenant_name for each in made.values()} == {"svm1"}
+
+
+def test_where_nobody_serves_the_files_clients_are_not_told_to_mount_them() -> None:
+    options = LibstorageOptions(service={"s": ServiceOptions(pools=("trees", "away"))})
+    for served, driver in ((POOLS, "isilon"), (("trees",), "vfs"), ((), "vfs")):
+        made = Site.of(options, name="gateway", tenant="svm1", pools=POOLS, nfs=served)
+        assert made.services["s"].driver.name == driver
 
 
 def test_names_count_in_any_case() -> None:

@@ -223,7 +223,7 @@ async def test_files_stay_on_this_host_where_nothing_exports_them(tmp_path: Path
         made = await scene.make("v", "files")
         refusal = await scene.refused("POST", f"/volumes/files/{made['id']}?attach", {}, who=NAS)
         assert refusal[:2] == (500, "not implemented")
-        assert refusal[2]["reason"] == "no NFS exporter is configured"
+        assert refusal[2]["reason"] == "there is no NFS exporter that can reach its files"
         answer = await scene.attach(made, VFS, "vfs")
         assert answer["attachToken"] == "/dev/xvda"
         (shown,) = answer["volume"]["attachments"]

@@ -12,9 +12,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from gateway.core import attachments, errors
+from gateway.core import attachments, errors, volumes
 from gateway.core.attachments import NewAttachment
 from gateway.core.catalog import walk
+from gateway.core.exports import NfsServer
 from gateway.core.model import Attachment, AttachMode, NfsExport, Transport, Volume, VolumeKind
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.frontends.libstorage import model
@@ -25,7 +26,7 @@ from gateway.frontends.libstorage.errors import LsError, batch_error
 from gateway.frontends.libstorage.headers import InstanceId
 from gateway.frontends.libstorage.lookup import find_volume, service_of, volumes_of
 from gateway.frontends.libstorage.masks import Mask
-from gateway.frontends.libstorage.render import View, mounts_files, volume_after
+from gateway.frontends.libstorage.render import View, export_name, mounts_files, volume_after
 from gateway.frontends.libstorage.site import Service
 
 _AT_ONCE = 8
@@ -102,7 +103,7 @@ async def _attach(ask: Ask, volume: Volume, new: NewAttachment, *, proposed: str
     """Attach a volume under the device that is proposed, else the one that it has, else the first free one."""
     service = service_of(ask)
     description = f"libStorage: attach {volume.name} to {new.node}"
-    named = proposed if not mounts_files(service, volume) else ""
+    named = await _own_export(ask, volume) if mounts_files(service, volume) else proposed
     own = _own(volume, new.node)
     if named or mounts_files(service, volume) or (own is not None and own.device):
         new = msgspec.structs.replace(new, device=named)
@@ -174,8 +175,16 @@ def _transport(ask: Ask, service: Service, volume: Volume) -> Transport:
     """Give by which way a new attachment leads to a volume. Who mounts exports has no use for files on this host."""
     if volume.kind is VolumeKind.BLOCK:
         return service.transport
-    over_nfs = ask.core.publisher.serves_files or mounts_files(service, volume)
+    over_nfs = mounts_files(service, volume) or ask.core.publisher.files_by(volume.pool_id) is not None
     return Transport.NFS if over_nfs else Transport.LOCAL
+
+
+async def _own_export(ask: Ask, volume: Volume) -> str:
+    """Give the name of a volume's export at the server on which its pool is; empty where the exporter has it."""
+    if ask.core.publisher.files_by(volume.pool_id) is not NfsServer.OWN:
+        return ""
+    handles = await volumes.access(ask.core, volume.id)
+    return next((export_name(handle) for handle in handles if isinstance(handle, NfsExport)), "")
 
 
 def _clients(ask: Ask, instance: InstanceId, volume: Volume) -> tuple[str, ...]:

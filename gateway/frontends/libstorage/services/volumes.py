@@ -6,6 +6,7 @@ from uuid import UUID
 
 from gateway.core import clones, errors, retired, snapshots, volumes
 from gateway.core.clones import NewClone
+from gateway.core.exports import NfsServer
 from gateway.core.model import ExportPolicy, Snapshot, Volume, VolumeKind
 from gateway.core.pools import OpenPool
 from gateway.core.snapshots import NewSnapshot
@@ -71,7 +72,7 @@ async def create(ask: Ask) -> model.Volume:
         kind=service.kind,
         labels=opts_fields(wanted.opts),
         annotations=noted(wanted),
-        export_policy_id=await _policy(ask, service),
+        export_policy_id=await _policy(ask, service, pool),
     )
     try:
         started = await volumes.create(ask.core, new, description=f"libStorage: create {name}", caseless=True)
@@ -147,9 +148,9 @@ async def _place(ask: Ask, service: Service) -> OpenPool:
     raise errors.Unsupported(capability=service.kind.value, backend=", ".join(service.pools), reason=reason)
 
 
-async def _policy(ask: Ask, service: Service) -> UUID | None:
+async def _policy(ask: Ask, service: Service, pool: OpenPool) -> UUID | None:
     """Give the export policy of files that are published once they are attached; NotFound when there is none."""
-    if service.kind is not VolumeKind.FILESYSTEM or not ask.core.publisher.serves_files:
+    if service.kind is not VolumeKind.FILESYSTEM or ask.core.publisher.files_by(pool.id) is not NfsServer.EXPORTER:
         return None
     policy = await ask.core.find(ExportPolicy, tenant__id=await service.tenant_id(ask.core), name=service.policy)
     if policy is None:
