@@ -102,6 +102,12 @@ class Docker:
         self.stop()
         if self._containerd.exists() and runs(pid := int(self._containerd.read_text())):
             os.kill(pid, signal.SIGTERM)
+        for pid in self._shims():
+            # Each watches over a container, also without a daemon.
+            with contextlib.suppress(ProcessLookupError):
+                for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         for entry in reversed(entries()):
             if entry.point.startswith(f"{self.folder}/"):
                 subprocess.run(["umount", "--lazy", entry.point], check=False, capture_output=True)
@@ -150,6 +156,16 @@ class Docker:
             capture_output=True,
             timeout=DEADLINE_S,
         )
+
+    def _shims(self) -> list[int]:
+        """Give the processes that hold containers of this daemon."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                line = (process / "cmdline").read_bytes()
+                if b"containerd-shim" in line and f"{self.folder}/".encode() in line:
+                    found.append(int(process.name))
+        return found
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
