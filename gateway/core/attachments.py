@@ -6,6 +6,7 @@ a change of the volume like any other, and survives what volumes survive.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
@@ -43,8 +44,8 @@ _WAYS: Mapping[VolumeKind, frozenset[Transport]] = {
     VolumeKind.FILESYSTEM: frozenset({Transport.NFS, Transport.LOCAL}),
     VolumeKind.BLOCK: frozenset({Transport.ISCSI, Transport.NBD, Transport.LOCAL}),
 }
-_HARD_TO_QUOTE = frozenset("\"'\\#")
-"""What configurations of export servers have no way to say in a path."""
+_HARD_TO_SAY = re.compile(r"[\"'\\#,:\s]")
+"""What configurations of export servers, nodes' tables of mounts, or lists of these cannot say in a path."""
 
 
 class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +54,9 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     `node` names who attaches; with `host_group_id` it is left empty.
     `lun` None takes the lowest free number of the node. `shared`: whether other
     nodes may write at the same time although the volume does not say so; None:
-    files yes, blocks no. `preempt`: what other nodes have of the volume ends,
-    also while they use it. For `clients` and `device` see `Attachment`.
+    files yes, blocks no. `preempt`: other nodes' attachments end, also while
+    they use it; what a host has mounted of blocks stays, and is in the way. For
+    `clients` and `device` see `Attachment`.
     """
 
     node: str = ""
@@ -118,7 +120,9 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
         )
 
     # Two volumes that are attached to one node at once must not get one number.
-    return await core.start({volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}")}, plan)
+    return await core.start(
+        {volume_id, uuid5(NAMESPACE_URL, f"node:{new.key}"), *await _path_keys(core, volume_id, new)}, plan
+    )
 
 
 async def detach(core: Core, volume_id: UUID, node: str | None, *, description: str, force: bool = False) -> Started:
@@ -240,10 +244,18 @@ async def _published(core: Core, volume: Volume) -> Volume:
     return volume
 
 
+async def _path_keys(core: Core, volume_id: UUID, new: NewAttachment) -> frozenset[UUID]:
+    """Give what else is locked: two volumes that are published at once must not both find one path free."""
+    if new.transport is not Transport.NFS:
+        return frozenset()
+    volume = await core.get(Volume, volume_id)
+    return frozenset({uuid5(NAMESPACE_URL, f"path:/{volume.name.casefold()}")})
+
+
 async def _free_path(core: Core, volume: Volume) -> str:
-    """Give a path that nobody has: the name, or the id where that is taken or is no name for exporters."""
+    """Give a path that nobody has: the name, or the id where that is taken or has what cannot be said."""
     path = f"/{volume.name}"
-    taken = _HARD_TO_QUOTE & set(path) or await core.find(Volume, junction_key=path.casefold()) is not None
+    taken = _HARD_TO_SAY.search(path) or await core.find(Volume, junction_key=path.casefold()) is not None
     return f"/{volume.id}" if taken else path
 
 

@@ -29,7 +29,7 @@ class Certificate:
 
 def fingerprint(settings: TlsSettings) -> str:
     """Give the SHA-256 of the certificate as clients pin it: hex with colons. Its file must be usable."""
-    first = settings.certificate.read_text(encoding="ascii").partition(ssl.PEM_FOOTER)[0]
+    first = settings.certificate.read_text(encoding="ascii", errors="replace").partition(ssl.PEM_FOOTER)[0]
     der = ssl.PEM_cert_to_DER_cert(f"{first[first.index(ssl.PEM_HEADER) :]}{ssl.PEM_FOOTER}")
     return hashlib.sha256(der).digest().hex(":").upper()
 

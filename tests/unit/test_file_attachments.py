@@ -218,9 +218,22 @@ async def test_a_published_volume_stays_where_it_is(scene: Scene) -> None:
 
 async def test_a_path_that_another_volume_has_is_left_to_it(scene: Scene) -> None:
     await make(scene.core, "first", junction_path="/V")
-    taken, quoted = await make(scene.core, "v"), await make(scene.core, 'a "b" #1')
-    for volume in (taken, quoted):
-        assert (await scene.attach(volume, over_nfs())).junction_path == f"/{volume.id}"
+    taken = await make(scene.core, "v")
+    assert (await scene.attach(taken, over_nfs())).junction_path == f"/{taken.id}"
+
+
+async def test_two_that_would_have_one_path_may_be_published_at_once(scene: Scene) -> None:
+    made = [await make(scene.core, name) for name in ("v", "V")]
+    published = await asyncio.gather(*(scene.attach(each, over_nfs(each.name)) for each in made))
+    (by_name,) = [each for each in published if each.junction_path == f"/{each.name}"]
+    (by_id,) = [each for each in published if each.junction_path == f"/{each.id}"]
+    assert by_name != by_id
+
+
+@pytest.mark.parametrize("name", ['a"b', "a'b", "a\\b", "a#b", "a b", "a,b", "a:b"])
+async def test_a_name_that_no_table_of_mounts_can_say_is_no_path(scene: Scene, name: str) -> None:
+    made = await make(scene.core, name)
+    assert (await scene.attach(made, over_nfs())).junction_path == f"/{made.id}"
 
 
 async def test_a_volume_that_was_away_is_published_again_by_attaching_again(scene: Scene) -> None:

@@ -51,6 +51,14 @@ def trusting(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
+def test_the_fingerprint_is_found_whatever_else_is_in_the_file(tmp_path: Path) -> None:
+    settings = make(tmp_path)
+    plain = fingerprint(settings)
+    settings.certificate.write_text(f"Schlüssel für alle\n{settings.certificate.read_text()}", encoding="utf-8")
+    server_context(settings)
+    assert fingerprint(settings) == plain
+
+
 def test_the_certificate_says_what_it_should(tmp_path: Path) -> None:
     settings = make(tmp_path, "storage.example", "192.0.2.7", "0.0.0.0", "localhost", "", "x" * 300)
     certificate = x509.load_pem_x509_certificate(settings.certificate.read_bytes())

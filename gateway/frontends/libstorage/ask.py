@@ -8,13 +8,12 @@ import msgspec
 
 from gateway.core.context import Core
 from gateway.core.door import Trace
+from gateway.frontends.libstorage.bodies import B, read_body
 from gateway.frontends.libstorage.errors import missing_instance
 from gateway.frontends.libstorage.headers import InstanceId, LocalDevices, choose_devices, choose_instance
 from gateway.frontends.libstorage.query import Query
 from gateway.frontends.libstorage.site import Service, Site
 from gateway.frontends.memory import Answers
-
-_ANSWERS_BYTES = 16 * 1024 * 1024
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +22,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     `keys`: what the path has in place of braces, by name. `peer`: the client's
     address, empty on a UNIX socket. `base`: scheme and host as the client sees
     them. `open_services`: those that the caller may use. `answers`: what the
-    door keeps of answers while the catalog has this `version`.
+    door keeps of answers while the catalog has this `version`, nothing by default.
     """
 
     core: Core
@@ -39,7 +38,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     base: str = ""
     open_services: frozenset[str] = frozenset()
     version: int = -1
-    answers: Answers[bytes] = msgspec.field(default_factory=lambda: Answers(_ANSWERS_BYTES))
+    answers: Answers[bytes] = msgspec.field(default_factory=lambda: Answers(0))
+
+    def wanted(self, kind: type[B]) -> B:
+        """Give the body, held to its schema; LsError."""
+        return read_body(self.body, kind, query=self.query, opts_count=self.site.options.parse_request_opts)
 
     def instance(self, service: Service) -> InstanceId | None:
         """Give the client's instance as a service knows it, with its id; None when the client told none that fits.

@@ -137,6 +137,7 @@ def _key(where: str, auth: LibstorageAuth, algorithm: Algorithm) -> Key:
     if least is not None:
         if len(text.encode()) < least:
             raise ValueError(f"{where}.key: has {len(text.encode())} bytes; {algorithm} needs {least} or more")
+        _require_secret(where, text, algorithm)
         return text
     try:
         key = load_pem_public_key(text.encode())
@@ -148,6 +149,14 @@ def _key(where: str, auth: LibstorageAuth, algorithm: Algorithm) -> Key:
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == curve:
         return key
     raise ValueError(f"{where}.key: is no public key in PEM that can be used for {algorithm}")
+
+
+def _require_secret(where: str, text: str, algorithm: Algorithm) -> None:
+    """Refuse a key or certificate where a secret is meant: no token would hold, and what is public is no secret."""
+    try:
+        jwt.get_algorithm_by_name(algorithm.value).prepare_key(text)
+    except jwt.InvalidKeyError:
+        raise ValueError(f"{where}.key: is a key or certificate, which cannot be a secret for {algorithm}") from None
 
 
 def _subject(where: str, entry: str) -> str:

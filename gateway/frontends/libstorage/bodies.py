@@ -16,7 +16,7 @@ from gateway.core.secret import Secret
 from gateway.frontends.libstorage.errors import LsError, bad_body, shorten
 from gateway.frontends.libstorage.model import wire_name
 from gateway.frontends.libstorage.opts import opts_text, too_deep
-from gateway.frontends.libstorage.query import as_flag, as_whole
+from gateway.frontends.libstorage.query import Query, as_flag, as_whole
 
 Opts = dict[str, Any]
 
@@ -73,6 +73,7 @@ class SnapshotCopyRequest(msgspec.Struct, frozen=True, kw_only=True, rename=wire
 
 B = TypeVar("B", bound=msgspec.Struct)
 
+_NO_QUERY = Query()
 _TYPES: Mapping[Any, tuple[str, Any]] = {
     str: ("string", str),
     Secret: ("string", str),
@@ -83,9 +84,13 @@ _TYPES: Mapping[Any, tuple[str, Any]] = {
 """Type of a member -> what the schema calls it, and what JSON has for it."""
 
 
-def read_body(body: bytes, kind: type[B], *, opts_count: bool = False) -> B:
-    """Read a body; LsError. With `opts_count` options override the members of their names."""
-    result = _read(body, kind)
+def read_body(body: bytes, kind: type[B], *, query: Query = _NO_QUERY, opts_count: bool = False) -> B:
+    """Read a body; LsError.
+
+    What it need not have and has not it takes from the parameter of that name.
+    With `opts_count` options override the members of their names.
+    """
+    result = _read(body, kind, query)
     return merge_opts(result) if opts_count else result
 
 
@@ -100,7 +105,7 @@ def merge_opts(request: B) -> B:
     return msgspec.structs.replace(request, **changed)
 
 
-def _read(body: bytes, kind: type[B]) -> B:
+def _read(body: bytes, kind: type[B], query: Query) -> B:
     known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     members = _members(body)
     for name, field in known.items():
@@ -109,9 +114,19 @@ def _read(body: bytes, kind: type[B]) -> B:
     for name in members:
         if name not in known:
             raise bad_body(f'"#/{shorten(name)}": is not a known property')
-    return kind(
-        **{known[name].name: _checked(value, known[name].type, path=f"#/{name}") for name, value in members.items()}
-    )
+    values = {known[name].name: _checked(value, known[name].type, path=f"#/{name}") for name, value in members.items()}
+    for name, field in known.items():
+        if name not in members and field.type != Opts and query.has(name):
+            values[field.name] = _asked(query, name, field.type)
+    return kind(**values)
+
+
+def _asked(query: Query, name: str, kind: Any) -> Any:
+    """Give a parameter as the type of the member of its name. What is no flag is off, as it is everywhere."""
+    if kind is bool:
+        return query.flag(name)
+    text = "" if query.values[name.lower()] is True else query.text(name)
+    return _converted(text, kind, path=f"?{name}")
 
 
 def _members(body: bytes) -> dict[str, Any]:

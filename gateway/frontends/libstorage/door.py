@@ -39,14 +39,14 @@ from gateway.frontends.libstorage.routes import ROUTES, Route, Scope
 from gateway.frontends.libstorage.site import Service, Site
 from gateway.frontends.libstorage.tasks import Tasks, What
 from gateway.frontends.memory import Answers
-from gateway.frontends.receive import NotReceived, is_foreign, origin_form, receive
+from gateway.frontends.receive import NotReceived, origin_form, receive
 from gateway.frontends.routing import Found, Router, segments
 
 _ANSWERS_BYTES = 16 * 1024 * 1024
 _IN_PATHS = "/%:@!$&'()*+,;=~-._"
 _IN_QUERIES = _IN_PATHS + "?"
 _NO_QUERY = Query()
-_FOREIGN = LsError(403, "pages of other origins may not call a door that asks nobody for a token")
+_A_PAGE = LsError(403, "pages in browsers may not call a door that asks nobody for a token")
 _EVERYBODY = Principal(name="", roles=(ADMIN,), groups=(EVERY,))
 _NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 _OWN_HEADERS: Mapping[int, Mapping[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
@@ -60,8 +60,9 @@ class _Answer(msgspec.Struct, frozen=True):
 class LibstorageDoor:
     """Serves every route on whatever it is put behind, TCP or UNIX socket. Close it when nobody asks any more.
 
-    `pages`: pages of other origins may call; they must not where everybody
-    may come in, and a browser asks for no leave before it sends what this API takes for JSON.
+    Where everybody may come in no page in a browser may: it would be sent
+    without asking for leave, as this API takes anything for JSON, and a page
+    can make the door's address one of its own name. No client is in a browser.
     """
 
     def __init__(
@@ -160,8 +161,8 @@ class LibstorageDoor:
 
     async def _answer(self, request: web.BaseRequest, found: Found[Route], query: Query, trace: Trace) -> _Answer:
         route, headers = found.route, request.headers
-        if not self._pages and is_foreign(headers):
-            raise _FOREIGN
+        if not self._pages and "Origin" in headers:
+            raise _A_PAGE
         trace.who = _certified(request)
         caller = self._auth.enter(headers.get("Authorization"))
         trace.who = caller.subject or trace.who
@@ -184,7 +185,7 @@ class LibstorageDoor:
             devices=devices,
             peer=request.remote or "",
             trace=trace,
-            base=f"{request.scheme}://{headers.get('Host', '')}",
+            base=f"{request.scheme}://{_printable(headers.get('Host', ''))}",
             open_services=self._open_to(caller) if route.scope is Scope.NONE else self._every,
             version=version,
             answers=self._answers,
@@ -263,6 +264,11 @@ def _cleaned(raw_path: str) -> str:
         return raw_path
     tidy = posixpath.normpath(f"/{raw_path.lstrip('/')}")
     return f"{tidy}/" if raw_path.endswith("/") and tidy != "/" else tidy
+
+
+def _printable(text: str) -> str:
+    """Give a header as UTF-8 can carry it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _certified(request: web.BaseRequest) -> str:

@@ -23,7 +23,6 @@ from gateway.frontends.libstorage.site import Service, StorageType
 Records = Sequence[model.Volume | model.Snapshot]
 
 _AT_ONCE = 100
-_WEIGHS = 512
 
 
 def view_of(ask: Ask, service: Service, mask: int) -> View:
@@ -109,7 +108,8 @@ async def _written(ask: Ask, key: Hashable, records: Callable[[Service], Awaitab
     else:
         text = await _of_all(_services(ask), records)
     if key is not None:
-        ask.answers.put(key, ask.version, text, weight=len(text) + _WEIGHS)
+        # What clients say of themselves is in the key, and may be much longer than the answer.
+        ask.answers.put(key, ask.version, text, weight=len(text) + len(ascii(key)))
     return text
 
 

@@ -8,6 +8,9 @@ from typing import Any
 DEPTH_MAX = 32
 """How deep options may be nested."""
 
+_NOT_KEPT = "encryptionkey"
+"""The option that is a secret: REX-Ray's Docker plugin gives as options what it gives as members."""
+
 
 def opts_text(value: Any) -> str:
     """Give a value as Go prints it, which is what the reference keeps.
@@ -29,8 +32,11 @@ def opts_text(value: Any) -> str:
 
 
 def opts_fields(opts: Mapping[str, Any]) -> dict[str, str]:
-    """Give options as fields, which a volume or snapshot keeps as labels; their names lose their case."""
-    return {key.lower(): opts_text(value) for key, value in opts.items()}
+    """Give options as fields, which a volume or snapshot keeps as labels; their names lose their case.
+
+    A secret is not kept.
+    """
+    return {name: opts_text(value) for key, value in opts.items() if (name := key.lower()) != _NOT_KEPT}
 
 
 def overlay(fields: Mapping[str, str], opts: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,6 @@ from gateway.frontends.libstorage.bodies import (
     VolumeCreateRequest,
     VolumeDetachRequest,
     VolumeSnapshotRequest,
-    read_body,
 )
 from gateway.frontends.libstorage.lookup import service_of
 from gateway.frontends.libstorage.masks import needs_instance
@@ -92,10 +91,6 @@ def _masked(ask: Ask) -> None:
         _known(ask)
 
 
-def _body(kind: type[msgspec.Struct], ask: Ask) -> None:
-    read_body(ask.body, kind, opts_count=ask.site.options.parse_request_opts)
-
-
 def _read(template: str, handler: Handler, *checks: Check) -> Route:
     return Route("GET", template, handler, task=True, checks=checks)
 
@@ -114,7 +109,7 @@ def _change(
     *checks: Check,
     single: bool = True,
 ) -> Route:
-    checks = (*checks, partial(_body, body))
+    checks = (*checks, partial(Ask.wanted, kind=body))
     return Route("POST", template, handler, query, status, operation, task=True, single=single, checks=checks)
 
 

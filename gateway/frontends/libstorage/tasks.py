@@ -42,7 +42,10 @@ class What(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tasks:
-    """Runs calls, and keeps those that outlast their request. One per door; close it before the catalog."""
+    """Runs calls, and keeps those that outlast their request. One per door; close it before the catalog.
+
+    `kept_max`: how many that ended are kept, and how many go on that nobody wants to wait for.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Tasks:
         self._kept_max = kept_max
         self._observer = observer
         self._running: set[asyncio.Task[Any]] = set()
+        self._left: set[asyncio.Task[bytes]] = set()
         self._name, self._numbers = uuid4().hex, itertools.count(1)
 
     async def close(self) -> None:
@@ -70,13 +74,18 @@ class Tasks:
         """Give the answer of a call; its task when that is not there in time, or when nobody is to `wait` for it.
 
         LsError when the call fails. The call goes on whatever becomes of this.
+        Busy when nobody is to wait and as many go on that way as tasks are kept.
         """
+        if not wait and len(self._left) >= self._kept_max:
+            raise errors.Busy(what="gateway", retry_after=1)
         request, queued = f"{self._name}/{next(self._numbers)}", utc_now()
         running = self._spawn(_carried_out(work(core.in_course_of(request)), self._observer))
         if wait:
             done, _ = await asyncio.wait({running}, timeout=self._execution_timeout_s)
             if done:
                 return running.result()
+        self._left.add(running)
+        running.add_done_callback(self._left.discard)
         kept = Kept(
             owner=self._core.catalog.owner,
             request=request,

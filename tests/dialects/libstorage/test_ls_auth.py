@@ -157,6 +157,8 @@ def test_public_keys_verify(algorithm: Algorithm) -> None:
         (LibstorageAuth(key=SECRET, alg=Algorithm.RS256, allow=("a",)), "is no public key in PEM"),
         (LibstorageAuth(key=Secret(RSA_KEYS[1]), alg=Algorithm.ES256, allow=("a",)), "is no public key in PEM"),
         (LibstorageAuth(key=Secret(RSA_KEYS[0]), alg=Algorithm.RS256, allow=("a",)), "is no public key in PEM"),
+        (LibstorageAuth(key=Secret(RSA_KEYS[1]), allow=("a",)), "cannot be a secret for HS256"),
+        (LibstorageAuth(key=Secret(RSA_KEYS[0]), alg=Algorithm.HS512, allow=("a",)), "cannot be a secret for HS512"),
         (LibstorageAuth(key=SECRET, allow=("eyJhbGciOi.x.y",)), "auth.allow: has a token that cannot be read"),
         (LibstorageAuth(key=SECRET, deny=(token(subject=None),)), "auth.deny: has a token without a subject"),  # type: ignore[arg-type]
     ],

@@ -23,6 +23,7 @@ from gateway.frontends.libstorage.bodies import (
 )
 from gateway.frontends.libstorage.errors import LsError
 from gateway.frontends.libstorage.opts import opts_fields, opts_text, overlay
+from gateway.frontends.libstorage.query import parse_query
 
 PREFIX = "validate req schema: validation error: "
 
@@ -56,8 +57,9 @@ WRONG: dict[type, list[Any]] = {
 }
 
 
-def read(body: Any, kind: type[Any], *, opts_count: bool = False) -> Any:
-    return read_body(body if isinstance(body, bytes) else json.dumps(body).encode(), kind, opts_count=opts_count)
+def read(body: Any, kind: type[Any], *, query: str = "", opts_count: bool = False) -> Any:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_body(text, kind, query=parse_query(query), opts_count=opts_count)
 
 
 def refusal(body: Any, kind: type[Any], *, opts_count: bool = False) -> str:
@@ -222,6 +224,35 @@ def test_an_option_as_a_text(value: Any, text: str) -> None:
 def test_options_become_fields() -> None:
     assert opts_fields({"Priority": 2, "owner": "root@example.com"}) == {"priority": "2", "owner": "root@example.com"}
     assert overlay({"a": "1", "b": "2"}, {"B": 3}) == {"a": "1", "b": "3"}
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "forced"),
+    [
+        ("attach&force", {}, True),
+        ("attach&FORCE=1", {}, True),
+        ("attach&force=false", {}, False),
+        ("attach&force=no", {}, False),
+        ("attach&force", {"force": False}, False),
+        ("attach", {"force": True}, True),
+    ],
+)
+def test_a_parameter_counts_where_the_body_says_nothing(query: str, body: Any, *, forced: bool) -> None:
+    assert read(body, VolumeAttachRequest, query=query).force is forced
+
+
+def test_parameters_are_no_more_than_the_members_that_may_be_left_out() -> None:
+    found = read({"name": "v", "type": "gold"}, VolumeCreateRequest, query="size=3&type=tin&name=w&opts=x&iops=")
+    assert (found.name, found.size, found.type, found.opts) == ("v", 3, "gold", {})
+    with pytest.raises(LsError, match="must have property"):
+        read({}, VolumeCreateRequest, query="name=v")
+    with pytest.raises(LsError, match=r'"\?size": must be of type "number"'):
+        read({"name": "v"}, VolumeCreateRequest, query="size=much")
+
+
+def test_a_key_among_the_options_is_kept_nowhere() -> None:
+    assert opts_fields({"encryptionKey": "hidden", "ENCRYPTIONKEY": "hidden", "a": 1}) == {"a": "1"}
+    assert overlay({"a": "1"}, {"encryptionkey": "hidden"}) == {"a": "1"}
 
 
 JSON = st.recursive(

@@ -143,6 +143,12 @@ async def test_the_root_has_five_entries(at: Scene) -> None:
     assert (await at.ask("GET", "/help/version")).text == '"0.11.4"'
 
 
+async def test_a_host_that_is_no_text_is_told_as_one(at: Scene) -> None:
+    answer = await raw(at, "GET / HTTP/1.1\r\nHost: h\udcff\r\nConnection: close\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 200 ")
+    assert '"http://h?/services"' in answer
+
+
 async def test_configuration_and_environment_are_nobodys(at: Scene) -> None:
     for path in ("/help/config", "/help/env"):
         assert await at.refused("GET", path, 401) == ("invalid admin token", {"token": ""})
@@ -295,11 +301,12 @@ async def test_targets_of_any_kind_have_an_answer(at: Scene, target: str) -> Non
     assert answer.split(" ", 2)[1] in {"200", "301", "400", "404"}
 
 
-async def test_pages_of_other_origins_may_not_call_where_everybody_may(at: Scene) -> None:
-    refused = await at.refused("GET", "/services", 403, {"Origin": "http://evil.example"})
-    assert "pages of other origins" in refused[0]
-    own = {"Origin": str(at.client.base_url).rstrip("/")}
-    assert (await at.ask("GET", "/services", own)).status_code == 200
+async def test_pages_may_not_call_where_everybody_may(at: Scene) -> None:
+    own = str(at.client.base_url).rstrip("/")
+    # The address may be one that a page made its own name lead to.
+    for origin, host in (("http://evil.example", "x"), (own, own), ("http://evil.example", "evil.example")):
+        refused = await at.refused("POST", "/volumes?detach", 403, {"Origin": origin, "Host": host})
+        assert "pages in browsers" in refused[0]
 
 
 # --- who may come in ---

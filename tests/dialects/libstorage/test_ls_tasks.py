@@ -225,6 +225,24 @@ async def test_there_are_never_too_many(at: Scene, slow: Slow) -> None:
     assert {str(running["id"]), str(made.id)} <= set(names)  # type: ignore[union-attr]
 
 
+async def test_what_nobody_waits_for_is_never_too_much(at: Scene) -> None:
+    few, go = tasks(at, kept_max=2), asyncio.Event()
+
+    async def slow(_core: object) -> bytes:
+        await go.wait()
+        return b"{}"
+
+    await few.perform(slow, at.core, What(), wait=False)
+    await few.perform(slow, at.core, What(), wait=True)
+    with pytest.raises(errors.Busy):
+        await few.perform(slow, at.core, What(), wait=False)
+    assert await few.perform(done, at.core, What(), wait=True) == b"{}"
+    go.set()
+    await few.close()
+    await few.perform(done, at.core, What(), wait=False)
+    await few.close()
+
+
 async def test_pools_keep_no_copy(at: Scene) -> None:
     await documents.create(at.core, "other.kind", "mine", "{}")
     await tasks(at).perform(done, at.core, What(), wait=False)

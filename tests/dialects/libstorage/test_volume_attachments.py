@@ -140,14 +140,14 @@ async def test_iscsi_needs_the_name_of_the_initiator(tmp_path: Path) -> None:
 
 
 async def test_files_are_attached_over_nfs(scene: Scene) -> None:
-    made = await scene.make("data 1", "files")
+    made = await scene.make("daté", "files")
     answer = await scene.attach(made, NAS, "files")
     attachment = {
-        "deviceName": f"{NFS_ADDRESS}:/data 1",
+        "deviceName": f"{NFS_ADDRESS}:/daté",
         "instanceID": {"id": "192.0.2.1", "driver": "isilon", "service": "files"},
         "status": "Exported",
         "volumeID": made["id"],
-        "fields": {"accessURL": f"nfs://{NFS_ADDRESS}:2049/data%201"},
+        "fields": {"accessURL": f"nfs://{NFS_ADDRESS}:2049/dat%C3%A9"},
     }
     assert answer == {
         "volume": {**made, "attachmentState": ATTACHED, "attachments": [attachment]},
@@ -160,6 +160,16 @@ async def test_files_are_attached_over_nfs(scene: Scene) -> None:
     assert listed == {made["id"]: answer["volume"]}
     await scene.post(f"/volumes/files/{made['id']}?detach", {}, who=NAS, status=205)
     assert scene.files.clients(made["id"]) == []
+
+
+async def test_files_whose_name_no_list_of_devices_can_say_have_another_device(scene: Scene) -> None:
+    made = await scene.make("data 1, of two", "files")
+    (shown,) = (await scene.attach(made, NAS, "files"))["volume"]["attachments"]
+    assert shown["deviceName"] == f"{NFS_ADDRESS}:/{made['id']}"
+    there = await scene.get(
+        f"/volumes/files/{made['id']}", who=NAS, devices=f"isilon={shown['deviceName']}::/mnt", attachments="7"
+    )
+    assert there["attachments"][0]["status"] == "Exported and Mounted"
 
 
 async def test_files_are_for_several_instances(scene: Scene) -> None:

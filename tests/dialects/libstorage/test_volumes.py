@@ -14,6 +14,12 @@ from ls_volumes_scene import GIB, MIB, NAS, OPTIONS, VFS, Scene, open_scene
 from gateway.core import clones, volumes
 from gateway.core.model import Pool, Tenant, Volume, VolumeKind
 from gateway.core.query import Query
+from gateway.frontends.libstorage import listing
+from gateway.frontends.libstorage.ask import Ask
+from gateway.frontends.libstorage.headers import InstanceId
+from gateway.frontends.libstorage.query import parse_query
+from gateway.frontends.libstorage.site import Site
+from gateway.frontends.memory import Answers
 
 
 @pytest.fixture
@@ -366,3 +372,19 @@ async def test_a_volume_that_another_door_cloned_can_be_removed(scene: Scene) ->
     await (await clones.create(scene.core, new, description="test")).result()
     assert (await scene.ask("DELETE", f"/volumes/blocks/{made['id']}")).status == 204
     assert [volume["name"] for volume in (await scene.get("/volumes/blocks")).values()] == ["clone"]
+
+
+@pytest.mark.parametrize(("length", "kept"), [(10, True), (60_000, False)])
+async def test_answers_are_kept_by_no_more_than_they_may_weigh(scene: Scene, length: int, *, kept: bool) -> None:
+    site = Site.of(OPTIONS, name="gw", tenant="svm1", pools={"fast": (), "slow": (), "other": ()}, nfs=())
+    ask = Ask(
+        core=scene.core,
+        site=site,
+        service=site.service("blocks"),
+        query=parse_query("attachments=1"),
+        instances=(InstanceId("vfs", "", "x" * length),),
+        answers=Answers(100_000),
+    )
+    assert listing.kept_volumes(ask) is None
+    text = await listing.volumes(ask)
+    assert listing.kept_volumes(ask) == (text if kept else None)

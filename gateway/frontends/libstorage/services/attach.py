@@ -20,7 +20,7 @@ from gateway.core.model import Attachment, AttachMode, NfsExport, Transport, Vol
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.frontends.libstorage import model
 from gateway.frontends.libstorage.ask import Ask
-from gateway.frontends.libstorage.bodies import VolumeAttachRequest, VolumeDetachRequest, read_body
+from gateway.frontends.libstorage.bodies import VolumeAttachRequest, VolumeDetachRequest
 from gateway.frontends.libstorage.changing import finished, handles_of
 from gateway.frontends.libstorage.errors import LsError, batch_error
 from gateway.frontends.libstorage.headers import InstanceId
@@ -49,7 +49,7 @@ async def attach(ask: Ask) -> model.VolumeAttachResponse:
     """
     service = service_of(ask)
     instance = ask.require_instance(service)
-    wanted = read_body(ask.body, VolumeAttachRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeAttachRequest)
     volume = await find_volume(ask)
     present = _own(volume, instance.id)
     new = NewAttachment(
@@ -75,7 +75,7 @@ async def detach(ask: Ask) -> model.Volume:
     """Detach a volume from the asking instance. One that it does not have is detached already."""
     service = service_of(ask)
     view = View(service=service, mask=Mask.REQUESTED, instance=ask.require_instance(service).id)
-    wanted = read_body(ask.body, VolumeDetachRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeDetachRequest)
     volume = await find_volume(ask)
     await _detach(ask, volume, view.instance, force=wanted.force)
     return await _after(ask, await ask.core.get(Volume, volume.id), view)
@@ -88,14 +88,14 @@ async def detach_service(ask: Ask) -> dict[str, model.Volume]:
     """
     service = service_of(ask)
     ask.require_instance(service)
-    wanted = read_body(ask.body, VolumeDetachRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeDetachRequest)
     done = await _detach_all(ask, (service,), force=wanted.force)
     return done.get(service.name, {})
 
 
 async def detach_all(ask: Ask) -> dict[str, dict[str, model.Volume]]:
     """Do the same for every service; those without volumes are left out."""
-    wanted = read_body(ask.body, VolumeDetachRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeDetachRequest)
     return await _detach_all(ask, tuple(ask.site.services.values()), force=wanted.force)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.frontends.libstorage.ask import Ask
-from gateway.frontends.libstorage.errors import not_found
+from gateway.frontends.libstorage.lookup import service_of
 from gateway.frontends.libstorage.model import DriverInfo, Instance, InstanceRef, ServiceInfo
 from gateway.frontends.libstorage.site import Service
 
@@ -15,9 +15,7 @@ async def enumerate_(ask: Ask) -> dict[str, ServiceInfo]:
 
 async def inspect(ask: Ask) -> ServiceInfo:
     """Give one."""
-    if ask.service is None:
-        raise not_found(ask.keys["service"])
-    return _info(ask, ask.service)
+    return _info(ask, service_of(ask))
 
 
 def _info(ask: Ask, service: Service) -> ServiceInfo:

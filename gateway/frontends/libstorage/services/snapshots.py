@@ -7,7 +7,7 @@ from gateway.core.clones import NewClone
 from gateway.core.model import Volume
 from gateway.frontends.libstorage import model
 from gateway.frontends.libstorage.ask import Ask
-from gateway.frontends.libstorage.bodies import SnapshotCopyRequest, VolumeCreateRequest, read_body
+from gateway.frontends.libstorage.bodies import SnapshotCopyRequest, VolumeCreateRequest
 from gateway.frontends.libstorage.changing import collect, finished, in_gib, require_gib, require_name
 from gateway.frontends.libstorage.lookup import find_snapshot
 from gateway.frontends.libstorage.opts import overlay
@@ -26,7 +26,7 @@ async def create_volume(ask: Ask) -> model.Volume:
 
     It may be larger; LimitExceeded for one that would be smaller.
     """
-    wanted = read_body(ask.body, VolumeCreateRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeCreateRequest)
     name = require_name("name", wanted.name)
     found = await find_snapshot(ask)
     require_plain(wanted, ask.core.pools.get(found.volume.pool_id).name)
@@ -49,7 +49,7 @@ async def create_volume(ask: Ask) -> model.Volume:
 
 async def copy(ask: Ask) -> model.Snapshot:
     """Refuse to copy a snapshot to another place, as nothing here can."""
-    read_body(ask.body, SnapshotCopyRequest, opts_count=ask.site.options.parse_request_opts)
+    ask.wanted(SnapshotCopyRequest)
     found = await find_snapshot(ask)
     pool = ask.core.pools.get(found.volume.pool_id).name
     raise errors.Unsupported(capability="snapshot copy", backend=pool, reason="a snapshot stays with its volume")

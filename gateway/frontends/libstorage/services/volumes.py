@@ -17,7 +17,6 @@ from gateway.frontends.libstorage.bodies import (
     VolumeCopyRequest,
     VolumeCreateRequest,
     VolumeSnapshotRequest,
-    read_body,
 )
 from gateway.frontends.libstorage.changing import (
     collect,
@@ -60,7 +59,7 @@ async def inspect(ask: Ask) -> model.Volume:
 async def create(ask: Ask) -> model.Volume:
     """Make a volume in the first of the service's pools that has such volumes."""
     service = service_of(ask)
-    wanted = read_body(ask.body, VolumeCreateRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeCreateRequest)
     name = require_name("name", wanted.name)
     pool = await _place(ask, service)
     require_plain(wanted, pool.name)
@@ -84,7 +83,7 @@ async def create(ask: Ask) -> model.Volume:
 
 async def copy(ask: Ask) -> model.Volume:
     """Make a clone of a volume as it is. It has what the volume has, with the options over its fields."""
-    wanted = read_body(ask.body, VolumeCopyRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeCopyRequest)
     name = require_name("volumeName", wanted.volume_name)
     source = await find_volume(ask)
     new = NewClone(
@@ -101,7 +100,7 @@ async def copy(ask: Ask) -> model.Volume:
 
 async def snapshot(ask: Ask) -> model.Snapshot:
     """Take a snapshot of a volume. It has the volume's fields with the options over them."""
-    wanted = read_body(ask.body, VolumeSnapshotRequest, opts_count=ask.site.options.parse_request_opts)
+    wanted = ask.wanted(VolumeSnapshotRequest)
     volume = await find_volume(ask)
     new = NewSnapshot(name=wanted.snapshot_name, volume_id=volume.id, labels=overlay(volume.labels, wanted.opts))
     description = f"libStorage: snapshot {wanted.snapshot_name} of {volume.name}"
