@@ -21,7 +21,6 @@ from gateway.core.exports import NfsServer
 from gateway.core.model import (
     Attachment,
     AttachMode,
-    ExportPolicy,
     HostGroup,
     Transport,
     Volume,
@@ -30,6 +29,7 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.notes import require_short
+from gateway.core.policies import export_policy_named
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.targets import check_initiator
 from gateway.core.tenants import DEFAULT_POLICY
@@ -235,9 +235,7 @@ async def _published(core: Core, volume: Volume) -> Volume:
     if core.publisher.files_by(volume.pool_id) is not NfsServer.EXPORTER:
         return volume
     if volume.export_policy_id is None:
-        policy = await core.find(ExportPolicy, name=DEFAULT_POLICY, tenant__id=volume.tenant_id)
-        if policy is None:
-            raise errors.NotFound(kind="export policy", ref=DEFAULT_POLICY)
+        policy = await export_policy_named(core, volume.tenant_id, DEFAULT_POLICY)
         volume = msgspec.structs.replace(volume, export_policy_id=policy.id)
     if volume.junction_path is None:
         volume = msgspec.structs.replace(volume, junction_path=await _free_path(core, volume))

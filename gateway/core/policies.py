@@ -19,6 +19,14 @@ RULE_INDEX_MAX = 4_294_967_295
 _STALE_RETRIES = 10
 
 
+async def export_policy_named(core: Core, tenant_id: UUID, name: str) -> ExportPolicy:
+    """Give the tenant's export policy of that name; NotFound."""
+    policy = await core.find(ExportPolicy, name=name, tenant__id=tenant_id)
+    if policy is None:
+        raise errors.NotFound(kind="export policy", ref=name)
+    return policy
+
+
 async def create_export_policy(
     core: Core, tenant_id: UUID, name: str, *, rules: Iterable[ExportRule] = ()
 ) -> ExportPolicy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,12 +24,24 @@ _ESCAPES: Mapping[bytes, bytes] = {
 }
 """What Go escapes in strings; none of it can be outside of a string."""
 
+_AT_ONCE = 100
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 def body(value: Any) -> bytes:
     """Give the body for a record of `model`, or for anything of JSON that has such in it."""
     return indented(_ENCODER.encode(value))
+
+
+async def body_of_many(records: Mapping[str, Any]) -> bytes:
+    """Give the same for a map of many records, in slices, so that it holds the loop for no longer than one takes."""
+    parts = []
+    ordered = iter(sorted(records))
+    while part := {key: records[key] for key in itertools.islice(ordered, _AT_ONCE)}:
+        parts.append(body(part).removeprefix(b"{\n").removesuffix(b"\n}"))
+        if len(records) > _AT_ONCE:
+            await asyncio.sleep(0)
+    return b"{\n" + b",\n".join(parts) + b"\n}" if parts else b"{}"
 
 
 def indented(text: bytes) -> bytes:

@@ -10,7 +10,7 @@ compared as such; a key that is not there is an empty text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -100,17 +100,24 @@ def parse_filter(text: str) -> Filter:
 
 def matches(wanted: Filter, shown: Mapping[str, Any]) -> bool:
     """Tell whether a record, as it is shown, matches."""
+    texts: dict[str, list[str]] = {}
+    for name, text in _texts("", shown):
+        texts.setdefault(name, []).append(text)
+    return _matches(wanted, texts)
+
+
+def _matches(wanted: Filter, texts: Mapping[str, Sequence[str]]) -> bool:
     match wanted:
         case And(parts):
-            return all(matches(each, shown) for each in parts)
+            return all(_matches(each, texts) for each in parts)
         case Or(parts):
-            return any(matches(each, shown) for each in parts)
+            return any(_matches(each, texts) for each in parts)
         case Not(part):
-            return not matches(part, shown)
+            return not _matches(part, texts)
         case Pattern(name, pieces):
-            return any(_fits(text, pieces) for text in _texts(shown, name))
+            return any(_fits(text, pieces) for text in texts.get(name, ()))
         case Comparison(name, op, value):
-            return any(_compare(text, op, value) for text in [*_texts(shown, name)] or [_ABSENT.get(name, "")])
+            return any(_compare(text, op, value) for text in texts.get(name) or [_ABSENT.get(name, "")])
 
 
 class _Refused(Exception):  # noqa: N818 - named by what is wrong, as in the core
@@ -184,28 +191,18 @@ def _plain(text: str) -> str:
     return _HEX.sub(lambda found: bytes.fromhex(found[0].replace("\\", "")).decode("utf-8", "replace"), text)
 
 
-def _texts(shown: Any, name: str) -> Iterator[str]:
-    """Yield what is found behind a name, which may lead into records and lists."""
-    if isinstance(shown, Mapping):
-        for key, value in shown.items():
-            folded = key.lower()
-            if folded == name:
-                yield from _scalars(value)
-            elif name.startswith(f"{folded}."):
-                yield from _texts(value, name[len(folded) + 1 :])
-    elif isinstance(shown, list | tuple):
-        for each in shown:
-            yield from _texts(each, name)
-
-
-def _scalars(value: Any) -> Iterator[str]:
-    if isinstance(value, list | tuple):
+def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield every text that is found in a value, with the name that leads to it."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(f"{name}.{key}".removeprefix(".").lower(), inner)
+    elif isinstance(value, list | tuple):
         for each in value:
-            yield from _scalars(each)
+            yield from _texts(name, each)
     elif isinstance(value, bool):
-        yield "true" if value else "false"
+        yield name, "true" if value else "false"
     elif isinstance(value, str | int | float):
-        yield str(value).casefold()
+        yield name, str(value).casefold()
 
 
 def _fits(text: str, pieces: tuple[str, ...]) -> bool:

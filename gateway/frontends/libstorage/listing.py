@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,16 +12,15 @@ from gateway.core.errors import GatewayError
 from gateway.core.query import ALL, Compare, Filter, Op
 from gateway.frontends.libstorage import filters, model
 from gateway.frontends.libstorage.ask import Ask
-from gateway.frontends.libstorage.encode import body
+from gateway.frontends.libstorage.encode import body, body_of_many
 from gateway.frontends.libstorage.errors import LsError, batch_error, ls_error
 from gateway.frontends.libstorage.lookup import snapshots_of, volumes_of
 from gateway.frontends.libstorage.masks import Mask, needs_instance
 from gateway.frontends.libstorage.render import View, snapshot_record, volume_shown
 from gateway.frontends.libstorage.site import Service, StorageType
 
-Records = Sequence[model.Volume | model.Snapshot]
-
-_AT_ONCE = 100
+Records = Mapping[str, model.Volume | model.Snapshot]
+"""By id."""
 
 
 def view_of(ask: Ask, service: Service, mask: int) -> View:
@@ -56,7 +54,8 @@ async def volumes(ask: Ask) -> bytes:
     wanted = read_filter(ask)
 
     async def records(service: Service) -> Records:
-        return [record async for record in _shown(ask, view_of(ask, service, ask.query.mask()), wanted)]
+        shown = _shown(ask, view_of(ask, service, ask.query.mask()), wanted)
+        return {record.id: record async for record in shown}
 
     return await _written(ask, _volumes_key(ask), records)
 
@@ -65,7 +64,8 @@ async def snapshots(ask: Ask) -> bytes:
     """Give the snapshots of a service, or of all, in the same way."""
 
     async def records(service: Service) -> Records:
-        return [snapshot_record(found.snapshot, found.volume) async for found in snapshots_of(ask, service)]
+        shown = (snapshot_record(found.snapshot, found.volume) async for found in snapshots_of(ask, service))
+        return {record.id: record async for record in shown}
 
     return await _written(ask, _snapshots_key(ask), records)
 
@@ -104,7 +104,7 @@ def _name(ask: Ask) -> str:
 
 async def _written(ask: Ask, key: Hashable, records: Callable[[Service], Awaitable[Records]]) -> bytes:
     if ask.service is not None:
-        text = await _map_text(await records(ask.service))
+        text = await body_of_many(await records(ask.service))
     else:
         text = await _of_all(_services(ask), records)
     if key is not None:
@@ -119,25 +119,13 @@ async def _of_all(services: Iterable[Service], records: Callable[[Service], Awai
         try:
             found[service.name] = await records(service)
         except (GatewayError, LsError) as error:
-            done = {name: {record.id: record for record in those} for name, those in found.items()}
-            raise batch_error(done, error) from error
+            raise batch_error(found, error) from error
     parts = []
     for name in sorted(found):
-        text = await _map_text(found[name])
+        text = await body_of_many(found[name])
         # There are no line breaks but those between members.
         parts.append(body(name) + b": " + text.replace(b"\n", b"\n  "))
     return b"{\n  " + b",\n  ".join(parts) + b"\n}" if parts else b"{}"
-
-
-async def _map_text(records: Records) -> bytes:
-    """Encode in slices, so that a large list holds the loop for no longer than one slice."""
-    parts = []
-    ordered = iter(sorted(records, key=lambda record: record.id))
-    while part := {record.id: record for record in itertools.islice(ordered, _AT_ONCE)}:
-        parts.append(body(part).removeprefix(b"{\n").removesuffix(b"\n}"))
-        if len(records) > _AT_ONCE:
-            await asyncio.sleep(0)
-    return b"{\n" + b",\n".join(parts) + b"\n}" if parts else b"{}"
 
 
 async def _shown(ask: Ask, view: View, wanted: filters.Filter | None) -> AsyncIterator[model.Volume]:
@@ -145,6 +133,9 @@ async def _shown(ask: Ask, view: View, wanted: filters.Filter | None) -> AsyncIt
     location = ask.core.publisher.location
     async for volume in volumes_of(ask, view.service, _selected(view.mask)):
         record = volume_shown(volume, view, location=location(volume) if volume.attachments else None)
+        if wanted is not None:
+            # A filter may have hundreds of parts, so others have a turn behind each record.
+            await asyncio.sleep(0)
         if record is not None and (wanted is None or filters.matches(wanted, _plain(record))):
             yield record
 

@@ -25,6 +25,9 @@ from gateway.frontends.libstorage.filters import BadFilter
 from gateway.frontends.libstorage.kept import KIND, Kept, settled, since, task
 from gateway.frontends.libstorage.model import Task
 
+RESULT_MAX: Final = 256 * 1024
+"""Bytes of a result that is kept; a task whose result is larger is told without."""
+
 _KEPT_MAX: Final = 1000
 
 Work = Callable[[Core], Awaitable[bytes]]
@@ -129,11 +132,12 @@ class Tasks:
     async def _follow(self, running: asyncio.Task[bytes], document: Document, kept: Kept) -> None:
         """Write down how a kept call ends."""
         try:
-            result = (await running).decode()
+            result = await running
         except LsError as error:
             ended = msgspec.structs.replace(kept, ended=utc_now(), error=error.inner())
         else:
-            ended = msgspec.structs.replace(kept, ended=utc_now(), result=result)
+            text = result.decode() if len(result) <= RESULT_MAX else ""
+            ended = msgspec.structs.replace(kept, ended=utc_now(), result=text)
         try:
             await documents.replace(self._core, document, ended.body())
             await self.sweep()

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from grpc import StatusCode
 
+from gateway.core import errors, policies
 from gateway.core.catalog import walk
-from gateway.core.model import ExportPolicy, Pool, VolumeKind
+from gateway.core.model import Pool, VolumeKind
 from gateway.core.query import Order, Query
 from gateway.frontends.openstorage.call import Call, SdkError, refuse
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as pb
@@ -53,14 +54,13 @@ async def publication(call: Call, spec: pb.VolumeSpec, name: str, kind: VolumeKi
         refuse("sharedv4: a volume of blocks cannot be shared over NFS")
     if not call.site.nfs:
         refuse("sharedv4: this gateway publishes nothing over NFS ([export.nfs] is not configured)")
-    policy = await call.core.find(
-        ExportPolicy, tenant__id=await call.site.tenant_id(call.core), name=call.site.options.nfs_policy
-    )
-    if policy is None:
+    wanted = call.site.options.nfs_policy
+    try:
+        policy = await policies.export_policy_named(call.core, await call.site.tenant_id(call.core), wanted)
+    except errors.NotFound:
         raise SdkError(
-            StatusCode.FAILED_PRECONDITION,
-            f"There is no export policy {call.site.options.nfs_policy}, which shared volumes are to have",
-        )
+            StatusCode.FAILED_PRECONDITION, f"There is no export policy {wanted}, which shared volumes are to have"
+        ) from None
     return {"junction_path": f"/{name}", "export_policy_id": policy.id}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -222,6 +223,19 @@ def written(wanted: Filter) -> str:
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8).map(str.casefold)
+
+
+@pytest.mark.parametrize("part", ["(x=1)", "(fields.z=1)", "(fields.z~=1)", "(attachments.instanceid.id=*a*b*)"])
+def test_a_filter_of_many_parts_holds_nobody_up(part: str) -> None:
+    labels = {f"label-{number}": "value" for number in range(500)}
+    shown = {"name": "v", "fields": labels, "attachments": [{"instanceID": {"id": str(each)}} for each in range(50)]}
+    wanted = parse_filter(f"(|{part * ((LENGTH_MAX - 3) // len(part))})")
+    begun = time.process_time()
+    for _ in range(20):
+        assert not matches(wanted, shown)
+    assert (time.process_time() - begun) / 20 < 0.01
+
+
 NAMES = st.sampled_from(["name", "size", "fields.owner"])
 LEAVES = st.builds(Comparison, NAMES, st.sampled_from(["=", ">=", "<=", "~="]), TEXTS) | st.builds(
     Pattern, NAMES, st.lists(TEXTS, min_size=2, max_size=4).map(tuple)

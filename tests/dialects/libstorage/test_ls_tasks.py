@@ -25,7 +25,7 @@ from gateway.frontends.libstorage.errors import missing_instance, not_found
 from gateway.frontends.libstorage.kept import KIND, Kept
 from gateway.frontends.libstorage.routes import Route
 from gateway.frontends.libstorage.settings import LibstorageAuth, LibstorageOptions, ServiceOptions
-from gateway.frontends.libstorage.tasks import Tasks, What
+from gateway.frontends.libstorage.tasks import RESULT_MAX, Tasks, What
 
 IMPATIENT = LibstorageOptions(execution_timeout_s=0.05)
 
@@ -241,6 +241,16 @@ async def test_what_nobody_waits_for_is_never_too_much(at: Scene) -> None:
     await few.close()
     await few.perform(done, at.core, What(), wait=False)
     await few.close()
+
+
+@pytest.mark.parametrize(("length", "told"), [(RESULT_MAX, True), (RESULT_MAX + 1, False)])
+async def test_results_are_kept_up_to_a_size(at: Scene, length: int, *, told: bool) -> None:
+    async def large(_core: object) -> bytes:
+        return b'"' + b"x" * (length - 2) + b'"'
+
+    made = await tasks(at).perform(large, at.core, What(), wait=False)
+    ended = await at.task(made.id, "success")  # type: ignore[union-attr]
+    assert ended.get("result") == ("x" * (length - 2) if told else None)
 
 
 async def test_pools_keep_no_copy(at: Scene) -> None:

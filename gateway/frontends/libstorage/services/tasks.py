@@ -5,13 +5,14 @@ from __future__ import annotations
 from gateway.core.model import Tenant
 from gateway.frontends.libstorage import kept
 from gateway.frontends.libstorage.ask import Ask
+from gateway.frontends.libstorage.encode import body_of_many
 from gateway.frontends.libstorage.errors import not_found
 from gateway.frontends.libstorage.model import Task
 
 
-async def enumerate_(ask: Ask) -> dict[str, Task]:
+async def enumerate_(ask: Ask) -> bytes:
     """Give the tasks that the caller may see, by number."""
-    return await kept.every(ask.core, await _window(ask))
+    return await body_of_many(await kept.every(ask.core, await _window(ask)))
 
 
 async def inspect(ask: Ask) -> Task:

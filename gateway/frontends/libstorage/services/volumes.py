@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from gateway.core import clones, errors, retired, snapshots, volumes
+from gateway.core import clones, errors, policies, retired, snapshots, volumes
 from gateway.core.clones import NewClone
 from gateway.core.exports import NfsServer
-from gateway.core.model import ExportPolicy, Snapshot, Volume, VolumeKind
+from gateway.core.model import Snapshot, Volume, VolumeKind
 from gateway.core.pools import OpenPool
 from gateway.core.snapshots import NewSnapshot
 from gateway.core.volumes import NewVolume
@@ -151,7 +151,4 @@ async def _policy(ask: Ask, service: Service, pool: OpenPool) -> UUID | None:
     """Give the export policy of files that are published once they are attached; NotFound when there is none."""
     if service.kind is not VolumeKind.FILESYSTEM or ask.core.publisher.files_by(pool.id) is not NfsServer.EXPORTER:
         return None
-    policy = await ask.core.find(ExportPolicy, tenant__id=await service.tenant_id(ask.core), name=service.policy)
-    if policy is None:
-        raise errors.NotFound(kind="export policy", ref=service.policy)
-    return policy.id
+    return (await policies.export_policy_named(ask.core, await service.tenant_id(ask.core), service.policy)).id
