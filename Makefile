@@ -77,7 +77,7 @@ zfs-guest: $(ZFS_PACKAGES)/.installed
 $(ZFS_PACKAGES)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --python-version 3.11 --only-binary :all: \
 		aiohttp click cryptography googleapis-common-protos grpcio grpcio-health-checking grpcio-reflection \
-		httpx msgspec multidict netapp-ontap prometheus-client protobuf structlog \
+		httpx msgspec multidict netapp-ontap prometheus-client protobuf PyJWT structlog \
 		pytest pytest-asyncio pytest-timeout
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --no-deps .
 	@touch $@

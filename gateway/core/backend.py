@@ -27,7 +27,7 @@ import msgspec
 
 from gateway.core import capability as capabilities
 from gateway.core.capability import Capability, Facts
-from gateway.core.model import AccessHandle, RootDirectory, VolumeKind
+from gateway.core.model import AccessHandle, LocalPath, RootDirectory, VolumeKind
 
 FaultHook = Callable[[str], None]
 """Called with the name of each point between two steps; the crash tests end the process there."""
@@ -251,6 +251,14 @@ class ConvertBackend(Protocol):
         process dies in it, the old volume is there, the new one, or none;
         calling again leads to the new one in each case.
         """
+
+
+@runtime_checkable
+class HostBackend(Protocol):
+    """Has the bytes of its volumes on this host, although clients are told another way by `access`."""
+
+    async def here(self, volume: UUID) -> LocalPath:
+        """Give where a volume's bytes are on this host."""
 
 
 PROTOCOLS: Mapping[str, type] = {

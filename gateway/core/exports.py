@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core import errors
+from gateway.core.backend import HostBackend
 from gateway.core.catalog import Catalog, walk
 from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter, Mounter
 from gateway.core.locks import KeyLocks
@@ -83,7 +84,7 @@ class Publisher:
         self._pools = pools
         self._exporter = exporter
         self._block = block
-        self.mounting = None if mounter is None else Mounting(mounter, self._source)
+        self.mounting = None if mounter is None else Mounting(mounter, self._here)
         self._patience_s = patience_s
         self._locks = KeyLocks()
 
@@ -316,12 +317,22 @@ class Publisher:
         return await self._catalog.get(Volume, volume_id)
 
     async def _source(self, volume: Volume) -> LocalPath | None:
-        """Give where a volume's bytes are on this host; None when they are elsewhere or its tenant is stopped."""
-        tenant = await self._catalog.get(Tenant, volume.tenant_id)
-        if tenant is None or tenant.state is not TenantState.RUNNING:
+        """Give where an exporter finds a volume's bytes; None when they are elsewhere or its tenant is stopped."""
+        if not await self._runs(volume.tenant_id):
             return None
         source = await self._pools.get(volume.pool_id).backend.access(volume.id)
         return source if isinstance(source, LocalPath) else None
+
+    async def _here(self, volume: Volume) -> LocalPath | None:
+        """Give where this host finds a volume's bytes, also those that a server of the pool's own has."""
+        backend = self._pools.get(volume.pool_id).backend
+        if not isinstance(backend, HostBackend):
+            return await self._source(volume)
+        return await backend.here(volume.id) if await self._runs(volume.tenant_id) else None
+
+    async def _runs(self, tenant_id: UUID) -> bool:
+        tenant = await self._catalog.get(Tenant, tenant_id)
+        return tenant is not None and tenant.state is TenantState.RUNNING
 
     async def _converge_files(self, exporter: Exporter, volume_id: UUID, volume: Volume | None) -> None:
         wanted = await self.desired(volume) if volume is not None else None

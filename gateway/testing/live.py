@@ -216,11 +216,14 @@ class LiveGateway:
 
 @contextlib.contextmanager
 def live_gateway(folder: Path, **options: Any) -> Iterator[LiveGateway]:
-    """Give a started gateway; it is stopped (killed when it will not) at the end."""
+    """Give a started gateway; it is stopped (killed when it will not) at the end. What fails tells how its log ends."""
     gateway = LiveGateway(folder, **options)
     gateway.start()
     try:
         yield gateway
+    except Exception as error:
+        error.add_note(gateway.tail())
+        raise
     finally:
         try:
             gateway.stop()

@@ -92,12 +92,6 @@ class Docker:
                 self.end_containers()
             self._end(signal.SIGTERM)
 
-    def forget(self) -> None:
-        """Remove all containers and volumes."""
-        self.end_containers()
-        for volume in self("volume", "ls", "--quiet").split():
-            self("volume", "rm", volume)
-
     def end_containers(self) -> None:
         """Remove all containers, running or not."""
         for container in self("ps", "--all", "--quiet").split():
@@ -108,6 +102,12 @@ class Docker:
         self.stop()
         if self._containerd.exists() and runs(pid := int(self._containerd.read_text())):
             os.kill(pid, signal.SIGTERM)
+        for pid in self._shims():
+            # Each watches over a container, also without a daemon.
+            with contextlib.suppress(ProcessLookupError):
+                for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         for entry in reversed(entries()):
             if entry.point.startswith(f"{self.folder}/"):
                 subprocess.run(["umount", "--lazy", entry.point], check=False, capture_output=True)
@@ -157,6 +157,16 @@ class Docker:
             timeout=DEADLINE_S,
         )
 
+    def _shims(self) -> list[int]:
+        """Give the processes that hold containers of this daemon."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                line = (process / "cmdline").read_bytes()
+                if b"containerd-shim" in line and f"{self.folder}/".encode() in line:
+                    found.append(int(process.name))
+        return found
+
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["docker", *arguments],
@@ -205,6 +215,7 @@ class Bed:
 
     def __init__(self, folder: Path, driver: str, *, pools: str, extra: str = "", door: str = "") -> None:
         self.driver = driver
+        self._tag = uuid4().hex[:8]
         self.socket = PLUGINS / f"{self.driver}.sock"
         self.mounts = folder / "volumes"
         self.mounts.mkdir(parents=True)
@@ -215,6 +226,10 @@ class Bed:
             f'[frontend.docker]\nsocket = "{self.socket}"\n{door}\n',
             periods={"exports": 0.5},
         )
+
+    def name(self, stem: str) -> str:
+        """Give a volume's name that no other bed has: daemons see the plugins of all beds, and names are one's only."""
+        return f"{stem}-{self._tag}"
 
     def mounted(self) -> list[str]:
         """Give the names of the volumes that are mounted on this host."""

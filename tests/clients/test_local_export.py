@@ -110,9 +110,11 @@ async def test_sectors_do_not_change_with_a_snapshot(bed, exporter):
         wanted = export_of(source(files), access())
         sh("cp", "--reflink=always", wanted.source.path, str(files / "snapshot"))
         await exporter.publish(wanted)
-        queue = Path("/sys/block", place(exporter, wanted).resolve().name, "queue")
-        size = (queue / "logical_block_size").read_text()
-        await exporter.withdraw(wanted.id)
+        try:
+            queue = Path("/sys/block", place(exporter, wanted).resolve().name, "queue")
+            size = (queue / "logical_block_size").read_text()
+        finally:
+            await exporter.withdraw(wanted.id)
     assert size == "512\n"
 
 

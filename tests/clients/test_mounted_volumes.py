@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from mounts_scene import MIB, Bed, held_up, working_in
 
 from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
 from gateway.backends.directory import DirectoryBackend, DirectoryOptions
+from gateway.backends.nfs import NfsBackend, NfsPoolOptions
 from gateway.core import errors, mounts, quiesce, snapshots, volumes
+from gateway.core.backend import VolumeBackend
 from gateway.core.context import Core
 from gateway.core.exporter import Held
 from gateway.core.model import Intent, Pool, Snapshot, Tenant, Volume, VolumeKind
@@ -27,6 +29,7 @@ from gateway.exports.mounts import FAULT_POINTS
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.cores import core_on
 from gateway.testing.loop_pool import loop_pool
+from gateway.testing.mirror import mirror
 
 pytestmark = pytest.mark.root
 
@@ -55,16 +58,17 @@ asyncio.run(main(*sys.argv[2:]))
 class Place:
     """A pool in a folder, and a core with a mounter on it, as often as wanted."""
 
-    def __init__(self, folder: Path, kind: VolumeKind) -> None:
+    def __init__(self, folder: Path, kind: VolumeKind, *, backend: Callable[[], VolumeBackend] | None = None) -> None:
         self.bed = Bed(folder / "mounts")
         self.kind = kind
         self.format = ""
         self.size = 64 * MIB
         self.pool = folder / ("btrfs" if kind is VolumeKind.FILESYSTEM else "xfs")
+        self.backend = backend or (lambda: BACKENDS[self.kind](self.pool))
 
     @asynccontextmanager
     async def core(self, *, fault=lambda _point: None) -> AsyncIterator[Core]:
-        backend = BACKENDS[self.kind](self.pool)
+        backend = self.backend()
         mounter = self.bed.mounter(fault=fault)
         await mounter.open()
         try:
@@ -227,6 +231,20 @@ async def test_a_volume_that_grew_while_it_was_not_mounted_has_room_when_it_is(p
         await place.mount(core)
         assert os.statvfs(place.path).f_blocks == 2 * room
         await place.delete(core)
+
+
+async def test_files_of_a_file_server_are_mounted_from_where_their_pool_is(tmp_path: Path) -> None:
+    with mirror(tmp_path) as server:
+        options = NfsPoolOptions(path=server.mount, server="192.0.2.1", export="/export")
+        place = Place(tmp_path, VolumeKind.FILESYSTEM, backend=lambda: NfsBackend("pool", options))
+        async with place.core() as core:
+            await place.make(core)
+            await place.mount(core)
+            (place.path / "f").write_text("1")
+            assert [file.read_text() for file in server.server.rglob("f")] == ["1"]
+            await place.unmount(core)
+            await place.delete(core)
+        assert place.bed.records() == set()
 
 
 async def killed(place: Place, folder: Path, act: str, point: str) -> None:

@@ -7,7 +7,7 @@ touch of the mount runs in an `ExpendableWorker`.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from gateway.core import needs
 from gateway.core.backend import FaultHook, Substrate, no_fault
 from gateway.core.errors import NotFound
 from gateway.core.expendable import ExpendableWorker
-from gateway.core.model import NfsExport, VolumeKind
+from gateway.core.model import LocalPath, NfsExport, VolumeKind
 from gateway.core.runner import Runner, SystemRunner
 from gateway.core.worker import Worker
 
@@ -104,6 +104,14 @@ class NfsBackend(FileBackend):
             version=options.version,
         )
 
+    async def here(self, volume: UUID) -> LocalPath:
+        """See `gateway.core.backend.HostBackend`: below the mount point of the pool."""
+        return LocalPath(path=str(await self.session.run(_content, self.session.pool, volume)))
+
+
+def _content(pool: Pool, volume: UUID) -> Path:
+    return pool.volume(volume).content
+
 
 def _place(pool: Pool, volume: UUID) -> PurePosixPath:
-    return PurePosixPath(pool.volume(volume).content.relative_to(pool.layout.root))
+    return PurePosixPath(_content(pool, volume).relative_to(pool.layout.root))

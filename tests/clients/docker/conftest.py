@@ -46,9 +46,9 @@ def bed(pools: str, driver: str, tmp_path: Path) -> Iterator[Bed]:
 
 @pytest.fixture
 def docker(daemon: Docker, bed: Bed) -> Iterator[Docker]:
-    """Give a daemon that has used nothing of the gateway yet; what it still uses afterwards is ended."""
+    """Give a daemon that has used nothing of the gateway yet; its containers are ended before the gateway."""
     yield daemon
-    daemon.forget()
+    daemon.end_containers()
 
 
 @pytest.fixture
