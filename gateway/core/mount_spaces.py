@@ -57,7 +57,9 @@ def _foreign_tables(processes: Path) -> Iterator[tuple[Entry, ...]]:
             if space in seen:
                 continue
             table = entries(process / "mountinfo")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended
+        except PermissionError:
+            raise
+        except OSError:
+            continue  # it has ended; of one that nobody has waited for yet the table is an invalid argument
         seen.add(space)
         yield table

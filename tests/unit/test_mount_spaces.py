@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,20 @@ def test_another_name_space_shows_it_at_another_place(tmp_path: Path, table: str
     (tmp_path / "31").mkdir()  # ended meanwhile
     (tmp_path / "sys").mkdir()
     assert is_shown_elsewhere(POINT, tmp_path) is shown
+
+
+def test_who_ends_while_the_tables_are_read_has_nothing(tmp_path: Path) -> None:
+    process(tmp_path, "self", "1", OURS)
+    process(tmp_path, "30", "3", "")
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    table = tmp_path / "30/mountinfo"
+    table.unlink()
+    table.symlink_to(f"/proc/{ended.pid}/mountinfo")
+    try:
+        assert not is_shown_elsewhere(POINT, tmp_path)
+    finally:
+        ended.wait()
 
 
 def test_what_is_not_mounted_is_nowhere(tmp_path: Path) -> None:
