@@ -58,6 +58,8 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.InvalidArgument, 400, "invalid {field}: {reason}", {"field": "field", "value": "value"}),
     Rule(errors.Unauthenticated, 401, "invalid security token"),
     Rule(errors.PermissionDenied, 403, "permission denied", {"action": "action"}),
+    # Clients take 404 for what they asked about, and the operator's policy is not that.
+    Rule(errors.NotFound, 409, "there is no {kind} {ref}", {}, {"kind": "export policy"}),
     Rule(errors.NotFound, 404, "resource not found", {"resourceID": "ref"}),
     Rule(
         errors.AlreadyExists,

@@ -56,6 +56,12 @@ def test_every_line_names_what_its_error_has(rule: Any) -> None:
 
 CASES: list[tuple[GatewayError, int, str, Any]] = [
     (errors.NotFound(kind="volume", ref="vfs-009"), 404, "resource not found", {"resourceID": "vfs-009"}),
+    (
+        errors.NotFound(kind="export policy", ref="strict"),
+        409,
+        "there is no export policy strict",
+        "there is no export policy strict",
+    ),
     (errors.NotFound(kind="snapshot", ref="s"), 404, "resource not found", {"resourceID": "s"}),
     (
         errors.AlreadyExists(kind="volume", name="data", field="name"),

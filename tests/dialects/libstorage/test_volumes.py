@@ -175,7 +175,8 @@ async def test_a_missing_export_policy_is_told(tmp_path: Path) -> None:
     options = msgspec.structs.replace(OPTIONS, service={"files": service})
     async with open_scene(tmp_path, options) as scene:
         refusal = await scene.refused("POST", "/volumes/files", {"name": "v"})
-        assert refusal == (404, "resource not found", {"resourceID": "nobody"})
+        told = "there is no export policy nobody"
+        assert refusal == (409, told, told)
     async with open_scene(tmp_path / "local", options, nfs=False) as scene:
         assert (await scene.post("/volumes/files", {"name": "v"}))["name"] == "v"
 
