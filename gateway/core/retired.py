@@ -109,6 +109,16 @@ async def collect(core: Core, around: Iterable[UUID] | None = None, *, most: int
     return gone
 
 
+async def collect_after(core: Core, volume: Volume) -> None:
+    """Delete what only a volume that somebody has just removed, or a snapshot of it, still needed.
+
+    The gateway itself does that, whoever the core acts for. A duty does it
+    later, so nothing of this is a failure of the removal.
+    """
+    around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
+    await collect(msgspec.structs.replace(core, caller=None, request=""), around)
+
+
 def spare(snapshot: Snapshot) -> bool:
     """Tell whether the core took the snapshot for clones of which none is left, and nothing keeps it."""
     expired = snapshot.expires is None or snapshot.expires <= utc_now()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import msgspec
-
-from gateway.core import errors, retired, volumes
+from gateway.core import errors, volumes
 from gateway.core.capability import SIZE_MAX
 from gateway.core.change import Started
 from gateway.core.model import AccessHandle, Volume
@@ -25,12 +23,6 @@ async def finished(ask: Ask, started: Started) -> UUID:
     if job.target_id is None:
         raise AssertionError
     return job.target_id
-
-
-async def collect(ask: Ask, volume: Volume) -> None:
-    """Let go what only the deleted one still needed. A duty does the same later, so a failure is no failure of ours."""
-    around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
-    await retired.collect(msgspec.structs.replace(ask.core, caller=None, request=""), around)
 
 
 async def handles_of(ask: Ask, volume: Volume) -> tuple[AccessHandle, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.core import clones, errors, snapshots
+from gateway.core import clones, errors, retired, snapshots
 from gateway.core.clones import NewClone
 from gateway.core.model import Volume
 from gateway.frontends.libstorage import model
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.bodies import SnapshotCopyRequest, VolumeCreateRequest
-from gateway.frontends.libstorage.changing import collect, finished, in_gib, require_gib, require_name
+from gateway.frontends.libstorage.changing import finished, in_gib, require_gib, require_name
 from gateway.frontends.libstorage.lookup import find_snapshot
 from gateway.frontends.libstorage.opts import overlay
 from gateway.frontends.libstorage.render import snapshot_record, volume_record
@@ -60,4 +60,4 @@ async def remove(ask: Ask) -> None:
     found = await find_snapshot(ask)
     description = f"libStorage: remove snapshot {found.snapshot.name} of {found.volume.name}"
     await finished(ask, await snapshots.delete(ask.core, found.snapshot.id, description=description))
-    await collect(ask, found.volume)
+    await retired.collect_after(ask.core, found.volume)

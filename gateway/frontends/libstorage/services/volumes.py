@@ -19,7 +19,6 @@ from gateway.frontends.libstorage.bodies import (
     VolumeSnapshotRequest,
 )
 from gateway.frontends.libstorage.changing import (
-    collect,
     finished,
     handles_of,
     in_gib,
@@ -114,7 +113,7 @@ async def remove(ask: Ask) -> None:
     description = f"libStorage: remove {volume.name}"
     force = ask.query.flag("force")
     await finished(ask, await retired.remove(ask.core, volume.id, description=description, force=force))
-    await collect(ask, volume)
+    await retired.collect_after(ask.core, volume)
 
 
 def noted(wanted: VolumeCreateRequest) -> dict[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 from grpc import StatusCode
 
 from gateway.core import clones, errors, retired, volumes
@@ -170,7 +169,7 @@ async def _delete(call: Call, found: Found) -> None:
         await (
             await snapshot_cases.delete(call.core, found.snapshot.id, description=f"SDK: delete snapshot {found}")
         ).result()
-        await _collect(call, found.volume)
+        await retired.collect_after(call.core, found.volume)
         return
     volume = found.volume
     if specs.spec_of(volume, await driver_of(call, volume)).sticky:
@@ -180,13 +179,7 @@ async def _delete(call: Call, found: Found) -> None:
     if ATTACHED in volume.annotations:
         raise errors.InUse(kind="Volume", ref=str(found), by="attachments", action="delete")
     await (await retired.remove(call.core, volume.id, description=f"SDK: delete {volume.name}")).result()
-    await _collect(call, volume)
-
-
-async def _collect(call: Call, volume: Volume) -> None:
-    """Let go what only the deleted one still needed. A duty does the same later, so a failure is no failure of ours."""
-    around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
-    await retired.collect(msgspec.structs.replace(call.core, caller=None), around)
+    await retired.collect_after(call.core, volume)
 
 
 async def _update_snapshot(call: Call, found: Found, request: pb.SdkVolumeUpdateRequest) -> None:
