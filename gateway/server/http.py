@@ -230,12 +230,11 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self.phase is Phase.IDLE and data:
             self.enter(Phase.HEAD)
-        # What comes behind a whole request is the next one's head, which nobody looks at yet.
-        early = self.phase is Phase.ANSWER and self._asked.is_eof()
-        if self.phase is Phase.HEAD or early:
+        if self._asked is None or self._asked.is_eof():
+            # Behind a whole request comes the next one's head, also before there is an answer.
             self._head += len(data)
         if self._head > HEAD_MAX:
-            if not early:
+            if self.phase is Phase.HEAD:
                 self._leave(self._house.refuse(400, "The request's head is too long"))
                 return
             self._hold()

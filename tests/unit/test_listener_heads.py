@@ -15,6 +15,10 @@ ONE = b"GET / HTTP/1.1\r\nHost: x\r\n"
 FIELD = 1024 * 1024
 
 
+def refuse(status: int, reason: str) -> web.Response:
+    return web.Response(status=status, text=reason)
+
+
 async def test_a_head_that_comes_early_is_not_taken_without_end() -> None:
     reached, go = asyncio.Event(), asyncio.Event()
 
@@ -22,9 +26,6 @@ async def test_a_head_that_comes_early_is_not_taken_without_end() -> None:
         reached.set()
         await go.wait()
         return web.Response(text="ok")
-
-    def refuse(status: int, reason: str) -> web.Response:
-        return web.Response(status=status, text=reason)
 
     listener = Listener(handle, Address("127.0.0.1", 0), limits=LimitSettings(), refuse=refuse, field_max=FIELD)
     await listener.start()
@@ -51,9 +52,6 @@ async def test_what_comes_early_and_is_short_has_its_answer() -> None:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text=f"{len(await request.read())};")
 
-    def refuse(status: int, reason: str) -> web.Response:
-        return web.Response(status=status, text=reason)
-
     listener = Listener(handle, Address("127.0.0.1", 0), limits=LimitSettings(), refuse=refuse)
     await listener.start()
     assert isinstance(listener.address, Address)
@@ -65,6 +63,26 @@ async def test_what_comes_early_and_is_short_has_its_answer() -> None:
         )
         for _ in range(6):
             await reader.readuntil(b"1000000;")
+    finally:
+        writer.close()
+        await listener.stop()
+
+
+async def test_a_body_that_nobody_reads_is_no_head() -> None:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=f"{request.method};")
+
+    listener = Listener(handle, Address("127.0.0.1", 0), limits=LimitSettings(), refuse=refuse)
+    await listener.start()
+    assert isinstance(listener.address, Address)
+    reader, writer = await asyncio.open_connection(listener.address.host, listener.address.port)
+    try:
+        length = 4 * HEAD_MAX
+        writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length)
+        await reader.readuntil(b"PUT;")
+        writer.write(b"x" * length + ONE + b"\r\n")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"GET;")
     finally:
         writer.close()
         await listener.stop()
