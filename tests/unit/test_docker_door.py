@@ -14,9 +14,10 @@ from gateway.frontends.docker import wanted as options
 from gateway.frontends.docker.errors import TEXTS, text_of
 from gateway.frontends.docker.placing import formats_of
 from gateway.frontends.docker.plugin import CALLS
-from gateway.frontends.docker.settings import DockerOptions, KindChoice
+from gateway.frontends.docker.settings import DockerOptions
 from gateway.frontends.docker.site import Site, is_user
 from gateway.frontends.docker.wanted import Kept, Wanted, name_of, wanted
+from gateway.frontends.kinds import KindChoice
 from gateway.frontends.openstorage.spec.options import OPTIONS
 from gateway.server.docker import docker_options
 from gateway.server.drivers import DOORS, EXPORTERS, driver_options

@@ -13,13 +13,13 @@ from gateway.core.change import Started
 from gateway.core.clones import NewClone
 from gateway.core.context import Core
 from gateway.core.model import Pool, Volume
-from gateway.core.volumes import NewVolume, VolumeChange
+from gateway.core.volumes import NewVolume
 from gateway.frontends.docker import lookup
 from gateway.frontends.docker.lookup import Source
 from gateway.frontends.docker.placing import check_copy, place, tenant_id
-from gateway.frontends.docker.settings import KindChoice
 from gateway.frontends.docker.site import Site
 from gateway.frontends.docker.wanted import FROM, SPEC, Kept, Wanted
+from gateway.frontends.kinds import KindChoice
 from gateway.frontends.openstorage.spec import parse_size
 
 PATIENCE_S = 100.0
@@ -32,31 +32,19 @@ _FOREIGN_PAUSE_S = 0.25
 async def create(core: Core, site: Site, wanted: Wanted) -> None:
     """Make a volume. AlreadyExists when another one has the name; the same one again is no error."""
     source = await lookup.source(core, site, wanted.source) if wanted.source else None
-    volume = await _made(core, site, wanted, source)
-    if source is None or wanted.size is None or volume.size >= wanted.size:
-        return
-    # The second half of making a copy that is larger than its source; also of one that was cut before it.
-    change = VolumeChange(size=wanted.size)
-    await (await volumes.update(core, volume.id, change, description=f"Docker: grow {volume.name}")).result()
-
-
-async def _made(core: Core, site: Site, wanted: Wanted, source: Source | None) -> Volume:
     for left in reversed(range(_TRIES)):
         present = await _rested(core, site, wanted.name)
         if present is not None:
             await _require_same(core, site, present, wanted, source=source)
-            return present
+            return
         try:
             make = _new(core, site, wanted) if source is None else _copy(core, site, wanted, source)
-            job = await (await make).result()
+            await (await make).result()
         except errors.AlreadyExists as error:
             if error.field != "name" or not left:
                 raise
         else:
-            # Nothing that is made is without a target.
-            assert job.target_id is not None  # noqa: S101
-            return await core.get(Volume, job.target_id)
-    raise AssertionError
+            return
 
 
 async def _new(core: Core, site: Site, wanted: Wanted) -> Started:
@@ -87,6 +75,7 @@ async def _copy(core: Core, site: Site, wanted: Wanted, source: Source) -> Start
         tenant_id=origin.tenant_id,
         source_id=origin.id,
         snapshot_id=None if source.snapshot is None else source.snapshot.id,
+        size=wanted.size,
         transient_base=True,
         labels=wanted.labels,
         annotations=_annotations(origin, wanted),
@@ -130,7 +119,7 @@ async def _require_same(core: Core, site: Site, volume: Volume, wanted: Wanted, 
         and (not wanted.tenant or await tenant_id(core, site, wanted) == volume.tenant_id)
         and wanted.kind in {KindChoice.AUTO, KindChoice(volume.kind.value)}
         and _is_copy(volume, source)
-        and (wanted.size in {None, volume.size} or (source is not None and _grows(volume, wanted, source)))
+        and wanted.size in {None, volume.size}
     )
     if not same:
         raise errors.AlreadyExists(kind="volume", name=volume.name, field="name", same_spec=False)
@@ -143,8 +132,3 @@ def _is_copy(volume: Volume, source: Source | None) -> bool:
     if origin is None or origin.volume_id != source.volume.id:
         return False
     return source.snapshot is None or origin.snapshot_id == source.snapshot.id
-
-
-def _grows(volume: Volume, wanted: Wanted, source: Source) -> bool:
-    """Tell whether it is a copy whose making was cut before it had grown."""
-    return volume.size == source.volume.size and wanted.size is not None and wanted.size > volume.size

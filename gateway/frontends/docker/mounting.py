@@ -69,11 +69,13 @@ async def path(core: Core, site: Site, name: str) -> str:
 async def forget(core: Core, volume: Volume, mounted: Mount) -> None:
     """End what this door's callers needed of a mount that no container has.
 
-    A daemon that was killed takes nothing back when it is there again.
+    A daemon that was killed takes nothing back when it is there again. Who
+    came after `mounted` was looked at stays.
     """
+    ours = frozenset(filter(is_user, mounted.users))
     with suppress(errors.NotFound):
         started = await mounts.drop_users(
-            core, volume.id, mounted.path, is_user, description=f"Docker: unmount {volume.name}"
+            core, volume.id, mounted.path, ours.__contains__, description=f"Docker: unmount {volume.name}"
         )
         await started.result()
 

@@ -12,9 +12,9 @@ from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.model import Pool, VolumeKind
 from gateway.core.query import Order, Query
-from gateway.frontends.docker.settings import KindChoice
 from gateway.frontends.docker.site import Site
 from gateway.frontends.docker.wanted import FROM, POOL, TENANT, Wanted
+from gateway.frontends.kinds import KindChoice
 
 OF_FILES: Mapping[str, str] = {"btrfs": "btrfs", "zfs": "zfs", "nfs": "nfs"}
 """Driver -> the type of file system that its volumes of files are on, where it is not just `vfs`."""

@@ -70,9 +70,7 @@ class Plugin:
         if mount is not None and not await self._in_container(mount.path):
             await mounting.forget(self._core, volume, mount)
         await (await retired.remove(self._core, volume.id, description=f"Docker: remove {volume.name}")).result()
-        # A duty does the same later, so a failure of this would be no failure of ours.
-        around = [volume.id, *([volume.origin.volume_id] if volume.origin is not None else [])]
-        await retired.collect(self._core, around)
+        await retired.collect_after(self._core, volume)
         return Done()
 
     async def mount(self, request: Request) -> Mounted:

@@ -8,17 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.frontends.kinds import KindChoice
 from gateway.frontends.openstorage.spec import parse_size
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-
-
-class KindChoice(enum.StrEnum):
-    """What new volumes are. `auto`: blocks when a block file system is asked for and the pool has them, else files."""
-
-    AUTO = "auto"
-    FILESYSTEM = "filesystem"
-    BLOCK = "block"
 
 
 class Scope(enum.StrEnum):

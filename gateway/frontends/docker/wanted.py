@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 import msgspec
 
 from gateway.core.errors import InvalidArgument
-from gateway.frontends.docker.settings import KindChoice
+from gateway.frontends.kinds import KindChoice
 from gateway.frontends.openstorage.spec import FsType, Parsed, parse_request, parse_size, render_options, split_name
 from gateway.frontends.openstorage.spec.options import OPTIONS, default, find
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from gateway.core.model import Transport
 from gateway.core.secret import Secret
+from gateway.frontends.kinds import KindChoice
 
 GIB = 1024**3
 _SIZE = re.compile(r"([1-9][0-9]{0,8}) ?([GT])iB")
@@ -19,14 +20,6 @@ _BLOCK_TRANSPORTS = frozenset({Transport.LOCAL, Transport.ISCSI, Transport.NBD})
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 
 Seconds = Annotated[float, Meta(gt=0)]
-
-
-class KindChoice(enum.StrEnum):
-    """What a service makes. `auto`: files, unless its driver is for blocks or its first pool holds blocks only."""
-
-    AUTO = "auto"
-    FILESYSTEM = "filesystem"
-    BLOCK = "block"
 
 
 class Algorithm(enum.StrEnum):

@@ -12,9 +12,10 @@ import msgspec
 from gateway.core import errors
 from gateway.core.context import Core
 from gateway.core.model import Pool, Tenant, Transport, VolumeKind
+from gateway.frontends.kinds import KindChoice
 from gateway.frontends.libstorage.headers import isilon_id, vfs_id
 from gateway.frontends.libstorage.model import NextDeviceInfo
-from gateway.frontends.libstorage.settings import KindChoice, LibstorageOptions, ServiceOptions
+from gateway.frontends.libstorage.settings import LibstorageOptions, ServiceOptions
 
 Identify = Callable[[Any, str], str]
 """Gives the id of an instance of which a client tells only what it knows of itself (any JSON), and its address.

@@ -11,9 +11,9 @@ from gateway.core import errors, policies
 from gateway.core.catalog import walk
 from gateway.core.model import Pool, VolumeKind
 from gateway.core.query import Order, Query
+from gateway.frontends.kinds import KindChoice
 from gateway.frontends.openstorage.call import Call, SdkError, refuse
 from gateway.frontends.openstorage.pb import volume_spec_pb2 as pb
-from gateway.frontends.openstorage.settings import KindChoice
 from gateway.frontends.openstorage.specs import BLOCK_FORMATS
 
 

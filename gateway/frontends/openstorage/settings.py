@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-
-class KindChoice(enum.StrEnum):
-    """What new volumes are. `auto`: blocks when a block file system is asked for and the pool has them, else files."""
-
-    AUTO = "auto"
-    FILESYSTEM = "filesystem"
-    BLOCK = "block"
+from gateway.frontends.kinds import KindChoice
 
 
 class OpenstorageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

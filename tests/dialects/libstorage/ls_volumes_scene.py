@@ -23,9 +23,10 @@ from gateway.core.exporter import BlockAccess, BlockExport, Export
 from gateway.core.model import AccessHandle, LocalPath, NbdExport, NfsExport, Transport, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
+from gateway.frontends.kinds import KindChoice
 from gateway.frontends.libstorage.auth import Auth
 from gateway.frontends.libstorage.door import LibstorageDoor
-from gateway.frontends.libstorage.settings import KindChoice, LibstorageOptions, ServiceOptions
+from gateway.frontends.libstorage.settings import LibstorageOptions, ServiceOptions
 from gateway.frontends.libstorage.site import Site
 from gateway.testing.cores import core_on
 

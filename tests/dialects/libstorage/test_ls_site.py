@@ -9,7 +9,8 @@ import pytest
 
 from gateway.config import ConfigError, load
 from gateway.core.model import Transport, VolumeKind
-from gateway.frontends.libstorage.settings import KindChoice, LibstorageOptions, ServiceOptions
+from gateway.frontends.kinds import KindChoice
+from gateway.frontends.libstorage.settings import LibstorageOptions, ServiceOptions
 from gateway.frontends.libstorage.site import DRIVERS, Site, StorageType
 from gateway.server.drivers import DOORS, EXPORTERS, driver_options
 
