@@ -21,7 +21,7 @@ from gateway.core.errors import Busy, InvalidArgument, Unavailable
 from gateway.core.exporter import Export, ExportAccess, Exporter
 from gateway.core.model import InProcess, LocalPath, NfsExport
 from gateway.exports.nfs import FAULT_POINTS, NfsExporter, NfsOptions
-from gateway.exports.nfs.ganesha import Ganesha, runtime_directory
+from gateway.exports.nfs.ganesha import SOCKET_PATH_MAX, Ganesha, runtime_directory
 from gateway.exports.nfs.stanza import export_stanza, main_settings
 from gateway.exports.process import Identity
 
@@ -515,8 +515,9 @@ async def test_server_of_a_gateway_killed_before_it_could_record_it_is_replaced(
         await exporter.close()
 
 
-async def test_state_directory_too_long_for_a_socket(bed):
-    bed.state = bed.state / ("with space " * 10)
+@pytest.mark.parametrize("length", [SOCKET_PATH_MAX, SOCKET_PATH_MAX + 1, 150])
+async def test_state_directory_too_long_for_a_socket(bed, length):
+    bed.state = Path(f"{bed.state}-{'x' * length}"[: length - len("/run/bus")])
     volume = bed.volume()
     (volume / "file").write_text("x")
     exporter = bed.exporter()
@@ -524,6 +525,7 @@ async def test_state_directory_too_long_for_a_socket(bed):
     try:
         await exporter.publish(export(volume))
         assert await bed.cat("/vol1/file") == "x"
+        assert (runtime_directory(bed.state) == bed.state / "run") is (length <= SOCKET_PATH_MAX)
         assert runtime_directory(bed.state).is_dir()
     finally:
         await exporter.close()

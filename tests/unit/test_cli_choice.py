@@ -137,7 +137,7 @@ def test_examples_are_right_when_uncommented() -> None:
         "nfs2": {"driver": "nfs", "path": "/mnt/m", "server": "filer", "export": "/a b/c"},
     }
     assert found["export"].keys() == {"nfs", "iscsi", "local", "mounts"}
-    assert found["frontend"].keys() == {"openstorage"}
+    assert found["frontend"].keys() == {"openstorage", "libstorage", "docker"}
     assert tomllib.loads(text).keys() == {"listen", "data_dir", "name", "tenants", "accounts", "tls", "backend"}
 
 

@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 START_LIMIT_S = 20
 ADOPT_LIMIT_S = 5
 LOG_BYTES_MAX = 8 << 20
-# sun_path holds 108 bytes with its NUL, and dbus-daemon adds nothing to it
-SOCKET_PATH_MAX = 107
+# sun_path holds 108 bytes, but libdbus takes no more on any system than the shortest of them all has
+SOCKET_PATH_MAX = 99
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+\Z")
 
 
