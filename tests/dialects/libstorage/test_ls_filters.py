@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import ItemsView
 from typing import Any
 from urllib.parse import quote
 
@@ -225,15 +225,22 @@ def written(wanted: Filter) -> str:
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8).map(str.casefold)
 
 
+class Read(dict[str, str]):
+    """Members that count how often they are gone through."""
+
+    times = 0
+
+    def items(self) -> ItemsView[str, str]:
+        self.times += 1
+        return super().items()
+
+
 @pytest.mark.parametrize("part", ["(x=1)", "(fields.z=1)", "(fields.z~=1)", "(attachments.instanceid.id=*a*b*)"])
-def test_a_filter_of_many_parts_holds_nobody_up(part: str) -> None:
-    labels = {f"label-{number}": "value" for number in range(500)}
-    shown = {"name": "v", "fields": labels, "attachments": [{"instanceID": {"id": str(each)}} for each in range(50)]}
+def test_a_record_is_gone_through_once_however_many_parts_a_filter_has(part: str) -> None:
+    labels = Read({f"label-{number}": "value" for number in range(500)})
     wanted = parse_filter(f"(|{part * ((LENGTH_MAX - 3) // len(part))})")
-    begun = time.process_time()
-    for _ in range(20):
-        assert not matches(wanted, shown)
-    assert (time.process_time() - begun) / 20 < 0.01
+    assert not matches(wanted, {"name": "v", "fields": labels})
+    assert labels.times == 1
 
 
 NAMES = st.sampled_from(["name", "size", "fields.owner"])
