@@ -61,6 +61,12 @@ def at(point: str, table: Iterable[Entry]) -> Entry | None:
     return next((entry for entry in found if entry.id not in below), None)
 
 
+def in_user_space(path: Path) -> bool:
+    """Tell whether what is at a path is served by a program (FUSE), not by the kernel itself."""
+    found = holding(path.resolve(), entries())
+    return found is not None and found.filesystem.partition(".")[0] in {"fuse", "fuseblk"}
+
+
 def holding(path: Path, table: Iterable[Entry]) -> Entry | None:
     """Give the mount on which a path without links lies."""
     known = tuple(table)

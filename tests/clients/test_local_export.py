@@ -11,9 +11,12 @@ import msgspec
 import pytest
 from exporter_scene import MIB, encoded, export_of, in_process, run, sh, source
 
+from gateway.backends.qcow2 import Qcow2Backend
+from gateway.backends.qcow2.pool import Qcow2Options
+from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import InUse, Unavailable
 from gateway.core.exporter import BlockAccess, BlockExport, BlockExporter
-from gateway.core.model import LocalPath
+from gateway.core.model import LocalPath, VolumeKind
 from gateway.exports.local import FAULT_POINTS, LocalExporter, LocalOptions
 from gateway.testing.faults import RaiseAt
 from gateway.testing.loop_pool import loop_pool
@@ -116,6 +119,38 @@ async def test_sectors_do_not_change_with_a_snapshot(bed, exporter):
         finally:
             await exporter.withdraw(wanted.id)
     assert size == "512\n"
+
+
+async def test_an_image_holds_a_file_system(bed, exporter):
+    images, mount = bed.folder / "images", bed.folder / "mount"
+    images.mkdir()
+    mount.mkdir()
+    backend = Qcow2Backend("pool", Qcow2Options(path=images))
+    await backend.open()
+    volume = uuid4()
+    try:
+        note = Note(name="v", tenant="svm1", document=b"{}")
+        await backend.create(VolumeSpec(id=volume, kind=VolumeKind.BLOCK, size=64 * MIB, note=note))
+        wanted = BlockExport(
+            id=volume,
+            serial=volume.hex[:12],
+            size=64 * MIB,
+            source=await backend.access(volume),
+            access=(access(),),
+        )
+        await exporter.publish(wanted)
+        try:
+            sh("mkfs.ext4", "-q", str(place(exporter, wanted)))
+            for text in ("1", "2"):
+                sh("mount", str(place(exporter, wanted)), str(mount))
+                try:
+                    (mount / "f").write_text(text)
+                finally:
+                    sh("umount", str(mount))
+        finally:
+            await exporter.withdraw(volume)
+    finally:
+        await backend.close()
 
 
 async def test_a_device_is_published_as_itself(bed, exporter):

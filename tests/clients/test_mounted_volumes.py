@@ -17,6 +17,8 @@ from mounts_scene import MIB, Bed, held_up, working_in
 from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
 from gateway.backends.directory import DirectoryBackend, DirectoryOptions
 from gateway.backends.nfs import NfsBackend, NfsPoolOptions
+from gateway.backends.qcow2 import Qcow2Backend
+from gateway.backends.qcow2.pool import Qcow2Options
 from gateway.core import errors, mounts, quiesce, snapshots, volumes
 from gateway.core.backend import VolumeBackend
 from gateway.core.context import Core
@@ -245,6 +247,23 @@ async def test_files_of_a_file_server_are_mounted_from_where_their_pool_is(tmp_p
             await place.unmount(core)
             await place.delete(core)
         assert place.bed.records() == set()
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+async def test_images_hold_file_systems(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "images").mkdir()
+    options = Qcow2Options(path=tmp_path / "images")
+    place = Place(tmp_path, VolumeKind.BLOCK, backend=lambda: Qcow2Backend("pool", options))
+    place.format, place.size = kind, 320 * MIB
+    async with place.core() as core:
+        await place.make(core)
+        await place.mount(core)
+        (place.path / "f").write_bytes(b"1" * MIB)
+        await place.unmount(core)
+        await place.mount(core)
+        assert (place.path / "f").read_bytes() == b"1" * MIB
+        await place.unmount(core)
+        await place.delete(core)
 
 
 async def killed(place: Place, folder: Path, act: str, point: str) -> None:
