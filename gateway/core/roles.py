@@ -23,6 +23,9 @@ from gateway.core.volumes import check_text
 
 ADMIN, VIEW, USER, GUEST = "system.admin", "system.view", "system.user", "system.guest"
 
+EVERYBODY = Principal(name="", roles=(ADMIN,), groups=(EVERY,))
+"""Who is asking where nobody has to say who it is."""
+
 _NAME_MAX = 255
 _RULES_MAX = 1000
 _PATTERN_MAX = 255

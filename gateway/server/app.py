@@ -6,8 +6,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
@@ -34,7 +34,7 @@ from gateway.server.auth import Accounts
 from gateway.server.callers import AccountsAndTokens, TokensAndGuests
 from gateway.server.docker import boot_id, docker, docker_options
 from gateway.server.drivers import needs_of
-from gateway.server.duties import duties, once, perform
+from gateway.server.duties import cancel, duties, once, perform
 from gateway.server.http import Listener
 from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
@@ -167,7 +167,7 @@ async def running(
         def reconcile() -> None:
             tasks.append(asyncio.create_task(once(house.reconcile, observer), name="reconcile"))
 
-        stack.push_async_callback(_cancel, tasks)
+        stack.push_async_callback(cancel, tasks)
         scheme = "https" if tls else "http"
         yield Doors(
             {"ontap": f"{scheme}://{listener.address}", **opened},
@@ -184,14 +184,6 @@ def _reload(files: tuple[Accounts, Tokens, Certificate], observer: Observer) -> 
         observer.event("not_reloaded", reason=str(error))
     else:
         observer.event("reloaded")
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def data_addresses(settings: Settings) -> tuple[DataAddress, ...]:

@@ -7,12 +7,9 @@ from typing import Any
 
 from gateway.core import roles
 from gateway.core.errors import PermissionDenied, Unauthenticated
-from gateway.core.principal import EVERY, Principal
+from gateway.core.principal import Principal
 from gateway.server.auth import Accounts
 from gateway.server.tokens import Tokens
-
-EVERYBODY = Principal(name="", roles=(roles.ADMIN,), groups=(EVERY,))
-"""Who is asking where nobody has to say who it is."""
 
 GUEST = Principal(name="", roles=(roles.GUEST,), guest=True)
 """Who is asking without having said who it is."""
@@ -54,7 +51,7 @@ class TokensAndGuests:
     async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
         """See `gateway.core.principal.Authenticator`; PermissionDenied for a token that does not hold."""
         if not self._tokens.accepted:
-            return EVERYBODY
+            return roles.EVERYBODY
         if not authorization:
             return GUEST
         return await self._tokens.principal(_token(authorization), peer=peer)

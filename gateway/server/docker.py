@@ -17,7 +17,7 @@ from gateway.frontends.docker.mounting import settle
 from gateway.frontends.docker.settings import DockerOptions
 from gateway.frontends.docker.site import Site
 from gateway.server.assembly import House
-from gateway.server.duties import Duty, perform
+from gateway.server.duties import Duty, cancel, perform
 from gateway.server.reach import Reach
 from gateway.server.surroundings import Surroundings
 
@@ -66,7 +66,7 @@ async def docker(settings: Settings, house: House, shared: Surroundings, *, boot
                 stack.enter_context(_discovered(settings, options, options.discovery, address))
         duty = Duty(name="docker_users", every_s=SETTLE_S, act=partial(settle, house.core, site, shared.observer))
         task = asyncio.create_task(perform(duty, house, shared.observer), name=duty.name)
-        stack.push_async_callback(_ended, task)
+        stack.push_async_callback(cancel, [task])
         yield opened
 
 
@@ -170,9 +170,3 @@ def _discovery(settings: Settings, options: DockerOptions, address: Address) -> 
 
 def _absolute(path: Path | None) -> str:
     return "" if path is None else str(path.absolute())
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from uuid import uuid4
 
@@ -99,3 +100,12 @@ async def once(act: Callable[[], Awaitable[object]], observer: Observer) -> None
         observer.event("duty_failed", duty=getattr(act, "__qualname__", ""), error=str(error))
     except Exception as error:  # noqa: BLE001 - a defect in one duty must not end the others
         observer.defect(uuid4().hex, error)
+
+
+async def cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task

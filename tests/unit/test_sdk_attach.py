@@ -17,6 +17,7 @@ from gateway.core.manifest import CLUSTER_ID
 from gateway.core.model import Transport, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.reconcile import Reconciler
+from gateway.core.roles import EVERYBODY
 from gateway.frontends.openstorage.call import Call
 from gateway.frontends.openstorage.pb import mount_attach_pb2, volume_pb2
 from gateway.frontends.openstorage.project import ATTACHED
@@ -25,7 +26,6 @@ from gateway.frontends.openstorage.services import mount_attach
 from gateway.frontends.openstorage.services import volumes as volume_service
 from gateway.frontends.openstorage.settings import OpenstorageOptions
 from gateway.frontends.openstorage.site import Site
-from gateway.server.callers import EVERYBODY
 from gateway.testing.cores import core_on
 
 ATTACH = load_schema()["OpenStorageMountAttach"].methods["Attach"]

@@ -19,9 +19,10 @@ from gateway.config import ConfigError, IssuerSettings, UsernameClaim
 from gateway.core.errors import GatewayError, PermissionDenied, Unauthenticated, Unavailable
 from gateway.core.observer import SilentObserver
 from gateway.core.principal import Principal
+from gateway.core.roles import EVERYBODY
 from gateway.core.secret import Secret
 from gateway.server.auth import Accounts
-from gateway.server.callers import EVERYBODY, GUEST, AccountsAndTokens, TokensAndGuests
+from gateway.server.callers import GUEST, AccountsAndTokens, TokensAndGuests
 from gateway.server.passwords import hash_password
 from gateway.server.tokens import Tokens
 

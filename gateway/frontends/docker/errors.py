@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from gateway.core import errors
-
-RETIRED = "retired"
-"""The state of a volume that lives on only for others, in an `InvalidState`."""
+from gateway.frontends.words import WORDS, Words
 
 _SHOWN_MAX = 500
 
-TEXTS: Mapping[type[errors.GatewayError], Callable[[errors.GatewayError], str]] = {
-    errors.InvalidArgument: lambda e: f"{e.field}: {e.reason}",
-    errors.Unauthenticated: lambda _e: "who is asking could not be established",
-    errors.PermissionDenied: lambda e: f"access denied to {e.action}",
-    errors.NotFound: lambda e: f"{e.kind} {e.ref} not found",
-    errors.AlreadyExists: lambda e: f"{e.kind} {e.name} already exists{_otherwise(e)}",
-    errors.Conflict: lambda e: f"{e.kind} {e.ref} is being changed by somebody else",
-    errors.StaleRevision: lambda e: f"{e.kind} {e.ref} has changed meanwhile",
-    errors.InvalidState: lambda e: f"cannot {e.action} {e.kind} {e.ref}: it is {e.state}",
-    errors.InUse: lambda e: f"cannot {e.action} {e.kind} {e.ref}: it is in use ({e.by})",
-    errors.Unsupported: lambda e: f"no {e.capability} on {e.backend}: {e.reason}",
-    errors.LimitExceeded: lambda e: f"{e.limit} {e.value} is out of range: {_range(e)}",
-    errors.OutOfSpace: lambda e: f"pool {e.pool} has no room for {e.wanted} bytes",
-    errors.Busy: lambda e: f"{e.what} is busy: try again",
-    errors.Timeout: lambda e: f"{e.what} did not answer within {e.after} s",
-    errors.Unavailable: lambda e: f"{e.what} is not available",
-    errors.Internal: lambda e: f"an unexpected error occurred (incident {e.incident})",
+TEXTS: Words = {
+    **WORDS,
+    errors.AlreadyExists: lambda e: f"{WORDS[errors.AlreadyExists](e)}{_otherwise(e)}",
 }
 
 
 def text_of(error: errors.GatewayError) -> str:
     """Give what `Err` says of an error."""
-    if isinstance(error, errors.InvalidState) and error.state == RETIRED:
-        # Its user deleted it while this call was under way; its name is one of ours by now.
-        return f"{error.kind} has been deleted"
     return TEXTS[type(error)](error)[:_SHOWN_MAX]
 
 
 def _otherwise(error: errors.GatewayError) -> str:
     return ", and is not what was asked for" if error.same_spec is False else ""
-
-
-def _range(error: errors.GatewayError) -> str:
-    most = "" if error.maximum is None else f" and at most {error.maximum}"
-    return f"at least {error.minimum}{most}"

@@ -18,8 +18,8 @@ from gateway.core import errors
 from gateway.core.context import Core
 from gateway.core.door import Trace
 from gateway.core.observer import Observer
-from gateway.core.principal import EVERY, Principal
-from gateway.core.roles import ADMIN
+from gateway.core.principal import Principal
+from gateway.core.roles import EVERYBODY
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.auth import Auth, Caller
 from gateway.frontends.libstorage.encode import JSON, NOT_FOUND, TEXT, body
@@ -47,7 +47,6 @@ _IN_PATHS = "/%:@!$&'()*+,;=~-._"
 _IN_QUERIES = _IN_PATHS + "?"
 _NO_QUERY = Query()
 _A_PAGE = LsError(403, "pages in browsers may not call a door that asks nobody for a token")
-_EVERYBODY = Principal(name="", roles=(ADMIN,), groups=(EVERY,))
 _NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 _OWN_HEADERS: Mapping[int, Mapping[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
@@ -230,7 +229,7 @@ class LibstorageDoor:
         elif service is not None:
             concerned = (service.name,)
         subject = self._auth.use(caller, concerned)
-        return _EVERYBODY if subject is None else msgspec.structs.replace(_EVERYBODY, name=subject)
+        return EVERYBODY if subject is None else msgspec.structs.replace(EVERYBODY, name=subject)
 
     def _open_to(self, caller: Caller) -> frozenset[str]:
         """Give the services that would let a caller in."""

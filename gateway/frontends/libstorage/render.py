@@ -10,10 +10,7 @@ import msgspec
 from gateway.core.model import (
     AccessHandle,
     Attachment,
-    InProcess,
-    IscsiTarget,
     LocalPath,
-    NbdExport,
     NfsExport,
     Snapshot,
     SnapshotState,
@@ -21,6 +18,7 @@ from gateway.core.model import (
     Volume,
     VolumeKind,
 )
+from gateway.frontends.handles import KINDS, bracketed, url_of
 from gateway.frontends.libstorage import model
 from gateway.frontends.libstorage.masks import Mask, see, state_of, with_devices
 from gateway.frontends.libstorage.settings import GIB
@@ -34,12 +32,6 @@ ACCESS_URL = "accessURL"
 
 _ATTACHED = "attached"
 _SNAPSHOT_STATES: Mapping[SnapshotState, str] = {SnapshotState.VALID: "online"}
-_HANDLES: Mapping[Transport, type[AccessHandle]] = {
-    Transport.ISCSI: IscsiTarget,
-    Transport.NBD: NbdExport,
-    Transport.LOCAL: LocalPath,
-    Transport.NFS: NfsExport,
-}
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +140,7 @@ def device_name(attachment: Attachment, volume: Volume, service: Service, *, loc
 
 def export_name(export: NfsExport) -> str:
     """Give an export as mount(8) wants it."""
-    return f"{_host(export.address)}:{export.path}"
+    return f"{bracketed(export.address)}:{export.path}"
 
 
 def access_url(handle: AccessHandle) -> str:
@@ -156,14 +148,10 @@ def access_url(handle: AccessHandle) -> str:
     match handle:
         case LocalPath():
             return f"file://{quote(handle.path)}"
-        case InProcess():
-            return f"memory:{handle.key}"
         case NfsExport():
-            return f"nfs://{_host(handle.address)}:{handle.port}{quote(handle.path)}"
-        case IscsiTarget():
-            return f"iscsi://{_host(handle.address)}:{handle.port}/{handle.target}/{handle.lun}"
-        case NbdExport():
-            return f"nbd://{_host(handle.address)}:{handle.port}/{handle.name}"
+            return f"nfs://{bracketed(handle.address)}:{handle.port}{quote(handle.path)}"
+        case _:
+            return url_of(handle)
 
 
 def snapshot_record(snapshot: Snapshot, volume: Volume) -> model.Snapshot:
@@ -183,7 +171,7 @@ def snapshot_record(snapshot: Snapshot, volume: Volume) -> model.Snapshot:
 def _reached(volume: Volume, handles: Sequence[AccessHandle]) -> dict[Attachment, AccessHandle]:
     """Give the way to the bytes of each attachment. The pool's own comes first, then each exporter's in their order."""
     found: dict[Attachment, AccessHandle] = {}
-    for transport, kind in _HANDLES.items():
+    for transport, kind in KINDS.items():
         own = [attachment for attachment in volume.attachments if attachment.transport is transport]
         ways = [handle for handle in handles[1:] if isinstance(handle, kind)]
         if transport is Transport.NFS:
@@ -196,7 +184,3 @@ def _reached(volume: Volume, handles: Sequence[AccessHandle]) -> dict[Attachment
 
 def _fields(handle: AccessHandle | None) -> dict[str, str]:
     return {} if handle is None else {ACCESS_URL: access_url(handle)}
-
-
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

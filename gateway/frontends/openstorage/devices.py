@@ -5,17 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gateway.core import errors, volumes
-from gateway.core.model import (
-    AccessHandle,
-    Attachment,
-    InProcess,
-    IscsiTarget,
-    LocalPath,
-    NbdExport,
-    NfsExport,
-    Transport,
-    Volume,
-)
+from gateway.core.model import AccessHandle, Attachment, LocalPath, NfsExport, Volume
+from gateway.frontends.handles import KINDS, bracketed, url_of
 from gateway.frontends.openstorage.call import Call
 from gateway.frontends.openstorage.project import attached_on, attachment_of
 
@@ -37,7 +28,7 @@ async def device_path(call: Call, volume: Volume) -> str:
 def chosen(attachment: Attachment | None, handles: tuple[AccessHandle, ...]) -> AccessHandle:
     """Give the handle that an attachment means; the pool's own where no exporter has a better one."""
     if attachment is not None:
-        kind = _HANDLES[attachment.transport]
+        kind = KINDS[attachment.transport]
         found = [handle for handle in handles[1:] if isinstance(handle, kind)]
         if found:
             return found[0]
@@ -50,23 +41,7 @@ def text_of(handle: AccessHandle) -> str:
     match handle:
         case LocalPath():
             return handle.path
-        case InProcess():
-            return f"memory:{handle.key}"
         case NfsExport():
-            return f"nfs://{_at(handle.address, handle.port)}{handle.path}"
-        case IscsiTarget():
-            return f"iscsi://{_at(handle.address, handle.port)}/{handle.target}/{handle.lun}"
-        case NbdExport():
-            return f"nbd://{_at(handle.address, handle.port)}/{handle.name}"
-
-
-def _at(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-_HANDLES = {
-    Transport.ISCSI: IscsiTarget,
-    Transport.NBD: NbdExport,
-    Transport.LOCAL: LocalPath,
-    Transport.NFS: NfsExport,
-}
+            return f"nfs://{bracketed(handle.address)}:{handle.port}{handle.path}"
+        case _:
+            return url_of(handle)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from grpc import StatusCode
 
 from gateway.core import errors
 from gateway.frontends.openstorage.call import SdkError
+from gateway.frontends.words import WORDS, Words, is_retired
 
 CODES: Mapping[type[errors.GatewayError], StatusCode] = {
     errors.InvalidArgument: StatusCode.INVALID_ARGUMENT,
@@ -38,39 +39,16 @@ OTHERWISE: Mapping[tuple[str, type[errors.GatewayError]], StatusCode] = {
 }
 """Service and call, and the error there -> its status, where that differs."""
 
-RETIRED = "retired"
-"""The state of a volume that lives on only for others, in an `InvalidState`."""
-
-_TEXTS: Mapping[type[errors.GatewayError], Callable[[errors.GatewayError], str]] = {
-    errors.InvalidArgument: lambda e: f"{e.field}: {e.reason}",
+_TEXTS: Words = {
+    **WORDS,
     errors.Unauthenticated: lambda _e: "Access denied: the token cannot be used",
     # Clients look for these two words.
     errors.PermissionDenied: lambda e: f"Access denied to {e.action}",
-    errors.NotFound: lambda e: f"{e.kind} {e.ref} not found",
-    errors.AlreadyExists: lambda e: f"{e.kind} {e.name} already exists",
-    errors.Conflict: lambda e: f"{e.kind} {e.ref} is being changed by somebody else",
-    errors.StaleRevision: lambda e: f"{e.kind} {e.ref} has changed meanwhile",
-    errors.InvalidState: lambda e: f"cannot {e.action} {e.kind} {e.ref}: it is {e.state}",
-    errors.InUse: lambda e: f"cannot {e.action} {e.kind} {e.ref}: it is in use ({e.by})",
-    errors.Unsupported: lambda e: f"no {e.capability} on {e.backend}: {e.reason}",
-    errors.LimitExceeded: lambda e: f"{e.limit} {e.value} is out of range: {_range(e)}",
-    errors.OutOfSpace: lambda e: f"pool {e.pool} has no room for {e.wanted} bytes",
-    errors.Busy: lambda e: f"{e.what} is busy: try again",
-    errors.Timeout: lambda e: f"{e.what} did not answer within {e.after} s",
-    errors.Unavailable: lambda e: f"{e.what} is not available",
-    errors.Internal: lambda e: f"an unexpected error occurred (incident {e.incident})",
 }
 
 
 def encode_error(error: errors.GatewayError, method: str) -> SdkError:
     """Give the error as a call of the method (`Service/Call`) ends with it."""
     kind = type(error)
-    if isinstance(error, errors.InvalidState) and error.state == RETIRED:
-        # Its user deleted it while this call was under way; its name is one of ours by now.
-        return SdkError(StatusCode.NOT_FOUND, f"{error.kind} has been deleted")
-    return SdkError(OTHERWISE.get((method, kind), CODES[kind]), _TEXTS[kind](error))
-
-
-def _range(error: errors.GatewayError) -> str:
-    most = "" if error.maximum is None else f" and at most {error.maximum}"
-    return f"at least {error.minimum}{most}"
+    code = StatusCode.NOT_FOUND if is_retired(error) else OTHERWISE.get((method, kind), CODES[kind])
+    return SdkError(code, _TEXTS[kind](error))
