@@ -21,13 +21,18 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    def get_environ(self) -> dict[str, Any]:
-        """Add that bodies may come in chunks, as images do."""
-        environ = super().get_environ()
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+    def parse_request(self) -> bool:
+        """Read bodies that come in chunks, as images do."""
+        parsed = super().parse_request()
+        if parsed and self._in_chunks():
             self.rfile = io.BufferedReader(_Chunks(self.rfile))
-            environ["wsgi.input_terminated"] = True
-        return environ
+        return parsed
+
+    def get_environ(self) -> dict[str, Any]:
+        return {**super().get_environ(), **({"wsgi.input_terminated": True} if self._in_chunks() else {})}
+
+    def _in_chunks(self) -> bool:
+        return self.headers.get("Transfer-Encoding", "").lower() == "chunked"
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the projects have logs of their own."""
