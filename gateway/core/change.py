@@ -21,7 +21,8 @@ from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.locks import KeyLocks
 from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
 from gateway.core.observer import Observer
-from gateway.core.operations import OPERATIONS, Context
+from gateway.core.operation import Context
+from gateway.core.operations import OPERATIONS
 from gateway.core.query import And, Compare, Op
 
 _FOREIGN_RETRIES = 20

@@ -286,7 +286,9 @@ class Crash(BaseException):
     """Stands for the end of the process: nothing of ours may catch it."""
 
 
-POINTS = [f"{operation}.{step}" for operation in CHANGES for step in ("journalled", "applied", "committed")]
+IN_ONE_POOL = [operation for operation in CHANGES if operation != "volume.move"]
+"""The other one has test_moves.py."""
+POINTS = [f"{operation}.{step}" for operation in IN_ONE_POOL for step in ("journalled", "applied", "committed")]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -364,7 +366,7 @@ async def run(core: Core, operation: str, parent: Volume, child: Volume, base: S
             core, newer.id, snapshots.SnapshotChange(name="other"), description="t"
         ),
     }
-    assert acts.keys() == CHANGES.keys()
+    assert acts.keys() == set(IN_ONE_POOL)
     await (await acts[operation]()).result()
 
 

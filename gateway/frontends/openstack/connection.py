@@ -50,8 +50,9 @@ def connect(
         raise OptionError("gateway_user", "an account has no ':' in its name")
     password = _password(configuration, environment)
     verify = _trusted(configuration, insecure=insecure)
+    timeout_s: float | None = _value(configuration, "gateway_timeout_s")
     try:
-        return Client(url, user=user, password=password, verify=verify, transport=transport)
+        return Client(url, user=user, password=password, verify=verify, timeout_s=timeout_s, transport=transport)
     except ClientError as error:
         raise OptionError("gateway_ca" if isinstance(verify, Path) else "gateway_url", error.message) from None
 
@@ -59,8 +60,8 @@ def connect(
 def _value(configuration: Configuration, name: str) -> Any:
     try:
         return configuration.safe_get(name)
-    except cfg.TemplateSubstitutionError:
-        # Its text holds a part of the value.
+    except (cfg.TemplateSubstitutionError, cfg.NoSuchOptError):
+        # Their texts hold a part of the value.
         raise OptionError(name, "a '$' in it names another option; write '$$' for the character itself") from None
     except (cfg.Error, ValueError) as error:
         raise OptionError(name, str(error)) from None
@@ -103,8 +104,9 @@ def _loopback(host: str) -> bool:
 def _password(configuration: Configuration, environment: Mapping[str, str]) -> str:
     given = {name: value for name in _PASSWORDS if (value := _value(configuration, name))}
     if len(given) != 1:
-        found = " and ".join(given) or "none"
-        raise OptionError("gateway_password", f"one of {', '.join(_PASSWORDS)} says the password; {found} is set")
+        # The services take a value with a '$' that names no option for none.
+        found = " and ".join(given) or "none (a '$' is written '$$')"
+        raise OptionError("gateway_password", f"one of {', '.join(_PASSWORDS)} says the password; set is {found}")
     [(name, value)] = given.items()
     if name == "gateway_password_file":
         return _read_password(Path(value))
