@@ -52,7 +52,7 @@ _WISHED = Or((Not(IsNull("junction_path")), Compare("attachment_count", Op.GT, 0
 
 
 class NfsServer(enum.Enum):
-    """Who serves a pool's files over NFS: the gateway's exporter, or the server on which the pool itself is."""
+    """Who serves a pool's volumes over NFS: the gateway's exporter, or the server on which the pool itself is."""
 
     EXPORTER = enum.auto()
     OWN = enum.auto()
@@ -96,12 +96,16 @@ class Publisher:
         """Whether there is no exporter at all."""
         return self._exporter is None and not self._block and self.mounting is None
 
-    def files_by(self, pool_id: UUID) -> NfsServer | None:
-        """Tell who serves a pool's files over NFS, None when nobody can. Unavailable while the pool is not open."""
+    def files_by(self, pool_id: UUID, kind: VolumeKind = VolumeKind.FILESYSTEM) -> NfsServer | None:
+        """Tell who serves a pool's volumes over NFS, None when nobody can. Unavailable while the pool is not open.
+
+        Blocks are raw files there, which only a server of the pool's own serves.
+        """
         handles = self._pools.get(pool_id).substrate.handles
         if _OWN_SERVER in handles:
             return NfsServer.OWN
-        return NfsServer.EXPORTER if self._exporter is not None and _FILES in handles else None
+        published = self._exporter is not None and _FILES in handles and kind is VolumeKind.FILESYSTEM
+        return NfsServer.EXPORTER if published else None
 
     def ways(self, pool_id: UUID, kind: VolumeKind) -> tuple[Transport, ...]:
         """Give how volumes of a kind in a pool can be attached, the shortest way first. Unavailable: as `files_by`."""
@@ -154,7 +158,7 @@ class Publisher:
         if volume.kind is not VolumeKind.BLOCK or volume.state is not VolumeState.ONLINE or not attachments:
             return None
         tenant = await self._catalog.get(Tenant, volume.tenant_id)
-        source = await self._source(volume)
+        source = await self._here(volume)
         if tenant is None or source is None:
             return None
         access = [await block_access(self._catalog, tenant, attachment) for attachment in attachments]
@@ -304,14 +308,17 @@ class Publisher:
             yield volume.id
 
     async def handles(self, volume: Volume) -> tuple[AccessHandle, ...]:
-        """Give every way to the bytes of a volume: on this host, and as published."""
-        found: list[AccessHandle] = [await self._pools.get(volume.pool_id).backend.access(volume.id)]
+        """Give every way to the bytes of a volume: the pool's own, as published, on this host where that is another."""
+        backend = self._pools.get(volume.pool_id).backend
+        found: list[AccessHandle] = [await backend.access(volume.id)]
         wanted = await self.desired(volume) if self._exporter is not None else None
         if self._exporter is not None and wanted is not None:
             found.append(self._exporter.handle(wanted))
         for transport, exporter in self._block.items():
             blocks = await self.desired_block(volume, transport)
             found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
+        if isinstance(backend, HostBackend):
+            found.append(await backend.here(volume.id))
         return tuple(found)
 
     async def way(self, volume: Volume, attachment: Attachment) -> AccessHandle | None:
@@ -347,7 +354,7 @@ class Publisher:
         return await self._catalog.get(Volume, volume_id)
 
     async def _source(self, volume: Volume) -> LocalPath | None:
-        """Give where an exporter finds a volume's bytes; None when they are elsewhere or its tenant is stopped."""
+        """Give where the exporter of files finds a volume's; None when others have them or its tenant is stopped."""
         if not await self._runs(volume.tenant_id):
             return None
         source = await self._pools.get(volume.pool_id).backend.access(volume.id)

@@ -69,7 +69,10 @@ class JobState(enum.StrEnum):
 
 
 class Transport(enum.StrEnum):
-    """By which way a node reaches a volume: blocks by all but NFS, files by NFS or on the gateway's own host."""
+    """By which way a node reaches a volume: files by NFS or on the gateway's own host, blocks by all.
+
+    Over NFS blocks are a raw file, which only a file server that a pool is on has.
+    """
 
     ISCSI = "iscsi"
     NBD = "nbd"
@@ -459,7 +462,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
-    snapshot) or removes (`restore`). `keys` are locked against other changes
+    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are locked against other changes
     until the intent is gone. `force`: nodes that are connected are cut off.
     `delete_path`: where a mount ends its directory goes, whoever made it.
     """
@@ -480,6 +483,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     delete_path: bool = False
     revision: int = 0
 
+    @property
+    def pool_ids(self) -> frozenset[UUID]:
+        """Give the pools that it touches: two where a volume moves from one to the other."""
+        return frozenset({self.pool_id} | ({self.after.pool_id} if self.after else set()))
+
 
 # --- access handles: how a client reaches the bytes; the gateway never carries them ---
 
@@ -499,13 +507,23 @@ class InProcess(msgspec.Struct, frozen=True, kw_only=True, tag="in_process"):
 
 
 class NfsExport(msgspec.Struct, frozen=True, kw_only=True, tag="nfs"):
-    """An NFS export. `version` is the protocol's, such as "4.1"."""
+    """An NFS export, or a raw file of one. `version` is the protocol's, such as "4.1".
+
+    `path` is what a client mounts. `file`, of blocks, is the file's path below
+    it; empty for files, which are all that is there.
+    """
 
     address: str
     port: int
     path: str
+    file: str = ""
     version: str = "4.1"
     read_only: bool = False
+
+    @property
+    def place(self) -> str:
+        """Give the path at the server of what is reached."""
+        return f"{self.path.rstrip('/')}/{self.file}" if self.file else self.path
 
 
 class IscsiTarget(msgspec.Struct, frozen=True, kw_only=True, tag="iscsi"):

@@ -79,16 +79,18 @@ def test_a_directory_is_a_volume_with_bytes_over_nfs(bed: Bed) -> None:
 
 def test_a_volume_of_a_file_server_is_reached_at_that_server(bed: Bed) -> None:
     made = volume("filed", "filer")
-    (handle,) = bed.handles(made.uuid)
-    path = f"/export/volumes/{UUID(made.uuid)}/data"
-    assert handle == {
+    there, here = bed.handles(made.uuid)
+    below = f"volumes/{UUID(made.uuid)}/data"
+    assert there == {
         "type": "nfs",
         "address": "192.0.2.7",
         "port": 2049,
-        "path": path,
+        "path": f"/export/{below}",
+        "file": "",
         "version": "4.1",
         "read_only": False,
     }
-    assert (bed.server.server / "volumes" / made.uuid / "data").is_dir()
+    assert here == {"type": "local_path", "path": str(bed.server.mount / below), "read_only": False}
+    assert (bed.server.server / below).is_dir()
     Volume(uuid=made.uuid).delete()
     assert not (bed.server.server / "volumes" / made.uuid).exists()
