@@ -462,7 +462,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
-    snapshot) or removes (`restore`). `keys` are locked against other changes
+    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are locked against other changes
     until the intent is gone. `force`: nodes that are connected are cut off.
     `delete_path`: where a mount ends its directory goes, whoever made it.
     """
@@ -482,6 +482,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
     delete_path: bool = False
     revision: int = 0
+
+    @property
+    def pool_ids(self) -> frozenset[UUID]:
+        """Give the pools that it touches: two where a volume moves from one to the other."""
+        return frozenset({self.pool_id} | ({self.after.pool_id} if self.after else set()))
 
 
 # --- access handles: how a client reaches the bytes; the gateway never carries them ---

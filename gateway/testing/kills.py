@@ -27,7 +27,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core import attachments, clones, retired, snapshots, volumes
+from gateway.core import attachments, clones, groups, retired, snapshots, volumes
 from gateway.core.backend import FaultHook, VolumeBackend, no_fault
 from gateway.core.change import Started
 from gateway.core.context import Core
@@ -115,6 +115,11 @@ def _attach(*, shared: bool | None = None, preempt: bool = False) -> Act:
     return act
 
 
+def _group(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
+    members = [snapshots.NewSnapshot(name="new", volume_id=v[name].id) for name in ("parent", "kid", "other")]
+    return groups.create(core, members, description="kill")
+
+
 def _create(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
     like = v["parent"]
     new = volumes.NewVolume(
@@ -145,6 +150,7 @@ OPERATIONS: Mapping[str, Operation] = {
             core, snapshots.NewSnapshot(name="new", volume_id=v["parent"].id), description="kill"
         ),
     ),
+    "snapshot several": Operation(("snapshot_group", "clone"), _group),
     "delete a snapshot": Operation(
         ("snapshot",), lambda core, _v, s: snapshots.delete(core, s["s2"].id, description="kill")
     ),
