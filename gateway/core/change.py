@@ -33,7 +33,10 @@ T = TypeVar("T", Job, "Started")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a change is going to do: an intent without the parts that `Changes` fills in."""
+    """What a change is going to do: an intent without the parts that `Changes` fills in.
+
+    `read`: further volumes that must be as the plan read them when the change begins.
+    """
 
     operation: str
     description: str
@@ -43,15 +46,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_before: Snapshot | None = None
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
+    read: tuple[Volume, ...] = ()
     force: bool = False
     delete_path: bool = False
 
     @property
     def target(self) -> Volume | Snapshot:
-        """Give the object that the change is about."""
+        """Give the object that the change is about, of several snapshots the first."""
         snapshot_first = self.operation.startswith("snapshot.")
         volume, snapshot = self.after or self.before, self.snapshot_after or self.snapshot_before
-        found = snapshot if snapshot_first else volume
+        found = (snapshot or next(iter(self.also), None)) if snapshot_first else volume
         if found is None:
             raise errors.Internal(incident=f"{self.operation} was planned without its object")
         return found
@@ -363,7 +367,8 @@ def _current(planned: Plan) -> Batch:
     Another process may have changed it until its key was free. Without the
     condition the change would begin with what is no longer so.
     """
-    read = [one for one in (planned.before, planned.snapshot_before, *planned.also) if one is not None and one.revision]
+    about = (planned.before, planned.snapshot_before, *planned.also, *planned.read)
+    read = [one for one in about if one is not None and one.revision]
     return when(
         *(
             Guard(

@@ -17,6 +17,7 @@ from the catalog's present rows and may be computed twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -25,7 +26,10 @@ from gateway.core import errors
 from gateway.core.backend import (
     CloneBackend,
     ConvertBackend,
+    GroupMember,
+    GroupSnapshotBackend,
     Observed,
+    ObservedSnapshot,
     PermissionsBackend,
     ResizeBackend,
     RestoreBackend,
@@ -329,8 +333,13 @@ class RestoreVolume:
 
 
 class CreateSnapshot:
+    """Also where there are several: when not all of them are there after a crash, the others go."""
+
+    def _taken(self, intent: Intent) -> tuple[Snapshot, ...]:
+        return (needed(intent.snapshot_after),)
+
     async def shown(self, context: Context, intent: Intent) -> Batch:
-        return put(msgspec.structs.replace(needed(intent.snapshot_after), state=SnapshotState.CREATING))
+        return put(*(msgspec.structs.replace(one, state=SnapshotState.CREATING) for one in self._taken(intent)))
 
     async def apply(self, context: Context, intent: Intent) -> None:
         snapshot = needed(intent.snapshot_after)
@@ -338,23 +347,40 @@ class CreateSnapshot:
         await backend.snapshot(snapshot.volume_id, snapshot.id, await context.note(snapshot))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        snapshot = needed(intent.snapshot_after)
-        observed = await context.part(intent, SnapshotBackend).inspect_snapshot(snapshot.volume_id, snapshot.id)
-        present = await context.present(snapshot)
-        taken = msgspec.structs.replace(
-            snapshot, revision=present.revision, size=observed.size if observed else snapshot.size
-        )
-        return put(taken) + await context.counted(snapshot.volume_id, snapshots=1)
+        batch = Batch()
+        for snapshot, observed in zip(self._taken(intent), await self._observed(context, intent), strict=True):
+            present = await context.present(snapshot)
+            taken = msgspec.structs.replace(
+                snapshot, revision=present.revision, size=observed.size if observed else snapshot.size
+            )
+            batch += put(taken) + await context.counted(snapshot.volume_id, snapshots=1)
+            await asyncio.sleep(0)  # see `gateway.core.groups`: there may be many
+        return batch
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        snapshot = needed(intent.snapshot_after)
-        await context.part(intent, SnapshotBackend).delete_snapshot(snapshot.volume_id, snapshot.id)
-        return await context.unborn(snapshot)
+        for snapshot in self._taken(intent):
+            await context.part(intent, SnapshotBackend).delete_snapshot(snapshot.volume_id, snapshot.id)
+        return await context.unborn(*self._taken(intent))
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        snapshot = needed(intent.snapshot_after)
+        return None not in await self._observed(context, intent)
+
+    async def _observed(self, context: Context, intent: Intent) -> list[ObservedSnapshot | None]:
         backend = context.part(intent, SnapshotBackend)
-        return await backend.inspect_snapshot(snapshot.volume_id, snapshot.id) is not None
+        return await asyncio.gather(*(backend.inspect_snapshot(one.volume_id, one.id) for one in self._taken(intent)))
+
+
+class CreateSnapshotGroup(CreateSnapshot):
+    """`also` holds the snapshots."""
+
+    def _taken(self, intent: Intent) -> tuple[Snapshot, ...]:
+        return intent.also
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        members = [
+            GroupMember(volume=one.volume_id, snapshot=one.id, note=await context.note(one)) for one in intent.also
+        ]
+        await context.part(intent, GroupSnapshotBackend).snapshot_group(members)
 
 
 class DeleteSnapshot:
@@ -420,6 +446,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "volume.move": MoveVolume(),
     "volume.restore": RestoreVolume(),
     "snapshot.create": CreateSnapshot(),
+    "snapshot.group": CreateSnapshotGroup(),
     "snapshot.delete": DeleteSnapshot(),
     "snapshot.update": UpdateSnapshot(),
 }

@@ -27,7 +27,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core import attachments, clones, moves, retired, snapshots, volumes
+from gateway.core import attachments, clones, groups, moves, retired, snapshots, volumes
 from gateway.core.backend import FaultHook, VolumeBackend, no_fault
 from gateway.core.change import Started
 from gateway.core.context import Core
@@ -128,6 +128,11 @@ def _move(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Aw
     return moves.move(core, v["kid"].id, _named(core, BESIDE).id, description="kill")
 
 
+def _group(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
+    members = [snapshots.NewSnapshot(name="new", volume_id=v[name].id) for name in ("parent", "kid", "other")]
+    return groups.create(core, members, description="kill")
+
+
 def _create(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
     like = v["parent"]
     new = volumes.NewVolume(
@@ -158,6 +163,7 @@ OPERATIONS: Mapping[str, Operation] = {
             core, snapshots.NewSnapshot(name="new", volume_id=v["parent"].id), description="kill"
         ),
     ),
+    "snapshot several": Operation(("snapshot_group", "clone"), _group),
     "delete a snapshot": Operation(
         ("snapshot",), lambda core, _v, s: snapshots.delete(core, s["s2"].id, description="kill")
     ),

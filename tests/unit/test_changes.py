@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from core_scene import MIB, clone_of, everything, make, snap, tenant_and_pool
 
-from gateway.core import clones, errors, policies, retired, snapshots, volumes
+from gateway.core import clones, errors, groups, policies, retired, snapshots, volumes
 from gateway.core.catalog import drop
 from gateway.core.context import Core
 from gateway.core.model import (
@@ -355,6 +355,11 @@ async def run(core: Core, operation: str, parent: Volume, child: Volume, base: S
         "volume.restore": lambda: volumes.restore(core, child.id, old.id, description="t", discard_newer=True),
         "snapshot.create": lambda: snapshots.create(
             core, snapshots.NewSnapshot(name="new", volume_id=parent.id), description="t"
+        ),
+        "snapshot.group": lambda: groups.create(
+            core,
+            [snapshots.NewSnapshot(name="new", volume_id=volume.id) for volume in (parent, child)],
+            description="t",
         ),
         "snapshot.delete": lambda: snapshots.delete(core, newer.id, description="t"),
         "snapshot.update": lambda: snapshots.update(
