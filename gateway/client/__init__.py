@@ -1,4 +1,4 @@
-"""A typed client of the ONTAP REST door.
+"""A typed client of the ONTAP REST door and, in `native`, of the gateway's own resources.
 
 What can be asked is described by plain functions (`volumes.show("vol1")`,
 `snapshots.create(...)`), which do no I/O. `Client` and `AsyncClient` carry
@@ -14,7 +14,7 @@ Everything that fails raises `ClientError`.
 
 from __future__ import annotations
 
-from gateway.client import hosts, jobs, policies, pools, snapshots, tenants, volumes
+from gateway.client import hosts, jobs, native, policies, pools, snapshots, tenants, volumes
 from gateway.client.carriers import AsyncClient, Client
 from gateway.client.flows import Flow, Listing, Progress
 from gateway.client.records import Handle, HostGroup, Job, Policy, Pool, Snapshot, Volume
@@ -36,6 +36,7 @@ __all__ = [
     "Volume",
     "hosts",
     "jobs",
+    "native",
     "policies",
     "pools",
     "snapshots",

@@ -24,10 +24,11 @@ _CONNECT_TIMEOUT_S = 10.0
 
 
 class Client:
-    """Carries operations out, one after the other. A context manager.
+    """Carries operations out; threads may share it, each has its operation's steps one after the other.
 
-    `verify`: True trusts the system's authorities, a path those in that file,
-    False anyone. `transport` replaces the network.
+    A context manager. `verify`: True trusts the system's authorities, a path
+    those in that file, False anyone. `timeout_s`: how long an answer may take,
+    beside what its request waits for. `transport` replaces the network.
     """
 
     def __init__(
@@ -37,13 +38,14 @@ class Client:
         user: str = "",
         password: str = "",
         verify: bool | Path = True,
+        timeout_s: float | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._http = httpx.Client(
             base_url=_base(url),
             auth=_auth(user, password),
             verify=_trust(verify),
-            timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
+            timeout=_timeout(timeout_s),
             trust_env=False,
             transport=transport,
         )
@@ -53,7 +55,12 @@ class Client:
         try:
             step = next(flow)
             while True:
-                step = flow.send(self._perform(step))
+                try:
+                    reply = self._perform(step)
+                except ClientError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
         except StopIteration as end:
             result: T = end.value
             return result
@@ -85,7 +92,7 @@ class Client:
             time.sleep(step.seconds)
             return Reply(status=0)
         try:
-            return _reply(self._http.send(_request(self._http.build_request, step)))
+            return _reply(self._http.send(_request(self._http.build_request, step, self._http.timeout)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(error) from error
 
@@ -100,13 +107,14 @@ class AsyncClient:
         user: str = "",
         password: str = "",
         verify: bool | Path = True,
+        timeout_s: float | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = httpx.AsyncClient(
             base_url=_base(url),
             auth=_auth(user, password),
             verify=_trust(verify),
-            timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
+            timeout=_timeout(timeout_s),
             trust_env=False,
             transport=transport,
         )
@@ -116,7 +124,12 @@ class AsyncClient:
         try:
             step = next(flow)
             while True:
-                step = flow.send(await self._perform(step))
+                try:
+                    reply = await self._perform(step)
+                except ClientError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
         except StopIteration as end:
             result: T = end.value
             return result
@@ -150,7 +163,7 @@ class AsyncClient:
             await asyncio.sleep(step.seconds)
             return Reply(status=0)
         try:
-            return _reply(await self._http.send(_request(self._http.build_request, step)))
+            return _reply(await self._http.send(_request(self._http.build_request, step, self._http.timeout)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(error) from error
 
@@ -179,12 +192,24 @@ def _trust(verify: bool | Path) -> ssl.SSLContext | bool:
         raise ClientError(0, "", f"{verify} cannot be used as certificate: {error.strerror or error}") from None
 
 
-def _request(build: Callable[..., httpx.Request], call: Call) -> httpx.Request:
+def _timeout(timeout_s: float | None) -> httpx.Timeout:
+    usual = _TIMEOUT_S if timeout_s is None else timeout_s
+    return httpx.Timeout(usual, connect=min(usual, _CONNECT_TIMEOUT_S))
+
+
+def _request(build: Callable[..., httpx.Request], call: Call, usual: httpx.Timeout) -> httpx.Request:
     content = None if call.body is None else msgspec.json.encode(call.body)
     headers = {"Accept": "application/json"}
     if content is not None:
         headers["Content-Type"] = "application/json"
-    return build(call.method, call.path, params=list(call.query) or None, content=content, headers=headers)
+    timeout = usual
+    if call.patience_s and usual.read is not None:
+        timeout = httpx.Timeout(
+            connect=usual.connect, read=usual.read + call.patience_s, write=usual.write, pool=usual.pool
+        )
+    return build(
+        call.method, call.path, params=list(call.query) or None, content=content, headers=headers, timeout=timeout
+    )
 
 
 def _reply(response: httpx.Response) -> Reply:

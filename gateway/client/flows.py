@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -53,6 +54,7 @@ class _Links(msgspec.Struct, frozen=True):
 class _Envelope(msgspec.Struct, Generic[R], frozen=True):
     records: tuple[R, ...] = ()
     links: _Links = msgspec.field(default=_Links(), name="_links")
+    next: str = ""
 
 
 class _JobRef(msgspec.Struct, frozen=True):
@@ -87,20 +89,27 @@ def page(listing: Listing[R], following: str = "") -> Flow[Page[R]]:
     # A link that leads elsewhere would take the password with it; one that leads nowhere new would never end.
     if onward and (not onward.startswith("/api/") or onward == following):
         raise ClientError(0, "", f"the link of the next page is wrong: {onward!r}")
+    if envelope.next:
+        onward = f"{listing.path}?{urlencode((*listing.query, ('after', envelope.next)))}"
+        if onward == following:
+            raise ClientError(0, "", f"the next page begins where this one does: {envelope.next!r}")
     return Page(envelope.records, onward)
+
+
+def gathered(listing: Listing[R]) -> Flow[tuple[R, ...]]:
+    """Give every answer at once."""
+    part = yield from page(listing)
+    found = list(part.records)
+    while part.following:
+        part = yield from page(listing, part.following)
+        found += part.records
+    return tuple(found)
 
 
 def find(listing: Listing[R], *, kind: str, name: str, named: Callable[[R], str]) -> Flow[R]:
     """Give the only object with this name; ClientError when there is none, or more than one."""
     exact = msgspec.structs.replace(listing, query=(*listing.query, ("name", exactly(name))))
-    found: list[R] = []
-    following = ""
-    while True:
-        part = yield from page(exact, following)
-        found += [record for record in part.records if named(record) == name]
-        following = part.following
-        if not following:
-            break
+    found = [record for record in (yield from gathered(exact)) if named(record) == name]
     if not found:
         raise ClientError(404, _NOT_FOUND, f"there is no {kind} {name!r}", "name")
     if len(found) > 1:

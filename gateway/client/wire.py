@@ -16,13 +16,17 @@ class ClientError(Exception):
     """What went wrong: HTTP status, the door's code and text, the field at fault.
 
     Status 0: there was no usable answer, or a job failed after its request was accepted.
+    `fields`: what the gateway's own resources say of an error beside its text, by name.
     """
 
-    def __init__(self, status: int, code: str, message: str, target: str = "") -> None:
+    def __init__(
+        self, status: int, code: str, message: str, target: str = "", *, fields: Mapping[str, Any] | None = None
+    ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.target = target
+        self.fields: Mapping[str, Any] = dict(fields or {})
         super().__init__(message)
 
     def __str__(self) -> str:
@@ -32,12 +36,16 @@ class ClientError(Exception):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request. `path` may carry a query of its own (the link of a next page)."""
+    """One HTTP request. `path` may carry a query of its own (the link of a next page).
+
+    `patience_s`: how much longer than usual its answer may take.
+    """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: Mapping[str, Any] | None = None
+    patience_s: float = 0.0
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -58,6 +66,7 @@ class _ErrorBody(msgspec.Struct, frozen=True):
     message: str = ""
     code: str | int = ""
     target: str = ""
+    fields: dict[str, Any] = {}
 
 
 class _Failed(msgspec.Struct, frozen=True):
@@ -80,7 +89,7 @@ def failure(reply: Reply) -> ClientError:
         error = msgspec.json.decode(reply.body, type=_Failed).error
     except (msgspec.DecodeError, RecursionError):
         return ClientError(reply.status, "", f"the gateway answered with HTTP status {reply.status}")
-    return ClientError(reply.status, str(error.code), error.message, error.target)
+    return ClientError(reply.status, str(error.code), error.message, error.target, fields=error.fields)
 
 
 def exactly(text: str) -> str:
