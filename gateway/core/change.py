@@ -21,7 +21,8 @@ from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.locks import KeyLocks
 from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
 from gateway.core.observer import Observer
-from gateway.core.operations import OPERATIONS, Context
+from gateway.core.operation import Context
+from gateway.core.operations import LASTING, OPERATIONS
 from gateway.core.query import And, Compare, Op
 
 _FOREIGN_RETRIES = 20
@@ -32,7 +33,10 @@ T = TypeVar("T", Job, "Started")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a change is going to do: an intent without the parts that `Changes` fills in."""
+    """What a change is going to do: an intent without the parts that `Changes` fills in.
+
+    `read`: further volumes that must be as the plan read them when the change begins.
+    """
 
     operation: str
     description: str
@@ -42,15 +46,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_before: Snapshot | None = None
     snapshot_after: Snapshot | None = None
     also: tuple[Snapshot, ...] = ()
+    read: tuple[Volume, ...] = ()
     force: bool = False
     delete_path: bool = False
 
     @property
     def target(self) -> Volume | Snapshot:
-        """Give the object that the change is about."""
+        """Give the object that the change is about, of several snapshots the first."""
         snapshot_first = self.operation.startswith("snapshot.")
         volume, snapshot = self.after or self.before, self.snapshot_after or self.snapshot_before
-        found = snapshot if snapshot_first else volume
+        found = (snapshot or next(iter(self.also), None)) if snapshot_first else volume
         if found is None:
             raise errors.Internal(incident=f"{self.operation} was planned without its object")
         return found
@@ -90,16 +95,20 @@ class Started:
 
 
 class Changes:
-    """Runs changes. One per process."""
+    """Runs changes. One per process. `patience_s`: how long one waits for another that may last for hours."""
 
-    def __init__(self, catalog: Catalog, context: Context, observer: Observer, fault: FaultHook) -> None:
+    def __init__(
+        self, catalog: Catalog, context: Context, observer: Observer, fault: FaultHook, *, patience_s: float = 5
+    ) -> None:
         self._catalog = catalog
         self._context = context
         self._observer = observer
         self._fault = fault
+        self._patience_s = patience_s
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unsettled: dict[UUID, tuple[Intent, Job]] = {}
         self._failures: dict[UUID, errors.GatewayError] = {}
+        self._lasting: dict[UUID, str] = {}
         self._batches: set[asyncio.Task[Job]] = set()
         self._closing = False
         self.draining = False
@@ -111,12 +120,13 @@ class Changes:
         """Lock the keys, let `plan` validate against the catalog as it is now, journal, and run in the background.
 
         Raises what `plan` raises; Conflict when another process changes one of
-        the keys for longer than a few seconds; Unavailable while closing or
+        the keys for longer than a few seconds, or a change that may last for
+        hours works on one in this process; Unavailable while closing or
         when the pool is not open. A caller that is cancelled while it waits
         for the keys changes nothing; later, the change goes on without it.
         `asked`: whose job it is. Use cases call `Core.start`, which says so.
         """
-        held = await self.locks.acquire(keys)
+        held = await self._acquire(frozenset(keys))
         if self._closing:
             self.locks.release(held)
             raise errors.Unavailable(what="gateway", reason="it is stopping")
@@ -158,6 +168,24 @@ class Changes:
             await asyncio.wait(self._tasks)
 
     # --- the steps ---
+
+    async def _acquire(self, keys: frozenset[UUID]) -> tuple[UUID, ...]:
+        """Take the locks; Conflict after a few seconds when what holds one may last for hours."""
+        if not any(self.locks.held(key) for key in keys):
+            return await self.locks.acquire(keys)
+        taking = asyncio.ensure_future(self.locks.acquire(keys))
+        try:
+            while not (await asyncio.wait({taking}, timeout=self._patience_s))[0]:
+                self._check_patience(keys)
+        except BaseException:
+            if not taking.cancel() and not taking.cancelled():
+                self.locks.release(taking.result())
+            raise
+        return taking.result()
+
+    def _check_patience(self, keys: frozenset[UUID]) -> None:
+        for key in self._lasting.keys() & keys:
+            raise errors.Conflict(kind="volume", ref=str(key), holder=self._lasting[key])
 
     async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], asked: Asked) -> Started:
         try:
@@ -236,10 +264,14 @@ class Changes:
             self._observer.intent_closed(intent, ended)
             return ended
         finally:
+            for key in intent.keys:
+                self._lasting.pop(key, None)
             self.locks.release(held)
 
     async def _settle(self, intent: Intent, job: Job, *, recovering: bool) -> Job:
         operation = OPERATIONS[intent.operation]
+        if intent.operation in LASTING:
+            self._lasting |= dict.fromkeys(intent.keys, intent.operation)
         # A change that failed, and could not be taken back then, is not tried again: its caller knows it as failed.
         failure = self._failures.get(intent.id)
         try:
@@ -335,7 +367,8 @@ def _current(planned: Plan) -> Batch:
     Another process may have changed it until its key was free. Without the
     condition the change would begin with what is no longer so.
     """
-    read = [one for one in (planned.before, planned.snapshot_before, *planned.also) if one is not None and one.revision]
+    about = (planned.before, planned.snapshot_before, *planned.also, *planned.read)
+    read = [one for one in about if one is not None and one.revision]
     return when(
         *(
             Guard(

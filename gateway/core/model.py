@@ -432,7 +432,7 @@ class JobPart(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
-    `target_id` is the object it changes; `owner` the process that carries it;
+    `target_id` is the object it changes, of several the first; `owner` the process that carries it;
     `caller` whose job it is, empty for those of administrators and of the gateway;
     `request` what a door calls the request that it came of, where it wants to know.
     `parts` are the changes of a batch; other jobs have none.
@@ -459,9 +459,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
-    snapshot) or removes (`restore`). `keys` are locked against other changes
-    until the intent is gone. `force`: nodes that are connected are cut off.
-    `delete_path`: where a mount ends its directory goes, whoever made it.
+    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are
+    locked against other changes until the intent is gone. `force`: nodes that
+    are connected are cut off. `delete_path`: where a mount ends its directory
+    goes, whoever made it.
     """
 
     id: UUID
@@ -479,6 +480,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
     delete_path: bool = False
     revision: int = 0
+
+    @property
+    def pool_ids(self) -> frozenset[UUID]:
+        """Give the pools that it touches: two where a volume moves from one to the other."""
+        return frozenset({self.pool_id} | ({self.after.pool_id} if self.after else set()))
 
 
 # --- access handles: how a client reaches the bytes; the gateway never carries them ---

@@ -17,9 +17,8 @@ from the catalog's present rows and may be computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
-from uuid import UUID
+import asyncio
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -27,174 +26,64 @@ from gateway.core import errors
 from gateway.core.backend import (
     CloneBackend,
     ConvertBackend,
-    FaultHook,
-    Note,
+    GroupMember,
+    GroupSnapshotBackend,
     Observed,
+    ObservedSnapshot,
     PermissionsBackend,
     ResizeBackend,
     RestoreBackend,
     SnapshotBackend,
-    VolumeBackend,
-    VolumeSpec,
 )
-from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
-from gateway.core.exports import Publisher
-from gateway.core.lines import named_there
-from gateway.core.model import (
-    ExportPolicy,
-    HostGroup,
-    Intent,
-    Snapshot,
-    SnapshotPolicy,
-    SnapshotState,
-    Tenant,
-    Volume,
-    VolumeKind,
-    VolumeState,
-)
-from gateway.core.notes import note
-from gateway.core.pools import Pools
-from gateway.core.query import Compare, Op
-
-P = TypeVar("P")
-S = TypeVar("S", Volume, Snapshot)
-
-
-class Context(msgspec.Struct, frozen=True):
-    """What operations work with."""
-
-    catalog: Catalog
-    pools: Pools
-    publisher: Publisher
-    fault: FaultHook
-
-    def backend(self, intent: Intent) -> VolumeBackend:
-        """Give the backend that the intent speaks of; Unavailable when its pool is closed."""
-        return self.pools.get(intent.pool_id).backend
-
-    def part(self, intent: Intent, protocol: type[P]) -> P:
-        """Give the backend as one of the optional protocols. The capability was required before."""
-        backend = self.backend(intent)
-        if not isinstance(backend, protocol):
-            raise errors.Unsupported(capability=protocol.__name__, backend=self.pools.get(intent.pool_id).name)
-        return backend
-
-    async def note(self, record: Volume | Snapshot) -> Note:
-        """Give the note to keep with a volume or snapshot."""
-        tenant = await self.catalog.get(Tenant, record.tenant_id)
-        return note(record, tenant.name if tenant else "")
-
-    async def present(self, record: S) -> S:
-        """Give the catalog's row of the record as it is now; NotFound when it is gone."""
-        found = await self.catalog.get(type(record), record.id)
-        if found is None:
-            raise errors.NotFound(kind=type(record).__name__.lower(), ref=str(record.id))
-        return found
-
-    async def counted(self, volume_id: UUID, *, snapshots: int = 0, clones: int = 0) -> Batch:
-        """Give the write that moves a volume's counters; nothing when the volume is gone."""
-        volume = await self.catalog.get(Volume, volume_id)
-        if volume is None:
-            return Batch()
-        return put(
-            msgspec.structs.replace(
-                volume,
-                snapshot_count=volume.snapshot_count + snapshots,
-                clone_count=volume.clone_count + clones,
-            )
-        )
-
-    def references(self, volume: Volume) -> Batch:
-        """Give the guards that hold while everything that the volume refers to exists."""
-        wanted: tuple[tuple[type[Tenant | ExportPolicy | SnapshotPolicy | HostGroup], str, UUID | None], ...] = (
-            (Tenant, "tenant", volume.tenant_id),
-            (ExportPolicy, "export policy", volume.export_policy_id),
-            (SnapshotPolicy, "snapshot policy", volume.snapshot_policy_id),
-        )
-        wanted += tuple((SnapshotPolicy, "snapshot policy", key) for key in volume.more_snapshot_policy_ids)
-        wanted += tuple((HostGroup, "host group", a.host_group_id) for a in volume.attachments)
-        return named_there(volume.schedules) + when(
-            *(
-                Guard(kind, Compare("id", Op.EQ, key), exists=True, error=errors.NotFound(kind=word, ref=str(key)))
-                for kind, word, key in wanted
-                if key is not None
-            )
-        )
-
-    async def unborn(self, *records: Volume | Snapshot) -> Batch:
-        """Give the removal of rows that were shown for objects which did not come to be."""
-        rows = [await self.catalog.get(type(record), record.id) for record in records]
-        return drop(*(row for row in rows if row is not None))
-
-
-class Operation(Protocol):
-    async def shown(self, context: Context, intent: Intent) -> Batch: ...
-    async def apply(self, context: Context, intent: Intent) -> None: ...
-    async def finish(self, context: Context, intent: Intent) -> Batch: ...
-    async def revert(self, context: Context, intent: Intent) -> Batch: ...
-    async def happened(self, context: Context, intent: Intent) -> bool: ...
-
-
-def _needed(record: S | None) -> S:
-    if record is None:
-        raise errors.Internal(incident="an intent lacks the record its operation is about")
-    return record
-
-
-async def _spec(context: Context, volume: Volume, *, root: bool) -> VolumeSpec:
-    return VolumeSpec(
-        id=volume.id,
-        kind=volume.kind,
-        size=volume.size,
-        thick=volume.thick,
-        root=volume.root if root else None,
-        note=await context.note(volume),
-    )
+from gateway.core.catalog import Batch, put
+from gateway.core.model import Intent, Snapshot, SnapshotState, Volume, VolumeKind, VolumeState
+from gateway.core.moving import MoveVolume
+from gateway.core.operation import Context, Operation, leave_origin, lost_by, make_gone, needed, spec_of
 
 
 class CreateVolume:
     async def shown(self, context: Context, intent: Intent) -> Batch:
-        after = msgspec.structs.replace(_needed(intent.after), state=VolumeState.CREATING)
+        after = msgspec.structs.replace(needed(intent.after), state=VolumeState.CREATING)
         return context.references(after) + put(after)
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        await context.backend(intent).create(await _spec(context, _needed(intent.after), root=True))
+        await context.backend(intent).create(await spec_of(context, needed(intent.after), root=True))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        after = _needed(intent.after)
+        after = needed(intent.after)
         present = await context.present(after)
         return put(msgspec.structs.replace(after, revision=present.revision))
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        after = _needed(intent.after)
+        after = needed(intent.after)
         await context.backend(intent).delete(after.id)
         return await context.unborn(after)
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        return await context.backend(intent).inspect(_needed(intent.after).id) is not None
+        return await context.backend(intent).inspect(needed(intent.after).id) is not None
 
 
 class CloneVolume:
     """`also` holds the base snapshot when the caller named none; `snapshot_before` the one named."""
 
     def _base(self, intent: Intent) -> Snapshot:
-        return intent.also[0] if intent.also else _needed(intent.snapshot_before)
+        return intent.also[0] if intent.also else needed(intent.snapshot_before)
 
     async def shown(self, context: Context, intent: Intent) -> Batch:
-        after = msgspec.structs.replace(_needed(intent.after), state=VolumeState.CREATING)
+        after = msgspec.structs.replace(needed(intent.after), state=VolumeState.CREATING)
         base = (msgspec.structs.replace(made, state=SnapshotState.CREATING) for made in intent.also)
         return context.references(after) + put(after, *base)
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        after, base = _needed(intent.after), self._base(intent)
+        after, base = needed(intent.after), self._base(intent)
         for made in intent.also:
             await context.part(intent, SnapshotBackend).snapshot(made.volume_id, made.id, await context.note(made))
             context.fault("volume.clone.based")
-        spec = await _spec(context, after, root=False)
+        spec = await spec_of(context, after, root=False)
         await context.part(intent, CloneBackend).clone(base.volume_id, base.id, spec)
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        after, base = _needed(intent.after), self._base(intent)
+        after, base = needed(intent.after), self._base(intent)
         clone = msgspec.structs.replace(after, revision=(await context.present(after)).revision)
         snapshot = await context.present(base)
         based = msgspec.structs.replace(snapshot, state=SnapshotState.VALID, clone_count=snapshot.clone_count + 1)
@@ -202,41 +91,41 @@ class CloneVolume:
         return put(clone, based) + parent
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        after = _needed(intent.after)
+        after = needed(intent.after)
         await context.backend(intent).delete(after.id)
         for made in intent.also:
             await context.part(intent, SnapshotBackend).delete_snapshot(made.volume_id, made.id)
         return await context.unborn(after, *intent.also)
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        return await context.backend(intent).inspect(_needed(intent.after).id) is not None
+        return await context.backend(intent).inspect(needed(intent.after).id) is not None
 
 
 class DeleteVolume:
     """`also` holds the volume's snapshots, which go with it."""
 
     async def shown(self, context: Context, intent: Intent) -> Batch:
-        return put(msgspec.structs.replace(_needed(intent.before), state=VolumeState.DELETING))
+        return put(msgspec.structs.replace(needed(intent.before), state=VolumeState.DELETING))
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        before = _needed(intent.before)
+        before = needed(intent.before)
         await context.publisher.withdraw(before, force=intent.force)
         context.fault("volume.delete.withdrawn")
         for snapshot in intent.also:
             await context.part(intent, SnapshotBackend).delete_snapshot(before.id, snapshot.id)
             context.fault("volume.delete.snapshot")
         backend = context.backend(intent)
-        await _gone(lambda: backend.delete(before.id), lambda: backend.inspect(before.id))
+        await make_gone(lambda: backend.delete(before.id), lambda: backend.inspect(before.id))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        before = _needed(intent.before)
+        before = needed(intent.before)
         batch = await context.unborn(*intent.also, before)
-        return batch + await _leave_origin(context, before)
+        return batch + await leave_origin(context, before)
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        before = _needed(intent.before)
+        before = needed(intent.before)
         present = await context.present(before)
-        gone = await _lost(context, intent)
+        gone = await lost_by(context, intent)
         kept = msgspec.structs.replace(
             before, revision=present.revision, snapshot_count=before.snapshot_count - len(gone)
         )
@@ -244,37 +133,6 @@ class DeleteVolume:
 
     async def happened(self, context: Context, intent: Intent) -> bool:
         return True
-
-
-async def _gone(delete: Callable[[], Awaitable[None]], inspect: Callable[[], Awaitable[object | None]]) -> None:
-    """Delete. Once more when it failed after the deed: a row must not come back for what the substrate lost."""
-    try:
-        await delete()
-    except errors.GatewayError:
-        if await inspect() is not None:
-            raise
-        await delete()
-
-
-async def _leave_origin(context: Context, clone: Volume) -> Batch:
-    """Give the writes by which a clone stops counting at its parent and base snapshot."""
-    if clone.origin is None:
-        return Batch()
-    batch = await context.counted(clone.origin.volume_id, clones=-1)
-    if clone.origin.snapshot_id is not None:
-        snapshot = await context.catalog.get(Snapshot, clone.origin.snapshot_id)
-        if snapshot is not None:
-            batch += put(msgspec.structs.replace(snapshot, clone_count=snapshot.clone_count - 1))
-    return batch
-
-
-async def _lost(context: Context, intent: Intent) -> list[Snapshot]:
-    """Give those of the snapshots to be removed with the operation that are removed."""
-    return [
-        snapshot
-        for snapshot in intent.also
-        if await context.part(intent, SnapshotBackend).inspect_snapshot(snapshot.volume_id, snapshot.id) is None
-    ]
 
 
 class UpdateVolume:
@@ -288,7 +146,7 @@ class UpdateVolume:
         return Batch()
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        before, after = _needed(intent.before), _needed(intent.after)
+        before, after = needed(intent.before), needed(intent.after)
         if after.state is not VolumeState.ONLINE:
             await context.publisher.withdraw(before, force=intent.force)
             context.fault("volume.update.withdrawn")
@@ -308,7 +166,7 @@ class UpdateVolume:
             await backend.annotate(after.id, await context.note(after))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        after = _needed(intent.after)
+        after = needed(intent.after)
         present = await context.present(after)
         return context.references(after) + put(
             msgspec.structs.replace(
@@ -321,7 +179,7 @@ class UpdateVolume:
         )
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        before, after = _needed(intent.before), _needed(intent.after)
+        before, after = needed(intent.before), needed(intent.after)
         backend = context.backend(intent)
         if after.mounts != before.mounts:
             # Those that ended come back with everything else that was withdrawn.
@@ -344,7 +202,7 @@ class UpdateVolume:
         return put(msgspec.structs.replace(present, size=true.size))
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        after = _needed(intent.after)
+        after = needed(intent.after)
         observed = await context.backend(intent).inspect(after.id)
         if observed is not None and self._grown_for_good(context, intent, observed):
             return True
@@ -353,7 +211,7 @@ class UpdateVolume:
 
     def _grown_for_good(self, context: Context, intent: Intent, observed: Observed) -> bool:
         """Tell whether the substrate has the new size already and cannot give the old one back."""
-        before, after = _needed(intent.before), _needed(intent.after)
+        before, after = needed(intent.before), needed(intent.after)
         shrinks = context.pools.get(intent.pool_id).capability(before.kind).can("shrink")
         return not shrinks and before.size < after.size == observed.size
 
@@ -373,11 +231,11 @@ class ConvertVolume:
         return Batch()
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        spec = await _spec(context, _needed(intent.after), root=False)
+        spec = await spec_of(context, needed(intent.after), root=False)
         await context.part(intent, ConvertBackend).convert(spec)
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        after = _needed(intent.after)
+        after = needed(intent.after)
         present = await context.present(after)
         observed = await context.backend(intent).inspect(after.id)
         return put(
@@ -386,19 +244,19 @@ class ConvertVolume:
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
         """There is no way back from blocks, although something after it failed: write what is true."""
-        before = _needed(intent.before)
+        before = needed(intent.before)
         backend = context.backend(intent)
         observed = await backend.inspect(before.id)
         if observed is None:
             # It failed between the two, as when the pool has no room for the new one. The old one was empty.
-            await backend.create(await _spec(context, before, root=True))
+            await backend.create(await spec_of(context, before, root=True))
         elif observed.kind is not before.kind:
             return await self.finish(context, intent)
         return Batch()
 
     async def happened(self, context: Context, intent: Intent) -> bool:
         """Also when neither is there any more: then only going on helps."""
-        observed = await context.backend(intent).inspect(_needed(intent.after).id)
+        observed = await context.backend(intent).inspect(needed(intent.after).id)
         return observed is None or observed.kind is VolumeKind.BLOCK
 
 
@@ -407,23 +265,23 @@ class SplitVolume:
         return Batch()
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        after = _needed(intent.after)
+        after = needed(intent.after)
         await context.part(intent, CloneBackend).split(after.id)
         context.fault("volume.split.split")
         await context.backend(intent).annotate(after.id, await context.note(after))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        present = await context.present(_needed(intent.after))
-        return put(msgspec.structs.replace(present, origin=None)) + await _leave_origin(context, present)
+        present = await context.present(needed(intent.after))
+        return put(msgspec.structs.replace(present, origin=None)) + await leave_origin(context, present)
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        before = _needed(intent.before)
+        before = needed(intent.before)
         if await context.backend(intent).inspect(before.id) is not None:
             await context.backend(intent).annotate(before.id, await context.note(before))
         return Batch()
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        return await context.backend(intent).inspect(_needed(intent.after).id) is not None
+        return await context.backend(intent).inspect(needed(intent.after).id) is not None
 
 
 class RestoreVolume:
@@ -433,7 +291,7 @@ class RestoreVolume:
         return Batch()
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        volume, snapshot = _needed(intent.before), _needed(intent.snapshot_before)
+        volume, snapshot = needed(intent.before), needed(intent.snapshot_before)
         await context.publisher.withdraw(volume)
         context.fault("volume.restore.withdrawn")
         await context.part(intent, RestoreBackend).restore(volume.id, snapshot.id, intent.id)
@@ -441,7 +299,7 @@ class RestoreVolume:
         for newer in intent.also:
             await context.part(intent, SnapshotBackend).delete_snapshot(volume.id, newer.id)
             context.fault("volume.restore.snapshot")
-        after = _needed(intent.after)
+        after = needed(intent.after)
         await context.backend(intent).annotate(after.id, await context.note(after))
         context.fault("volume.restore.annotated")
         await context.part(intent, RestoreBackend).settle_restore(volume.id, intent.id)
@@ -451,15 +309,15 @@ class RestoreVolume:
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
         """Content that came back stays, although something after it failed: write what is true."""
-        after = _needed(intent.after)
+        after = needed(intent.after)
         backend = context.backend(intent)
         if await backend.inspect(after.id) is None or not await self.happened(context, intent):
             return Batch()
         await backend.annotate(after.id, await context.note(after))
-        return await self._restored(context, intent, await _lost(context, intent))
+        return await self._restored(context, intent, await lost_by(context, intent))
 
     async def _restored(self, context: Context, intent: Intent, gone: Sequence[Snapshot]) -> Batch:
-        volume = _needed(intent.after)
+        volume = needed(intent.after)
         observed = await context.backend(intent).inspect(volume.id)
         present = await context.present(volume)
         restored = msgspec.structs.replace(
@@ -471,53 +329,75 @@ class RestoreVolume:
         return await context.unborn(*gone) + put(restored)
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        return await context.part(intent, RestoreBackend).settle_restore(_needed(intent.before).id, intent.id)
+        return await context.part(intent, RestoreBackend).settle_restore(needed(intent.before).id, intent.id)
 
 
 class CreateSnapshot:
+    """Also where there are several: when not all of them are there after a crash, the others go."""
+
+    def _taken(self, intent: Intent) -> tuple[Snapshot, ...]:
+        return (needed(intent.snapshot_after),)
+
     async def shown(self, context: Context, intent: Intent) -> Batch:
-        return put(msgspec.structs.replace(_needed(intent.snapshot_after), state=SnapshotState.CREATING))
+        return put(*(msgspec.structs.replace(one, state=SnapshotState.CREATING) for one in self._taken(intent)))
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        snapshot = _needed(intent.snapshot_after)
+        snapshot = needed(intent.snapshot_after)
         backend = context.part(intent, SnapshotBackend)
         await backend.snapshot(snapshot.volume_id, snapshot.id, await context.note(snapshot))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        snapshot = _needed(intent.snapshot_after)
-        observed = await context.part(intent, SnapshotBackend).inspect_snapshot(snapshot.volume_id, snapshot.id)
-        present = await context.present(snapshot)
-        taken = msgspec.structs.replace(
-            snapshot, revision=present.revision, size=observed.size if observed else snapshot.size
-        )
-        return put(taken) + await context.counted(snapshot.volume_id, snapshots=1)
+        batch = Batch()
+        for snapshot, observed in zip(self._taken(intent), await self._observed(context, intent), strict=True):
+            present = await context.present(snapshot)
+            taken = msgspec.structs.replace(
+                snapshot, revision=present.revision, size=observed.size if observed else snapshot.size
+            )
+            batch += put(taken) + await context.counted(snapshot.volume_id, snapshots=1)
+            await asyncio.sleep(0)  # see `gateway.core.groups`: there may be many
+        return batch
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        snapshot = _needed(intent.snapshot_after)
-        await context.part(intent, SnapshotBackend).delete_snapshot(snapshot.volume_id, snapshot.id)
-        return await context.unborn(snapshot)
+        for snapshot in self._taken(intent):
+            await context.part(intent, SnapshotBackend).delete_snapshot(snapshot.volume_id, snapshot.id)
+        return await context.unborn(*self._taken(intent))
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        snapshot = _needed(intent.snapshot_after)
+        return None not in await self._observed(context, intent)
+
+    async def _observed(self, context: Context, intent: Intent) -> list[ObservedSnapshot | None]:
         backend = context.part(intent, SnapshotBackend)
-        return await backend.inspect_snapshot(snapshot.volume_id, snapshot.id) is not None
+        return await asyncio.gather(*(backend.inspect_snapshot(one.volume_id, one.id) for one in self._taken(intent)))
+
+
+class CreateSnapshotGroup(CreateSnapshot):
+    """`also` holds the snapshots."""
+
+    def _taken(self, intent: Intent) -> tuple[Snapshot, ...]:
+        return intent.also
+
+    async def apply(self, context: Context, intent: Intent) -> None:
+        members = [
+            GroupMember(volume=one.volume_id, snapshot=one.id, note=await context.note(one)) for one in intent.also
+        ]
+        await context.part(intent, GroupSnapshotBackend).snapshot_group(members)
 
 
 class DeleteSnapshot:
     async def shown(self, context: Context, intent: Intent) -> Batch:
-        return put(msgspec.structs.replace(_needed(intent.snapshot_before), state=SnapshotState.DELETING))
+        return put(msgspec.structs.replace(needed(intent.snapshot_before), state=SnapshotState.DELETING))
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        snapshot = _needed(intent.snapshot_before)
+        snapshot = needed(intent.snapshot_before)
         backend, key = context.part(intent, SnapshotBackend), (snapshot.volume_id, snapshot.id)
-        await _gone(lambda: backend.delete_snapshot(*key), lambda: backend.inspect_snapshot(*key))
+        await make_gone(lambda: backend.delete_snapshot(*key), lambda: backend.inspect_snapshot(*key))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        snapshot = _needed(intent.snapshot_before)
+        snapshot = needed(intent.snapshot_before)
         return await context.unborn(snapshot) + await context.counted(snapshot.volume_id, snapshots=-1)
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        snapshot = _needed(intent.snapshot_before)
+        snapshot = needed(intent.snapshot_before)
         present = await context.present(snapshot)
         return put(msgspec.structs.replace(snapshot, revision=present.revision))
 
@@ -530,22 +410,22 @@ class UpdateSnapshot:
         return Batch()
 
     async def apply(self, context: Context, intent: Intent) -> None:
-        await self._annotate(context, intent, _needed(intent.snapshot_after))
+        await self._annotate(context, intent, needed(intent.snapshot_after))
 
     async def finish(self, context: Context, intent: Intent) -> Batch:
-        after = _needed(intent.snapshot_after)
+        after = needed(intent.snapshot_after)
         present = await context.present(after)
         return put(msgspec.structs.replace(after, revision=present.revision, clone_count=present.clone_count))
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        before = _needed(intent.snapshot_before)
+        before = needed(intent.snapshot_before)
         backend = context.part(intent, SnapshotBackend)
         if await backend.inspect_snapshot(before.volume_id, before.id) is not None:
             await self._annotate(context, intent, before)
         return Batch()
 
     async def happened(self, context: Context, intent: Intent) -> bool:
-        after = _needed(intent.snapshot_after)
+        after = needed(intent.snapshot_after)
         observed = await context.part(intent, SnapshotBackend).inspect_snapshot(after.volume_id, after.id)
         wanted = await context.note(after)
         return observed is not None and observed.note is not None and observed.note.document == wanted.document
@@ -563,8 +443,13 @@ OPERATIONS: Mapping[str, Operation] = {
     "volume.retire": UpdateVolume(),
     "volume.convert": ConvertVolume(),
     "volume.split": SplitVolume(),
+    "volume.move": MoveVolume(),
     "volume.restore": RestoreVolume(),
     "snapshot.create": CreateSnapshot(),
+    "snapshot.group": CreateSnapshotGroup(),
     "snapshot.delete": DeleteSnapshot(),
     "snapshot.update": UpdateSnapshot(),
 }
+
+LASTING = frozenset({"volume.move"})
+"""Those that may last for hours, because all that a volume holds is read and written: nobody waits for them to end."""

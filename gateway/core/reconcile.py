@@ -21,6 +21,7 @@ from gateway.core.model import (
     Attachment,
     ExportPolicy,
     HostGroup,
+    Intent,
     Record,
     Snapshot,
     SnapshotPolicy,
@@ -94,7 +95,18 @@ class Reconciler:
             return True
         if volume.pool_id == self._pool.id:
             await self._compare(volume, observed)
+        else:
+            await self._elsewhere(volume)
         return False
+
+    async def _elsewhere(self, volume: Volume) -> None:
+        """Flag what a volume of another pool has here, unless it is on its way."""
+        if await self._changing(volume.id):
+            return
+        async with self._core.changes.locks.holding(volume.id):
+            present, here = await self._core.catalog.get(Volume, volume.id), await self._pool.backend.inspect(volume.id)
+        if present is not None and here is not None and present.pool_id != self._pool.id:
+            self._found("flagged", "volume", present.name, "the catalog has it in another pool")
 
     async def _compare(self, volume: Volume, observed: Observed) -> None:
         if _sized(volume, observed) and not _lost(volume):
@@ -226,8 +238,10 @@ class Reconciler:
         await self._recount({snapshot.volume_id})
 
     async def _adopt_snapshot(self, snapshot: Snapshot) -> None:
-        if await self._core.catalog.get(Volume, snapshot.volume_id) is None:
-            self._found("flagged", "snapshot", snapshot.name, "its volume is unknown")
+        volume = await self._core.catalog.get(Volume, snapshot.volume_id)
+        if volume is None or volume.pool_id != self._pool.id:
+            why = "its volume is unknown" if volume is None else "the catalog has its volume in another pool"
+            self._found("flagged", "snapshot", snapshot.name, why)
             return
         try:
             await self._core.catalog.commit(put(snapshot))
@@ -323,7 +337,13 @@ class Reconciler:
 
     async def _write(self, volume_id: UUID, batch: Batch) -> bool:
         """Commit a correction unless a change works on the volume; what it changes is compared at the next run."""
-        return not self._core.changes.locks.held(volume_id) and await self._commit(batch)
+        return not await self._changing(volume_id) and await self._commit(batch)
+
+    async def _changing(self, volume_id: UUID) -> bool:
+        """Tell whether a change works on the volume: of this process, of another one, or one that waits for a pool."""
+        if self._core.changes.locks.held(volume_id):
+            return True
+        return await self._core.catalog.count(Intent, Compare("key", Op.EQ, volume_id)) > 0
 
     async def _commit(self, batch: Batch) -> bool:
         try:

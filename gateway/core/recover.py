@@ -14,12 +14,12 @@ from gateway.core.observer import Observer
 
 
 class Recovery:
-    """Intents of dead processes, kept until their pool is open."""
+    """Intents of dead processes, kept until their pools are open."""
 
     def __init__(self, core: Core, observer: Observer) -> None:
         self._core = core
         self._observer = observer
-        self._waiting: dict[UUID, list[Intent]] = {}
+        self._waiting: dict[UUID, Intent] = {}
         self._endless: list[Job] = []
 
     async def adopt(self) -> None:
@@ -29,8 +29,7 @@ class Recovery:
         may lack some of its parts. What fails is tried again by the next call.
         """
         intents, jobs = await self._core.catalog.adopt_orphans()
-        for intent in intents:
-            self._waiting.setdefault(intent.pool_id, []).append(intent)
+        self._waiting |= {intent.id: intent for intent in intents}
         self._endless += jobs
         if intents or jobs:
             self._observer.event("recovery_begun", intents=len(intents), jobs=len(jobs))
@@ -39,12 +38,17 @@ class Recovery:
             self._endless.pop()
 
     async def settle(self, pool_id: UUID) -> Sequence[Job]:
-        """Finish or take back every change of an open pool that was interrupted; give the jobs as they ended."""
-        waiting = self._waiting.get(pool_id, [])
+        """Finish or take back every change of an open pool that was interrupted; give the jobs as they ended.
+
+        One that is about another pool, too, waits until that one is open.
+        """
+        opened = {pool.id for pool in self._core.pools}
+        due = [intent for intent in self._waiting.values() if pool_id in intent.pool_ids <= opened]
         started: list[Started] = []
-        while waiting:
-            job = await self._core.get(Job, waiting[-1].job_id)
-            started.append(await self._core.changes.recover(waiting.pop(), job))
+        for intent in due:
+            job = await self._core.get(Job, intent.job_id)
+            if self._waiting.pop(intent.id, None) is not None:
+                started.append(await self._core.changes.recover(intent, job))
         ended = await asyncio.gather(*(change.wait() for change in started))
         for job in ended:
             self._observer.event("recovered", operation=job.operation, job=str(job.id), state=job.state)

@@ -51,26 +51,7 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
     snapshot_id = uuid4()
 
     async def plan() -> Plan:
-        volume = await settled(core, new.volume_id, access=Access.READ)
-        if volume.state is not VolumeState.ONLINE:
-            raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="snapshot")
-        require_one_more(core, volume)
-        snapshot = Snapshot(
-            id=snapshot_id,
-            name=new.name,
-            volume_id=volume.id,
-            tenant_id=volume.tenant_id,
-            pool_id=volume.pool_id,
-            created=utc_now(),
-            comment=new.comment,
-            label=new.label,
-            labels=new.labels,
-            annotations=new.annotations,
-            expires=new.expires,
-            taken_by=new.taken_by,
-            due=new.due,
-        )
-        await _check(core, snapshot)
+        volume, snapshot = await planned(core, new, snapshot_id=snapshot_id, created=utc_now())
         return Plan(
             operation="snapshot.create",
             description=description,
@@ -81,6 +62,31 @@ async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
         )
 
     return await core.start({new.volume_id}, plan)
+
+
+async def planned(core: Core, new: NewSnapshot, *, snapshot_id: UUID, created: datetime) -> tuple[Volume, Snapshot]:
+    """Give the volume as it is, and the snapshot that is to be taken of it; raise what forbids that."""
+    volume = await settled(core, new.volume_id, access=Access.READ)
+    if volume.state is not VolumeState.ONLINE:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="snapshot")
+    require_one_more(core, volume)
+    snapshot = Snapshot(
+        id=snapshot_id,
+        name=new.name,
+        volume_id=volume.id,
+        tenant_id=volume.tenant_id,
+        pool_id=volume.pool_id,
+        created=created,
+        comment=new.comment,
+        label=new.label,
+        labels=new.labels,
+        annotations=new.annotations,
+        expires=new.expires,
+        taken_by=new.taken_by,
+        due=new.due,
+    )
+    await _check(core, snapshot)
+    return volume, snapshot
 
 
 def require_one_more(core: Core, volume: Volume) -> None:

@@ -23,7 +23,7 @@ from gateway.core.known import Known
 from gateway.core.manifest import CLUSTER_ID, ManifestKeeper
 from gateway.core.model import Transport
 from gateway.core.observer import Observer
-from gateway.core.operations import Context
+from gateway.core.operation import Context
 from gateway.core.pools import Configured, Pools
 from gateway.core.reconcile import Finding, Reconciler
 from gateway.core.recover import Recovery

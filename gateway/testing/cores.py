@@ -17,7 +17,7 @@ from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
 from gateway.core.model import Transport
 from gateway.core.observer import Observer, SilentObserver
-from gateway.core.operations import Context
+from gateway.core.operation import Context
 from gateway.core.pools import Configured, Pools
 from gateway.core.recover import Recovery
 from gateway.core.tenants import ensure_defaults

@@ -111,6 +111,8 @@ def test_a_group(rest: httpx.Client) -> None:
     group = told(rest.post(f"{SNAPSHOTS}/snapshotgroup", json={"Labels": {"app": "db"}}))
     taken = {key: each["volume_create_response"]["id"] for key, each in group["snapshots"].items()}
     assert set(taken) == set(ids)
+    instants = [one(rest, snapshot)["ctime"] for snapshot in taken.values()]
+    assert instants[0] == instants[1]
     for each in (*taken.values(), *ids):
         assert told(rest.delete(f"{VOLUMES}/{each}")) == {}
 

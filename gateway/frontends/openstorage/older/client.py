@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -22,6 +23,11 @@ class Answering(Protocol):
         self, path: str, request: Message, *, authorization: str | None, peer: str, trace: Trace
     ) -> Message:
         """Carry out one call. `path` as gRPC sends it."""
+
+    async def snapshot_together(
+        self, names: Mapping[str, str], *, authorization: str | None, peer: str, trace: Trace
+    ) -> Mapping[str, str]:
+        """Take one snapshot, called as is said, of each volume, all at one instant; give their ids by the volumes'."""
 
 
 class Quiescing(Protocol):
@@ -59,6 +65,18 @@ class Client:
         if not isinstance(answer, kind):
             raise TypeError(f"{name} does not answer with {kind.__name__}")
         return answer
+
+    async def snapshot_together(self, names: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Take snapshots of several volumes at one instant; None, and no trace, where that cannot be."""
+        trace = Trace()
+        try:
+            taken = await self._sdk.snapshot_together(
+                names, authorization=self.authorization, peer=self._peer, trace=trace
+            )
+        except SdkError:
+            return None
+        self._note(trace, failed=False)
+        return taken
 
     async def probe(self, name: str, request: Message) -> SdkError | None:
         """Make a call for nothing but the way in which it ends: it leaves no trace but who called."""

@@ -65,9 +65,11 @@ async def restore(ask: Ask) -> Answer:
 async def create_group(ask: Ask) -> Answer:
     """Take a snapshot of each of the volumes, or of each that is in the group and has all of the labels.
 
-    One after the other: each is of an instant of its own. The first that
-    fails gives its words to the whole; `delete_on_failure` ends there, and
-    takes away those that were taken before it.
+    All are of one instant where the volumes are in one pool that can do it.
+    Otherwise, also when one of them cannot be taken, they are taken one after
+    the other, each at an instant of its own: the first that fails gives its
+    words to the whole; `delete_on_failure` ends there, and takes away those
+    that were taken before it.
     """
     request = await ask.read(older.GroupSnapCreateRequest)
     try:
@@ -78,10 +80,16 @@ async def create_group(ask: Ask) -> Answer:
         raise Refused(400, _MEMBERLESS)
     answer = older.GroupSnapCreateResponse()
     suffix = f"{request.id or 'group'}_{utc_now():%Y%m%dT%H%M%SZ}"
-    for volume_id, name in members.items():
+    names = {volume_id: f"{name}.{suffix}" for volume_id, name in members.items()}
+    together = await ask.sdk.snapshot_together(names)
+    if together is not None:
+        for volume_id, snapshot_id in together.items():
+            answer.snapshots[volume_id].volume_create_response.id = snapshot_id
+        return json_answer(answer)
+    for volume_id, name in names.items():
         part = answer.snapshots[volume_id].volume_create_response
         try:
-            part.id = await _taken(ask, volume_id, f"{name}.{suffix}", {})
+            part.id = await _taken(ask, volume_id, name, {})
         except SdkError as error:
             part.volume_response.error = rpc_error(error)
             answer.error = answer.error or rpc_error(error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from grpc import StatusCode
 
-from gateway.core import errors, snapshots, volumes
+from gateway.core import errors, groups, snapshots, volumes
 from gateway.core.model import Volume
 from gateway.core.ownership import Access, permit
 from gateway.core.query import Compare, IsNull, Not, Op
@@ -39,6 +39,21 @@ async def create(call: Call, request: pb.SdkVolumeSnapshotCreateRequest) -> pb.S
             continue
         return pb.SdkVolumeSnapshotCreateResponse(snapshot_id=str(job.target_id))
     raise errors.LimitExceeded(limit="snapshots of one name", value=_NAMES_TRIED + 1, minimum=0, maximum=_NAMES_TRIED)
+
+
+async def create_together(call: Call, names: Mapping[str, str]) -> Mapping[str, str]:
+    """Take one snapshot, called as is said, of each volume, all at one instant; give their ids by the volumes'.
+
+    Raises for all what is wrong with one, and where the pool cannot do it.
+    """
+    members = [
+        snapshots.NewSnapshot(name=name, volume_id=(await find_volume(call, ref, Access.READ)).id)
+        for ref, name in names.items()
+    ]
+    started = await groups.create(call.core, members, description=f"SDK: snapshots of {len(members)} volumes at once")
+    await started.result()
+    taken = await groups.taken(call.core, members)
+    return {ref: str(snapshot.id) for ref, snapshot in zip(names, taken, strict=True)}
 
 
 async def restore(call: Call, request: pb.SdkVolumeSnapshotRestoreRequest) -> pb.SdkVolumeSnapshotRestoreResponse:

@@ -46,10 +46,15 @@ class Asked(NamedTuple):
 
 
 class ScriptedSdk:
-    """Answers each call by name, and what it was not told of with UNIMPLEMENTED. Everybody is an administrator."""
+    """Answers each call by name, and what it was not told of with UNIMPLEMENTED. Everybody is an administrator.
+
+    `together`: the ids of the snapshots that it takes at one instant; None: it cannot.
+    """
 
     def __init__(self, **replies: Reply) -> None:
         self.asked: list[Asked] = []
+        self.together: Mapping[str, str] | None = None
+        self.grouped: list[Asked] = []
         self.replies: dict[str, Reply] = {"OpenStorageRole/Create": PROBE_OF_ADMIN}
         self.say(**replies)
 
@@ -76,6 +81,17 @@ class ScriptedSdk:
             raise answer
         trace.outcome = "success" if trace.operation else ""
         return answer
+
+    async def snapshot_together(
+        self, names: Mapping[str, str], *, authorization: str | None, peer: str, trace: Trace
+    ) -> Mapping[str, str]:
+        self.grouped.append(Asked("snapshot_together", names, authorization, peer))
+        trace.who, trace.operation = "somebody", "OpenStorageVolume/SnapshotCreate"
+        if self.together is None:
+            trace.outcome = "Unsupported"
+            raise SdkError(StatusCode.UNIMPLEMENTED, "the volumes are in several pools")
+        trace.outcome = "success"
+        return self.together
 
     @property
     def names(self) -> list[str]:

@@ -138,6 +138,23 @@ async def test_a_group_by_its_volumes(at: Scene) -> None:
     assert re.fullmatch(r"v1\.group_\d{8}T\d{6}Z v2\.group_\d{8}T\d{6}Z", " ".join(names))
 
 
+async def test_a_group_is_of_one_instant_where_that_can_be(at: Scene) -> None:
+    at.sdk.together = {ID: "snap-1", OTHER: "snap-2"}
+    body = {"volume_ids": [ID, OTHER], "delete_on_failure": True}
+    told = await at.golden("POST", GROUP, body, headers={"Authorization": "bearer somebody"})
+    assert json.loads(told) == {
+        "snapshots": {
+            ID: {"volume_create_response": {"id": "snap-1"}},
+            OTHER: {"volume_create_response": {"id": "snap-2"}},
+        }
+    }
+    (asked,) = at.sdk.grouped
+    assert (asked.authorization, asked.peer) == ("bearer somebody", "127.0.0.1")
+    assert re.fullmatch(r"v1\.group_\d{8}T\d{6}Z v2\.group_\d{8}T\d{6}Z", " ".join(asked.request.values()))
+    assert "Volume/SnapshotCreate" not in at.sdk.names
+    assert (at.traces[-1].operation, at.traces[-1].outcome) == ("OpenStorageVolume/SnapshotCreate", "success")
+
+
 async def test_a_group_by_its_id_and_labels_has_no_snapshots_in_it(at: Scene) -> None:
     every = [volume(), volume(OTHER, "v2"), volume(SNAPSHOT, "s1", readonly=True)]
     found = [pb.SdkVolumeInspectResponse(volume=each) for each in every]

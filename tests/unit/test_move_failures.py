@@ -1,0 +1,205 @@
+"""Moves that fail or are interrupted, at every single step, and what is found meanwhile by those who compare."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+from core_scene import Script, snap, tenant_and_pool
+from move_scene import Nth, assert_whole, compared, furnished, held, memory, moved, rows, start, two_pools
+
+from gateway.core import errors, volumes
+from gateway.core.backend import no_fault
+from gateway.core.change import Changes
+from gateway.core.model import Intent, Job, JobState, Volume, VolumeState
+from gateway.core.observer import SilentObserver
+from gateway.core.operation import Context
+from gateway.core.pools import Configured
+from gateway.core.query import Query
+from gateway.core.rebuild import rebuild
+from gateway.core.reconcile import Reconciler
+from gateway.testing.cores import core_on, memory_pool
+from gateway.testing.faults import RaiseAt
+
+BUSY = errors.Busy(what="disk", retry_after=1)
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: nothing of ours may catch it."""
+
+
+async def points(folder: Path) -> list[str]:
+    """Give every point that a move passes, but for those of the catalog's commits."""
+    folder.mkdir()
+    fault = Nth()
+    async with core_on(folder, two_pools(fault), fault=fault) as core:
+        volume = await furnished(core)
+        fault.arm()
+        await moved(core, volume)
+    return fault.points
+
+
+async def test_a_move_that_ends_anywhere_has_happened_or_has_not(tmp_path: Path) -> None:
+    passed = await points(tmp_path / "whole")
+    assert "volume.move.arrived" in passed
+    outcomes = set()
+    for number, point in enumerate(passed, start=1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fault = Nth()
+        pools = two_pools(fault)
+        async with core_on(folder, pools, fault=fault) as core:
+            volume = await furnished(core)
+            fault.arm(number, Crash())
+            with pytest.raises((Crash, asyncio.CancelledError, errors.GatewayError)):
+                await moved(core, volume)
+            assert fault.points[-1] == point
+        fault.arm()
+        async with core_on(folder, pools) as core:
+            jobs = [j for j in (await core.catalog.page(Job, Query())).records if j.operation == "volume.move"]
+            happened = [job.state for job in jobs] == [JobState.SUCCESS]
+            assert all(job.ended is not None for job in jobs)
+            await assert_whole(core, at="new" if happened else "old")
+            outcomes.add(happened)
+    assert outcomes == {True, False}
+
+
+async def test_a_move_that_fails_anywhere_leaves_the_volume_in_one_pool(tmp_path: Path) -> None:
+    passed = await points(tmp_path / "whole")
+    for number, point in enumerate(passed, start=1):
+        if point.startswith("catalog.") or point.endswith((".journalled", ".committed")):
+            continue
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fault = Nth()
+        async with core_on(folder, two_pools(fault), fault=fault) as core:
+            volume = await furnished(core)
+            fault.arm(number, BUSY)
+            job = await (await start(core, volume)).wait()
+            _, new = await tenant_and_pool(core, "new")
+            at_new = (await core.get(Volume, volume.id)).pool_id == new.id
+            # What has moved has done so whatever fails after that; a delete that fails after the deed has not failed.
+            assert at_new or job.state is JobState.FAILURE
+            await assert_whole(core, at="new" if at_new else "old")
+            if not at_new:
+                assert (await moved(core, volume)).pool_id == new.id
+                await assert_whole(core, at="new")
+
+
+async def test_both_halves_are_known_to_who_compares_meanwhile(tmp_path: Path) -> None:
+    pools = two_pools()
+    async with core_on(tmp_path, pools) as core, core_on(tmp_path, pools) as other:
+        volume = await furnished(core)
+        found: list[object] = []
+
+        async def compare() -> None:
+            memory(core, "new").before_annotate = None
+            assert set(await held(core)) == {"old", "new", "snapshots of old"}
+            found.extend([*await compared(core), *await compared(other)])
+            found.append("compared")
+
+        memory(core, "new").before_annotate = compare
+        await moved(core, volume)
+        assert found == ["compared"]
+        await assert_whole(other, at="new")
+
+
+async def test_what_another_gateway_finds_missing_is_whole_at_the_end(tmp_path: Path) -> None:
+    """Between the end of the old half and the commit the catalog still says the old pool."""
+    script = Script()
+    pools = two_pools()
+    async with core_on(tmp_path, pools, fault=script) as core, core_on(tmp_path, pools) as other:
+        volume = await furnished(core)
+        script.steps["volume.move.applied"] = BUSY
+        job = await (await start(core, volume)).wait()
+        assert job.state is JobState.FAILURE
+        await assert_whole(other, at="new")
+        assert (await other.get(Volume, volume.id)).state is VolumeState.ONLINE
+
+
+async def test_nobody_waits_for_the_end_of_a_move(tmp_path: Path) -> None:
+    async with core_on(tmp_path, two_pools()) as made:
+        context = Context(made.catalog, made.pools, made.publisher, no_fault)
+        changes = Changes(made.catalog, context, SilentObserver(), no_fault, patience_s=0.01)
+        core = msgspec.structs.replace(made, changes=changes)
+        volume = await furnished(core)
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def pause() -> None:
+            reached.set()
+            await go_on.wait()
+
+        memory(core, "new").before_annotate = pause
+        move = await start(core, volume)
+        # One comes before it is known what lasts, the other one while it lasts.
+        early = asyncio.ensure_future(volumes.delete(core, volume.id, description="t"))
+        await reached.wait()
+        late = asyncio.ensure_future(snap(core, volume, "s"))
+        for refused in await asyncio.gather(early, late, return_exceptions=True):
+            assert isinstance(refused, errors.Conflict)
+            assert (refused.holder, refused.ref) == ("volume.move", str(volume.id))
+        given_up = asyncio.ensure_future(snap(core, volume, "s"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        go_on.set()
+        await move.result()
+        await assert_whole(core, at="new")
+        assert not changes.locks.held(volume.id)
+        memory(core, "new").before_annotate = None
+        await snap(core, volume, "s")
+        await changes.close()
+
+
+async def interrupted(folder: Path, pools: list[Configured], point: str) -> Volume:
+    """Let the process of a move end at a point."""
+    async with core_on(folder, pools, fault=RaiseAt(point, Crash())) as core:
+        volume = await furnished(core)
+        with pytest.raises((Crash, asyncio.CancelledError)):
+            await moved(core, volume)
+        return volume
+
+
+@pytest.mark.parametrize(("point", "at"), [("volume.move.applied", "new"), ("volume.move.cleared", "old")])
+@pytest.mark.parametrize("first", ["old", "new"])
+async def test_a_move_is_settled_when_both_pools_are_open(tmp_path: Path, point: str, at: str, first: str) -> None:
+    pools = two_pools()
+    volume = await interrupted(tmp_path, pools, point)
+    only = [pool for pool in pools if pool.name == first]
+    async with core_on(tmp_path, only) as core:
+        assert [intent.keys for intent in (await core.catalog.page(Intent, Query())).records] == [(volume.id,)]
+        assert await compared(core) == []
+        assert (await core.get(Volume, volume.id)).state is VolumeState.ONLINE
+    async with core_on(tmp_path, pools) as core:
+        await assert_whole(core, at=at)
+
+
+async def test_a_catalog_that_is_lost_in_the_middle_has_the_volume_once(tmp_path: Path) -> None:
+    for order in (1, -1):
+        pools = two_pools()[::order]
+        lost, fresh = tmp_path / f"lost{order}", tmp_path / f"fresh{order}"
+        lost.mkdir()
+        fresh.mkdir()
+        await interrupted(lost, pools, "volume.move.arrived")
+        async with core_on(fresh, pools, tenants=()) as core:
+            findings = await rebuild(core, SilentObserver())
+            names = [volume.name for volume in (await core.catalog.page(Volume, Query())).records]
+            assert sorted(names) == ["stays", "there", "v"]
+            flagged = [(found.kind, found.why) for found in findings if found.did == "flagged"]
+            assert ("volume", "the catalog has it in another pool") in flagged
+            (volume,) = [v for v in (await core.catalog.page(Volume, Query())).records if v.name == "v"]
+            for snapshot in (await rows(core))["Snapshot"]:
+                assert snapshot.pool_id == volume.pool_id
+
+
+async def test_a_volatile_pool_loses_what_was_on_its_way(tmp_path: Path) -> None:
+    await interrupted(tmp_path, two_pools(), "volume.move.arrived")
+    pools = [memory_pool("old"), memory_pool("new")]
+    async with core_on(tmp_path, pools) as core:
+        for pool in core.pools:
+            await Reconciler(core, pool, SilentObserver()).run(at_start=True)
+        found = await rows(core)
+        assert found == {"Volume": [], "Snapshot": [], "Intent": []}
+        (job,) = [j for j in (await core.catalog.page(Job, Query())).records if j.operation == "volume.move"]
+        assert job.state is JobState.FAILURE
