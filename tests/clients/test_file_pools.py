@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from netapp_ontap.resources import ExportPolicy, Snapshot, Volume
+from netapp_ontap.resources import ExportPolicy, Lun, Snapshot, Volume
 from nfs_scene import Nfs
 from sdk_scene import MIB, OWN_WARNINGS, SVM, names, patch, refused, sdk, seen, volume
 
@@ -92,5 +92,19 @@ def test_a_volume_of_a_file_server_is_reached_at_that_server(bed: Bed) -> None:
     }
     assert here == {"type": "local_path", "path": str(bed.server.mount / below), "read_only": False}
     assert (bed.server.server / below).is_dir()
+    Volume(uuid=made.uuid).delete()
+    assert not (bed.server.server / "volumes" / made.uuid).exists()
+
+
+def test_a_lun_on_a_file_server_is_a_raw_file_there(bed: Bed) -> None:
+    made = volume("disk", "filer")
+    Lun(name="/vol/disk/lun0", svm=SVM, os_type="linux", space={"size": 16 * MIB}).post(hydrate=True)
+    there, here = bed.handles(made.uuid)
+    below = f"volumes/{UUID(made.uuid)}/data"
+    assert (there["path"], there["file"]) == ("/export", below)
+    assert here["path"] == str(bed.server.mount / below)
+    assert (bed.server.server / below).stat().st_size == 16 * MIB
+    with refused(NOT_POSSIBLE):
+        Snapshot(made.uuid, name="before").post(hydrate=True)
     Volume(uuid=made.uuid).delete()
     assert not (bed.server.server / "volumes" / made.uuid).exists()
