@@ -109,19 +109,23 @@ class Site:
 
 
 def open_site(client: Client, settings: Settings) -> Site:
-    """Find the tenant and look whether there is something to offer. Refusal names the option that is wrong."""
+    """Find the tenant, and look whether there is something to offer. Refusal names the option that is wrong."""
     tenants = {tenant.name: tenant for tenant in client.run(native.tenants())}
-    if settings.tenant:
-        tenant = tenants.get(settings.tenant)
-    else:
-        tenant = next(iter(tenants.values())) if len(tenants) == 1 else None
+    tenant = tenants.get(settings.tenant)
+    if not settings.tenant and len(tenants) == 1:
+        tenant = next(iter(tenants.values()))
     if tenant is None:
-        raise Refusal("InvalidConfigurationValue", option="gateway_tenant", value=settings.tenant)
+        told = f"the gateway has no tenant {settings.tenant!r}" if settings.tenant else "it has to say which tenant"
+        raise _wrong("gateway_tenant", f"{told}; there are: {', '.join(sorted(tenants)) or 'none'}")
     site = Site(client, tenant, settings)
     offered = {pool.name for pool in site.pools()}
     missing = [pool for pool in settings.pools if pool not in offered]
     if missing:
-        raise Refusal("InvalidConfigurationValue", option="gateway_pools", value=", ".join(missing))
+        raise _wrong("gateway_pools", f"the gateway has no such pool that holds block volumes: {', '.join(missing)}")
     if not offered:
         raise Refusal("VolumeDriverException", message="the gateway has no pool that holds block volumes")
     return site
+
+
+def _wrong(option: str, reason: str) -> Refusal:
+    return Refusal("InvalidConfigurationValue", message=f"{option}: {reason}")
