@@ -17,7 +17,14 @@ from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import check, name_keys, settled
 
 _NAME_PART_MAX = 200
-_INHERITED = ("export_policy_id", "snapshot_policy_id", "more_snapshot_policy_ids", "schedules", "annotations")
+_INHERITED = (
+    "export_policy_id",
+    "snapshot_policy_id",
+    "more_snapshot_policy_ids",
+    "schedules",
+    "multi_attach",
+    "annotations",
+)
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +49,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
     more_snapshot_policy_ids: tuple[UUID, ...] | msgspec.UnsetType = msgspec.UNSET
     schedules: tuple[SnapshotSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
+    multi_attach: bool | msgspec.UnsetType = msgspec.UNSET
     annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     ownership: Ownership | msgspec.UnsetType | None = msgspec.UNSET
 

@@ -70,6 +70,24 @@ async def update_export_policy(
     return await _change(core, policy_id, updated)
 
 
+async def put_export_policy(core: Core, tenant_id: UUID, name: str, rules: Iterable[ExportRule]) -> ExportPolicy:
+    """Make an export policy with these rules, or replace all rules of the one that has the name, in one commit.
+
+    The same rules again publish what is not published yet.
+    """
+    wanted = tuple(rules)
+    found = await core.find(ExportPolicy, name=name, tenant__id=tenant_id)
+    if found is None:
+        try:
+            return await create_export_policy(core, tenant_id, name, rules=wanted)
+        except errors.AlreadyExists:
+            found = await export_policy_named(core, tenant_id, name)  # somebody was faster
+    after = await update_export_policy(core, found.id, rules=wanted)
+    if after.rules == found.rules:
+        await core.publisher.converge_policy(found.id, core.changes.locks)
+    return after
+
+
 async def add_rule(core: Core, policy_id: UUID, rule: ExportRule) -> ExportRule:
     """Add a rule; index 0 appends, an index in use moves that rule and those behind it up."""
     placed = rule

@@ -21,6 +21,7 @@ from gateway.core.pools import OpenPool
 from gateway.core.rebuild import rebuild as rebuild_catalog
 from gateway.core.reconcile import Finding
 from gateway.exports.place import IN_USE
+from gateway.frontends.native.door import NativeDoor
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
@@ -38,7 +39,7 @@ from gateway.server.duties import cancel, duties, once, perform
 from gateway.server.http import Listener
 from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
-from gateway.server.own import OwnResources
+from gateway.server.own import OwnResources, beside
 from gateway.server.surroundings import Surroundings
 from gateway.server.tls import Certificate, fingerprint
 from gateway.server.tokens import Tokens
@@ -139,15 +140,23 @@ async def running(
             observer=observer,
         )
         await door.open()
-        access = AccessLog(settings.log, write)
-        watch = Watch(
-            Ledger("ontap", metrics=metrics, access=access),
-            door.handle,
-            refuse=door.refuse,
-            observer=observer,
-            own=OwnResources(house.core, metrics, callers),
+        native = NativeDoor(
+            house.core,
+            callers,
+            max_body_bytes=settings.limits.max_body_bytes,
+            receive_timeout_s=settings.limits.receive_timeout_s,
         )
-        listener = Listener(watch.handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
+        own = OwnResources(house.core, metrics, callers, native)
+        access = AccessLog(settings.log, write)
+        handle = beside(
+            Watch(
+                Ledger("native", metrics=metrics, access=access), own.handle, refuse=native.refuse, observer=observer
+            ).handle,
+            Watch(
+                Ledger("ontap", metrics=metrics, access=access), door.handle, refuse=door.refuse, observer=observer
+            ).handle,
+        )
+        listener = Listener(handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()
         stack.push_async_callback(listener.stop)
         shared = Surroundings(

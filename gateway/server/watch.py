@@ -12,11 +12,9 @@ from gateway.core.door import Trace
 from gateway.core.observer import Observer
 from gateway.observe import REQUEST_ID, AccessLog, AuditLog, Metrics, RequestIds, RouteMetric
 from gateway.server.http import Refuse
-from gateway.server.own import OwnResources
 
 Door = Callable[[web.BaseRequest, Trace], Awaitable[web.StreamResponse]]
 _UNROUTED = "(none)"
-_DIALECTS = "/api/"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
 
 
@@ -82,7 +80,7 @@ class Ledger:
 
 
 class Watch:
-    """One per listener. Its `handle` is what the listener calls; `own`: the gateway's own paths are there too."""
+    """One per door and listener. Its `handle` is what the listener calls."""
 
     def __init__(
         self,
@@ -91,11 +89,9 @@ class Watch:
         *,
         refuse: Refuse,
         observer: Observer,
-        own: OwnResources | None = None,
     ) -> None:
         self._ledger = ledger
         self._door = door
-        self._own = own
         self._refuse = refuse
         self._observer = observer
 
@@ -103,7 +99,7 @@ class Watch:
         """Answer a request; a defect of the door becomes a 500 that tells nothing but where the log has it."""
         start, trace, request_id = time.perf_counter(), Trace(), self._ledger.begin()
         try:
-            response = await self._answer(request, trace)
+            response = await self._door(request, trace)
         except Exception as error:  # noqa: BLE001 - the last resort of every door
             incident = uuid4().hex
             self._observer.defect(incident, error)
@@ -119,10 +115,3 @@ class Watch:
             request_id=request_id,
         )
         return response
-
-    async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
-        # Decoding a path costs more than seeing that it is not one of ours.
-        own = self._own
-        if own is not None and not request.raw_path.startswith(_DIALECTS) and own.has(request.path):
-            return await own.handle(request, trace)
-        return await self._door(request, trace)

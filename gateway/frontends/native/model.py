@@ -1,0 +1,213 @@
+"""The records that the door answers with. Sizes are bytes, times UTC.
+
+Other objects are told by name where they have one. What clients may rely on
+is here and in `bodies`; the core's own records may change.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from gateway.core.errors import FieldValue
+from gateway.core.model import (
+    AccessHandle,
+    AttachMode,
+    JobState,
+    PoolState,
+    SnapshotState,
+    Transport,
+    VolumeKind,
+    VolumeState,
+)
+
+
+class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pool can do with volumes of one kind.
+
+    `can`: operations and true facts of `gateway.core.capability`, in order.
+    `why_not`: reasons for what it cannot. `ways`: transports by which such
+    volumes can be attached, the shortest way first.
+    """
+
+    can: tuple[str, ...]
+    why_not: dict[str, str]
+    size_min: int
+    size_max: int | None
+    size_step: int
+    snapshot_max: int | None
+    ways: tuple[Transport, ...]
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool. `kinds` is empty while it is not open here; `reason` then says why."""
+
+    id: UUID
+    name: str
+    driver: str
+    state: PoolState
+    reason: str
+    volatile: bool
+    size: int
+    used: int
+    available: int
+    volume_count: int
+    kinds: dict[VolumeKind, Abilities]
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant."""
+
+    id: UUID
+    name: str
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's right to a volume. The node of another door's host group is its id."""
+
+    node: str
+    transport: Transport
+    mode: AttachMode
+    lun: int | None
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a clone was made from, by id."""
+
+    volume: UUID
+    snapshot: UUID | None
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume. `snapshot_count` counts those too that the gateway took for clones."""
+
+    id: UUID
+    name: str
+    tenant: str
+    pool: str
+    kind: VolumeKind
+    state: VolumeState
+    reason: str
+    size: int
+    used: int
+    thick: bool
+    comment: str
+    labels: dict[str, str]
+    path: str | None
+    export_policy: str | None
+    created: datetime
+    origin: Origin | None
+    attachments: tuple[Attachment, ...]
+    multi_attach: bool
+    snapshot_count: int
+    clone_count: int
+    revision: int
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot. `volume` is the id."""
+
+    id: UUID
+    name: str
+    volume: UUID
+    volume_name: str
+    tenant: str
+    pool: str
+    created: datetime
+    state: SnapshotState
+    comment: str
+    labels: dict[str, str]
+    size: int
+    clone_count: int
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients by address or network, and whether they may write."""
+
+    clients: tuple[str, ...]
+    write: bool
+
+
+class ExportPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """An export policy, as far as its rules grant anything. The first rule that fits a client counts."""
+
+    name: str
+    tenant: str
+    rules: tuple[Rule, ...]
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong: the name of a class of `gateway.core.errors`, words for people, the error's own fields."""
+
+    code: str
+    message: str
+    fields: dict[str, FieldValue]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that was accepted. `target_id`: what it changes or makes."""
+
+    id: UUID
+    operation: str
+    description: str
+    state: JobState
+    target_id: UUID | None
+    error: Error | None
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """With what an initiator logs in."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login(user={self.user!r})"
+
+
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """An attachment, the way to the bytes that it opens, and the login that is asked for there."""
+
+    attachment: Attachment
+    handle: AccessHandle
+    login: Login | None
+
+
+class Handles(msgspec.Struct, frozen=True, kw_only=True):
+    """Every way to the bytes of a volume."""
+
+    handles: tuple[AccessHandle, ...]
+
+
+class Pools(msgspec.Struct, frozen=True, kw_only=True):
+    """All pools."""
+
+    records: tuple[Pool, ...]
+
+
+class Tenants(msgspec.Struct, frozen=True, kw_only=True):
+    """All tenants."""
+
+    records: tuple[Tenant, ...]
+
+
+class Volumes(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of volumes. `next` is the `after` of the next page; empty at the end."""
+
+    records: tuple[Volume, ...]
+    next: str
+
+
+class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of snapshots; see `Volumes`."""
+
+    records: tuple[Snapshot, ...]
+    next: str
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Snapshots of one instant."""
+
+    records: tuple[Snapshot, ...]
