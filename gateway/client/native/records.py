@@ -190,7 +190,10 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is said about a clone. `snapshot` (an id) None: of the volume as it is; `size` None: as large as that."""
+    """What is said about a clone. `snapshot` (an id) None: of the volume as it is.
+
+    `size`, `export_policy` and `multi_attach` None: as the source has it.
+    """
 
     name: str
     snapshot: str | None = None
@@ -199,7 +202,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: Mapping[str, str] = {}
     path: str | None = None
     export_policy: str | None = None
-    multi_attach: bool = False
+    multi_attach: bool | None = None
 
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

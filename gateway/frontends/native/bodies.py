@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.errors import InvalidArgument
-from gateway.core.model import AttachMode, Transport, VolumeKind, VolumeState
+from gateway.core.model import AttachMode, Transport, VolumeKind
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
 
 PageSize = Annotated[int, Meta(ge=1, le=_LIMIT_MAX)]
-AskedState = Literal[VolumeState.ONLINE, VolumeState.OFFLINE]
+AskedState = Literal["online", "offline"]
 
 
 class Nothing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

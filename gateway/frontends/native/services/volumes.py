@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from gateway.core import clones, retired, volumes
-from gateway.core.model import Volume
+from gateway.core.model import Volume, VolumeState
 from gateway.core.ownership import readable
 from gateway.core.query import And, Compare, Filter, IsNull, Op, Query
 from gateway.frontends.native import model, render
@@ -84,7 +84,7 @@ async def change(ask: Ask[Nothing, VolumeChange]) -> model.Volume:
         volumes.VolumeChange(
             name=wanted.name,
             size=wanted.size,
-            state=wanted.state,
+            state=UNSET if wanted.state is UNSET else VolumeState(wanted.state),
             comment=wanted.comment,
             labels=wanted.labels,
             junction_path=wanted.path,
