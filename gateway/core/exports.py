@@ -32,6 +32,7 @@ from gateway.core.model import (
     ExportRule,
     Intent,
     LocalPath,
+    NfsExport,
     Tenant,
     TenantState,
     Transport,
@@ -118,6 +119,13 @@ class Publisher:
         if self.files_by(pool_id, kind) is not None:
             found.add(Transport.NFS)
         return tuple(transport for transport in _WAYS if transport in found)
+
+    def addresses(self, pool_id: UUID) -> tuple[str, ...]:
+        """Give where clients reach files of a pool that the exporter publishes. Unavailable: as `files_by`."""
+        if self._exporter is None or self.files_by(pool_id) is not NfsServer.EXPORTER:
+            return ()
+        handle = self._exporter.handle(_somewhere(pool_id, "/"))
+        return (handle.address,) if isinstance(handle, NfsExport) else ()
 
     def concerns(self, intent: Intent) -> bool:
         """Tell whether what is published may differ after the intent.
@@ -349,9 +357,7 @@ class Publisher:
         with suppress(errors.Unavailable):
             if self.files_by(volume.pool_id) is not NfsServer.EXPORTER:
                 return None
-        anybody = ExportAccess(clients=("*",), write=True)
-        wanted = Export(id=volume.id, path=volume.junction_path, source=LocalPath(path="/"), rules=(anybody,))
-        return self._exporter.handle(wanted)
+        return self._exporter.handle(_somewhere(volume.id, volume.junction_path))
 
     async def _volume(self, volume_id: UUID) -> Volume | None:
         return await self._catalog.get(Volume, volume_id)
@@ -410,6 +416,12 @@ class Publisher:
 
     def _volumes(self, where: Filter) -> AsyncIterator[Volume]:
         return walk(self._catalog, Volume, Query(where=where, order=(Order("id"),), limit=500))
+
+
+def _somewhere(key: UUID, path: str) -> Export:
+    """Give a publication of which only what clients see of it counts."""
+    anybody = ExportAccess(clients=("*",), write=True)
+    return Export(id=key, path=path, source=LocalPath(path="/"), rules=(anybody,))
 
 
 async def _tolerantly(work: Awaitable[None], *, wished: bool) -> None:
