@@ -462,9 +462,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
-    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are locked against other changes
-    until the intent is gone. `force`: nodes that are connected are cut off.
-    `delete_path`: where a mount ends its directory goes, whoever made it.
+    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are
+    locked against other changes until the intent is gone. `force`: nodes that
+    are connected are cut off. `delete_path`: where a mount ends its directory
+    goes, whoever made it.
     """
 
     id: UUID

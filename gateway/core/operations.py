@@ -450,3 +450,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "snapshot.delete": DeleteSnapshot(),
     "snapshot.update": UpdateSnapshot(),
 }
+
+LASTING = frozenset({"volume.move"})
+"""Those that may last for hours, because all that a volume holds is read and written: nobody waits for them to end."""

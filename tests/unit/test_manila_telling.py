@@ -10,21 +10,23 @@ import pytest
 
 from gateway.client.native import Abilities, Handle, Pool
 from gateway.client.wire import Reply
-from gateway.frontends.manila_driver.locations import locations, mount_options, path_in
+from gateway.frontends.manila_driver.locations import locations, mount_options, path_in, versions
 from gateway.frontends.manila_driver.naming import GIB, INSTANCE, Share, Snapshot, gib, unmarked
 from gateway.frontends.manila_driver.refusals import Refusal
 from gateway.frontends.manila_driver.site import Site, find_site
 from gateway.frontends.manila_driver.stats import Reserve, described, serving, unfit
 
-WAYS = ("local", "nfs")
+ADDRESSES = ("192.0.2.1",)
 
 
 def nfs(address: str = "192.0.2.1", **fields: Any) -> Handle:
     return Handle(kind="nfs", address=address, path="/share-1", **{"port": 2049, **fields})
 
 
-def pool(name: str = "fast", *, ways: tuple[str, ...] = WAYS, can: tuple[str, ...] = ("thin",), **fields: Any) -> Pool:
-    kinds = {"filesystem": Abilities(can=can, ways=ways)}
+def pool(
+    name: str = "fast", *, at: tuple[str, ...] = ADDRESSES, can: tuple[str, ...] = ("thin",), **fields: Any
+) -> Pool:
+    kinds = {"filesystem": Abilities(can=can, ways=("nfs",), addresses=at)}
     values: dict[str, Any] = {"id": name, "name": name, "state": "online", "kinds": kinds, **fields}
     return Pool(**values)
 
@@ -57,6 +59,23 @@ def test_what_is_not_published_has_no_location() -> None:
 )
 def test_mount_options(handle: Handle, options: str) -> None:
     assert mount_options([handle]) == options
+
+
+@pytest.mark.parametrize(
+    ("addresses", "found"),
+    [
+        ([], []),
+        (["192.0.2.1"], [4]),
+        (["2001:db8::1", "192.0.2.1", "192.0.2.2"], [4, 6]),
+        (["nobody.invalid"], []),
+    ],
+)
+def test_versions_of_ip(addresses: list[str], found: list[int]) -> None:
+    assert versions(addresses) == found
+
+
+def test_what_a_name_stands_for_counts() -> None:
+    assert 4 in versions(["localhost"])
 
 
 @pytest.mark.parametrize(
@@ -128,8 +147,7 @@ def test_thin_is_what_the_pool_makes(can: tuple[str, ...], told: object) -> None
 def test_pools_that_cannot_hold_shares_are_not_offered() -> None:
     pools = [
         pool("a"),
-        pool("far", ways=("nfs",)),
-        pool("unserved", ways=("local",)),
+        pool("far", at=()),
         pool("blocks", kinds={"block": Abilities()}),
         pool("off", state="offline"),
         pool("z"),
@@ -155,9 +173,11 @@ def answered(flow: Generator[Any, Reply, Site], *, tenants: list[str], pools: li
 
 
 def test_the_only_tenant_need_not_be_named() -> None:
-    assert answered(find_site("", ()), tenants=["svm1"], pools=[pool()]) == Site(tenant="svm1")
+    assert answered(find_site("", ()), tenants=["svm1"], pools=[pool()]) == Site(tenant="svm1", addresses=ADDRESSES)
     named = find_site("svm2", ("fast",))
-    assert answered(named, tenants=["svm1", "svm2"], pools=[pool()]) == Site(tenant="svm2", pools=("fast",))
+    assert answered(named, tenants=["svm1", "svm2"], pools=[pool()]) == Site(
+        tenant="svm2", pools=("fast",), addresses=ADDRESSES
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,10 +187,10 @@ def test_the_only_tenant_need_not_be_named() -> None:
         ("", (), [], "gateway_tenant says which tenant has the shares; there are: none"),
         ("c", (), ["a", "b"], "gateway_tenant: there is no tenant 'c'; there are: a, b"),
         ("a", ("slow",), ["a"], "gateway_pools: there is no pool 'slow'; there are: fast, flat"),
-        ("a", ("flat",), ["a"], "no pool of the gateway can hold shares: flat is not served over NFS"),
+        ("a", ("flat",), ["a"], "no pool of the gateway can hold shares: flat is not served over NFS by the gateway"),
     ],
 )
 def test_a_place_that_is_not_there_is_named(tenant: str, pools: tuple[str, ...], there: list[str], reason: str) -> None:
     with pytest.raises(Refusal) as refused:
-        answered(find_site(tenant, pools), tenants=there, pools=[pool(), pool("flat", ways=())])
+        answered(find_site(tenant, pools), tenants=there, pools=[pool(), pool("flat", at=())])
     assert str(refused.value) == reason

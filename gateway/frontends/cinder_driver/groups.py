@@ -14,7 +14,7 @@ from gateway.client import ClientError, native
 from gateway.frontends.cinder_driver import snapshots, volumes
 from gateway.frontends.cinder_driver.errors import Refusal, said
 from gateway.frontends.cinder_driver.records import CinderSnapshot, CinderVolume
-from gateway.frontends.cinder_driver.site import BLOCK, Site
+from gateway.frontends.cinder_driver.site import BLOCK, Site, abilities
 
 ABILITY = "snapshot_group"
 
@@ -28,7 +28,7 @@ def check_pool(site: Site, pool: str) -> None:
         if one.name == pool:
             if one.can(BLOCK, ABILITY):
                 return
-            reason = one.kinds[BLOCK].why_not.get(ABILITY, "the gateway does not say why")
+            reason = abilities(one).why_not.get(ABILITY, "the gateway does not say why")
             message = f"snapshots of several volumes of the pool {pool} are not one instant: {reason}"
             raise Refusal("VolumeDriverException", message=message)
     raise Refusal("VolumeDriverException", message=f"the gateway offers no pool {pool}")

@@ -54,12 +54,12 @@ class Site:
 
     def pools(self) -> tuple[native.Pool, ...]:
         """Give the pools that the backend offers, by one request."""
-        wanted = self.settings.pools
-        every = (pool for pool in self.run(native.pools()) if BLOCK in pool.kinds)
-        return tuple(pool for pool in every if not wanted or pool.name in wanted)
+        # A pool that the gateway could not open does not say what it holds. It may come back.
+        every = (pool for pool in self.run(native.pools()) if BLOCK in pool.kinds or not pool.kinds)
+        return tuple(pool for pool in every if self.offers(pool.name))
 
     def offers(self, pool: str) -> bool:
-        """Tell whether a pool that holds block volumes is one of the backend's."""
+        """Tell whether a pool is one of the backend's, if it holds block volumes."""
         return not self.settings.pools or pool in self.settings.pools
 
     def found(self, volume: CinderVolume) -> native.Volume | None:
@@ -106,6 +106,11 @@ class Site:
     def snapshot_id(self, snapshot: CinderSnapshot) -> str:
         """Give the id of the gateway's snapshot, which nobody has to be asked for when Cinder knows it."""
         return snapshot.core_id or self.snapshot(snapshot).id
+
+
+def abilities(pool: native.Pool) -> native.Abilities:
+    """Give what a pool can do with block volumes: nothing, while the gateway could not open it."""
+    return pool.kinds.get(BLOCK, native.Abilities())
 
 
 def open_site(client: Client, settings: Settings) -> Site:

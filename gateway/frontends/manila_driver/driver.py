@@ -15,7 +15,7 @@ from oslo_utils import timeutils
 from gateway.client import Client, ClientError, Flow, native
 from gateway.frontends.manila_driver import ensuring, managing, shares, snapshots, stats
 from gateway.frontends.manila_driver.errors import telling, told
-from gateway.frontends.manila_driver.locations import mount_options
+from gateway.frontends.manila_driver.locations import mount_options, versions
 from gateway.frontends.manila_driver.naming import GIB, Share, Snapshot, gib
 from gateway.frontends.manila_driver.refusals import Refusal, WouldLoseData
 from gateway.frontends.manila_driver.site import Site, find_site
@@ -93,7 +93,7 @@ class GatewayShareDriver(driver.ShareDriver):
 
     def get_configured_ip_versions(self) -> list[int]:
         """Give the versions of IP over which shares are served."""
-        return [4]
+        return versions(self._found().addresses)
 
     def get_backend_info(self, context: Any) -> dict[str, Any]:
         """Give what export locations depend on: when it changes, all shares are looked at."""
@@ -102,6 +102,7 @@ class GatewayShareDriver(driver.ShareDriver):
             "driver_version": self.VERSION,
             "url": self.configuration.safe_get("gateway_url"),
             "tenant": site.tenant,
+            "addresses": site.addresses,
         }
 
     def ensure_shares(self, context: Any, shares: Sequence[Fields]) -> dict[str, dict[str, Any]]:

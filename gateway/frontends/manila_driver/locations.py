@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from gateway.client.native import Handle
@@ -30,6 +32,12 @@ def mount_options(handles: Iterable[Handle]) -> str:
     return f"port={ports[0]}" if ports and ports[0] not in {0, _PORT} else ""
 
 
+def versions(addresses: Iterable[str]) -> list[int]:
+    """Give the versions of IP by which servers are reached; what a name stands for is asked of this host's resolver."""
+    found = {version for address in addresses for version in _versions(address)}
+    return sorted(found)
+
+
 def path_in(location: str) -> str | None:
     """Give the path in an export location that somebody wrote, such as `192.0.2.1:/data`; None when it has none."""
     host, _, path = location.strip().partition(":/")
@@ -38,6 +46,15 @@ def path_in(location: str) -> str | None:
 
 def _served(handles: Iterable[Handle]) -> list[Handle]:
     return [handle for handle in handles if handle.kind == _NFS]
+
+
+def _versions(address: str) -> Iterator[int]:
+    try:
+        yield ipaddress.ip_address(address).version
+    except ValueError:
+        with suppress(OSError):
+            for family, *_ in socket.getaddrinfo(address, None, type=socket.SOCK_STREAM):
+                yield 6 if family is socket.AF_INET6 else 4
 
 
 def _bracketed(address: str) -> str:

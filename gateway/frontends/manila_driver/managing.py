@@ -38,7 +38,7 @@ def adopt(share: Share, location: str, wanted: Wanted, options: Mapping[str, obj
     if not found:
         raise Refusal(f"tenant {share.tenant} has no volume at {path}")
     volume = found[0]
-    _check(volume, wanted)
+    check(volume, wanted)
     _check_unmarked(volume.labels, INSTANCE, share.id, take_over=take_over)
     labels = {**unmarked(volume.labels), **share.labels}
     return (yield from native.change_volume(volume.id, {"name": share.name, "labels": labels}))
@@ -72,6 +72,19 @@ def release_snapshot(share: Share, snapshot: Snapshot) -> Flow[None]:
         yield from native.change_snapshot(found.id, {"labels": unmarked(found.labels)})
 
 
+def check(volume: Volume, wanted: Wanted) -> None:
+    """Raise Refusal for a volume that cannot be a share."""
+    if volume.kind != "filesystem":
+        raise Refusal(f"volume {volume.name} holds {volume.kind}s, not files")
+    if volume.state != "online":
+        raise Refusal(f"volume {volume.name} is {volume.state}")
+    if volume.pool != wanted.pool:
+        raise Refusal(f"volume {volume.name} is in pool {volume.pool}, not in {wanted.pool}")
+    if wanted.thick is not None and volume.thick is not wanted.thick:
+        kind = "thick" if volume.thick else "thin"
+        raise Mismatch(f"volume {volume.name} is {kind}, and its share type asks for the other")
+
+
 def _snapshot(volume: Volume, ref: str) -> Flow[native.Snapshot | None]:
     if snapshots.is_id(ref):
         try:
@@ -82,18 +95,6 @@ def _snapshot(volume: Volume, ref: str) -> Flow[native.Snapshot | None]:
         else:
             return known if known.volume == volume.id else None
     return (yield from native.snapshot_named(volume.id, ref))
-
-
-def _check(volume: Volume, wanted: Wanted) -> None:
-    if volume.kind != "filesystem":
-        raise Refusal(f"volume {volume.name} holds {volume.kind}s, not files")
-    if volume.state != "online":
-        raise Refusal(f"volume {volume.name} is {volume.state}")
-    if volume.pool != wanted.pool:
-        raise Refusal(f"volume {volume.name} is in pool {volume.pool}, not in {wanted.pool}")
-    if wanted.thick is not None and volume.thick is not wanted.thick:
-        kind = "thick" if volume.thick else "thin"
-        raise Mismatch(f"volume {volume.name} is {kind}, and its share type asks for the other")
 
 
 def _check_unmarked(labels: Mapping[str, str], mark: str, key: str, *, take_over: bool) -> None:

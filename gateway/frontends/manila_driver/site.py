@@ -9,14 +9,18 @@ import msgspec
 from gateway.client import Flow, native
 from gateway.client.native import Pool, Tenant
 from gateway.frontends.manila_driver.refusals import Refusal
-from gateway.frontends.manila_driver.stats import serving, unfit
+from gateway.frontends.manila_driver.stats import addresses, serving, unfit
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """The tenant by name; the pools by name, empty when every one that can hold shares may."""
+    """The tenant by name; the pools by name, empty when every one that can hold shares may.
+
+    `addresses`: where clients reach the shares of those pools.
+    """
 
     tenant: str
     pools: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 def find_site(tenant: str, pools: Sequence[str]) -> Flow[Site]:
@@ -24,7 +28,7 @@ def find_site(tenant: str, pools: Sequence[str]) -> Flow[Site]:
     there = yield from native.tenants()
     found = yield from native.pools()
     _check_pools(found, pools)
-    return Site(tenant=_tenant(there, tenant), pools=tuple(pools))
+    return Site(tenant=_tenant(there, tenant), pools=tuple(pools), addresses=addresses(serving(found, pools)))
 
 
 def _tenant(there: Collection[Tenant], wanted: str) -> str:

@@ -11,7 +11,6 @@ from gateway.client.native import Pool
 from gateway.frontends.manila_driver.naming import GIB
 
 _KIND = "filesystem"
-_LOCAL, _NFS = "local", "nfs"
 
 
 class Reserve(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +33,15 @@ def unfit(pool: Pool) -> str | None:
         return f"is {pool.state}"
     if _KIND not in pool.kinds:
         return "holds no files"
-    ways = pool.kinds[_KIND].ways
-    if _NFS not in ways:
-        return "is not served over NFS"
-    if _LOCAL not in ways:
-        # Whom that lets in is said there, whatever access rules a share has.
-        return "is served by a file server of its own"
+    if not pool.kinds[_KIND].addresses:
+        # Whom a file server of the pool's own lets in is said there, whatever access rules a share has.
+        return "is not served over NFS by the gateway"
     return None
+
+
+def addresses(pools: Iterable[Pool]) -> tuple[str, ...]:
+    """Give where clients reach the shares of pools."""
+    return tuple(sorted({address for pool in pools for address in pool.kinds[_KIND].addresses}))
 
 
 def described(pools: Iterable[Pool], reserve: Reserve) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ def volume(
     attachments: Sequence[Mapping[str, Any] | None] = (),
     **fields: Any,
 ) -> objects.Volume:
-    """Give a volume as the manager hands it over. With a driver it is made there, and knows what the driver told of it."""
+    """Give a volume as the manager hands it over. With a driver it is made there, and keeps what that told."""
     key = str(uuid4())
     kind = objects.VolumeType(ADMIN, id=str(uuid4()), name="type", extra_specs=dict(specs)) if specs else None
     made = objects.Volume(

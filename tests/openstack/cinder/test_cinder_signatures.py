@@ -106,7 +106,7 @@ def test_parameters_are_those_of_the_base_class(name: str) -> None:
 
 
 def calls() -> Iterator[DriverCall]:
-    """Yield every call `self.driver.method(...)`, and in the base class `self.method(...)`, of what the driver replaces."""
+    """Yield every call `self.driver.method(...)`, and in the base class `self.method(...)`, of what is `OWN`."""
     for file in CALLERS:
         for node in ast.walk(ast.parse((SOURCE / file).read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in OWN):
