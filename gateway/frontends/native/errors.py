@@ -33,7 +33,12 @@ _OUR_REASONS = frozenset({errors.InvalidArgument, errors.Unsupported, errors.Una
 """Errors whose reason is ours; that of others may be a substrate's."""
 
 _FIELD = "field"
-_NAMES: Mapping[str, str] = {"junction_path": "path", "export_policy_id": "export_policy", "clients": "addresses"}
+_NAMES: Mapping[str, str] = {
+    "junction_path": "path",
+    "export_policy_id": "export_policy",
+    "label": "labels",
+    "clients": "addresses",
+}
 """What the core calls a field -> what this door does."""
 
 
