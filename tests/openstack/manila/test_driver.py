@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from driver_scene import driver_for, ready
-from manila import exception
-from manila_scene import FAST, PLAIN, TENANT, Bed, access_row, manila_bed, share_row, snapshot_row
+from driver_scene import ready
+from manila_scene import FAST, TENANT, Bed, access_row, manila_bed, share_row
 
 from gateway.client import native
 from gateway.frontends.manila_driver import GatewayShareDriver
