@@ -66,6 +66,29 @@ async def test_a_move_that_ends_anywhere_has_happened_or_has_not(tmp_path: Path)
     assert outcomes == {True, False}
 
 
+@pytest.mark.parametrize("point", ["volume.move.taken", "volume.move.cleared", "volume.move.arrived"])
+async def test_a_settlement_that_ends_anywhere_is_gone_on_with(tmp_path: Path, point: str) -> None:
+    """A second process dies, too, at each step of what it does about the move that the first one left."""
+    number, ended = 0, 0
+    while ended == number:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fault = Nth()
+        pools = two_pools(fault)
+        await interrupted(folder, pools, point)
+        fault.arm(number, Crash())
+        try:
+            async with core_on(folder, pools, fault=fault):
+                pass
+        except (Crash, asyncio.CancelledError):
+            ended += 1
+        fault.arm()
+        async with core_on(folder, pools) as core:
+            await assert_whole(core, at="new" if point == "volume.move.arrived" else "old")
+    assert ended > 5
+
+
 async def test_a_move_that_fails_anywhere_leaves_the_volume_in_one_pool(tmp_path: Path) -> None:
     passed = await points(tmp_path / "whole")
     for number, point in enumerate(passed, start=1):
