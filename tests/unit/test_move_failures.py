@@ -111,6 +111,25 @@ async def test_a_move_that_fails_anywhere_leaves_the_volume_in_one_pool(tmp_path
                 await assert_whole(core, at="new")
 
 
+async def test_what_is_the_only_half_left_stays(tmp_path: Path) -> None:
+    """Somebody removes the volume behind the gateway's back while it moves, and then the move fails."""
+    async with core_on(tmp_path, two_pools()) as core:
+        volume = await furnished(core)
+        old, new = memory(core, "old"), memory(core, "new")
+
+        async def lose() -> None:
+            new.before_annotate = None
+            for snapshot in [one.id async for one in old.scan_snapshots() if one.id]:
+                await old.delete_snapshot(volume.id, snapshot)
+            await old.delete(volume.id)
+            raise BUSY
+
+        new.before_annotate = lose
+        with pytest.raises(errors.Busy):
+            await moved(core, volume)
+        await assert_whole(core, at="new")
+
+
 async def test_both_halves_are_known_to_who_compares_meanwhile(tmp_path: Path) -> None:
     pools = two_pools()
     async with core_on(tmp_path, pools) as core, core_on(tmp_path, pools) as other:
