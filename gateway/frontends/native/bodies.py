@@ -115,17 +115,17 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     state: AskedState | UnsetType = UNSET
 
 
-class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The name of the pool where a volume is to be."""
-
-    pool: str
-
-
 class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A snapshot whose content comes back. `discard_newer`: those taken after it may go."""
 
     snapshot: UUID
     discard_newer: bool = False
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pool to which a volume goes."""
+
+    pool: str
 
 
 class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +134,21 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str
     labels: dict[str, str] = {}
     comment: str = ""
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A snapshot to take at the same instant as others."""
+
+    volume: UUID
+    name: str
+    labels: dict[str, str] = {}
+    comment: str = ""
+
+
+class NewGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Snapshots to take at one instant: all of them, or none."""
+
+    members: tuple[Member, ...]
 
 
 class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
