@@ -17,6 +17,11 @@ TESTS = env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 2
 # The official openstorage client has an environment of its own: its distribution overwrites parts of `google`.
 OPENSTORAGE_CLIENT := build/openstorage-client
 
+# Cinder, Manila and Glance, as they are installed, with this distribution beside them.
+OPENSTACK := build/openstack
+OPENSTACK_TESTS = env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(OPENSTACK)/bin/python -m pytest -n 2 --dist loadfile \
+	$(if $(ROOT),,-m "not root") tests/openstack
+
 # The stock libStorage client, for tests that root runs: it writes into its user's home, wherever HOME points.
 REXRAY := build/rexray
 REXRAY_MODULE := tests/clients/libstorage/rexray
@@ -29,17 +34,23 @@ ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qe
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
-	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --exclude $(notdir $(REXRAY)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
+	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --exclude $(OPENSTACK) \
+	--exclude $(notdir $(REXRAY)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
 	--env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
-.PHONY: serve test coverage lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
+.PHONY: serve test test-openstack coverage lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
 serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
 	@exec env GATEWAY__LOG__FORMAT=console $(BIN)/gateway serve --config $(LOCAL)/config.toml
 
-test: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed test-packages $(if $(ROOT),$(REXRAY)) lint
+test: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed $(OPENSTACK)/.installed test-packages $(if $(ROOT),$(REXRAY)) lint
 	$(TESTS)
+	$(OPENSTACK_TESTS)
+
+# The part of them that drives the services of OpenStack.
+test-openstack: $(OPENSTACK)/.installed test-packages
+	$(OPENSTACK_TESTS)
 
 # What of the package no test goes through. It takes half as long again.
 coverage: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed test-packages $(if $(ROOT),$(REXRAY))
@@ -92,6 +103,12 @@ $(OPENSTORAGE_CLIENT)/.installed: requirements.lock | $(VENV)/.test
 	$(BIN)/python -m venv --clear --without-pip $(OPENSTORAGE_CLIENT)
 	PIP_PYTHON=$(OPENSTORAGE_CLIENT)/bin/python $(INSTALL) --no-deps \
 		grpcio libopenstorage-openstorage protobuf typing_extensions
+	@touch $@
+
+# By uv, because pip takes minutes for so many packages.
+$(OPENSTACK)/.installed: tests/openstack/requirements.lock pyproject.toml | $(VENV)/.test
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OPENSTACK)
+	$(BIN)/uv pip install --quiet --python $(OPENSTACK)/bin/python --requirement $< --editable .
 	@touch $@
 
 # Its own main package and the dependencies of its lock file, with the executors that the tests use.

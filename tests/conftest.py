@@ -24,8 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave `tests/zfs` out unless it is asked for."""
-    if collection_path == Path(__file__).parent / "zfs" and not config.getoption("--zfs"):
+    """Leave `tests/openstack` to an environment of its own, and `tests/zfs` out unless it is asked for."""
+    here = Path(__file__).parent
+    if collection_path == here / "openstack" or (collection_path == here / "zfs" and not config.getoption("--zfs")):
         return True
     return None
 

@@ -48,6 +48,7 @@ _SAYS: Mapping[str, str] = {
     "qcow2": "blocks, with snapshots and clones on any file system",
     "memory": "files and blocks, with everything there is, but empty again after every start",
 }
+_SERVED = "files and blocks, which clients reach at that server"
 _REFLINK = "files without snapshots, and blocks with snapshots and clones"
 
 
@@ -157,7 +158,7 @@ def offered(machine: Machine, pools: Sequence[Pool], drivers: Collection[str]) -
         *(_numbered("btrfs", [str(path / "gateway") for path in machine.btrfs])),
         *(_numbered("directory", [str(path / "gateway") for path in machine.reflink if path not in machine.btrfs])),
         *(
-            Pool(name=f"nfs{number}", driver="nfs", options=_remote(str(mount.path), mount.source), says="files")
+            Pool(name=f"nfs{number}", driver="nfs", options=_remote(str(mount.path), mount.source), says=_SERVED)
             for number, mount in enumerate(machine.nfs, start=1)
         ),
     ]

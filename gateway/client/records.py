@@ -166,8 +166,8 @@ class HostGroup(msgspec.Struct, frozen=True, kw_only=True):
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """One way to a volume's bytes. `kind` says which of the others are set.
 
-    It is `local_path`, `in_process`, `nfs`, `iscsi` (`target`, `lun`, `chap`)
-    or `nbd` (`name`).
+    It is `local_path`, `in_process`, `nfs` (`file`: of blocks, the path below
+    `path`), `iscsi` (`target`, `lun`, `chap`) or `nbd` (`name`).
     """
 
     kind: str = msgspec.field(name="type")
@@ -175,6 +175,7 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     port: int = 0
     path: str = ""
+    file: str = ""
     version: str = ""
     target: str = ""
     lun: int | None = None
@@ -187,4 +188,6 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
         """Give what a client asks the address for: a path, a target with its unit, or an export's name."""
         if self.target:
             return f"{self.target}/{self.lun}"
+        if self.file:
+            return f"{self.path.rstrip('/')}/{self.file}"
         return self.path or self.name or self.key

@@ -186,7 +186,16 @@ def _parse_yaml(text: str, source: str) -> object:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(source, f"is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(source, f"is not YAML: {_yaml_problem(error)}") from None
+
+
+def _yaml_problem(error: Any) -> str:
+    """Give what is wrong and where. PyYAML's own text quotes the line, which may hold a secret."""
+    problem = "cannot be understood"
+    if type(error).__name__ in {"ParserError", "ScannerError"}:  # the others name what is in the file
+        problem = str(error.problem)
+    mark = getattr(error, "problem_mark", None)
+    return f"{problem} (at line {mark.line + 1}, column {mark.column + 1})" if mark else problem
 
 
 _FORMATS: Mapping[str, Callable[[str, str], object]] = {

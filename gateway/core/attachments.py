@@ -42,7 +42,7 @@ _NODE_MAX = 255
 _DEVICE_MAX = 255
 _WAYS: Mapping[VolumeKind, frozenset[Transport]] = {
     VolumeKind.FILESYSTEM: frozenset({Transport.NFS, Transport.LOCAL}),
-    VolumeKind.BLOCK: frozenset({Transport.ISCSI, Transport.NBD, Transport.LOCAL}),
+    VolumeKind.BLOCK: frozenset(Transport),
 }
 _HARD_TO_SAY = re.compile(r"[\"'\\#,:\s]")
 """What configurations of export servers, nodes' tables of mounts, or lists of these cannot say in a path."""
@@ -173,10 +173,12 @@ def _address(client: str) -> str:
 async def _require_way(core: Core, volume: Volume, new: NewAttachment) -> None:
     """Raise Unsupported where the transport does not lead to the volume, NotFound for no host group of its tenant."""
     reason = ""
-    if new.transport not in _WAYS[volume.kind]:
-        held = "blocks" if volume.kind is VolumeKind.BLOCK else "files"
+    over_nfs, blocks = new.transport is Transport.NFS, volume.kind is VolumeKind.BLOCK
+    unserved = over_nfs and core.publisher.files_by(volume.pool_id, volume.kind) is None
+    if new.transport not in _WAYS[volume.kind] or (unserved and blocks):
+        held = "blocks" if blocks else "files"
         reason = f"the volume holds {held}, which cannot be reached over {new.transport}"
-    elif new.transport is Transport.NFS and core.publisher.files_by(volume.pool_id) is None:
+    elif unserved:
         reason = "there is no NFS exporter that can reach its files"
     if reason:
         raise errors.Unsupported(capability="attach", backend=core.pools.get(volume.pool_id).name, reason=reason)

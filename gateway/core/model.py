@@ -69,7 +69,10 @@ class JobState(enum.StrEnum):
 
 
 class Transport(enum.StrEnum):
-    """By which way a node reaches a volume: blocks by all but NFS, files by NFS or on the gateway's own host."""
+    """By which way a node reaches a volume: files by NFS or on the gateway's own host, blocks by all.
+
+    Over NFS blocks are a raw file, which only a file server that a pool is on has.
+    """
 
     ISCSI = "iscsi"
     NBD = "nbd"
@@ -505,13 +508,23 @@ class InProcess(msgspec.Struct, frozen=True, kw_only=True, tag="in_process"):
 
 
 class NfsExport(msgspec.Struct, frozen=True, kw_only=True, tag="nfs"):
-    """An NFS export. `version` is the protocol's, such as "4.1"."""
+    """An NFS export, or a raw file of one. `version` is the protocol's, such as "4.1".
+
+    `path` is what a client mounts. `file`, of blocks, is the file's path below
+    it; empty for files, which are all that is there.
+    """
 
     address: str
     port: int
     path: str
+    file: str = ""
     version: str = "4.1"
     read_only: bool = False
+
+    @property
+    def place(self) -> str:
+        """Give the path at the server of what is reached."""
+        return f"{self.path.rstrip('/')}/{self.file}" if self.file else self.path
 
 
 class IscsiTarget(msgspec.Struct, frozen=True, kw_only=True, tag="iscsi"):

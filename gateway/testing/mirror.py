@@ -80,11 +80,13 @@ class Mirror:
 
 
 @contextmanager
-def mirror(folder: Path) -> Iterator[Mirror]:
-    """Give a mounted mirror of a new directory, both in `folder`; it is unmounted afterwards."""
-    server, mount = folder / "server", folder / "mount"
-    for path in (server, mount):
-        path.mkdir(parents=True)
+def mirror(folder: Path, server: Path | None = None) -> Iterator[Mirror]:
+    """Give a mirror of a directory, or of a new one, mounted in `folder`; it is unmounted afterwards."""
+    mount = folder / "mount"
+    mount.mkdir(parents=True)
+    if server is None:
+        server = folder / "server"
+        server.mkdir()
     made = Mirror(server, mount)
     try:
         made.start()

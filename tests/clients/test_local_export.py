@@ -94,6 +94,16 @@ async def test_a_file_is_a_device_under_a_stable_name(bed, exporter):
     await exporter.withdraw(wanted.id)
 
 
+async def test_a_device_goes_also_when_another_gateway_has_deleted_the_volume(bed, exporter):
+    wanted = export_of(source(bed.folder), access(), access(write=False))
+    await exporter.publish(wanted)
+    file = Path(wanted.source.path)
+    file.rename(file.with_name("data.trash")).unlink()
+    assert [loop["back-file"].endswith("data.trash (deleted)") for loop in bed.loops()] == [True, True]
+    await exporter.withdraw(wanted.id)
+    assert bed.loops() == []
+
+
 async def test_readers_have_a_device_that_cannot_be_written(bed, exporter):
     wanted = export_of(source(bed.folder), access(), access(write=False))
     await exporter.publish(wanted)

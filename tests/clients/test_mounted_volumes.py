@@ -235,15 +235,20 @@ async def test_a_volume_that_grew_while_it_was_not_mounted_has_room_when_it_is(p
         await place.delete(core)
 
 
-async def test_files_of_a_file_server_are_mounted_from_where_their_pool_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", VolumeKind)
+async def test_volumes_of_a_file_server_are_mounted_from_where_their_pool_is(tmp_path: Path, kind: VolumeKind) -> None:
     with mirror(tmp_path) as server:
         options = NfsPoolOptions(path=server.mount, server="192.0.2.1", export="/export")
-        place = Place(tmp_path, VolumeKind.FILESYSTEM, backend=lambda: NfsBackend("pool", options))
+        place = Place(tmp_path, kind, backend=lambda: NfsBackend("pool", options))
         async with place.core() as core:
             await place.make(core)
             await place.mount(core)
             (place.path / "f").write_text("1")
-            assert [file.read_text() for file in server.server.rglob("f")] == ["1"]
+            if kind is VolumeKind.FILESYSTEM:
+                assert [file.read_text() for file in server.server.rglob("f")] == ["1"]
+            await place.unmount(core)
+            await place.mount(core)
+            assert (place.path / "f").read_text() == "1"
             await place.unmount(core)
             await place.delete(core)
         assert place.bed.records() == set()

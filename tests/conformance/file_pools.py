@@ -46,21 +46,24 @@ async def _directory(folder: Path, filesystem: str, kind: VolumeKind) -> AsyncIt
 
 
 @asynccontextmanager
-async def nfs(folder: Path) -> AsyncIterator[Harness]:
+async def _nfs(folder: Path, kind: VolumeKind) -> AsyncIterator[Harness]:
     """Open a fresh pool on a stand-in for a mounted server; bytes are read and written on the server's side."""
-    with mirror(folder) as server:
+    of_kind = BlockContent if kind is VolumeKind.BLOCK else LocalContent
+    with loop_pool(folder / "disk", "ext4") as disk, mirror(folder, disk) as server:
         options = NfsPoolOptions(path=server.mount, server="192.0.2.1", export="/export")
 
         def content(handle: AccessHandle) -> Content:
             assert isinstance(handle, NfsExport)
-            below = PurePosixPath(handle.path).relative_to("/export")
-            return LocalContent(LocalPath(path=str(server.server / below)))
+            below = PurePosixPath(handle.place).relative_to("/export")
+            return of_kind(LocalPath(path=str(server.server / below), read_only=handle.read_only))
 
         make = lambda: NfsBackend("conformance", options)
-        async with _harness(make, content, VolumeKind.FILESYSTEM) as harness:
+        async with _harness(make, content, kind) as harness:
             yield harness
 
 
+nfs = partial(_nfs, kind=VolumeKind.FILESYSTEM)
+nfs_block = partial(_nfs, kind=VolumeKind.BLOCK)
 ext4 = partial(_directory, filesystem="ext4", kind=VolumeKind.FILESYSTEM)
 ext4_block = partial(_directory, filesystem="ext4", kind=VolumeKind.BLOCK)
 xfs = partial(_directory, filesystem="xfs", kind=VolumeKind.FILESYSTEM)

@@ -12,7 +12,7 @@ from gateway.core import clones, errors, snapshots, volumes
 from gateway.core.backend import Capacity, FaultHook, Note, Observed, ObservedSnapshot, Substrate, no_fault
 from gateway.core.context import Core
 from gateway.core.exporter import Export
-from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume
+from gateway.core.model import AccessHandle, Intent, LocalPath, NfsExport, Pool, Snapshot, Tenant, Volume, VolumeKind
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 
@@ -83,6 +83,23 @@ class LocalMemory(MemoryBackend):
     async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
         await super().access(volume, snapshot)
         return LocalPath(path=f"/volumes/{volume}")
+
+
+class ServedMemory(LocalMemory):
+    """A memory pool that claims to be on a file server, with its blocks as raw files, and to be mounted here."""
+
+    def describe(self) -> Substrate:
+        return msgspec.structs.replace(super().describe(), handles=("nfs", "local_path"))
+
+    async def access(self, volume: UUID, snapshot: UUID | None = None) -> NfsExport:  # type: ignore[override]
+        await super().access(volume, snapshot)
+        seen = await self.inspect(volume)
+        if seen is not None and seen.kind is VolumeKind.FILESYSTEM:
+            return NfsExport(address="192.0.2.7", port=2049, path=f"/export/{volume}")
+        return NfsExport(address="192.0.2.7", port=2049, path="/export", file=str(volume))
+
+    async def here(self, volume: UUID) -> LocalPath:
+        return LocalPath(path=f"/mnt/{volume}")
 
 
 def scripted_pool(script: FaultHook, name: str = "memory") -> Configured:

@@ -38,7 +38,7 @@ TREES: Mapping[str, Change] = {
     "set_root": ("set_root", nothing, lambda at: at.backend.set_root(TREE_VOLUME, ROOT)),
     "put_manifest": ("put_manifest", nothing, lambda at: at.backend.put_manifest(b"new")),
 }
-"""The changes that every pool has."""
+"""The changes of directories."""
 
 IMAGES: Mapping[str, Change] = {
     "create thick": ("create", nothing, lambda at: at.backend.create(spec(OTHER, kind=BLOCK, thick=True))),
@@ -83,18 +83,25 @@ COPIES: Mapping[str, Change] = {
 
 CHANGES = {**TREES, **IMAGES, **COPIES}
 
+SERVED: Mapping[str, Change] = {
+    **TREES,
+    "create block": ("create", nothing, lambda at: at.backend.create(spec(OTHER, kind=BLOCK))),
+    "resize block": IMAGES["resize block"],
+    "convert": IMAGES["convert"],
+}
+"""The changes of directories and raw files that a file server without reflink can make, each once."""
+
 
 async def prepared(at: Scene, prepare: Act) -> dict[str, object]:
-    """Make a tree, and where there are block volumes one with a snapshot and newer bytes; give the pool's picture."""
+    """Make a tree and a block volume, where there is reflink with a snapshot and newer bytes; give the picture."""
     await at.backend.put_manifest(b"old")
     await at.backend.create(spec(TREE_VOLUME))
     (at.place(TREE_VOLUME) / "a").write_bytes(b"alpha")
-    if at.driver == "directory":
-        await at.backend.create(spec(BLOCK_VOLUME, kind=BLOCK))
-        at.write(BLOCK_VOLUME, b"first")
-        if at.backend.describe().kinds[BLOCK].split:
-            await at.backend.snapshot(BLOCK_VOLUME, FIRST, note("taken"))
-            at.write(BLOCK_VOLUME, b"newest")
+    await at.backend.create(spec(BLOCK_VOLUME, kind=BLOCK))
+    at.write(BLOCK_VOLUME, b"first")
+    if at.backend.describe().kinds[BLOCK].split:
+        await at.backend.snapshot(BLOCK_VOLUME, FIRST, note("taken"))
+        at.write(BLOCK_VOLUME, b"newest")
     await prepare(at)
     before = await at.picture()
     await at.backend.session.idle()

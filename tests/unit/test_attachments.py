@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from core_scene import MIB, LocalMemory, make, tenant_and_pool
+from core_scene import MIB, LocalMemory, ServedMemory, make, tenant_and_pool
 
 from gateway.backends.memory import MemoryOptions
 from gateway.core import attachments, errors, hosts, logins, tenants, volumes
@@ -151,6 +151,34 @@ async def test_another_attachment_of_the_same_node_is_refused(scene: Scene, othe
     await scene.attach(volume, new)
     with pytest.raises(errors.AlreadyExists):
         await scene.attach(volume, msgspec.structs.replace(new, **other))
+
+
+async def test_blocks_on_a_file_server_are_published_from_where_this_host_has_them(tmp_path: Path) -> None:
+    exporter, pool = PaperBlocks(), Configured("memory", ServedMemory("memory", MemoryOptions()))
+    async with core_on(tmp_path, [pool], block={m.Transport.ISCSI: exporter}) as core:
+        scene = Scene(core, exporter, pool)
+        volume = await scene.volume()
+        await scene.attach(volume, NewAttachment(node="host1", initiators=(ONE,)))
+        here = m.LocalPath(path=f"/mnt/{volume.id}")
+        assert exporter.exports[volume.id].source == here
+        there, published, last = await volumes.access(core, volume.id)
+        assert (type(there), type(published), last) == (m.NfsExport, m.IscsiTarget, here)
+
+
+async def test_blocks_on_a_file_server_are_reached_there_rather_than_by_way_of_this_host(tmp_path: Path) -> None:
+    pool = Configured("memory", ServedMemory("memory", MemoryOptions()))
+    async with core_on(tmp_path, [pool], block={m.Transport.ISCSI: PaperBlocks()}) as core:
+        volume = await make(core, "v", kind=m.VolumeKind.BLOCK)
+        ways = (m.Transport.LOCAL, m.Transport.NFS, m.Transport.ISCSI)
+        assert core.publisher.ways(volume.pool_id, m.VolumeKind.BLOCK) == ways
+        assert core.publisher.ways(volume.pool_id, m.VolumeKind.FILESYSTEM) == ways[:2]
+        here = m.LocalPath(path=f"/mnt/{volume.id}")
+        there = m.NfsExport(address="192.0.2.7", port=2049, path="/export", file=str(volume.id))
+        for transport, way in zip(ways, (here, there), strict=False):
+            for mode in m.AttachMode:
+                attachment = m.Attachment(id=uuid4(), node="n", created=m.utc_now(), transport=transport, mode=mode)
+                told = msgspec.structs.replace(way, read_only=mode is m.AttachMode.READ_ONLY)
+                assert await core.publisher.way(volume, attachment) == told
 
 
 async def test_a_second_writer_is_fenced_off(scene: Scene) -> None:

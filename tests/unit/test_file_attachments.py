@@ -8,12 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from core_scene import LocalMemory, PaperExporter, Script, make, scripted_pool
+from core_scene import LocalMemory, PaperExporter, Script, ServedMemory, make, scripted_pool
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import attachments, errors, policies, retired, tenants, volumes
 from gateway.core.attachments import NewAttachment
-from gateway.core.backend import Substrate
 from gateway.core.context import Core
 from gateway.core.exporter import ExportAccess
 from gateway.core.model import (
@@ -21,6 +20,7 @@ from gateway.core.model import (
     AttachMode,
     ExportPolicy,
     ExportRule,
+    LocalPath,
     NfsExport,
     TenantState,
     Transport,
@@ -320,16 +320,37 @@ async def test_ways_that_lead_nowhere_are_refused_with_a_reason(scene: Scene, tm
         assert (await core.get(Volume, lone.id)).junction_path is None
 
 
-async def test_files_on_a_server_of_their_own_are_not_published_again(tmp_path: Path) -> None:
-    class Served(LocalMemory):
-        def describe(self) -> Substrate:
-            return msgspec.structs.replace(super().describe(), handles=("nfs",))
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Scene]:
+    exporter = PaperExporter()
+    pool = Configured("memory", ServedMemory("memory", MemoryOptions()))
+    async with core_on(tmp_path, [pool], exporter=exporter) as core:
+        yield Scene(core, exporter, Script())
 
-    async with core_on(tmp_path, [Configured("memory", Served("memory", MemoryOptions()))]) as core:
-        volume = await make(core, "v")
-        await (await attachments.attach(core, volume.id, over_nfs(), description="test")).result()
-        after = await core.get(Volume, volume.id)
-        assert ([a.node for a in after.attachments], after.junction_path) == (["one"], None)
+
+@pytest.mark.parametrize("kind", VolumeKind)
+async def test_what_is_on_a_server_of_its_own_is_not_published_again(served: Scene, kind: VolumeKind) -> None:
+    made = await make(served.core, "v", kind=kind)
+    after = await served.attach(made, over_nfs())
+    assert (nodes(after), after.junction_path, served.exporter.exports) == (["one"], None, {})
+    there, here = await volumes.access(served.core, made.id)
+    assert isinstance(there, NfsExport)
+    assert there.place == f"/export/{made.id}"
+    assert here == LocalPath(path=f"/mnt/{made.id}")
+    served.exporter.down = True
+    assert (await served.detach(made, "one")).attachments == ()
+
+
+async def test_blocks_on_a_file_server_are_for_one_node_unless_it_shares_them(served: Scene) -> None:
+    made = await make(served.core, "v", kind=VolumeKind.BLOCK)
+    await served.attach(made, over_nfs())
+    with pytest.raises(errors.InUse) as caught:
+        await served.attach(made, over_nfs("two", TWO))
+    assert caught.value.by == "attachments"
+    assert nodes(await served.attach(made, over_nfs("two", TWO, shared=True))) == ["one", "two"]
+    with pytest.raises(errors.InUse):
+        await volumes.delete(served.core, made.id, description="test")
+    assert nodes(await served.attach(made, over_nfs("three", preempt=True))) == ["three"]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from btrfs_scene import Died
-from files_changes import BLOCK_VOLUME, CHANGES, EMPTY, FIRST, TOKEN, TREES, Change, nothing, prepared, without
+from files_changes import BLOCK_VOLUME, CHANGES, EMPTY, FIRST, SERVED, TOKEN, Change, nothing, prepared, without
 from files_scene import Scene, scene
 
 from gateway.backends.directory import FAULT_POINTS
-from gateway.backends.directory.faults import STEPS
-from gateway.backends.files.faults import STEPS as TREE_STEPS
+from gateway.backends.files.faults import STEPS
 from gateway.backends.nfs import FAULT_POINTS as NFS_FAULT_POINTS
 from gateway.testing.loop_pool import loop_pool
 from gateway.testing.mirror import mirror
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.root
 
 CASES = [
     *(pytest.param("directory", change, id=f"directory-{name}") for name, change in CHANGES.items()),
-    *(pytest.param("nfs", change, id=f"nfs-{name}") for name, change in TREES.items()),
+    *(pytest.param("nfs", change, id=f"nfs-{name}") for name, change in SERVED.items()),
 ]
 
 
@@ -56,7 +55,6 @@ class Places:
 
 def test_every_operation_is_here() -> None:
     assert {operation for operation, _, _ in CHANGES.values()} == set(STEPS)
-    assert {operation for operation, _, _ in TREES.values()} == set(TREE_STEPS)
     for points in (FAULT_POINTS, NFS_FAULT_POINTS):
         assert len(set(points)) == len(points)
 

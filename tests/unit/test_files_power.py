@@ -13,7 +13,7 @@ from btrfs_scene import Died, command, note
 from files_changes import CHANGES, COPIES, EMPTY, IMAGES, TREES, Change, prepared, without
 from files_scene import BLOCK, TREE, Scene, scene, spec
 
-from gateway.backends.directory.faults import STEPS
+from gateway.backends.files.faults import STEPS
 from gateway.core.errors import GatewayError, NotFound, Unavailable
 from gateway.core.model import VolumeKind
 from gateway.testing.loop_pool import attach, cut_power, detach, loop_pool

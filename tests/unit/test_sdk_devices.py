@@ -30,6 +30,7 @@ IMAGE = LocalPath(path="/srv/v")
 ISCSI = IscsiTarget(address="192.0.2.1", port=3260, target="iqn.2026-01.org.example:x", lun=3)
 NBD = NbdExport(address="fe80::1", port=10809, name="v")
 NFS = NfsExport(address="192.0.2.1", port=2049, path="/v")
+FILE = NfsExport(address="192.0.2.1", port=2049, path="/export", file="volumes/v")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,7 @@ NFS = NfsExport(address="192.0.2.1", port=2049, path="/v")
         (ISCSI, "iscsi://192.0.2.1:3260/iqn.2026-01.org.example:x/3"),
         (NBD, "nbd://[fe80::1]:10809/v"),
         (NFS, "nfs://192.0.2.1:2049/v"),
+        (FILE, "nfs://192.0.2.1:2049/export/volumes/v"),
     ],
 )
 def test_every_handle_has_a_text(handle: AccessHandle, text: str) -> None:
@@ -70,6 +72,19 @@ def test_files_are_a_folder_of_this_host_before_they_are_an_export() -> None:
     for attachment in (None, here):
         assert chosen(attachment, (IMAGE, NFS)) == IMAGE
         assert chosen(attachment, (InProcess(key="v"), NFS)) == NFS
+
+
+def test_blocks_on_a_file_server_are_its_file_but_where_this_host_is_meant() -> None:
+    here = Attachment(id=KEY, node="n", created=NOW, transport=Transport.LOCAL)
+    there = msgspec.structs.replace(here, transport=Transport.NFS)
+    device = LocalPath(path="/dev/x")
+    for attachment, handles, found in (
+        (None, (FILE, IMAGE), FILE),
+        (there, (FILE, IMAGE), FILE),
+        (here, (FILE, IMAGE), IMAGE),
+        (here, (FILE, device, IMAGE), device),
+    ):
+        assert chosen(attachment, handles) == found
 
 
 def test_a_node_finds_its_own_way_among_those_of_others() -> None:

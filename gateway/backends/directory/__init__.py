@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.backends.directory.backend import DirectoryBackend, DirectoryOptions
-from gateway.backends.directory.faults import FAULT_POINTS
+from gateway.backends.directory.backend import FAULT_POINTS, DirectoryBackend, DirectoryOptions
 
 __all__ = ["FAULT_POINTS", "DirectoryBackend", "DirectoryOptions"]

@@ -1,4 +1,8 @@
-"""The points between two steps of the changes that every pool of files has; see the drivers' own."""
+"""The points between two steps of every change, for tests that end the process there.
+
+`<driver>.<operation>.<step>`: each names what was just done. A change passes
+all its points in this order, whatever the kind of volume.
+"""
 
 from __future__ import annotations
 
@@ -11,5 +15,18 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "resize": ("begun", "sized", "written", "noted", "durable"),
     "set_root": ("begun", "permitted", "durable"),
     "put_manifest": ("begun", "written", "placed", "durable"),
+    "clone": ("begun", "made", "filled", "written", "noted", "placed", "durable"),
+    "split": ("begun", "written", "noted", "durable"),
+    "snapshot": ("begun", "made", "filled", "written", "noted", "placed", "durable"),
+    "delete_snapshot": ("begun", "hidden", "durable"),
+    "annotate_snapshot": ("begun", "written", "noted", "durable"),
+    "restore": ("begun", "made", "filled", "written", "noted", "exchanged", "durable", "hidden"),
+    "settle_restore": ("begun", "hidden"),
+    "convert": ("begun", "made", "filled", "written", "noted", "emptied", "hidden", "placed", "durable"),
 }
-"""Operation -> its steps."""
+"""Operation -> its steps. An operation that finds its work done passes none."""
+
+
+def fault_points(driver: str) -> tuple[str, ...]:
+    """Give every point of a driver's changes."""
+    return tuple(f"{driver}.{operation}.{step}" for operation, steps in STEPS.items() for step in steps)

@@ -13,10 +13,9 @@ from uuid import UUID
 import structlog
 
 from gateway.backends.files.failures import translated
-from gateway.backends.files.pool import Pool
+from gateway.backends.files.parts import Parts
 from gateway.backends.files.trash import Trash
 from gateway.backends.files.usage import SLICE_S
-from gateway.backends.files.volumes import Volumes
 from gateway.core.errors import Busy, GatewayError
 from gateway.core.locks import KeyLocks
 
@@ -61,13 +60,15 @@ class Turns:
 class Session:
     """An open pool. To be made within the loop that uses it."""
 
-    def __init__(self, pool: Pool, volumes: Volumes, work: Work, turns: Turns) -> None:
-        self.pool = pool
-        self.volumes = volumes
+    def __init__(self, parts: Parts, work: Work, turns: Turns) -> None:
+        self.parts = parts
+        self.pool = parts.pool
+        self.volumes = parts.volumes
+        self.copies = parts.copies
         self._work = work
         self._turns = turns
         self._keys = KeyLocks()
-        self._trash = Trash(pool.name, pool.layout)
+        self._trash = Trash(self.pool.name, self.pool.layout)
         self._due = asyncio.Event()
         self._due.set()
         self._idle = asyncio.Event()

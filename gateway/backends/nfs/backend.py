@@ -11,27 +11,27 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 from uuid import UUID
 
-from gateway.backends.files.backend import FOREIGN_OWNERS, TREE, TREE_NEEDS, FileBackend
-from gateway.backends.files.contents import Trees
-from gateway.backends.files.faults import STEPS
-from gateway.backends.files.opening import Setting, open_pool
+from gateway.backends.files.backend import TREE_NEEDS, FileBackend
+from gateway.backends.files.faults import fault_points
+from gateway.backends.files.opening import Setting
+from gateway.backends.files.parts import open_parts
 from gateway.backends.files.pool import Pool
 from gateway.backends.files.session import Session
-from gateway.backends.files.volumes import Volumes
 from gateway.backends.nfs.mounting import Mounting, NfsPoolOptions
 from gateway.core import needs
 from gateway.core.backend import FaultHook, Substrate, no_fault
-from gateway.core.errors import NotFound
 from gateway.core.expendable import ExpendableWorker
 from gateway.core.model import LocalPath, NfsExport, VolumeKind
 from gateway.core.runner import Runner, SystemRunner
 from gateway.core.worker import Worker
 
-FAULT_POINTS: tuple[str, ...] = tuple(f"nfs.{operation}.{step}" for operation, steps in STEPS.items() for step in steps)
+FAULT_POINTS = fault_points("nfs")
+
+_NO_REFLINK = "the mounted server lets no files share blocks (that takes NFS 4.2, and CLONE at the server)"
 
 
 class NfsBackend(FileBackend):
-    """Volumes as directories of a mounted file server; see `gateway.backends.files.layout`."""
+    """Volumes as directories and raw files of a mounted file server; see `gateway.backends.files.layout`."""
 
     Options: ClassVar[type[NfsPoolOptions]] = NfsPoolOptions
 
@@ -42,7 +42,6 @@ class NfsBackend(FileBackend):
         self._options = options
         self._fault = fault
         self._mounting = Mounting(name, options, SystemRunner() if runner is None else runner)
-        self._owners = True
         self._worker = ExpendableWorker(
             f"nfs-{name}", options.threads, what=name, deadline_s=options.timeout_s, rest_s=options.rest_s
         )
@@ -69,11 +68,7 @@ class NfsBackend(FileBackend):
             wanted=worker.check,
             regain=self._mounting.ensure,
         )
-        opened = await worker.run(open_pool, setting)
-        trees = Trees(opened.pool, owners=opened.owners)
-        self._owners = opened.owners
-        volumes = Volumes(opened.pool, trees, {VolumeKind.FILESYSTEM: trees})
-        self._opened = Session(opened.pool, volumes, worker, self._turns)
+        self._opened = Session(await worker.run(open_parts, setting), worker, self._turns)
 
     async def _mount(self) -> None:
         worker = Worker(f"nfs-{self._name}-mount", 1)
@@ -83,35 +78,37 @@ class NfsBackend(FileBackend):
             await worker.close()
 
     def describe(self) -> Substrate:
-        lacks = {} if self._owners else {"permissions": FOREIGN_OWNERS}
+        parts = self.session.parts
         return Substrate(
-            id=self.session.pool.id,
+            id=parts.pool.id,
             driver="nfs",
-            kinds={VolumeKind.FILESYSTEM: TREE},
-            lacks={VolumeKind.FILESYSTEM: lacks},
-            handles=("nfs",),
+            kinds=parts.kinds(),
+            lacks=parts.lacks(no_reflink=_NO_REFLINK),
+            handles=("nfs", "local_path"),
         )
 
     async def access(self, volume: UUID, snapshot: UUID | None = None) -> NfsExport:
-        if snapshot is not None:
-            raise NotFound(kind="snapshot", ref=str(snapshot))
-        below = await self.session.run(_place, self.session.pool, volume)
-        options = self._options
-        return NfsExport(
-            address=options.address or options.server,
-            port=options.port,
-            path=str(PurePosixPath("/", options.export, below)),
-            version=options.version,
-        )
+        """Give the directory as an export, a raw file by its path below the pool's: one mount serves all of them."""
+        return await self.session.run(self._export, self.session.pool, volume, snapshot)
 
     async def here(self, volume: UUID) -> LocalPath:
         """See `gateway.core.backend.HostBackend`: below the mount point of the pool."""
         return LocalPath(path=str(await self.session.run(_content, self.session.pool, volume)))
 
+    def _export(self, pool: Pool, volume: UUID, snapshot: UUID | None) -> NfsExport:
+        options, found = self._options, pool.volume(volume)
+        content = found.content if snapshot is None else pool.snapshot(volume, snapshot).content
+        top, below = PurePosixPath("/", options.export), content.relative_to(pool.layout.root)
+        files = found.kind is VolumeKind.FILESYSTEM
+        return NfsExport(
+            address=options.address or options.server,
+            port=options.port,
+            path=str(top / below if files else top),
+            file="" if files else str(below),
+            version=options.version,
+            read_only=snapshot is not None,
+        )
+
 
 def _content(pool: Pool, volume: UUID) -> Path:
     return pool.volume(volume).content
-
-
-def _place(pool: Pool, volume: UUID) -> PurePosixPath:
-    return PurePosixPath(_content(pool, volume).relative_to(pool.layout.root))

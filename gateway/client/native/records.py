@@ -16,7 +16,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     `can`: its operations and the facts that are true of it, by the names that
     `gateway check` prints; `why_not` has reasons for others. Limits of None are
     not known. `ways`: the transports by which such volumes can be attached, the
-    best first.
+    best first. `addresses`: where clients reach files that the gateway's own
+    server publishes.
     """
 
     can: tuple[str, ...] = ()
@@ -26,6 +27,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     size_step: int | None = None
     snapshot_max: int | None = None
     ways: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):

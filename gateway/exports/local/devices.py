@@ -33,7 +33,8 @@ _FLAGS_AT = 52
 
 _AUTOCLEAR = 4
 _DELETED = " (deleted)"
-_COLUMNS = "NAME,AUTOCLEAR,BACK-FILE,RO,OFFSET,SIZELIMIT"
+_COLUMNS = "NAME,AUTOCLEAR,BACK-FILE,BACK-INO,RO,OFFSET,SIZELIMIT"
+_BLOCK = Path("/sys/block")
 
 
 class Loop(msgspec.Struct, frozen=True):
@@ -41,6 +42,7 @@ class Loop(msgspec.Struct, frozen=True):
 
     name: str
     back_file: str | None = msgspec.field(name="back-file", default=None)
+    inode: int | None = msgspec.field(name="back-ino", default=None)
     ro: bool = False
     autoclear: bool = False
     offset: int = 0
@@ -56,6 +58,17 @@ class Loop(msgspec.Struct, frozen=True):
     def deleted(self) -> bool:
         """Tell whether its file has lost its name."""
         return (self.back_file or "").endswith(_DELETED)
+
+    def token(self) -> str:
+        """Give what tells this setting up of the device from every other one, "" where the kernel does not count them.
+
+        The kernel's number (Linux 5.15) begins anew when the host does; the inode tells such apart.
+        """
+        try:
+            number = (_BLOCK / Path(self.name).name / "diskseq").read_text().strip()
+        except OSError:
+            return ""
+        return f"{number}/{self.inode}"
 
 
 class _Listing(msgspec.Struct, frozen=True):

@@ -39,10 +39,15 @@ FAULT_POINTS = (
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """What one link leads to. `name` is empty until it is known; it may be the source's own."""
+    """What one link leads to. `name` is empty until it is known; it may be the source's own.
+
+    By `token` a loop device is ended also when its file has another name by
+    now, or none: another gateway of this host may have deleted the volume.
+    """
 
     write: bool
     name: str = ""
+    token: str = ""
 
 
 class LocalRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,19 +155,21 @@ class Publications:
         """Take every step from a record to its links. Steps already taken are found so."""
         itself = is_device(record.source.path)
         for device in record.devices:
-            name = record.source.path if itself and device.write else self._loop(record, device)
+            backing = itself and device.write
+            made = Device(write=True, name=record.source.path) if backing else self._loop(record, device)
             self._fault("local.publish.attached")
-            if name != device.name:
-                named = tuple(msgspec.structs.replace(d, name=name) if d is device else d for d in record.devices)
+            if made != device:
+                named = tuple(made if d is device else d for d in record.devices)
                 record = msgspec.structs.replace(record, devices=named)
                 self._records.put(record)
-            self._link(record.id, name, write=device.write)
+            self._link(record.id, made.name, write=device.write)
             self._fault("local.publish.linked")
 
-    def _loop(self, record: LocalRecord, device: Device) -> str:
+    def _loop(self, record: LocalRecord, device: Device) -> Device:
         name = self._found(record, device) or self._loops.make(record.source.path, write=device.write)
         self._loops.measure(name, record.source.path)
-        return name
+        made = self._loops.all().get(name)
+        return Device(write=device.write, name=name, token="" if made is None else made.token())
 
     def _found(self, record: LocalRecord, device: Device) -> str | None:
         """Give the loop device that was made for a record, also one that could not be written down any more."""
@@ -190,7 +197,8 @@ class Publications:
         if device.write and device.name == record.source.path:
             # The device is the backend's: whoever has it open goes on having it.
             return force or not in_use(device.name)
-        name = self._found(record, device)
+        known = self._loops.all().get(device.name) if device.token else None
+        name = device.name if known and known.token() == device.token else self._found(record, device)
         return name is None or self._loops.end(name, force=force)
 
     def _link(self, volume: UUID, name: str, *, write: bool) -> None:

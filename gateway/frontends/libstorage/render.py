@@ -149,7 +149,7 @@ def access_url(handle: AccessHandle) -> str:
         case LocalPath():
             return f"file://{quote(handle.path)}"
         case NfsExport():
-            return f"nfs://{bracketed(handle.address)}:{handle.port}{quote(handle.path)}"
+            return f"nfs://{bracketed(handle.address)}:{handle.port}{quote(handle.place)}"
         case _:
             return url_of(handle)
 
@@ -169,15 +169,19 @@ def snapshot_record(snapshot: Snapshot, volume: Volume) -> model.Snapshot:
 
 
 def _reached(volume: Volume, handles: Sequence[AccessHandle]) -> dict[Attachment, AccessHandle]:
-    """Give the way to the bytes of each attachment. The pool's own comes first, then each exporter's in their order."""
+    """Give the way to the bytes of each attachment.
+
+    The pool's own comes first, then each exporter's in their order, then where
+    this host has what is elsewhere.
+    """
     found: dict[Attachment, AccessHandle] = {}
     for transport, kind in KINDS.items():
         own = [attachment for attachment in volume.attachments if attachment.transport is transport]
         ways = [handle for handle in handles[1:] if isinstance(handle, kind)]
         if transport is Transport.NFS:
-            ways = ways[:1] * len(own)
-        elif transport is Transport.LOCAL and not ways:
-            ways = [*handles[:1]] * len(own)
+            ways = [handle for handle in handles if isinstance(handle, kind)][:1] * len(own)
+        elif transport is Transport.LOCAL and len(ways) < len(own):
+            ways = [*(ways or handles)][:1] * len(own)
         found |= dict(zip(own, ways, strict=False))
     return found
 

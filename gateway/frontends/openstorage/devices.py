@@ -42,6 +42,6 @@ def text_of(handle: AccessHandle) -> str:
         case LocalPath():
             return handle.path
         case NfsExport():
-            return f"nfs://{bracketed(handle.address)}:{handle.port}{handle.path}"
+            return f"nfs://{bracketed(handle.address)}:{handle.port}{handle.place}"
         case _:
             return url_of(handle)

@@ -1,5 +1,5 @@
 """Files as an NFSv4 client reaches them: by libnfs, in this process, without the kernel's client."""
-# ruff: noqa: D102 - `Content` carries the contract of the methods
+# ruff: noqa: D102 - `Content` and `Device` carry the contract of the methods
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from gateway.core.model import AccessHandle, NfsExport, RootDirectory
@@ -128,9 +128,27 @@ class NfsMount:
 
     def about(self, path: str) -> RootDirectory:
         """Give owner and mode of a directory."""
-        found = (ctypes.c_uint64 * _STAT_FIELDS)()
-        self._done("nfs_stat64", path.encode(), found)
+        found = self._stat(path)
         return RootDirectory(mode=stat.S_IMODE(found[_MODE]), uid=found[_UID], gid=found[_GID])
+
+    def size(self, path: str) -> int:
+        """Give the bytes of a file."""
+        return int(self._stat(path)[_SIZE])
+
+    def pread(self, path: str, length: int, place: int) -> bytes:
+        """Give the bytes of a file from a place on, fewer at its end."""
+        data, room = b"", ctypes.create_string_buffer(_READ_MAX)
+        with self._open(path, os.O_RDONLY) as file:
+            while wanted := min(length - len(data), _READ_MAX):
+                done = self._done("nfs_pread", file, place + len(data), wanted, room)
+                if not done:
+                    break
+                data += room.raw[:done]
+        return data
+
+    def pwrite(self, path: str, data: bytes, place: int) -> None:
+        """Set bytes of a file from a place on, durably."""
+        self._write(path, 0, data, place)
 
     def _mount(self, export: NfsExport) -> None:
         wanted = f"nfs://{export.address}{export.path}?version=4&nfsport={export.port}"
@@ -142,11 +160,16 @@ class NfsMount:
         finally:
             self._library.nfs_destroy_url(url)
 
-    def _write(self, path: str, how: int, data: bytes) -> None:
+    def _stat(self, path: str) -> ctypes.Array[ctypes.c_uint64]:
+        found = (ctypes.c_uint64 * _STAT_FIELDS)()
+        self._done("nfs_stat64", path.encode(), found)
+        return found
+
+    def _write(self, path: str, how: int, data: bytes, place: int = 0) -> None:
         with self._open(path, os.O_WRONLY | how) as file:
-            place = 0
-            while part := data[place : place + _WRITE_MAX]:
-                place += self._done("nfs_pwrite", file, place, len(part), part)
+            done = 0
+            while part := data[done : done + _WRITE_MAX]:
+                done += self._done("nfs_pwrite", file, place + done, len(part), part)
             self._done("nfs_fsync", file)
 
     @contextmanager
@@ -170,6 +193,40 @@ class NfsMount:
 
     def _error(self) -> str:
         return (self._library.nfs_get_error(self._context) or b"").decode(errors="replace")
+
+
+class NfsDevice:
+    """A `Device` that is the raw file behind an `NfsExport` handle: one mount, for a `with` block."""
+
+    def __init__(self, handle: AccessHandle) -> None:
+        if not isinstance(handle, NfsExport) or not handle.file:
+            raise TypeError(f"not a file of an NFS export: {handle}")
+        self._export = handle
+        self._path = f"/{handle.file}"
+
+    def __enter__(self) -> Self:
+        self._mount = NfsMount(self._export)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mount.close()
+
+    def size(self) -> int:
+        return self._mount.size(self._path)
+
+    def pread(self, length: int, place: int) -> bytes:
+        data = self._mount.pread(self._path, length, place)
+        if len(data) < length:
+            raise OSError(errno.EIO, "the file ends too early")
+        return data
+
+    def pwrite(self, data: bytes, place: int) -> None:
+        if self._export.read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        self._mount.pwrite(self._path, data, place)
+
+    def flush(self) -> None:
+        """Do nothing: what was written is durable."""
 
 
 class NfsContent:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.directory.images import Images
+from gateway.backends.files.images import Images
 from gateway.backends.files.layout import CONTENT, SnapshotSidecar, put_sidecar
 from gateway.backends.files.names import exchange, parse_id
 from gateway.backends.files.pool import Pool, Snapshot, Volume
