@@ -22,7 +22,7 @@ from gateway.core.locks import KeyLocks
 from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
 from gateway.core.observer import Observer
 from gateway.core.operation import Context
-from gateway.core.operations import OPERATIONS
+from gateway.core.operations import LASTING, OPERATIONS
 from gateway.core.query import And, Compare, Op
 
 _FOREIGN_RETRIES = 20
@@ -95,16 +95,20 @@ class Started:
 
 
 class Changes:
-    """Runs changes. One per process."""
+    """Runs changes. One per process. `patience_s`: how long one waits for another that may last for hours."""
 
-    def __init__(self, catalog: Catalog, context: Context, observer: Observer, fault: FaultHook) -> None:
+    def __init__(
+        self, catalog: Catalog, context: Context, observer: Observer, fault: FaultHook, *, patience_s: float = 5
+    ) -> None:
         self._catalog = catalog
         self._context = context
         self._observer = observer
         self._fault = fault
+        self._patience_s = patience_s
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unsettled: dict[UUID, tuple[Intent, Job]] = {}
         self._failures: dict[UUID, errors.GatewayError] = {}
+        self._lasting: dict[UUID, str] = {}
         self._batches: set[asyncio.Task[Job]] = set()
         self._closing = False
         self.draining = False
@@ -116,12 +120,13 @@ class Changes:
         """Lock the keys, let `plan` validate against the catalog as it is now, journal, and run in the background.
 
         Raises what `plan` raises; Conflict when another process changes one of
-        the keys for longer than a few seconds; Unavailable while closing or
+        the keys for longer than a few seconds, or a change that may last for
+        hours works on one in this process; Unavailable while closing or
         when the pool is not open. A caller that is cancelled while it waits
         for the keys changes nothing; later, the change goes on without it.
         `asked`: whose job it is. Use cases call `Core.start`, which says so.
         """
-        held = await self.locks.acquire(keys)
+        held = await self._acquire(frozenset(keys))
         if self._closing:
             self.locks.release(held)
             raise errors.Unavailable(what="gateway", reason="it is stopping")
@@ -163,6 +168,24 @@ class Changes:
             await asyncio.wait(self._tasks)
 
     # --- the steps ---
+
+    async def _acquire(self, keys: frozenset[UUID]) -> tuple[UUID, ...]:
+        """Take the locks; Conflict after a few seconds when what holds one may last for hours."""
+        if not any(self.locks.held(key) for key in keys):
+            return await self.locks.acquire(keys)
+        taking = asyncio.ensure_future(self.locks.acquire(keys))
+        try:
+            while not (await asyncio.wait({taking}, timeout=self._patience_s))[0]:
+                self._check_patience(keys)
+        except BaseException:
+            if not taking.cancel() and not taking.cancelled():
+                self.locks.release(taking.result())
+            raise
+        return taking.result()
+
+    def _check_patience(self, keys: frozenset[UUID]) -> None:
+        for key in self._lasting.keys() & keys:
+            raise errors.Conflict(kind="volume", ref=str(key), holder=self._lasting[key])
 
     async def _begin(self, held: tuple[UUID, ...], plan: Callable[[], Awaitable[Plan]], asked: Asked) -> Started:
         try:
@@ -241,10 +264,14 @@ class Changes:
             self._observer.intent_closed(intent, ended)
             return ended
         finally:
+            for key in intent.keys:
+                self._lasting.pop(key, None)
             self.locks.release(held)
 
     async def _settle(self, intent: Intent, job: Job, *, recovering: bool) -> Job:
         operation = OPERATIONS[intent.operation]
+        if intent.operation in LASTING:
+            self._lasting |= dict.fromkeys(intent.keys, intent.operation)
         # A change that failed, and could not be taken back then, is not tried again: its caller knows it as failed.
         failure = self._failures.get(intent.id)
         try:

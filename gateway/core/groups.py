@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -34,10 +35,10 @@ async def create(core: Core, members: Sequence[NewSnapshot], *, description: str
 
     async def plan() -> Plan:
         now = utc_now()
-        found = [
-            await planned(core, new, snapshot_id=snapshot_id, created=now)
-            for new, snapshot_id in zip(members, ids, strict=True)
-        ]
+        found: list[tuple[Volume, Snapshot]] = []
+        for new, snapshot_id in zip(members, ids, strict=True):
+            found.append(await planned(core, new, snapshot_id=snapshot_id, created=now))
+            await asyncio.sleep(0)  # reading them may not pause at all, and others want their turn
         volumes = tuple(volume for volume, _ in found)
         _require_together(core, volumes)
         return Plan(

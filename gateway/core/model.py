@@ -435,7 +435,7 @@ class JobPart(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was accepted. Kept after its end so that clients can still ask.
 
-    `target_id` is the object it changes; `owner` the process that carries it;
+    `target_id` is the object it changes, of several the first; `owner` the process that carries it;
     `caller` whose job it is, empty for those of administrators and of the gateway;
     `request` what a door calls the request that it came of, where it wants to know.
     `parts` are the changes of a batch; other jobs have none.
@@ -462,9 +462,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
-    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are locked against other changes
-    until the intent is gone. `force`: nodes that are connected are cut off.
-    `delete_path`: where a mount ends its directory goes, whoever made it.
+    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are
+    locked against other changes until the intent is gone. `force`: nodes that
+    are connected are cut off. `delete_path`: where a mount ends its directory
+    goes, whoever made it.
     """
 
     id: UUID

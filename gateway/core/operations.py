@@ -354,6 +354,7 @@ class CreateSnapshot:
                 snapshot, revision=present.revision, size=observed.size if observed else snapshot.size
             )
             batch += put(taken) + await context.counted(snapshot.volume_id, snapshots=1)
+            await asyncio.sleep(0)  # see `gateway.core.groups`: there may be many
         return batch
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
@@ -449,3 +450,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "snapshot.delete": DeleteSnapshot(),
     "snapshot.update": UpdateSnapshot(),
 }
+
+LASTING = frozenset({"volume.move"})
+"""Those that may last for hours, because all that a volume holds is read and written: nobody waits for them to end."""

@@ -27,13 +27,13 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core import attachments, clones, groups, retired, snapshots, volumes
+from gateway.core import attachments, clones, groups, moves, retired, snapshots, volumes
 from gateway.core.backend import FaultHook, VolumeBackend, no_fault
 from gateway.core.change import Started
 from gateway.core.context import Core
 from gateway.core.model import Intent, Job, JobState, Snapshot, Tenant, Transport, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
-from gateway.core.pools import Configured
+from gateway.core.pools import Configured, OpenPool
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
 from gateway.testing.backends.blocks import BlockContent
@@ -44,7 +44,7 @@ from gateway.testing.forks import ForkServer
 
 MIB = 1 << 20
 SIZE = 32 * MIB
-POOL = "pool"
+POOL, BESIDE = "pool", "beside"
 GONE = "gone"
 MODULES = ("gateway.testing.kills", "gateway.server.drivers")
 """What the server of forks imports, beside the modules of the drivers."""
@@ -53,20 +53,28 @@ _BESIDE_COMMITS = (".journalled", ".committed")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """The pool under test: an installed driver and its options as a configuration gives them."""
+    """The pool under test: an installed driver and its options as a configuration gives them.
+
+    `beside`: the options of another pool. Volumes then move there, and nothing else is done.
+    """
 
     driver: str
     options: dict[str, Any]
     kind: VolumeKind
+    beside: dict[str, Any] | None = None
 
-    def backend(self, fault: FaultHook) -> VolumeBackend:
-        """Make the backend."""
+    def backends(self, fault: FaultHook) -> dict[str, VolumeBackend]:
+        """Make the backends, by the names of their pools."""
         from gateway.server.drivers import one_driver  # noqa: PLC0415 - only whoever runs a pool needs a driver
 
         driver = one_driver(self.driver)
-        return driver(
-            POOL, msgspec.convert(self.options, driver.Options, dec_hook=lambda kind, value: kind(value)), fault=fault
-        )
+        named = {POOL: self.options} | ({} if self.beside is None else {BESIDE: self.beside})
+        return {
+            name: driver(
+                name, msgspec.convert(options, driver.Options, dec_hook=lambda kind, value: kind(value)), fault=fault
+            )
+            for name, options in named.items()
+        }
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +88,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     origin: tuple[str, str] | None
     nodes: tuple[str, ...]
     retired: bool
+    pool: str
 
 
 View = dict[str, Seen]
@@ -113,6 +122,10 @@ def _attach(*, shared: bool | None = None, preempt: bool = False) -> Act:
         return attachments.attach(core, v["parent"].id, new, description="kill")
 
     return act
+
+
+def _move(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
+    return moves.move(core, v["kid"].id, _named(core, BESIDE).id, description="kill")
 
 
 def _group(core: Core, v: Mapping[str, Volume], _s: Mapping[str, Snapshot]) -> Awaitable[Started]:
@@ -162,6 +175,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "clone a snapshot": Operation(("snapshot", "clone"), _clone("s2")),
     "clone a volume": Operation(("snapshot", "clone"), _clone(None)),
+    "move": Operation(("snapshot", "clone", "replicate"), _move),
     "split": Operation(("clone", "split"), lambda core, v, _s: clones.split(core, v["kid"].id, description="kill")),
     "restore": Operation(
         ("restore",),
@@ -196,7 +210,7 @@ class KillScene:
     async def operations(self) -> list[str]:
         """Give the operations that the pool is able to do."""
         async with self.core() as core:
-            (pool,) = core.pools
+            pool = _named(core, POOL)
             able = pool.capability(self._place.kind)
             files = pool.capabilities.get(VolumeKind.FILESYSTEM)
         block = self._place.kind is VolumeKind.BLOCK
@@ -206,6 +220,7 @@ class KillScene:
                 fit = block and files is not None and files.can("convert")
             else:
                 fit = all(able.can(need) for need in operation.needs)
+            fit = fit and (name == "move") == (self._place.beside is not None)
             found += [name] if fit else []
         return found
 
@@ -281,9 +296,9 @@ class KillScene:
         assert status == -signal.SIGKILL, f"{operation} did not die at {point} {count}: {status}\n{said}"
 
     async def _assert_settled(self, core: Core) -> None:
-        (pool,) = core.pools
         assert (await core.catalog.page(Intent, Query())).records == ()
-        assert await Reconciler(core, pool, SilentObserver()).run() == []
+        for pool in core.pools:
+            assert await Reconciler(core, pool, SilentObserver()).run() == []
 
     # --- what is in it ---
 
@@ -295,35 +310,43 @@ class KillScene:
     async def furnish(self, core: Core) -> None:
         """Make a parent with two snapshots, a clone of the first, another volume with two, an empty one, a retired one.
 
-        The last one has a snapshot, where the pool can take them.
+        The last one has a snapshot, where the pool can take them. Where volumes
+        move there are only the parent, with one snapshot, and the clone.
         """
-        (pool,) = core.pools
-        able = pool.capability(self._place.kind)
-        parent = await self._made(core, "parent", self._place.kind)
-        other = await self._made(core, "other", self._place.kind)
-        gone = await self._made(core, GONE, self._place.kind)
-        for volume, names in ((parent, ("s1", "s2")), (other, ("o1", "o2")), (gone, ("g1",))):
-            for name in names:
-                await self.write(core, volume, name)
-                if able.can("snapshot"):
-                    new = snapshots.NewSnapshot(name=name, volume_id=volume.id)
-                    await (await snapshots.create(core, new, description="furnish")).result()
-            await self.write(core, volume, "now")
-        await (await retired.retire(core, gone.id, description="furnish")).result()
-        if able.can("snapshot") and able.can("clone"):
-            base = await core.find(Snapshot, volume__id=parent.id, name="s1")
-            assert base is not None
-            new_clone = clones.NewClone(
-                name="kid", tenant_id=parent.tenant_id, source_id=parent.id, snapshot_id=base.id
-            )
-            await (await clones.create(core, new_clone, description="furnish")).result()
-            kid = await core.find(Volume, name="kid")
-            assert kid is not None
-            await self.write(core, kid, "kid")
-        if VolumeKind.FILESYSTEM in pool.capabilities:
+        pool, kind = _named(core, POOL), self._place.kind
+        alone = self._place.beside is None
+        parent = await self._taken(core, "parent", *(("s1", "s2") if alone else ("s1",)))
+        if alone:
+            await self._taken(core, "other", "o1", "o2")
+            gone = await self._taken(core, GONE, "g1")
+            await (await retired.retire(core, gone.id, description="furnish")).result()
+        if pool.capability(kind).can("snapshot") and pool.capability(kind).can("clone"):
+            await self._kid(core, parent)
+        if alone and VolumeKind.FILESYSTEM in pool.capabilities:
             await self._made(core, "empty", VolumeKind.FILESYSTEM)
         new_attachment = attachments.NewAttachment(node="n1", transport=Transport.LOCAL)
         await (await attachments.attach(core, parent.id, new_attachment, description="furnish")).result()
+
+    async def _taken(self, core: Core, name: str, *names: str) -> Volume:
+        """Make a volume and a snapshot for each of its states but the last."""
+        able = _named(core, POOL).capability(self._place.kind)
+        volume = await self._made(core, name, self._place.kind)
+        for state in names:
+            await self.write(core, volume, state)
+            if able.can("snapshot"):
+                new = snapshots.NewSnapshot(name=state, volume_id=volume.id)
+                await (await snapshots.create(core, new, description="furnish")).result()
+        await self.write(core, volume, "now")
+        return volume
+
+    async def _kid(self, core: Core, parent: Volume) -> None:
+        base = await core.find(Snapshot, volume__id=parent.id, name="s1")
+        assert base is not None
+        new = clones.NewClone(name="kid", tenant_id=parent.tenant_id, source_id=parent.id, snapshot_id=base.id)
+        await (await clones.create(core, new, description="furnish")).result()
+        kid = await core.find(Volume, name="kid")
+        assert kid is not None
+        await self.write(core, kid, "kid")
 
     async def clean(self, core: Core) -> None:
         """Delete everything, clones before their parents."""
@@ -352,11 +375,12 @@ class KillScene:
                 else None,
                 nodes=tuple(attachment.node for attachment in volume.attachments),
                 retired=volume.retired is not None,
+                pool=core.pools.get(volume.pool_id).name,
             )
         return view
 
     async def _made(self, core: Core, name: str, kind: VolumeKind) -> Volume:
-        (pool,) = core.pools
+        pool = _named(core, POOL)
         tenant = await core.find(Tenant, name="svm1")
         assert tenant is not None
         new = volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=pool.id, size=SIZE, kind=kind)
@@ -367,9 +391,9 @@ class KillScene:
         return made
 
     async def _content(self, core: Core, volume: UUID, snapshot: UUID | None = None) -> Content:
-        (pool,) = core.pools
-        handle = await pool.backend.access(volume, snapshot)
-        seen = await pool.backend.inspect(volume)
+        backend = core.pools.get((await core.get(Volume, volume)).pool_id).backend
+        handle = await backend.access(volume, snapshot)
+        seen = await backend.inspect(volume)
         return BlockContent(handle) if seen is not None and seen.kind is VolumeKind.BLOCK else LocalContent(handle)
 
     async def write(self, core: Core, volume: Volume, word: str) -> None:
@@ -390,19 +414,23 @@ def _stem(name: str) -> str:
 
 @asynccontextmanager
 async def _core(folder: Path, place: Place, fault: FaultHook) -> AsyncIterator[Core]:
-    backend = place.backend(fault)
+    backends = place.backends(fault)
     try:
-        async with core_on(folder, [Configured(POOL, backend)], fault=fault) as core:
+        async with core_on(folder, [Configured(name, one) for name, one in backends.items()], fault=fault) as core:
             yield core
     finally:
-        await backend.close()
+        for backend in backends.values():
+            await backend.close()
+
+
+def _named(core: Core, name: str) -> OpenPool:
+    return next(pool for pool in core.pools if pool.name == name)
 
 
 async def _use(core: Core, *, used: bool) -> None:
     """Ask for the way to every volume, if they are to be in use."""
-    (pool,) = core.pools
     for volume in (await core.catalog.page(Volume, Query())).records if used else ():
-        await pool.backend.access(volume.id)
+        await core.pools.get(volume.pool_id).backend.access(volume.id)
 
 
 async def _perform(core: Core, operation: str) -> None:

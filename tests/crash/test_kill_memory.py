@@ -12,15 +12,19 @@ from crash_world import everything_in
 
 from gateway.core.jobs import FINAL
 from gateway.core.model import Intent, Job, Snapshot, Volume
+from gateway.testing.forks import ForkServer
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 VOLUMES = "/api/storage/volumes"
 BODY = {"svm": {"name": "svm1"}, "aggregates": [{"name": "memory"}], "size": 20 << 20}
 
 
+OLDER = '[frontend.openstorage]\ngrpc = ""\nrest = ""\nolder = "127.0.0.1:0"\n'
+
+
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[LiveGateway]:
-    made = LiveGateway(tmp_path / "gw")
+def gateway(tmp_path: Path, forks: ForkServer) -> Iterator[LiveGateway]:
+    made = LiveGateway(tmp_path / "gw", extra=OLDER, forks=forks)
     try:
         yield made
     finally:
@@ -65,3 +69,24 @@ def test_what_was_in_memory_is_forgotten_and_said_so(gateway: LiveGateway, point
     assert [job.operation for job in found[Job] if job.error is not None] == ["volume.create"]
     assert found[Intent] == found[Snapshot] == []
     assert [row.name for row in found[Volume]] == ["lost"]
+
+
+@pytest.mark.parametrize("point", ["snapshot.group.journalled", "memory.snapshot_group.done", "snapshot.group.applied"])
+def test_snapshots_of_several_volumes_are_forgotten_with_them(gateway: LiveGateway, point: str) -> None:
+    with connected(gateway) as http:
+        ids = [made(http, VOLUMES, name=name, **BODY) for name in ("a", "b")]
+        gateway.arm(point)
+        with pytest.raises(httpx.TransportError):
+            httpx.post(
+                f"{gateway.addresses['openstorage-older']}/v1/osd-snapshot/snapshotgroup",
+                json={"volume_ids": ids},
+                timeout=60,
+                trust_env=False,
+            )
+        gateway.wait()
+    with connected(gateway) as http:
+        assert http.get(VOLUMES).json()["num_records"] == 0
+    found = asyncio.run(everything_in(gateway.data, Job, Intent, Volume, Snapshot))
+    assert {job.state for job in found[Job]} <= FINAL
+    assert [job.operation for job in found[Job] if job.error is not None] == ["snapshot.group"]
+    assert found[Intent] == found[Snapshot] == found[Volume] == []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dialect import Dialect
 from dialect_docker import Docker
 from dialect_libstorage import Libstorage
+from dialect_native import Native
 from dialect_ontap import Ontap
 from dialect_openstorage import Older, SdkOverGrpc, SdkOverHttp
 
@@ -17,4 +18,5 @@ DOORS: Sequence[type[Dialect]] = (
     Older,
     Libstorage,
     Docker,
+    Native,
 )

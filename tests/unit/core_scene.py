@@ -152,7 +152,7 @@ async def tenant_and_pool(core: Core, name: str = "memory") -> tuple[Tenant, Poo
 
 async def make(core: Core, name: str, *, pool: str = "memory", **more: object) -> Volume:
     tenant, found = await tenant_and_pool(core, pool)
-    new = volumes.NewVolume(name=name, tenant_id=tenant.id, pool_id=found.id, size=20 * MIB, **more)
+    new = volumes.NewVolume(**{"name": name, "tenant_id": tenant.id, "pool_id": found.id, "size": 20 * MIB, **more})
     job = await (await volumes.create(core, new, description="test")).result()
     return await core.get(Volume, job.target_id)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
-from core_scene import Script, tenant_and_pool
+from core_scene import Script, snap, tenant_and_pool
 from move_scene import Nth, assert_whole, compared, furnished, held, memory, moved, rows, start, two_pools
 
-from gateway.core import errors
+from gateway.core import errors, volumes
+from gateway.core.backend import no_fault
+from gateway.core.change import Changes
 from gateway.core.model import Intent, Job, JobState, Volume, VolumeState
 from gateway.core.observer import SilentObserver
+from gateway.core.operation import Context
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.rebuild import rebuild
@@ -113,6 +117,39 @@ async def test_what_another_gateway_finds_missing_is_whole_at_the_end(tmp_path: 
         assert job.state is JobState.FAILURE
         await assert_whole(other, at="new")
         assert (await other.get(Volume, volume.id)).state is VolumeState.ONLINE
+
+
+async def test_nobody_waits_for_the_end_of_a_move(tmp_path: Path) -> None:
+    async with core_on(tmp_path, two_pools()) as made:
+        context = Context(made.catalog, made.pools, made.publisher, no_fault)
+        changes = Changes(made.catalog, context, SilentObserver(), no_fault, patience_s=0.01)
+        core = msgspec.structs.replace(made, changes=changes)
+        volume = await furnished(core)
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def pause() -> None:
+            reached.set()
+            await go_on.wait()
+
+        memory(core, "new").before_annotate = pause
+        move = await start(core, volume)
+        # One comes before it is known what lasts, the other one while it lasts.
+        early = asyncio.ensure_future(volumes.delete(core, volume.id, description="t"))
+        await reached.wait()
+        late = asyncio.ensure_future(snap(core, volume, "s"))
+        for refused in await asyncio.gather(early, late, return_exceptions=True):
+            assert isinstance(refused, errors.Conflict)
+            assert (refused.holder, refused.ref) == ("volume.move", str(volume.id))
+        given_up = asyncio.ensure_future(snap(core, volume, "s"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        go_on.set()
+        await move.result()
+        await assert_whole(core, at="new")
+        assert not changes.locks.held(volume.id)
+        memory(core, "new").before_annotate = None
+        await snap(core, volume, "s")
+        await changes.close()
 
 
 async def interrupted(folder: Path, pools: list[Configured], point: str) -> Volume:

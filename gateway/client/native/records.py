@@ -16,7 +16,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     `can`: its operations and the facts that are true of it, by the names that
     `gateway check` prints; `why_not` has reasons for others. Limits of None are
     not known. `ways`: the transports by which such volumes can be attached, the
-    best first.
+    best first. `addresses`: where clients reach files that the gateway's own
+    server publishes.
     """
 
     can: tuple[str, ...] = ()
@@ -26,6 +27,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     size_step: int | None = None
     snapshot_max: int | None = None
     ways: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +190,10 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NewClone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is said about a clone. `snapshot` (an id) None: of the volume as it is; `size` None: as large as that."""
+    """What is said about a clone. `snapshot` (an id) None: of the volume as it is.
+
+    `size`, `export_policy` and `multi_attach` None: as the source has it.
+    """
 
     name: str
     snapshot: str | None = None
@@ -197,7 +202,7 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: Mapping[str, str] = {}
     path: str | None = None
     export_policy: str | None = None
-    multi_attach: bool = False
+    multi_attach: bool | None = None
 
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

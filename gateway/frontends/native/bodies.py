@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.errors import InvalidArgument
-from gateway.core.model import AttachMode, Transport, VolumeKind, VolumeState
+from gateway.core.model import AttachMode, Transport, VolumeKind
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
 
 PageSize = Annotated[int, Meta(ge=1, le=_LIMIT_MAX)]
-AskedState = Literal[VolumeState.ONLINE, VolumeState.OFFLINE]
+AskedState = Literal["online", "offline"]
 
 
 class Nothing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,6 +113,12 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     export_policy: str | UnsetType | None = UNSET
     multi_attach: bool | UnsetType = UNSET
     state: AskedState | UnsetType = UNSET
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The name of the pool where a volume is to be."""
+
+    pool: str
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,7 +29,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
 
     `can`: operations and true facts of `gateway.core.capability`, in order.
     `why_not`: reasons for what it cannot. `ways`: transports by which such
-    volumes can be attached, the shortest way first.
+    volumes can be attached, the shortest way first. `addresses`: of the
+    gateway's own server, where clients reach files that are published.
     """
 
     can: tuple[str, ...]
@@ -39,6 +40,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     size_step: int
     snapshot_max: int | None
     ways: tuple[Transport, ...]
+    addresses: tuple[str, ...]
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from gateway.core import errors
 from gateway.core.capability import FLAGS, Capability
 from gateway.core.context import Core
 from gateway.core.exports import access_of
-from gateway.core.model import Attachment, ExportPolicy, Job, Pool, Snapshot, Tenant, Transport, Volume
+from gateway.core.model import Attachment, ExportPolicy, Job, Pool, Snapshot, Tenant, Transport, Volume, VolumeKind
 from gateway.core.ownership import visible
 from gateway.frontends.native import model
 from gateway.frontends.native.errors import told
@@ -73,7 +73,12 @@ def pool(core: Core, found: Pool) -> model.Pool:
         reason = str(error.reason)
     else:
         kinds = {
-            kind: _abilities(able, core.publisher.ways(found.id, kind)) for kind, able in opened.capabilities.items()
+            kind: _abilities(
+                able,
+                core.publisher.ways(found.id, kind),
+                core.publisher.addresses(found.id) if kind is VolumeKind.FILESYSTEM else (),
+            )
+            for kind, able in opened.capabilities.items()
         }
     return model.Pool(
         id=found.id,
@@ -158,7 +163,7 @@ def _snapshot(found: Snapshot, *, source: Volume, tenant: Tenant, pool: Pool) ->
     )
 
 
-def _abilities(able: Capability, ways: tuple[Transport, ...]) -> model.Abilities:
+def _abilities(able: Capability, ways: tuple[Transport, ...], addresses: tuple[str, ...]) -> model.Abilities:
     return model.Abilities(
         can=tuple(sorted([*able.operations, *filter(able.can, FLAGS)])),
         why_not=able.why_not,
@@ -167,4 +172,5 @@ def _abilities(able: Capability, ways: tuple[Transport, ...]) -> model.Abilities
         size_step=able.facts.size_step,
         snapshot_max=able.facts.snapshot_max,
         ways=ways,
+        addresses=addresses,
     )
