@@ -48,7 +48,7 @@ from gateway.core.targets import block_access, file_access, serial_of
 _FILES, _OWN_SERVER = "local_path", "nfs"
 _NFS = frozenset({"any", "nfs", "nfs4"})
 _MAY = frozenset({"any", "sys"})
-_WAYS = (Transport.LOCAL, Transport.ISCSI, Transport.NFS, Transport.NBD)
+_WAYS = (Transport.LOCAL, Transport.NFS, Transport.ISCSI, Transport.NBD)
 _WISHED = Or((Not(IsNull("junction_path")), Compare("attachment_count", Op.GT, 0), Compare("mount_count", Op.GT, 0)))
 
 
@@ -109,11 +109,14 @@ class Publisher:
         return NfsServer.EXPORTER if published else None
 
     def ways(self, pool_id: UUID, kind: VolumeKind) -> tuple[Transport, ...]:
-        """Give how volumes of a kind in a pool can be attached, the shortest way first. Unavailable: as `files_by`."""
+        """Give how volumes of a kind in a pool can be attached, the shortest way first. Unavailable: as `files_by`.
+
+        Blocks that a file server has are nearer there than by way of this host.
+        """
         found: set[Transport] = set()
         if _FILES in self._pools.get(pool_id).substrate.handles:
             found = {Transport.LOCAL} | (self._block.keys() if kind is VolumeKind.BLOCK else set())
-        if kind is VolumeKind.FILESYSTEM and self.files_by(pool_id) is not None:
+        if self.files_by(pool_id, kind) is not None:
             found.add(Transport.NFS)
         return tuple(transport for transport in _WAYS if transport in found)
 
@@ -331,20 +334,20 @@ class Publisher:
 
     async def way(self, volume: Volume, attachment: Attachment) -> AccessHandle | None:
         """Give the one way to the bytes that an attachment of the volume opens; None while it opens none."""
-        transport = attachment.transport
+        transport, read_only = attachment.transport, attachment.mode is AttachMode.READ_ONLY
         if transport in self._block and volume.kind is VolumeKind.BLOCK:
             alone = msgspec.structs.replace(volume, attachments=(attachment,))
             blocks = await self.desired_block(alone, transport)
             return None if blocks is None else self._block[transport].handle(blocks, blocks.access[0])
         if transport is Transport.NFS and self.files_by(volume.pool_id) is NfsServer.OWN:
-            return await self._pools.get(volume.pool_id).backend.access(volume.id)
+            there = await self._pools.get(volume.pool_id).backend.access(volume.id)
+            return msgspec.structs.replace(there, read_only=True) if read_only else there
         if transport is Transport.NFS and self._exporter is not None:
             files = await self.desired(volume)
             return None if files is None else self._exporter.handle(files)
         if transport is not Transport.LOCAL or volume.state is not VolumeState.ONLINE:
             return None
-        here = await self._source(volume)
-        read_only = attachment.mode is AttachMode.READ_ONLY
+        here = await self._here(volume)
         return None if here is None else msgspec.structs.replace(here, read_only=here.read_only or read_only)
 
     def location(self, volume: Volume) -> AccessHandle | None:

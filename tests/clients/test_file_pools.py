@@ -9,10 +9,11 @@ from uuid import UUID
 
 import httpx
 import pytest
-from netapp_ontap.resources import ExportPolicy, Snapshot, Volume
+from netapp_ontap.resources import ExportPolicy, Lun, Snapshot, Volume
 from nfs_scene import Nfs
 from sdk_scene import MIB, OWN_WARNINGS, SVM, names, patch, refused, sdk, seen, volume
 
+from gateway.client import Client, ClientError, native
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway, live_gateway
 from gateway.testing.loop_pool import loop_pool
 from gateway.testing.mirror import Mirror, mirror
@@ -94,3 +95,35 @@ def test_a_volume_of_a_file_server_is_reached_at_that_server(bed: Bed) -> None:
     assert (bed.server.server / below).is_dir()
     Volume(uuid=made.uuid).delete()
     assert not (bed.server.server / "volumes" / made.uuid).exists()
+
+
+def test_a_lun_on_a_file_server_is_a_raw_file_there(bed: Bed) -> None:
+    made = volume("disk", "filer")
+    Lun(name="/vol/disk/lun0", svm=SVM, os_type="linux", space={"size": 16 * MIB}).post(hydrate=True)
+    there, here = bed.handles(made.uuid)
+    below = f"volumes/{UUID(made.uuid)}/data"
+    assert (there["path"], there["file"]) == ("/export", below)
+    assert here["path"] == str(bed.server.mount / below)
+    assert (bed.server.server / below).stat().st_size == 16 * MIB
+    with refused(NOT_POSSIBLE):
+        Snapshot(made.uuid, name="before").post(hydrate=True)
+    Volume(uuid=made.uuid).delete()
+    assert not (bed.server.server / "volumes" / made.uuid).exists()
+
+
+def test_blocks_on_a_file_server_are_attached_as_a_file_there(bed: Bed) -> None:
+    with Client(bed.gateway.url, user=ACCOUNT, password=PASSWORD) as client:
+        new = native.NewVolume(name="blocks", tenant="svm1", pool="filer", size=16 * MIB, kind="block")
+        made = client.run(native.create_volume(new))
+        below = f"volumes/{made.id}/data"
+        for node in ("compute1", "compute2"):
+            wanted = native.NewAttachment(node=node, ways=("local", "iscsi", "nfs"), addresses=("192.0.2.44",))
+            found = client.run(native.attach(made.id, wanted)).handle
+            assert (found.kind, found.address, found.path, found.file) == ("nfs", "192.0.2.7", "/export", below)
+        (pool,) = [pool for pool in client.run(native.pools()) if pool.name == "filer"]
+        assert pool.kinds["block"].ways == ("local", "nfs")
+        with pytest.raises(ClientError, match="InUse"):
+            client.run(native.delete_volume(made.id))
+        for node in ("compute1", "compute2"):
+            client.run(native.detach(made.id, node))
+        client.run(native.delete_volume(made.id))

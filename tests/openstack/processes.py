@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from database import MariaDb
 from exporter_scene import free_port
 
 HERE = Path(__file__).parent
@@ -125,6 +126,16 @@ def running(service: Service) -> Iterator[Service]:
         service.stop()
 
 
+def cinder_database(server: MariaDb, folder: Path) -> str:
+    """Give the URL of a new database for Cinder."""
+    return server.copy("cinder", lambda url: cinder(folder, database=url, backends={}).migrate())
+
+
+def manila_database(server: MariaDb, folder: Path) -> str:
+    """Give the URL of a new database for Manila."""
+    return server.copy("manila", lambda url: manila(folder, database=url, backends={}).migrate())
+
+
 def cinder(folder: Path, *, database: str, backends: Sections, extra: Mapping[str, object] = {}) -> Service:
     """Give Cinder without Keystone: one volume service per backend."""
     for name in ("state", "locks"):
@@ -193,9 +204,12 @@ def glance(folder: Path) -> Service:
         "paste_deploy": {"config_file": ETC / "glance/glance-api-paste.ini", "flavor": ""},
         "glance_store": {"default_backend": "files"},
         "files": {"filesystem_store_datadir": folder / "images"},
+        "oslo_policy": {"policy_file": folder / "policy.yaml"},
         "os_glance_staging_store": {"filesystem_store_datadir": folder / "staging"},
         "os_glance_tasks_store": {"filesystem_store_datadir": folder / "tasks"},
     }
+    # Callers without Keystone have no role.
+    (folder / "policy.yaml").write_text('"context_is_admin": "@"\n')
     (folder / "glance-api.conf").write_text(ini(sections))
     return service
 

@@ -165,6 +165,22 @@ async def test_blocks_on_a_file_server_are_published_from_where_this_host_has_th
         assert (type(there), type(published), last) == (m.NfsExport, m.IscsiTarget, here)
 
 
+async def test_blocks_on_a_file_server_are_reached_there_rather_than_by_way_of_this_host(tmp_path: Path) -> None:
+    pool = Configured("memory", ServedMemory("memory", MemoryOptions()))
+    async with core_on(tmp_path, [pool], block={m.Transport.ISCSI: PaperBlocks()}) as core:
+        volume = await make(core, "v", kind=m.VolumeKind.BLOCK)
+        ways = (m.Transport.LOCAL, m.Transport.NFS, m.Transport.ISCSI)
+        assert core.publisher.ways(volume.pool_id, m.VolumeKind.BLOCK) == ways
+        assert core.publisher.ways(volume.pool_id, m.VolumeKind.FILESYSTEM) == ways[:2]
+        here = m.LocalPath(path=f"/mnt/{volume.id}")
+        there = m.NfsExport(address="192.0.2.7", port=2049, path="/export", file=str(volume.id))
+        for transport, way in zip(ways, (here, there), strict=False):
+            for mode in m.AttachMode:
+                attachment = m.Attachment(id=uuid4(), node="n", created=m.utc_now(), transport=transport, mode=mode)
+                told = msgspec.structs.replace(way, read_only=mode is m.AttachMode.READ_ONLY)
+                assert await core.publisher.way(volume, attachment) == told
+
+
 async def test_a_second_writer_is_fenced_off(scene: Scene) -> None:
     volume = await scene.volume()
     await scene.attach(volume, NewAttachment(node="host1"))

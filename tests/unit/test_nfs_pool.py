@@ -13,15 +13,17 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 from btrfs_scene import note
-from files_scene import spec
+from files_scene import BLOCK, TREE, spec
 
 from gateway.backends.nfs import NfsBackend, NfsPoolOptions
 from gateway.backends.nfs.mounting import Mounting, command, mounts, remote
+from gateway.core.backend import derive
 from gateway.core.errors import Busy, GatewayError, NotFound, Timeout, Unavailable
-from gateway.core.model import NfsExport
+from gateway.core.model import LocalPath, NfsExport
 from gateway.core.pools import Configured
 from gateway.core.runner import Done
 from gateway.testing.cores import core_on, memory_pool
+from gateway.testing.loop_pool import loop_pool
 from gateway.testing.mirror import Mirror, mirror
 from gateway.testing.runner import Exchange, ScriptedRunner
 
@@ -384,3 +386,55 @@ async def test_a_place_that_is_taken_is_left_alone(server: Mirror) -> None:
         assert (place / "theirs").read_bytes() == b"theirs"
         seen = [found async for found in backend.scan()]
         assert [(found.id, Path(found.place).name) for found in seen] == [(None, str(taken))]
+
+
+# --- blocks ---
+
+
+@pytest.mark.root
+async def test_blocks_are_a_file_below_what_clients_mount(server: Mirror) -> None:
+    async with opened(server, export="/export/pool", address="192.0.2.9", port=20490) as backend:
+        made = spec(kind=BLOCK)
+        await backend.create(made)
+        below = f"volumes/{made.id}/data"
+        handle = await backend.access(made.id)
+        assert handle == NfsExport(address="192.0.2.9", port=20490, path="/export/pool", file=below)
+        assert handle.place == f"/export/pool/{below}"
+        assert await backend.here(made.id) == LocalPath(path=str(server.mount / below))
+        assert (server.server / below).stat().st_size == made.size
+        await backend.delete(made.id)
+        for call in (backend.access(made.id), backend.here(made.id)):
+            with pytest.raises(NotFound):
+                await call
+
+
+@pytest.mark.root
+async def test_a_server_that_shares_no_blocks_between_files_says_so(server: Mirror) -> None:
+    async with opened(server) as backend:
+        blocks = derive("pool", backend)[BLOCK]
+        assert blocks.operations == {"resize"}
+        assert (blocks.facts.thin, blocks.facts.quota, blocks.facts.crash_consistent) == (True, True, False)
+        for operation in ("snapshot", "restore", "clone"):
+            assert "NFS 4.2" in blocks.why_not[operation]
+        assert "convert" in derive("pool", backend)[TREE].operations
+
+
+@pytest.mark.root
+async def test_where_files_can_share_blocks_there_are_snapshots_and_clones(tmp_path: Path) -> None:
+    with loop_pool(tmp_path, "xfs", "320M") as mount:
+        backend = NfsBackend("pool", changed(path=mount))
+        await backend.open()
+        try:
+            blocks = derive("pool", backend)[BLOCK]
+            assert {"snapshot", "clone"} <= blocks.operations
+            assert (blocks.facts.split, blocks.facts.crash_consistent) == (True, True)
+            made, copy, snapshot = spec(kind=BLOCK), spec(kind=BLOCK), uuid4()
+            await backend.create(made)
+            await backend.snapshot(made.id, snapshot, note("taken"))
+            await backend.clone(made.id, snapshot, copy)
+            taken = await backend.access(made.id, snapshot)
+            assert (taken.file, taken.read_only) == (f"snapshots/{made.id}/{snapshot}/data", True)
+            assert (mount / taken.file).stat().st_size == made.size
+            assert (await backend.access(copy.id)).read_only is False
+        finally:
+            await backend.close()

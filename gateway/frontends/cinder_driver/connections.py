@@ -43,14 +43,15 @@ def attach(site: Site, volume: CinderVolume, connector: Connector) -> dict[str, 
 
 def detach(site: Site, volume: CinderVolume, connector: Connector | None) -> None:
     """End a host's attachment, or those of every host. What is not there any more is no error."""
-    if connector is not None and connector.get("host"):
-        found = volume.core_id or getattr(site.found(volume), "id", "")
-        if found:
-            site.run(native.detach(found, connector["host"]))
+    host = (connector or {}).get("host")
+    if host and volume.core_id:
+        site.run(native.detach(volume.core_id, host))
         return
-    present = site.found(volume)
-    for attachment in () if present is None else present.attachments:
-        site.run(native.detach(present.id, attachment.node))
+    found = site.found(volume)
+    if found is None:
+        return
+    for node in [host] if host else [attachment.node for attachment in found.attachments]:
+        site.run(native.detach(found.id, node))
 
 
 def shared(connector: Connector | None, attachments: Iterable[Connector | None]) -> bool:

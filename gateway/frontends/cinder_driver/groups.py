@@ -7,13 +7,14 @@ ask for one instant are left to Cinder's own way, one volume after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from gateway.client import ClientError, native
 from gateway.frontends.cinder_driver import snapshots, volumes
 from gateway.frontends.cinder_driver.errors import Refusal, said
 from gateway.frontends.cinder_driver.records import CinderSnapshot, CinderVolume
-from gateway.frontends.cinder_driver.site import BLOCK, Site
+from gateway.frontends.cinder_driver.site import BLOCK, Site, abilities
 
 ABILITY = "snapshot_group"
 
@@ -27,7 +28,7 @@ def check_pool(site: Site, pool: str) -> None:
         if one.name == pool:
             if one.can(BLOCK, ABILITY):
                 return
-            reason = one.kinds[BLOCK].why_not.get(ABILITY, "the gateway does not say why")
+            reason = abilities(one).why_not.get(ABILITY, "the gateway does not say why")
             message = f"snapshots of several volumes of the pool {pool} are not one instant: {reason}"
             raise Refusal("VolumeDriverException", message=message)
     raise Refusal("VolumeDriverException", message=f"the gateway offers no pool {pool}")
@@ -67,14 +68,14 @@ def from_snapshots(site: Site, made: Sequence[CinderVolume], sources: Sequence[C
             updates.append({"id": volume.id, "provider_id": found.id, "status": "available"})
     except (ClientError, Refusal):
         for volume in made:
-            _tried(lambda volume=volume: volumes.delete(site, volume))
+            _tried(partial(volumes.delete, site, volume))
         raise
     return updates
 
 
 def delete_volumes(site: Site, members: Iterable[CinderVolume]) -> list[Update]:
     """Delete volumes, each as far as it goes, and tell for each how that ended."""
-    return [_deleted(member.id, lambda member=member: volumes.delete(site, member)) for member in members]
+    return [_deleted(member.id, partial(volumes.delete, site, member)) for member in members]
 
 
 def delete_snapshots(site: Site, members: Iterable[CinderSnapshot]) -> list[Update]:
@@ -83,7 +84,7 @@ def delete_snapshots(site: Site, members: Iterable[CinderSnapshot]) -> list[Upda
     One on which volumes depend fails like any other. Cinder's own way would
     forget it, and it would stay.
     """
-    return [_deleted(member.id, lambda member=member: snapshots.delete(site, member)) for member in members]
+    return [_deleted(member.id, partial(snapshots.delete, site, member)) for member in members]
 
 
 def status(updates: Iterable[Update]) -> Update:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from gateway.client import ClientError, native
 from gateway.frontends.cinder_driver import specs, volumes
@@ -140,10 +141,11 @@ def _volume(site: Site, reference: Reference) -> native.Volume:
 
 def _or_none(site: Site, volume_id: str) -> native.Volume | None:
     try:
-        return site.run(native.volume(volume_id))
+        return site.run(native.volume(str(UUID(volume_id))))
+    except ValueError:
+        return None  # a text that is no id could lead elsewhere
     except ClientError as error:
-        # A text that is no id names no resource.
-        if error.code == "NotFound":
+        if native.is_absent(error, "volume"):
             return None
         raise
 

@@ -36,7 +36,7 @@ class CinderVolume(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def labels(self) -> Mapping[str, str]:
         """Give the labels that it is made with."""
-        return self.same | ({PROJECT_LABEL: self.project} if self.project else {})
+        return _made_with(self.same, self.project)
 
 
 class CinderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,11 @@ class CinderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def labels(self) -> Mapping[str, str]:
         """Give the labels that it is made with."""
-        return self.same | ({PROJECT_LABEL: self.project} if self.project else {})
+        return _made_with(self.same, self.project)
+
+
+def _made_with(same: Mapping[str, str], project: str) -> Mapping[str, str]:
+    return {**same, PROJECT_LABEL: project} if project else same
 
 
 def volume_of(volume: Any) -> CinderVolume:

@@ -54,12 +54,12 @@ class Site:
 
     def pools(self) -> tuple[native.Pool, ...]:
         """Give the pools that the backend offers, by one request."""
-        wanted = self.settings.pools
-        every = (pool for pool in self.run(native.pools()) if BLOCK in pool.kinds)
-        return tuple(pool for pool in every if not wanted or pool.name in wanted)
+        # A pool that the gateway could not open does not say what it holds. It may come back.
+        every = (pool for pool in self.run(native.pools()) if BLOCK in pool.kinds or not pool.kinds)
+        return tuple(pool for pool in every if self.offers(pool.name))
 
     def offers(self, pool: str) -> bool:
-        """Tell whether a pool that holds block volumes is one of the backend's."""
+        """Tell whether a pool is one of the backend's, if it holds block volumes."""
         return not self.settings.pools or pool in self.settings.pools
 
     def found(self, volume: CinderVolume) -> native.Volume | None:
@@ -108,20 +108,29 @@ class Site:
         return snapshot.core_id or self.snapshot(snapshot).id
 
 
+def abilities(pool: native.Pool) -> native.Abilities:
+    """Give what a pool can do with block volumes: nothing, while the gateway could not open it."""
+    return pool.kinds.get(BLOCK, native.Abilities())
+
+
 def open_site(client: Client, settings: Settings) -> Site:
-    """Find the tenant and look whether there is something to offer. Refusal names the option that is wrong."""
+    """Find the tenant, and look whether there is something to offer. Refusal names the option that is wrong."""
     tenants = {tenant.name: tenant for tenant in client.run(native.tenants())}
-    if settings.tenant:
-        tenant = tenants.get(settings.tenant)
-    else:
-        tenant = next(iter(tenants.values())) if len(tenants) == 1 else None
+    tenant = tenants.get(settings.tenant)
+    if not settings.tenant and len(tenants) == 1:
+        tenant = next(iter(tenants.values()))
     if tenant is None:
-        raise Refusal("InvalidConfigurationValue", option="gateway_tenant", value=settings.tenant)
+        told = f"the gateway has no tenant {settings.tenant!r}" if settings.tenant else "it has to say which tenant"
+        raise _wrong("gateway_tenant", f"{told}; there are: {', '.join(sorted(tenants)) or 'none'}")
     site = Site(client, tenant, settings)
     offered = {pool.name for pool in site.pools()}
     missing = [pool for pool in settings.pools if pool not in offered]
     if missing:
-        raise Refusal("InvalidConfigurationValue", option="gateway_pools", value=", ".join(missing))
+        raise _wrong("gateway_pools", f"the gateway has no such pool that holds block volumes: {', '.join(missing)}")
     if not offered:
         raise Refusal("VolumeDriverException", message="the gateway has no pool that holds block volumes")
     return site
+
+
+def _wrong(option: str, reason: str) -> Refusal:
+    return Refusal("InvalidConfigurationValue", message=f"{option}: {reason}")

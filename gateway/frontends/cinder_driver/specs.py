@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from gateway.client import native
 from gateway.frontends.cinder_driver.errors import Refusal
-from gateway.frontends.cinder_driver.site import BLOCK
+from gateway.frontends.cinder_driver.site import abilities
 
 PREFIX = "gateway"
 THICK = "gateway:thick"
@@ -58,7 +58,7 @@ PROPERTIES: Mapping[str, tuple[str, str, str]] = {
 
 def facts(pool: native.Pool) -> dict[str, str | bool | list[str]]:
     """Give what a type can ask of a pool."""
-    kind = pool.kinds[BLOCK]
+    kind = abilities(pool)
     return {
         "pool": pool.name,
         "driver": pool.driver,

@@ -11,7 +11,7 @@ from gateway import __version__
 from gateway.client import native
 from gateway.frontends.cinder_driver import specs
 from gateway.frontends.cinder_driver.records import GIB
-from gateway.frontends.cinder_driver.site import BLOCK, Site
+from gateway.frontends.cinder_driver.site import Site, abilities
 
 VENDOR = "volume-gateway"
 _ONLINE = "online"
@@ -61,7 +61,7 @@ def _told(site: Site, words: Words, pools: Sequence[native.Pool], *, up: bool) -
 
 
 def _pool(site: Site, words: Words, pool: native.Pool) -> dict[str, Any]:
-    kind = pool.kinds[BLOCK]
+    kind = abilities(pool)
     ways = [way for way in kind.ways if way in site.settings.ways]
     online = pool.state == _ONLINE
     return {

@@ -82,6 +82,7 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _change(
         "POST", f"{_VOLUME}/restore", volumes.restore, ("volume", "snapshotrestore"), bodies.Restore, "volume.restore"
     ),
+    _change("POST", f"{_VOLUME}/move", volumes.move, ("migrate", "start"), bodies.Move, "volume.move"),
     _change(
         "POST",
         f"{_VOLUME}/attachments",

@@ -2,8 +2,8 @@
 
 `CINDER` and `MANILA` are what each driver registers. `list_cinder` and
 `list_manila` are for oslo-config-generator and oslo-config-validator: a whole
-stanza named `gateway`, with the few options of the service itself that it
-cannot do without.
+stanza named `gateway`, with the few options of the service itself that matter
+to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WAYS = ("local", "iscsi", "nfs")
 
 TIMEOUT_S = 60.0
 
-_CONNECTION: tuple[cfg.Opt, ...] = (
+SHARED: tuple[cfg.Opt, ...] = (
     cfg.StrOpt(
         "gateway_url",
         sample_default="https://gateway.example:8443",
@@ -62,16 +62,17 @@ _CONNECTION: tuple[cfg.Opt, ...] = (
         "gateway_tenant",
         help="The tenant (SVM) at the gateway that holds what this backend makes. Without it, the only one there is.",
     ),
-)
-
-CINDER: tuple[cfg.Opt, ...] = (
-    *_CONNECTION,
     cfg.ListOpt(
         "gateway_pools",
         default=[],
         sample_default=["fast", "large"],
-        help="The gateway's pools that this backend offers. Without it, all that hold block volumes.",
+        help="The gateway's pools that this backend offers. Without it, all that can hold what it makes.",
     ),
+)
+"""What both drivers have."""
+
+CINDER: tuple[cfg.Opt, ...] = (
+    *SHARED,
     cfg.ListOpt(
         "gateway_ways",
         default=list(WAYS),
@@ -86,19 +87,24 @@ CINDER: tuple[cfg.Opt, ...] = (
     ),
 )
 
-MANILA: tuple[cfg.Opt, ...] = (
-    *_CONNECTION,
-    cfg.ListOpt(
-        "gateway_pools",
-        default=[],
-        sample_default=["fast", "large"],
-        help="The gateway's pools that this backend offers. Without it, all that hold filesystem volumes.",
-    ),
-)
+MANILA: tuple[cfg.Opt, ...] = SHARED
 
 _CINDER_STANZA: tuple[cfg.Opt, ...] = (
     cfg.StrOpt("volume_driver", sample_default=CINDER_DRIVER, help="The driver's class."),
     cfg.StrOpt("volume_backend_name", sample_default="gateway", help="What volume types call this backend."),
+    cfg.IntOpt(
+        "reserved_percentage", default=0, min=0, max=100, help="How much of each pool is kept free, in percent."
+    ),
+    cfg.StrOpt(
+        "max_over_subscription_ratio",
+        default="20.0",
+        help="How much larger all thin volumes of a pool may be than the pool, or auto.",
+    ),
+    cfg.BoolOpt(
+        "image_volume_cache_enabled",
+        default=False,
+        help="Keep a volume of each image, of which further ones are cloned instead of copied.",
+    ),
 )
 _MANILA_STANZA: tuple[cfg.Opt, ...] = (
     cfg.StrOpt("share_driver", sample_default=MANILA_DRIVER, help="The driver's class."),
@@ -107,6 +113,22 @@ _MANILA_STANZA: tuple[cfg.Opt, ...] = (
         "driver_handles_share_servers",
         sample_default=False,
         help="Must be False: shares are served by the gateway's own export servers.",
+    ),
+    cfg.IntOpt("reserved_share_percentage", default=0, help="How much of each pool is kept free, in percent."),
+    cfg.IntOpt(
+        "reserved_share_from_snapshot_percentage",
+        default=0,
+        help="The same for shares that are made of snapshots; 0 for reserved_share_percentage.",
+    ),
+    cfg.IntOpt(
+        "reserved_share_extend_percentage",
+        default=0,
+        help="The same for shares that grow; 0 for reserved_share_percentage.",
+    ),
+    cfg.FloatOpt(
+        "max_over_subscription_ratio",
+        default=20.0,
+        help="How much larger all thin shares of a pool may be than the pool.",
     ),
 )
 

@@ -62,7 +62,7 @@ def _on(filesystem: str) -> Opener:
 
 @contextmanager
 def _nfs(folder: Path) -> Iterator[Table]:
-    with mirror(folder) as server:
+    with loop_pool(folder / "disk", "ext4") as disk, mirror(folder, disk) as server:
         yield {"path": str(server.mount), "server": "192.0.2.1", "export": "/export"}
 
 

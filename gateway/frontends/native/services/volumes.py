@@ -1,4 +1,4 @@
-"""Volumes: list, show, make, change, remove, clone, restore."""
+"""Volumes: list, show, make, change, remove, clone, restore, move."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from gateway.core import clones, retired, volumes
+from gateway.core import clones, moves, retired, volumes
 from gateway.core.model import Volume, VolumeState
 from gateway.core.ownership import readable
 from gateway.core.query import And, Compare, Filter, IsNull, Op, Query
 from gateway.frontends.native import model, render
 from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import (
+    Move,
     NewClone,
     NewVolume,
     Nothing,
@@ -139,6 +140,15 @@ async def restore(ask: Ask[Nothing, Restore]) -> model.Volume:
         discard_newer=ask.body.discard_newer,
     )
     return await _shown(ask, await ask.done(started))
+
+
+async def move(ask: Ask[Nothing, Move]) -> model.Volume:
+    """Bring a volume to another pool. A clone is none there, so what it was cloned from may keep less for it."""
+    volume, pool = await asked_volume(ask), await pool_named(ask.core, ask.body.pool)
+    description = f"native: move {volume.name} to {pool.name}"
+    moved = await ask.done(await moves.move(ask.core, volume.id, pool.id, description=description))
+    await retired.collect_after(ask.core, volume)
+    return await _shown(ask, moved)
 
 
 async def _shown(ask: Ask[Any, Any], volume_id: UUID) -> model.Volume:
