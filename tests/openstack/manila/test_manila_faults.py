@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver_scene import driver_for, ready
+from manila_driver_scene import driver_for, ready
 from exporter_scene import free_port
 from manila import exception
 from manila_scene import TENANT, Bed, access_row, manila_bed, share_row, snapshot_row

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from driver_scene import ready
+from manila_driver_scene import ready
 from manila import exception
 from manila_scene import FAST, PLAIN, TENANT, Bed, access_row, manila_bed, share_row, snapshot_row
 
