@@ -115,6 +115,12 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     state: AskedState | UnsetType = UNSET
 
 
+class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The name of the pool where a volume is to be."""
+
+    pool: str
+
+
 class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A snapshot whose content comes back. `discard_newer`: those taken after it may go."""
 
