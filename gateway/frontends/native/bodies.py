@@ -115,17 +115,17 @@ class VolumeChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     state: AskedState | UnsetType = UNSET
 
 
+class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The name of the pool where a volume is to be."""
+
+    pool: str
+
+
 class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A snapshot whose content comes back. `discard_newer`: those taken after it may go."""
 
     snapshot: UUID
     discard_newer: bool = False
-
-
-class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A pool to which a volume goes."""
-
-    pool: str
 
 
 class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
