@@ -112,23 +112,6 @@ async def test_a_clone_of_a_snapshot(door: Scene) -> None:
     await door.refused(native.clone_volume(other.id, wrong), "NotFound", kind="snapshot")
 
 
-async def test_a_volume_moves(tmp_path: Path) -> None:
-    pools = [Configured(name, LocalMemory(name, MemoryOptions())) for name in ("memory", "other")]
-    async with native_door(tmp_path, pools) as door:
-        source = await door.make("v", labels=LABELS)
-        clone = await door.run(native.clone_volume(source.id, native.NewClone(name="c", labels=LABELS)))
-        moved = await door.run(native.move_volume(clone.id, "other"))
-        assert (moved.id, moved.pool, moved.origin, moved.labels) == (clone.id, "other", None, LABELS)
-        assert moved.revision > clone.revision
-        assert [one.name for one in await door.all(native.volumes(pool="other"))] == ["c"]
-        assert await door.core.catalog.count(Snapshot, ALL) == 0
-        assert (await door.run(native.move_volume(source.id, "memory"))).pool == "memory"
-        await door.run(native.create_snapshot(source.id, "s"))
-        await door.refused(native.move_volume(source.id, "other"), "InUse", by="snapshots", action="move")
-        await door.refused(native.move_volume(source.id, "nowhere"), "NotFound", kind="pool")
-        await door.refused(native.move_volume(clone.id, "memory"), "PermissionDenied", who="viewer")
-
-
 async def test_a_volume_that_others_need_goes_with_the_last_of_them(door: Scene) -> None:
     volume = await door.make("v")
     taken = await door.run(native.create_snapshot(volume.id, "s"))

@@ -52,7 +52,7 @@ class GoingOn(Exception):  # noqa: N818 - it is no error
 
 def told(error: GatewayError) -> model.Error:
     """Give an error as it goes out."""
-    known = renamed(error)
+    known = _renamed(error)
     ours = type(known) in _OUR_REASONS
     fields: dict[str, FieldValue] = {name: value for name, value in known.fields.items() if ours or name != _REASON}
     return model.Error(code=type(known).__name__, message=WORDS[type(known)](known), fields=fields)
@@ -67,7 +67,7 @@ def headers(error: GatewayError) -> Mapping[str, str]:
     return {}
 
 
-def renamed(error: GatewayError) -> GatewayError:
+def _renamed(error: GatewayError) -> GatewayError:
     """Give an error that names its field as this door does."""
     name = error.fields.get(_FIELD)
     if not isinstance(name, str) or name not in _NAMES:
