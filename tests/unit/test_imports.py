@@ -42,7 +42,9 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "testing": frozenset({"core", "catalog", "backends"}),
     "testing.live": frozenset({"core", "config", "server", "testing"}),
     "testing.kills": frozenset({"core", "server", "testing"}),
-    "testing.pages": frozenset({"core", "frontends.openstack", "frontends.openstorage", "server", "testing"}),
+    "testing.pages": frozenset(
+        {"core", "frontends.cinder_driver", "frontends.openstack", "frontends.openstorage", "server", "testing"}
+    ),
     "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
     "embedded": frozenset({"config", "observe", "server"}),
