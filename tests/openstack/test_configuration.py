@@ -160,8 +160,8 @@ def test_a_sample_has_stanza_service_and_source_together() -> None:
 @pytest.mark.parametrize(
     ("service", "driver"),
     [
-        ("cinder.volume.manager", "gateway.frontends.cinder_driver.GatewayVolumeDriver"),
-        ("manila.share.manager", "gateway.frontends.manila_driver.GatewayShareDriver"),
+        ("cinder.cmd.volume", "gateway.frontends.cinder_driver.GatewayVolumeDriver"),
+        ("manila.cmd.share", "gateway.frontends.manila_driver.GatewayShareDriver"),
     ],
 )
 def test_a_driver_loads_none_of_what_a_gateway_needs(service: str, driver: str) -> None:
