@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gateway.cli.session import Session, Size, connected, human
-from gateway.client import Volume, hosts, volumes
+from gateway.client import Volume, hosts, native, volumes
 
 _COLUMNS: Sequence[tuple[str, Callable[[Volume], object]]] = (
     ("NAME", lambda volume: volume.name),
@@ -275,6 +275,18 @@ def restore(session: Session, *, name: str, snapshot: str, tenant: str | None) -
     """Bring back the content that a snapshot has."""
     found = session.run(volumes.show(name, tenant=tenant))
     session.print_one(session.run(volumes.restore(found.uuid, snapshot, progress=session.progress)))
+
+
+@volume.command()
+@_name
+@click.argument("pool")
+@_tenant
+@connected
+def move(session: Session, *, name: str, pool: str, tenant: str | None) -> None:
+    """Bring a volume to another pool of the same driver. Nobody may use it meanwhile."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    session.run(native.move_volume(found.uuid, pool))
+    session.print_one(session.run(volumes.show(name, tenant=found.svm.name)))
 
 
 @clone.command()

@@ -49,13 +49,14 @@ class MoveVolume:
         return gone + put(moved) + await leave_origin(context, before)
 
     async def revert(self, context: Context, intent: Intent) -> Batch:
-        """There is no way back once the old half is gone, although something after it failed: write what is true."""
-        before, sent = needed(intent.before), needed(intent.snapshot_after)
-        if await context.backend(intent).inspect(before.id) is None and await self.happened(context, intent):
-            return await self.finish(context, intent)
+        """There is no way back once the old half is gone, whatever took it: write what is true."""
+        before, after, sent = needed(intent.before), needed(intent.after), needed(intent.snapshot_after)
         new = self._new(context, intent)
-        await context.part_of(needed(intent.after).pool_id, SnapshotBackend).delete_snapshot(before.id, sent.id)
-        await make_gone(partial(new.delete, before.id), partial(new.inspect, before.id))
+        await context.part_of(after.pool_id, SnapshotBackend).delete_snapshot(after.id, sent.id)
+        if await context.backend(intent).inspect(before.id) is None and await new.inspect(after.id) is not None:
+            await new.annotate(after.id, await context.note(after))
+            return await self.finish(context, intent)
+        await make_gone(partial(new.delete, after.id), partial(new.inspect, after.id))
         await context.part(intent, SnapshotBackend).delete_snapshot(before.id, sent.id)
         gone = await lost_by(context, intent)
         counted = await context.counted(before.id, snapshots=-len(gone)) if gone else Batch()

@@ -23,11 +23,21 @@ FAST, PLAIN = "fast", "plain"
 class Bed:
     """The gateway, a client of it, and an NFS client."""
 
-    def __init__(self, gateway: LiveGateway, client: Client, nfs: Nfs, port: int) -> None:
+    def __init__(self, gateway: LiveGateway, nfs: Nfs, port: int) -> None:
         self.gateway = gateway
-        self.client = client
+        self.client = connected(gateway)
         self.nfs = nfs
         self.port = port
+
+    def restart(self) -> None:
+        """Start the gateway again, after it ended; its address is another one."""
+        self.client.close()
+        self.gateway.start()
+        self.client = connected(self.gateway)
+
+
+def connected(gateway: LiveGateway) -> Client:
+    return Client(gateway.url, user=ACCOUNT, password=PASSWORD)
 
 
 @contextmanager
@@ -42,11 +52,11 @@ def manila_bed(folder: Path, **options: Any) -> Iterator[Bed]:
         )
         extra = f"[export.nfs]\nport = {port}\n"
         with live_gateway(folder / "gateway", pools=pools, extra=extra, **options) as gateway:
-            client = Client(gateway.url, user=ACCOUNT, password=PASSWORD)
+            bed = Bed(gateway, Nfs(port, folder), port)
             try:
-                yield Bed(gateway, client, Nfs(port, folder), port)
+                yield bed
             finally:
-                client.close()
+                bed.client.close()
 
 
 def share_row(pool: str = FAST, *, size: int = 1, instance: str = "", **fields: Any) -> dict[str, Any]:

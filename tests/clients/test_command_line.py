@@ -32,6 +32,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
 
 @pytest.fixture
 def run(gateway: LiveGateway) -> Run:
+    return commands(gateway)
+
+
+def commands(gateway: LiveGateway) -> Run:
+    """Give what runs a command against a gateway."""
+
     def invoke(*arguments: str, user: str = ACCOUNT, password: str = PASSWORD) -> Result:
         environment = {
             "GATEWAY_URL": gateway.url,
@@ -69,6 +75,20 @@ def test_a_volume_from_birth_to_death(run: Run) -> None:
     assert run("volume", "delete", "after").exit_code == 0
     gone = run("volume", "show", "after")
     assert (gone.exit_code, gone.output) == (1, "Error: there is no volume 'after' (field name) [code 4]\n")
+
+
+def test_a_volume_moves_to_another_pool(tmp_path: Path) -> None:
+    pools = "".join(f'[backend.{name}]\ndriver = "memory"\n' for name in ("here", "there"))
+    with live_gateway(tmp_path / "gw", tls=True, pools=pools) as gateway:
+        run = commands(gateway)
+        made = shown(run("volume", "create", "life", "--size", "64M", "--pool", "here", "--json"))
+        moved = shown(run("volume", "move", "life", "there", "--json"))
+        assert (moved["uuid"], [pool["name"] for pool in moved["aggregates"]]) == (made["uuid"], ["there"])
+        assert run("snapshot", "create", "life", "s").exit_code == 0
+        refused = run("volume", "move", "life", "here")
+        assert (refused.exit_code, "snapshots" in refused.output, "InUse" in refused.output) == (1, True, True)
+        job = shown(run("job", "list", "--json"))
+        assert [one["state"] for one in job if one["description"] == "native: move life to there"] == ["success"]
 
 
 def test_snapshots_and_clones(run: Run) -> None:

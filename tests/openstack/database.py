@@ -15,11 +15,16 @@ import pymysql
 
 START_S = 60
 # What it holds ends with the tests: a power cut may take it.
-QUICK = ("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-flush-method=nosync", "--sync-binlog=0")
+QUICK = (
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-doublewrite=0",
+    "--innodb-flush-method=nosync",
+    "--sync-binlog=0",
+)
 
 
 class MariaDb:
-    """A running server. `template` makes the tables of a project once; `copy` gives a database with them."""
+    """A running server, and the databases that projects have there."""
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket

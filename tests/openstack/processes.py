@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from database import MariaDb
 from exporter_scene import free_port
 
 HERE = Path(__file__).parent
@@ -123,6 +124,16 @@ def running(service: Service) -> Iterator[Service]:
         raise
     finally:
         service.stop()
+
+
+def cinder_database(server: MariaDb, folder: Path) -> str:
+    """Give the URL of a new database for Cinder."""
+    return server.copy("cinder", lambda url: cinder(folder, database=url, backends={}).migrate())
+
+
+def manila_database(server: MariaDb, folder: Path) -> str:
+    """Give the URL of a new database for Manila."""
+    return server.copy("manila", lambda url: manila(folder, database=url, backends={}).migrate())
 
 
 def cinder(folder: Path, *, database: str, backends: Sections, extra: Mapping[str, object] = {}) -> Service:

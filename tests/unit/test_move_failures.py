@@ -31,7 +31,7 @@ class Crash(BaseException):
 
 
 async def points(folder: Path) -> list[str]:
-    """Give every point that a move passes, but for those of the catalog's commits."""
+    """Give every point that a move passes."""
     folder.mkdir()
     fault = Nth()
     async with core_on(folder, two_pools(fault), fault=fault) as core:
@@ -66,6 +66,29 @@ async def test_a_move_that_ends_anywhere_has_happened_or_has_not(tmp_path: Path)
     assert outcomes == {True, False}
 
 
+@pytest.mark.parametrize("point", ["volume.move.cleared", "volume.move.arrived"])
+async def test_a_settlement_that_ends_anywhere_is_gone_on_with(tmp_path: Path, point: str) -> None:
+    """A second process dies, too, at each step of what it does about the move that the first one left."""
+    number, ended = 0, 0
+    while ended == number:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fault = Nth()
+        pools = two_pools(fault)
+        await interrupted(folder, pools, point)
+        fault.arm(number, Crash())
+        try:
+            async with core_on(folder, pools, fault=fault):
+                pass
+        except (Crash, asyncio.CancelledError):
+            ended += 1
+        fault.arm()
+        async with core_on(folder, pools) as core:
+            await assert_whole(core, at="new" if point == "volume.move.arrived" else "old")
+    assert ended > 5
+
+
 async def test_a_move_that_fails_anywhere_leaves_the_volume_in_one_pool(tmp_path: Path) -> None:
     passed = await points(tmp_path / "whole")
     for number, point in enumerate(passed, start=1):
@@ -88,6 +111,25 @@ async def test_a_move_that_fails_anywhere_leaves_the_volume_in_one_pool(tmp_path
                 await assert_whole(core, at="new")
 
 
+async def test_what_is_the_only_half_left_stays(tmp_path: Path) -> None:
+    """Somebody removes the volume behind the gateway's back while it moves, and then the move fails."""
+    async with core_on(tmp_path, two_pools()) as core:
+        volume = await furnished(core)
+        old, new = memory(core, "old"), memory(core, "new")
+
+        async def lose() -> None:
+            new.before_annotate = None
+            for snapshot in [one.id async for one in old.scan_snapshots() if one.id]:
+                await old.delete_snapshot(volume.id, snapshot)
+            await old.delete(volume.id)
+            raise BUSY
+
+        new.before_annotate = lose
+        with pytest.raises(errors.Busy):
+            await moved(core, volume)
+        await assert_whole(core, at="new")
+
+
 async def test_both_halves_are_known_to_who_compares_meanwhile(tmp_path: Path) -> None:
     pools = two_pools()
     async with core_on(tmp_path, pools) as core, core_on(tmp_path, pools) as other:
@@ -106,8 +148,7 @@ async def test_both_halves_are_known_to_who_compares_meanwhile(tmp_path: Path) -
         await assert_whole(other, at="new")
 
 
-async def test_what_another_gateway_finds_missing_is_whole_at_the_end(tmp_path: Path) -> None:
-    """Between the end of the old half and the commit the catalog still says the old pool."""
+async def test_what_fails_when_the_old_half_is_gone_tells_what_is_true(tmp_path: Path) -> None:
     script = Script()
     pools = two_pools()
     async with core_on(tmp_path, pools, fault=script) as core, core_on(tmp_path, pools) as other:

@@ -107,6 +107,7 @@ async def test_pools_say_by_which_ways(bed: Bed) -> None:
     (pool,) = await bed.door.run(native.pools())
     assert pool.kinds["block"].ways == ("local", "iscsi", "nbd")
     assert pool.kinds["filesystem"].ways == ("local",)
+    assert pool.kinds["filesystem"].addresses == ()
 
 
 async def test_the_first_way_that_leads_there_is_chosen(bed: Bed) -> None:
@@ -160,6 +161,8 @@ async def test_files_are_attached_over_nfs(tmp_path: Path) -> None:
     async with native_door(tmp_path, exporter=exporter) as door:
         (pool,) = await door.run(native.pools())
         assert pool.kinds["filesystem"].ways == ("local", "nfs")
+        assert pool.kinds["filesystem"].addresses == ("127.0.0.1",)
+        assert pool.kinds["block"].addresses == ()
         volume = await door.make("files")
         new = native.NewAttachment(node="rack1", ways=("iscsi", "nfs"), addresses=("203.0.113.7",), mode="ro")
         found = await door.run(native.attach(volume.id, new))

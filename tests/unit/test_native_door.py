@@ -102,6 +102,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("POST", VOLUMES, {**FULL, "siez": 1}, "siez"),
     ("POST", VOLUMES, {**FULL, "size": "1GB"}, "size"),
     ("POST", VOLUMES, {**FULL, "labels": {"a": 1}}, "labels[...]"),
+    ("POST", VOLUMES, {**FULL, "labels": {"\0": ""}}, "labels"),
     ("POST", VOLUMES, {**FULL, "name": "a/b"}, "name"),
     ("POST", VOLUMES, {**FULL, "path": "nowhere"}, "path"),
     ("PATCH", f"{VOLUMES}/{NOWHERE}", {"state": "error"}, "state"),

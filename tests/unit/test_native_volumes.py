@@ -112,23 +112,6 @@ async def test_a_clone_of_a_snapshot(door: Scene) -> None:
     await door.refused(native.clone_volume(other.id, wrong), "NotFound", kind="snapshot")
 
 
-async def test_a_volume_moves(tmp_path: Path) -> None:
-    pools = [Configured(name, LocalMemory(name, MemoryOptions())) for name in ("memory", "other")]
-    async with native_door(tmp_path, pools) as door:
-        source = await door.make("v", labels=LABELS)
-        clone = await door.run(native.clone_volume(source.id, native.NewClone(name="c", labels=LABELS)))
-        moved = await door.run(native.move_volume(clone.id, "other"))
-        assert (moved.id, moved.pool, moved.origin, moved.labels) == (clone.id, "other", None, LABELS)
-        assert moved.revision > clone.revision
-        assert [one.name for one in await door.all(native.volumes(pool="other"))] == ["c"]
-        assert await door.core.catalog.count(Snapshot, ALL) == 0
-        assert (await door.run(native.move_volume(source.id, "memory"))).pool == "memory"
-        await door.run(native.create_snapshot(source.id, "s"))
-        await door.refused(native.move_volume(source.id, "other"), "InUse", by="snapshots", action="move")
-        await door.refused(native.move_volume(source.id, "nowhere"), "NotFound", kind="pool")
-        await door.refused(native.move_volume(clone.id, "memory"), "PermissionDenied", who="viewer")
-
-
 async def test_a_volume_that_others_need_goes_with_the_last_of_them(door: Scene) -> None:
     volume = await door.make("v")
     taken = await door.run(native.create_snapshot(volume.id, "s"))
@@ -140,6 +123,23 @@ async def test_a_volume_that_others_need_goes_with_the_last_of_them(door: Scene)
     assert await door.all(native.snapshots()) == []
     await door.make("v")
     await door.run(native.delete_volume(clone.id))
+
+
+async def test_snapshots_of_one_instant(door: Scene) -> None:
+    one, two = await door.make("one"), await door.make("two")
+    members = [native.NewMember(volume=each.id, name="s", labels=LABELS) for each in (two, one)]
+    taken = await door.run(native.create_snapshot_group(members))
+    assert [(each.volume_name, each.name, each.labels) for each in taken] == [
+        ("two", "s", LABELS),
+        ("one", "s", LABELS),
+    ]
+    assert taken[0].created == taken[1].created
+    assert await door.run(native.ensure_snapshot_group(members)) == taken
+    mine = await door.make("mine", who="alice")
+    others = [native.NewMember(volume=each.id, name="t") for each in (one, mine)]
+    await door.refused(native.create_snapshot_group(others), "NotFound", "bob", kind="volume")
+    await door.refused(native.create_snapshot_group([]), "LimitExceeded", limit="members")
+    assert len(await door.all(native.snapshots())) == 2
 
 
 async def test_a_change_is_waited_for_as_long_as_asked(tmp_path: Path) -> None:

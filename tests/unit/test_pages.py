@@ -255,7 +255,8 @@ def a_tree(root: Path, texts: Mapping[str, str]) -> Path:
 def test_a_tree_without_a_place_or_a_record_is_refused(tmp_path: Path) -> None:
     known: dict[str, Any] = dict.fromkeys(SUBJECTS, MemoryBackend)
     made = f"a\n{BEGIN}old\n{END}b\n"
-    root = a_tree(tmp_path, {"README.md": made, "docs/backends.md": "nothing", "docs/openstorage.md": made})
+    whole = dict.fromkeys(("README.md", "docs/native.md", "docs/openstack.md", "docs/openstorage.md"), made)
+    root = a_tree(tmp_path, {**whole, "docs/backends.md": "nothing"})
     with pytest.raises(ValueError, match="no record of"):
         files(root, known)
     memory = take("memory", known["memory"], SUBJECTS["memory"].instances[""], tmp_path)

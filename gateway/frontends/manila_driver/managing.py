@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -40,8 +41,11 @@ def adopt(share: Share, location: str, wanted: Wanted, options: Mapping[str, obj
     volume = found[0]
     check(volume, wanted)
     _check_unmarked(volume.labels, INSTANCE, share.id, take_over=take_over)
-    labels = {**unmarked(volume.labels), **share.labels}
-    return (yield from native.change_volume(volume.id, {"name": share.name, "labels": labels}))
+    values: dict[str, Any] = {"name": share.name, "labels": {**unmarked(volume.labels), **share.labels}}
+    if volume.export_policy is None:
+        yield from shares.own_policy(share)
+        values["export_policy"] = share.name
+    return (yield from native.change_volume(volume.id, values))
 
 
 def release(share: Share) -> Flow[None]:

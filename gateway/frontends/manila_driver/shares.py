@@ -147,11 +147,21 @@ def publish(share: Share, volume: Volume) -> Flow[bool]:
     if volume.path is None:
         lacking["path"] = share.path
     if volume.export_policy is None:
-        yield from _own_policy(share)
+        yield from own_policy(share)
         lacking["export_policy"] = share.name
     if lacking:
         yield from native.change_volume(volume.id, lacking)
     return bool(lacking)
+
+
+def own_policy(share: Share) -> Flow[None]:
+    """See that a share's policy is there; one that is keeps its rules."""
+    try:
+        yield from native.export_policy(share.tenant, share.name)
+    except ClientError as error:
+        if not native.is_absent(error, "export policy"):
+            raise
+        yield from native.set_export_policy(share.tenant, share.name, ())
 
 
 def every(listing: Listing[Volume]) -> Flow[list[Volume]]:
@@ -175,7 +185,7 @@ def published(volume: Volume) -> Flow[list[dict[str, Any]]]:
 def _whole(share: Share, maker: Flow[Volume], *, size: int) -> Flow[Made]:
     """Make a share with all that belongs to it, or nothing of it."""
     try:
-        yield from _own_policy(share)
+        yield from own_policy(share)
         volume = yield from maker
         if volume.size != size:
             volume = yield from native.change_volume(volume.id, {"size": size})
@@ -206,16 +216,6 @@ def _put_rules(share: Share, whole: Granted) -> Flow[Granted]:
             whole = without(whole, str(client), str(error.fields.get("reason") or error.message))
         else:
             return whole
-
-
-def _own_policy(share: Share) -> Flow[None]:
-    """See that a share's policy is there; one that is keeps its rules."""
-    try:
-        yield from native.export_policy(share.tenant, share.name)
-    except ClientError as error:
-        if not native.is_absent(error, "export policy"):
-            raise
-        yield from native.set_export_policy(share.tenant, share.name, ())
 
 
 def _drop_policy(share: Share) -> Flow[None]:

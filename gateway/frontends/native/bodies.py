@@ -136,6 +136,21 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     comment: str = ""
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A snapshot to take at the same instant as others."""
+
+    volume: UUID
+    name: str
+    labels: dict[str, str] = {}
+    comment: str = ""
+
+
+class NewGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Snapshots to take at one instant: all of them, or none."""
+
+    members: tuple[Member, ...]
+
+
 class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """New values."""
 

@@ -33,7 +33,12 @@ _OUR_REASONS = frozenset({errors.InvalidArgument, errors.Unsupported, errors.Una
 """Errors whose reason is ours; that of others may be a substrate's."""
 
 _FIELD = "field"
-_NAMES: Mapping[str, str] = {"junction_path": "path", "export_policy_id": "export_policy", "clients": "addresses"}
+_NAMES: Mapping[str, str] = {
+    "junction_path": "path",
+    "export_policy_id": "export_policy",
+    "label": "labels",
+    "clients": "addresses",
+}
 """What the core calls a field -> what this door does."""
 
 
@@ -47,7 +52,7 @@ class GoingOn(Exception):  # noqa: N818 - it is no error
 
 def told(error: GatewayError) -> model.Error:
     """Give an error as it goes out."""
-    known = renamed(error)
+    known = _renamed(error)
     ours = type(known) in _OUR_REASONS
     fields: dict[str, FieldValue] = {name: value for name, value in known.fields.items() if ours or name != _REASON}
     return model.Error(code=type(known).__name__, message=WORDS[type(known)](known), fields=fields)
@@ -62,7 +67,7 @@ def headers(error: GatewayError) -> Mapping[str, str]:
     return {}
 
 
-def renamed(error: GatewayError) -> GatewayError:
+def _renamed(error: GatewayError) -> GatewayError:
     """Give an error that names its field as this door does."""
     name = error.fields.get(_FIELD)
     if not isinstance(name, str) or name not in _NAMES:

@@ -82,7 +82,7 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _change(
         "POST", f"{_VOLUME}/restore", volumes.restore, ("volume", "snapshotrestore"), bodies.Restore, "volume.restore"
     ),
-    _change("POST", f"{_VOLUME}/move", volumes.move, ("migrate", "start"), bodies.Move, "volume.move"),
+    _change("POST", f"{_VOLUME}/move", volumes.move, ("volume", "update"), bodies.Move, "volume.move"),
     _change(
         "POST",
         f"{_VOLUME}/attachments",
@@ -111,6 +111,15 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _show(_SNAPSHOT, snapshots.inspect, ("volume", "inspect")),
     _change("PATCH", _SNAPSHOT, snapshots.change, ("volume", "update"), bodies.SnapshotChange, "snapshot.update"),
     _remove(_SNAPSHOT, snapshots.delete, ("volume", "delete"), Nothing, "snapshot.delete"),
+    _change(
+        "POST",
+        "/gateway/snapshot-groups",
+        snapshots.create_group,
+        ("volume", "snapshotcreate"),
+        bodies.NewGroup,
+        "snapshot.group",
+        made=True,
+    ),
     _show(_POLICY, policies.inspect, ("cluster", "inspect")),
     _change("PUT", _POLICY, policies.put, ("cluster", "update"), bodies.Rules, "export_policy.put"),
     _remove(_POLICY, policies.delete, ("cluster", "delete"), Nothing, "export_policy.delete"),

@@ -11,6 +11,7 @@ from gateway.testing.pages.calls import calls
 from gateway.testing.pages.openstack import tables
 from gateway.testing.pages.page import columns, notes_of, page, rows
 from gateway.testing.pages.record import Record, kept
+from gateway.testing.pages.resources import resources
 from gateway.testing.pages.subjects import SUBJECTS
 from gateway.testing.pages.words import first_sentence
 
@@ -47,6 +48,7 @@ def files(root: Path, drivers: Mapping[str, Driver]) -> dict[Path, str]:
         notes = notes_of(place.read_text()) if place.exists() else ""
         made[place] = page(name, drivers[name], subject, records[name], notes=notes)
     made[docs / "backends.md"] = _between(docs / "backends.md", _index(drivers))
+    made[docs / "native.md"] = _between(docs / "native.md", resources())
     made[docs / "openstorage.md"] = _between(docs / "openstorage.md", calls())
     made[docs / "openstack.md"] = _between(docs / "openstack.md", tables(records))
     made[root / "README.md"] = _between(root / "README.md", _matrix(records))

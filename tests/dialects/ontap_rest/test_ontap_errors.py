@@ -34,6 +34,7 @@ OPERATIONS = (
     "svm.create",
     "aggregate.create",
     "volume.convert",
+    "volume.move",
     "lun.create",
     "lun.clone",
     "lun.update",

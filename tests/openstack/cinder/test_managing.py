@@ -113,9 +113,7 @@ def test_only_the_backends_pools_are_listed(url: str, there: native.Volume) -> N
             driver.manage_existing(volume(pool="other"), {"source-name": there.name})
 
 
-def test_a_snapshot_is_taken_over_and_given_back(
-    driver: GatewayVolumeDriver, gw: Client, there: native.Volume
-) -> None:
+def test_a_snapshot_is_taken_over_and_given_back(driver: GatewayVolumeDriver, gw: Client, there: native.Volume) -> None:
     taken = gw.run(native.create_snapshot(there.id, "before", labels={"why": "upgrade"}))
     disk = volume()
     disk.update(driver.manage_existing(disk, {"source-name": there.name}))
@@ -169,4 +167,3 @@ def test_what_clones_need_is_not_offered(driver: GatewayVolumeDriver) -> None:
     assert named == []
     for one in (copy, disk):
         driver.delete_volume(one)
-

@@ -73,7 +73,11 @@ def test_stats_are_those_of_the_gateways_pools(driver: GatewayVolumeDriver, gw: 
         ({"capabilities__gateway__driver": "zfs"}, "memory", False),
         ({"capabilities__gateway__pool": "other"}, "other", True),
         ({"capabilities__gateway__pool": "other"}, "memory", False),
-        ({"capabilities__gateway__snapshot": "<is> True", "capabilities__gateway__volatile": "<is> True"}, "memory", True),
+        (
+            {"capabilities__gateway__snapshot": "<is> True", "capabilities__gateway__volatile": "<is> True"},
+            "memory",
+            True,
+        ),
         ({"thick_provisioning_support": "<is> True"}, "memory", True),
         ({"multiattach": "<is> True"}, "memory", False),
         ({"replication_enabled": "<is> True"}, "memory", False),
@@ -97,7 +101,9 @@ def test_what_types_can_ask_for_is_told(driver: GatewayVolumeDriver) -> None:
     assert {f"gateway:{key}" for key in told} == set(own)
 
 
-@pytest.mark.parametrize("spec", [{"gateway:pool": "other"}, {"gateway:driver": "zfs"}, {"gateway:replicate": "<is> False"}])
+@pytest.mark.parametrize(
+    "spec", [{"gateway:pool": "other"}, {"gateway:driver": "zfs"}, {"gateway:replicate": "<is> False"}]
+)
 def test_the_driver_refuses_what_the_scheduler_did_not_look_at(
     driver: GatewayVolumeDriver, gw: Client, spec: dict[str, str]
 ) -> None:
@@ -119,7 +125,9 @@ def test_a_type_can_ask_for_reserved_space(driver: GatewayVolumeDriver, gw: Clie
     driver.delete_volume(disk)
 
 
-@pytest.mark.parametrize("specs", [{"gateway:thick": "<is> True", "gateway:thin": "<is> True"}, {"gateway:colour": "red"}])
+@pytest.mark.parametrize(
+    "specs", [{"gateway:thick": "<is> True", "gateway:thin": "<is> True"}, {"gateway:colour": "red"}]
+)
 def test_types_that_make_no_sense(driver: GatewayVolumeDriver, specs: dict[str, str]) -> None:
     with pytest.raises(exception.InvalidVolumeType):
         driver.create_volume(volume(specs=specs))

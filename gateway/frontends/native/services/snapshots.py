@@ -8,14 +8,14 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from gateway.core import retired, snapshots
+from gateway.core import groups, retired, snapshots
 from gateway.core.model import Snapshot
 from gateway.core.ownership import readable
 from gateway.core.query import And, Compare, Filter, IsNull, Op, Query
 from gateway.frontends.native import model, render
 from gateway.frontends.native.ask import Ask
-from gateway.frontends.native.bodies import NewSnapshot, Nothing, SnapshotChange, SnapshotsWanted
-from gateway.frontends.native.lookup import asked_snapshot, asked_volume, snapshot_of
+from gateway.frontends.native.bodies import NewGroup, NewSnapshot, Nothing, SnapshotChange, SnapshotsWanted
+from gateway.frontends.native.lookup import asked_snapshot, asked_volume, snapshot_of, volume_of
 
 
 async def enumerate_(ask: Ask[SnapshotsWanted, Nothing]) -> model.Snapshots:
@@ -37,6 +37,22 @@ async def create(ask: Ask[Nothing, NewSnapshot]) -> model.Snapshot:
     new = snapshots.NewSnapshot(name=wanted.name, volume_id=volume.id, labels=wanted.labels, comment=wanted.comment)
     description = f"native: snapshot {wanted.name} of {volume.name}"
     return await _shown(ask, await ask.done(await snapshots.create(ask.core, new, description=description)))
+
+
+async def create_group(ask: Ask[Nothing, NewGroup]) -> model.Group:
+    """Take snapshots of several volumes at one instant, and give them in the order in which they were asked for."""
+    core, wanted = ask.core, ask.body.members
+    members = [
+        snapshots.NewSnapshot(
+            name=each.name,
+            volume_id=(await volume_of(core, each.volume)).id,
+            labels=each.labels,
+            comment=each.comment,
+        )
+        for each in wanted
+    ]
+    await ask.done(await groups.create(core, members, description=f"native: snapshots of {len(members)} volumes"))
+    return model.Group(records=await render.snapshots(core, await groups.taken(core, members)))
 
 
 async def change(ask: Ask[Nothing, SnapshotChange]) -> model.Snapshot:

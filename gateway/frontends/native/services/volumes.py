@@ -143,7 +143,7 @@ async def restore(ask: Ask[Nothing, Restore]) -> model.Volume:
 
 
 async def move(ask: Ask[Nothing, Move]) -> model.Volume:
-    """Bring a volume to another pool. A clone is none there, so what it was cloned from may keep less for it."""
+    """Take a volume to another pool."""
     volume, pool = await asked_volume(ask), await pool_named(ask.core, ask.body.pool)
     description = f"native: move {volume.name} to {pool.name}"
     moved = await ask.done(await moves.move(ask.core, volume.id, pool.id, description=description))
