@@ -502,6 +502,14 @@ def test_the_condition_of_shares(bed: Bed, run: Callable[[Flow[Any]], Any]) -> N
     assert bed.nfs.reaches(f"/{withdrawn.name}")
 
 
+def test_a_share_whose_place_somebody_else_has_taken_is_in_error(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
+    share, other = made(bed), theirs(bed)
+    run(native.change_volume(volume_of(bed, share).id, {"path": None}))
+    run(native.change_volume(other.id, {"path": f"/{share.name}"}))
+    found = run(ensuring.conditions(TENANT, [share, made(bed)]))
+    assert [one.healthy for one in found.values()] == [False, True]
+
+
 def test_how_full_shares_are(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
     share = made(bed)
     sizes = run(ensuring.used(TENANT, [share.id, str(uuid4())]))
