@@ -85,7 +85,7 @@ def test_volumes_are_listed_page_by_page(driver: GatewayVolumeDriver, there: nat
         "reference": {"source-name": there.name},
         "size": 2,
         "cinder_id": None,
-        "extra_info": f"pool memory, id {there.id}",
+        "extra_info": {"pool": "memory", "id": there.id},
         "safe_to_manage": True,
         "reason_not_safe": None,
     }
@@ -126,7 +126,7 @@ def test_a_snapshot_is_taken_over_and_given_back(driver: GatewayVolumeDriver, gw
         "source_reference": {"source-name": disk.name},
         "size": 2,
         "cinder_id": None,
-        "extra_info": f"pool memory, id {taken.id}",
+        "extra_info": {"pool": "memory", "id": taken.id},
         "safe_to_manage": True,
         "reason_not_safe": None,
     }
