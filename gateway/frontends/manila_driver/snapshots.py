@@ -44,10 +44,10 @@ def take(share: Share, snapshot: Snapshot) -> Flow[native.Snapshot]:
 
 
 def delete(share: Share, snapshot: Snapshot) -> Flow[None]:
-    """Delete a snapshot; one that is not there is no error."""
+    """Delete a snapshot; one that is not there is no error. What shares that were made of it need goes with them."""
     found = yield from find(share, snapshot)
     if found is not None:
-        yield from native.delete_snapshot(found.id)
+        yield from native.delete_snapshot(found.id, retire=True)
 
 
 def is_id(text: str) -> bool:
