@@ -176,7 +176,7 @@ def _check_type(site: Site, volume: CinderVolume, found: native.Volume) -> None:
             try:
                 specs.required(volume.specs, pool)
             except Refusal as error:
-                raise Refusal("ManageExistingVolumeTypeMismatch", reason=str(error)) from None
+                raise Refusal("ManageExistingVolumeTypeMismatch", reason=error.text) from None
 
 
 def _by_id_and_name(known: Iterable[CinderVolume]) -> tuple[dict[str, str], dict[str, str]]:
