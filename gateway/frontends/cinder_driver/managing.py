@@ -187,7 +187,7 @@ def _entry(volume: native.Volume, cinder_id: str | None) -> Entry:
         "reference": {NAME: volume.name},
         "size": gigabytes(volume.size),
         "cinder_id": cinder_id,
-        "extra_info": f"pool {volume.pool}, id {volume.id}",
+        "extra_info": {"pool": volume.pool, "id": volume.id},
         **_safety(_in_the_way(volume, cinder_id)),
     }
 
@@ -215,7 +215,7 @@ def _snapshot_entry(snapshot: native.Snapshot, volume: native.Volume, cinder_id:
         "source_reference": {NAME: volume.name},
         "size": gigabytes(volume.size),
         "cinder_id": cinder_id,
-        "extra_info": f"pool {volume.pool}, id {snapshot.id}",
+        "extra_info": {"pool": volume.pool, "id": snapshot.id},
         **_safety(reason),
     }
 
