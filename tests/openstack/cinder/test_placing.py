@@ -39,7 +39,9 @@ def test_a_volume_moves_to_another_pool(driver: GatewayVolumeDriver, gw: Client)
     driver.delete_volume(disk)
 
 
-def test_what_the_gateway_cannot_move_is_copied_by_cinder(driver: GatewayVolumeDriver, gw: Client, tmp_path: Any) -> None:
+def test_what_the_gateway_cannot_move_is_copied_by_cinder(
+    driver: GatewayVolumeDriver, gw: Client, tmp_path: Any
+) -> None:
     disk = volume(driver)
     with gateway(tmp_path) as url, started(url) as elsewhere:
         assert driver.migrate_volume(ADMIN, disk, host(elsewhere, "other")) == (False, None)
@@ -83,7 +85,13 @@ def recorded(driver: GatewayVolumeDriver, **fields: Any) -> objects.Volume:
     """Make a volume that is in Cinder's database, too."""
     made = volume(driver)
     record = objects.Volume(
-        ADMIN, size=1, host=made.host, project_id=made.project_id, provider_id=made.provider_id, status="available", **fields
+        ADMIN,
+        size=1,
+        host=made.host,
+        project_id=made.project_id,
+        provider_id=made.provider_id,
+        status="available",
+        **fields,
     )
     record.create()
     # A record chooses its id itself.
