@@ -9,7 +9,8 @@ capability) is raised by the plan, before anything was written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -131,6 +132,15 @@ class Changes:
             self.locks.release(held)
             raise errors.Unavailable(what="gateway", reason="it is stopping")
         return await asyncio.shield(self._spawn(self._begin(held, plan, asked)))
+
+    @asynccontextmanager
+    async def holding(self, key: UUID) -> AsyncIterator[None]:
+        """Keep changes of this process off a volume for a block; Conflict as for `start` when one lasts long."""
+        held = await self._acquire(frozenset({key}))
+        try:
+            yield
+        finally:
+            self.locks.release(held)
 
     async def recover(self, intent: Intent, job: Job) -> Started:
         """Finish or take back what a process that died had begun."""

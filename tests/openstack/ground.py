@@ -48,6 +48,10 @@ class Ground:
         with self.client() as client:
             return {volume.name: volume for volume in client.each(native.volumes())}
 
+    def bearing(self, key: str) -> list[native.Volume]:
+        """Give the volumes that bear an id of OpenStack's."""
+        return [volume for volume in self.volumes().values() if key in volume.labels.values()]
+
     def snapshots(self) -> dict[str, native.Snapshot]:
         """Give the snapshots by name."""
         with self.client() as client:

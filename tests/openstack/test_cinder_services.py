@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from cinder_bed import Bed
 from cinder_cloud import ELSEWHERE, HERE, INITIATOR, read, size, write
+from glanceclient import Client
 
+from gateway.client import native
 from gateway.testing.live import ACCOUNT, PASSWORD
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cinder")]
@@ -41,7 +45,7 @@ def test_bytes_live_through_snapshot_clone_growth_and_revert(bed: Bed, pool: str
     also.end()
 
     here.end()
-    assert not os.path.exists(device)
+    assert not Path(device).exists()
     cloud.api.volumes.revert_to_snapshot(volume, taken)
     cloud.settled(volume)
     here = cloud.attach(volume, HERE)
@@ -102,11 +106,11 @@ def test_several_hosts_have_a_volume(bed: Bed) -> None:
     cloud.delete(volume)
 
 
-def test_images_become_volumes_and_volumes_images(bed: Bed, glance: object, tmp_path: Path) -> None:
+def test_images_become_volumes_and_volumes_images(bed: Bed, glance: Client, tmp_path: Path) -> None:
     cloud = bed.cloud
     content = os.urandom(4 << 20)
     image = glance.images.create(name="system", disk_format="raw", container_format="bare")
-    glance.images.upload(image.id, content)
+    glance.images.upload(image.id, io.BytesIO(content))
     volume = cloud.volume(volume_type="images", imageRef=image.id)
     here = cloud.attach(volume, HERE)
     assert read(here.device(), len(content), at=0) == content
@@ -133,11 +137,9 @@ def test_images_become_volumes_and_volumes_images(bed: Bed, glance: object, tmp_
 def test_what_was_there_is_managed(bed: Bed) -> None:
     cloud = bed.cloud
     with bed.ground.client() as client:
-        from gateway.client import native
-
         client.run(
             native.create_volume(
-                native.NewVolume(name="older", tenant="svm1", pool="blocks", size=GIB + 1, kind="block")
+                native.NewVolume(name="older", tenant="svm1", pool="blocks", size=GIB + 512, kind="block")
             )
         )
     host = "cinder@gateway#blocks"
@@ -157,36 +159,43 @@ def test_what_was_there_is_managed(bed: Bed) -> None:
 @pytest.mark.parametrize("way", ["migrate", "retype"])
 def test_volumes_move_between_pools(bed: Bed, way: str) -> None:
     cloud = bed.cloud
-    volume = cloud.volume(volume_type="images")
-    here = cloud.attach(volume, HERE)
-    write(here.device(), OLD)
-    here.end()
+    kind = cloud.kind(f"qcow2 {way}", {"capabilities:gateway:driver": "qcow2"}) if way == "migrate" else "images"
+    volume = _written(bed, kind)
     known = bed.ground.volumes()[f"volume-{volume.id}"]
+    other = {"images": "more", "more": "images"}[known.pool]
     if way == "migrate":
-        cloud.api.volumes.migrate_volume(volume, "cinder@gateway#more", force_host_copy=False, lock_volume=True)
+        cloud.api.volumes.migrate_volume(volume, f"cinder@gateway#{other}", force_host_copy=False, lock_volume=True)
     else:
-        cloud.api.volumes.retype(volume, "more", migration_policy="on-demand")
-    cloud.moved(volume, "cinder@gateway#more")
+        cloud.api.volumes.retype(volume, other, "on-demand")
+    cloud.moved(volume, f"cinder@gateway#{other}")
     moved = bed.ground.volumes()[f"volume-{volume.id}"]
-    assert (moved.id, moved.pool) == (known.id, "more"), "it is the same volume elsewhere"
-    here = cloud.attach(volume, HERE)
-    assert read(here.device(), len(OLD)) == OLD
-    here.end()
+    assert (moved.id, moved.pool) == (known.id, other), "it is the same volume elsewhere"
+    _holds(bed, volume)
     cloud.delete(volume)
 
 
 def test_a_volume_moves_to_another_kind_of_pool_as_cinder_copies_it(bed: Bed) -> None:
     cloud = bed.cloud
-    volume = cloud.volume(volume_type="images")
-    here = cloud.attach(volume, HERE)
+    volume = _written(bed, "images")
+    cloud.api.volumes.retype(volume, "blocks", "on-demand")
+    cloud.moved(volume, "cinder@gateway#blocks")
+    assert [one.pool for one in bed.ground.bearing(volume.id)] == ["blocks"]
+    _holds(bed, volume)
+    cloud.delete(volume)
+
+
+def _written(bed: Bed, kind: str) -> Any:
+    volume = bed.cloud.volume(volume_type=kind)
+    here = bed.cloud.attach(volume, HERE)
     write(here.device(), OLD)
     here.end()
-    cloud.api.volumes.migrate_volume(volume, "cinder@gateway#blocks", force_host_copy=False, lock_volume=True)
-    cloud.moved(volume, "cinder@gateway#blocks")
-    here = cloud.attach(volume, HERE)
+    return volume
+
+
+def _holds(bed: Bed, volume: Any) -> None:
+    here = bed.cloud.attach(volume, HERE)
     assert read(here.device(), len(OLD)) == OLD
     here.end()
-    cloud.delete(volume)
 
 
 def test_groups_have_snapshots_of_one_instant_where_the_pool_can(bed: Bed) -> None:
@@ -198,7 +207,8 @@ def test_groups_have_snapshots_of_one_instant_where_the_pool_can(bed: Bed) -> No
     snapshots = [one for one in cloud.api.volume_snapshots.list() if one.volume_id in {member.id for member in members}]
     known = bed.ground.snapshots()
     assert len({known[f"snapshot-{one.id}"].created for one in snapshots}) == 1, "all are of one instant"
-    copy = cloud.settled(cloud.api.groups.create_from_src(group_snapshot_id=taken.id, source_group_id=None))
+    made = cloud.api.groups.create_from_src(group_snapshot_id=taken.id, source_group_id=None)
+    copy = cloud.settled(cloud.api.groups.get(made["id"]))
     cloud.delete(taken)
     for one in (copy, group):
         one.delete(delete_volumes=True)

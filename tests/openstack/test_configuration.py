@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,15 @@ found = {name: options.safe_get(name) for name in names}
 print(json.dumps([config.CONF.enabled_share_backends, config.CONF.debug, found]))
 """
 
+LOADED = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+before = {name.partition(".")[0] for name in sys.modules}
+package, name = sys.argv[2].rsplit(".", 1)
+getattr(importlib.import_module(package), name)
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} - before)))
+"""
+
 
 def sourced(folder: Path, text: str, *, ini: str = "") -> Path:
     """Give the configuration of a service that has the rest of it as TOML."""
@@ -74,8 +84,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(each) for each in arguments], capture_output=True, text=True, timeout=90, check=False)
 
 
-def told(script: str, file: Path) -> object:
-    done = run(sys.executable, "-W", "ignore", "-c", script, file)
+def told(script: str, *arguments: object) -> Any:
+    done = run(sys.executable, "-W", "ignore", "-c", script, *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -145,3 +155,18 @@ def test_a_sample_has_stanza_service_and_source_together() -> None:
     stanza = done.stdout.partition("\n[gateway]\n")[2].partition("\n[")[0]
     assert all(f"\n#{option} = " in stanza for option in ("gateway_url", "share_driver"))
     assert "\n[sample_gateway_source]\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("service", "driver"),
+    [
+        ("cinder.cmd.volume", "gateway.frontends.cinder_driver.GatewayVolumeDriver"),
+        ("manila.cmd.share", "gateway.frontends.manila_driver.GatewayShareDriver"),
+    ],
+)
+def test_a_driver_loads_none_of_what_a_gateway_needs(service: str, driver: str) -> None:
+    loaded = set(told(LOADED, service, driver))
+    assert {"gateway", "httpx", "msgspec"} <= loaded
+    assert loaded.isdisjoint(
+        {"aiohttp", "google", "grpc", "jwt", "multidict", "prometheus_client", "structlog", "uvloop"}
+    )

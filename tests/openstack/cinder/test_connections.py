@@ -49,9 +49,12 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         pools = f'[backend.{POOL}]\ndriver = "directory"\npath = "{mount}"\n'
         extra = f"[export.local]\n[export.iscsi]\nport = {port}\n"
         try:
-            with gateway(folder / "gateway", pools=pools, extra=extra) as url, started(url) as driver:
-                with client(url) as gw:
-                    yield Bed(url, driver, gw, port)
+            with (
+                gateway(folder / "gateway", pools=pools, extra=extra) as url,
+                started(url) as driver,
+                client(url) as gw,
+            ):
+                yield Bed(url, driver, gw, port)
         finally:
             end_daemon(folder / "gateway/data/iscsi", "tgtd")
 

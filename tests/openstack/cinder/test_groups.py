@@ -1,4 +1,4 @@
-"""Groups of volumes: at one instant where the pool can, left to Cinder where nobody asks for that, refused otherwise."""
+"""Groups of volumes: at one instant where the pool can, left to Cinder where nobody asks for that, else refused."""
 
 from __future__ import annotations
 

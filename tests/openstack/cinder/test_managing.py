@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cinder import exception
-from cinder_scene import GIB, TENANT, snapshot, started, volume
+from cinder import exception, objects
+from cinder_scene import ADMIN, GIB, TENANT, snapshot, started, volume
 
 from gateway.client import Client, native
 from gateway.frontends.cinder_driver import GatewayVolumeDriver
@@ -85,13 +85,15 @@ def test_volumes_are_listed_page_by_page(driver: GatewayVolumeDriver, there: nat
         "reference": {"source-name": there.name},
         "size": 2,
         "cinder_id": None,
-        "extra_info": f"pool memory, id {there.id}",
+        "extra_info": {"pool": "memory", "id": there.id},
         "safe_to_manage": True,
         "reason_not_safe": None,
     }
     assert (entries[known.name]["cinder_id"], entries[known.name]["reason_not_safe"]) == (known.id, "already managed")
     assert foreign.id in entries[foreign.name]["reason_not_safe"]
     assert not entries[foreign.name]["safe_to_manage"]
+    # As the manager hands them on.
+    assert len(objects.ManageableVolumeList.from_primitives(ADMIN, list(entries.values()))) == len(entries)
     # Cursors: one at a time, from the last one seen.
     order, marker = [], None
     while page := driver.get_manageable_volumes([known], marker, 1, 0, *BY_NAME):
@@ -126,10 +128,12 @@ def test_a_snapshot_is_taken_over_and_given_back(driver: GatewayVolumeDriver, gw
         "source_reference": {"source-name": disk.name},
         "size": 2,
         "cinder_id": None,
-        "extra_info": f"pool memory, id {taken.id}",
+        "extra_info": {"pool": "memory", "id": taken.id},
         "safe_to_manage": True,
         "reason_not_safe": None,
     }
+
+    assert objects.ManageableSnapshotList.from_primitives(ADMIN, [entry])[0].size == 2
 
     assert driver.manage_existing_snapshot_get_size(snapshot=wanted, existing_ref=reference) == 2
     update = driver.manage_existing_snapshot(snapshot=wanted, existing_ref=reference)

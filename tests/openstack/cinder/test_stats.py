@@ -10,7 +10,7 @@ import pytest
 from cinder import exception
 from cinder.scheduler.filters.capabilities_filter import CapabilitiesFilter
 from cinder.scheduler.host_manager import BackendState
-from cinder_scene import ADMIN, client, configured, gateway, started, volume
+from cinder_scene import ADMIN, client, configured, gateway, snapshot, started, volume
 
 from gateway.client import Client, native
 from gateway.frontends.cinder_driver import GatewayVolumeDriver
@@ -189,8 +189,6 @@ def test_which_tenant_has_to_be_said_where_there_are_several(tmp_path: Path) -> 
 
 
 def test_ids_that_cinder_does_not_know_are_told(driver: GatewayVolumeDriver) -> None:
-    from cinder_scene import snapshot
-
     known, unknown, gone = volume(driver), volume(driver), volume()
     taken, lost = snapshot(known, driver), snapshot(known)
     wanted = {unknown.id: unknown.provider_id, taken.id: taken.provider_id}

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from manila_driver_scene import driver_for, ready
 from exporter_scene import free_port
 from manila import exception
+from manila_driver_scene import driver_for, ready
 from manila_scene import TENANT, Bed, access_row, manila_bed, share_row, snapshot_row
 
 from gateway.client import native
