@@ -169,8 +169,9 @@ class Changes:
         return stored[job.id]  # type: ignore[return-value]
 
     async def close(self) -> None:
-        """Refuse new changes and wait for those under way."""
+        """Refuse new changes and wait for those under way; what would last for hours is given up."""
         self.draining = True
+        self._context.stopping.set()
         while self._batches:
             await asyncio.wait(self._batches)
         self._closing = True

@@ -221,6 +221,26 @@ async def test_nobody_waits_for_the_end_of_a_move(tmp_path: Path) -> None:
         await changes.close()
 
 
+async def test_a_gateway_that_stops_does_not_wait_for_the_end_of_a_move(tmp_path: Path) -> None:
+    pools = two_pools()
+    async with core_on(tmp_path, pools) as core:
+        volume = await furnished(core)
+        closing: list[asyncio.Task[None]] = []
+
+        async def close() -> None:
+            closing.append(asyncio.ensure_future(core.changes.close()))
+
+        memory(core, "old").before_send = close
+        job = await (await start(core, volume)).wait()
+        assert (job.state, job.error and job.error.type) == (JobState.FAILURE, "Unavailable")
+        await asyncio.gather(*closing)
+    async with core_on(tmp_path, pools) as core:
+        await assert_whole(core, at="old")
+        memory(core, "old").before_send = None
+        await moved(core, volume)
+        await assert_whole(core, at="new")
+
+
 async def interrupted(folder: Path, pools: list[Configured], point: str) -> Volume:
     """Let the process of a move end at a point."""
     async with core_on(folder, pools, fault=RaiseAt(point, Crash())) as core:
