@@ -100,7 +100,10 @@ def own_address() -> str:
 
 
 def test_which_nodes_are_this_host() -> None:
-    assert is_here(socket.gethostname(), ())
+    name = socket.gethostname()
+    assert is_here(name, ())
+    assert is_here(name, ("127.0.0.1", "nonsense"))
+    assert not is_here(name, ("203.0.113.77", "127.0.0.1"))
     assert not is_here("localhost", ("127.0.0.1", "::1", "0.0.0.0", "nonsense", "203.0.113.77", "2001:db8::77"))
     mine = own_address()
     assert is_here("elsewhere", (mine, f"::ffff:{mine}")) is (mine != "127.0.0.1")
