@@ -239,10 +239,9 @@ class GatewayShareDriver(driver.ShareDriver):
         with telling(exception.ManageInvalidShare):
             _require_nfs(share)
             wanted = managing.Wanted(pool=_pool(share), thick=_thick(share))
-            volume = self._run(managing.adopt(self._share(share), location, wanted, driver_options or {}))
-            places = self._run(shares.published(volume))
-        self._remember(share, volume)
-        return {"size": gib(volume.size), "export_locations": places}
+            made = self._run(managing.adopt(self._share(share), location, wanted, driver_options or {}))
+        self._remember(share, made.volume)
+        return {"size": gib(made.volume.size), "export_locations": made.locations}
 
     def unmanage(self, share: Fields) -> None:
         """Let go of a share; its volume stays as it is."""
