@@ -7,7 +7,7 @@ a change of the volume like any other, and survives what volumes survive.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -29,6 +29,7 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.notes import require_short
+from gateway.core.ownership import Access, may
 from gateway.core.policies import export_policy_named
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.targets import check_initiator
@@ -88,7 +89,8 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
     both only read, unless the volume is multi-attach or the attachment shared;
     AlreadyExists when the node has another kind of attachment of it, or the
     number is taken; InvalidState unless the volume is online; Unsupported when
-    there is no such way to a volume of its kind.
+    there is no such way to a volume of its kind; PermissionDenied when other
+    initiators than before would reach, as this node, what the caller may not.
     """
     new = _checked(new)
     wanted = Attachment(
@@ -200,7 +202,9 @@ async def _joined(core: Core, volume: Volume, wanted: Attachment, new: NewAttach
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="attach")
     _fence(volume, kept, new)
     if new.transport is Transport.ISCSI:
-        wanted = msgspec.structs.replace(wanted, lun=await _number(core, new))
+        there = await _of_node(core, new)
+        _require_own_target(core, volume, there, new)
+        wanted = msgspec.structs.replace(wanted, lun=_number([attachment for _, attachment in there], new))
     return (*kept, wanted)
 
 
@@ -259,15 +263,40 @@ async def _free_path(core: Core, volume: Volume) -> str:
     return f"/{volume.id}" if taken else path
 
 
-async def _number(core: Core, new: NewAttachment) -> int:
-    """Give the number asked for, or the lowest free one; AlreadyExists when it is taken, LimitExceeded when all are."""
+async def _of_node(core: Core, new: NewAttachment) -> list[tuple[Volume, Attachment]]:
+    """Give what the node has already, with the volumes."""
     query = Query(where=Compare("attachment.node", Op.EQ, new.key), order=(Order("id"),))
-    taken = {
-        attachment.lun
+    return [
+        (volume, attachment)
         async for volume in walk(core.catalog, Volume, query)
         for attachment in volume.attachments
         if attachment.node == new.key
-    }
+    ]
+
+
+def _require_own_target(
+    core: Core, volume: Volume, there: Iterable[tuple[Volume, Attachment]], new: NewAttachment
+) -> None:
+    """Raise PermissionDenied when the node has a volume that the caller may not change, by other initiators.
+
+    All that a node has over iSCSI is behind one target, and whoever logs in to that sees all of it.
+    """
+    if core.caller is None or new.host_group_id is not None:
+        return
+    for other, attachment in there:
+        if (
+            other.tenant_id == volume.tenant_id
+            and attachment.transport is Transport.ISCSI
+            and attachment.host_group_id is None
+            and attachment.initiators != new.initiators
+            and not may(core.caller, other.ownership, Access.WRITE)
+        ):
+            raise errors.PermissionDenied(action=f"log in as node {new.node} by other initiators")
+
+
+def _number(there: Iterable[Attachment], new: NewAttachment) -> int:
+    """Give the number asked for, or the lowest free one; AlreadyExists when it is taken, LimitExceeded when all are."""
+    taken = {attachment.lun for attachment in there}
     if new.lun is not None:
         if new.lun in taken:
             raise errors.AlreadyExists(kind="attachment", name=str(new.lun), field="lun")

@@ -9,7 +9,8 @@ capability) is raised by the plan, before anything was written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -132,6 +133,15 @@ class Changes:
             raise errors.Unavailable(what="gateway", reason="it is stopping")
         return await asyncio.shield(self._spawn(self._begin(held, plan, asked)))
 
+    @asynccontextmanager
+    async def holding(self, key: UUID) -> AsyncIterator[None]:
+        """Keep changes of this process off a volume for a block; Conflict as for `start` when one lasts long."""
+        held = await self._acquire(frozenset({key}))
+        try:
+            yield
+        finally:
+            self.locks.release(held)
+
     async def recover(self, intent: Intent, job: Job) -> Started:
         """Finish or take back what a process that died had begun."""
         held = await self.locks.acquire(intent.keys)
@@ -159,8 +169,9 @@ class Changes:
         return stored[job.id]  # type: ignore[return-value]
 
     async def close(self) -> None:
-        """Refuse new changes and wait for those under way."""
+        """Refuse new changes and wait for those under way; what would last for hours is given up."""
         self.draining = True
+        self._context.stopping.set()
         while self._batches:
             await asyncio.wait(self._batches)
         self._closing = True

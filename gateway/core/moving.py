@@ -9,10 +9,12 @@ there. Before that the new half goes when anything fails, after it the old one.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 
 import msgspec
 
+from gateway.core import errors
 from gateway.core.backend import ReplicationBackend, SnapshotBackend, VolumeBackend
 from gateway.core.catalog import Batch, put
 from gateway.core.model import Intent, Snapshot, SnapshotState, Volume
@@ -76,14 +78,10 @@ class MoveVolume:
         note = await context.note(sent)
         await context.part_of(before.pool_id, SnapshotBackend).snapshot(before.id, sent.id, note)
         context.fault("volume.move.taken")
-        stream = context.part_of(before.pool_id, ReplicationBackend).send(before.id, sent.id, None)
         spec = await spec_of(context, before, root=False)
-        try:
+        # Whoever takes a stream may stop anywhere in it; what sends it then still holds the snapshot.
+        async with aclosing(_sending(context, sent)) as stream:
             await context.part_of(after.pool_id, ReplicationBackend).receive(spec, sent.id, note, stream)
-        finally:
-            # Whoever takes a stream may stop anywhere in it; what sends it then still holds the snapshot.
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
         context.fault("volume.move.received")
         await context.part_of(after.pool_id, SnapshotBackend).delete_snapshot(after.id, sent.id)
         context.fault("volume.move.cleared")
@@ -96,3 +94,16 @@ class MoveVolume:
             await make_gone(partial(snapshots.delete_snapshot, *key), partial(snapshots.inspect_snapshot, *key))
             context.fault("volume.move.snapshot")
         await make_gone(partial(old.delete, before.id), partial(old.inspect, before.id))
+
+
+async def _sending(context: Context, sent: Snapshot) -> AsyncGenerator[bytes, None]:
+    """Yield what is sent. Unavailable when the gateway stops meanwhile, which must not wait for the end."""
+    stream = context.part_of(sent.pool_id, ReplicationBackend).send(sent.volume_id, sent.id, None)
+    try:
+        async for part in stream:
+            if context.stopping.is_set():
+                raise errors.Unavailable(what="gateway", reason="it is stopping")
+            yield part
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -23,12 +24,13 @@ S = TypeVar("S", Volume, Snapshot)
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What operations work with."""
+    """What operations work with. `stopping` is set when the gateway stops: what lasts long is to be given up."""
 
     catalog: Catalog
     pools: Pools
     publisher: Publisher
     fault: FaultHook
+    stopping: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
     def backend(self, intent: Intent) -> VolumeBackend:
         """Give the backend that the intent speaks of; Unavailable when its pool is closed."""

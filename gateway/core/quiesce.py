@@ -23,7 +23,7 @@ async def quiesce(core: Core, volume_id: UUID, *, quiesce_id: str = "", timeout_
 
     Whoever holds it may say so again, by the same id, and begins the time anew.
     InUse when it is held under another id; Unsupported when nobody here could
-    do it; LimitExceeded for a longer time.
+    do it; LimitExceeded for a longer time; Conflict while it moves.
     """
     check_text("quiesce_id", quiesce_id, _ID_MAX)
     mounting = core.publisher.mounting
@@ -32,7 +32,7 @@ async def quiesce(core: Core, volume_id: UUID, *, quiesce_id: str = "", timeout_
     longest = mounting.mounter.quiesce_max_s
     if not 0 <= timeout_s <= longest:
         raise errors.LimitExceeded(limit="timeout_s", value=timeout_s, minimum=0, maximum=longest)
-    async with core.changes.locks.holding(volume_id):
+    async with core.changes.holding(volume_id):
         volume = await settled(core, volume_id)
         if volume.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="quiesce")

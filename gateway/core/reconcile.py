@@ -103,7 +103,7 @@ class Reconciler:
         """Flag what a volume of another pool has here, unless it is on its way."""
         if await self._changing(volume.id):
             return
-        async with self._core.changes.locks.holding(volume.id):
+        async with self._core.changes.holding(volume.id):
             present, here = await self._core.catalog.get(Volume, volume.id), await self._pool.backend.inspect(volume.id)
         if present is not None and here is not None and present.pool_id != self._pool.id:
             self._found("flagged", "volume", present.name, "the catalog has it in another pool")
@@ -113,7 +113,9 @@ class Reconciler:
             if observed.used != volume.used:
                 await self._write(volume.id, put(msgspec.structs.replace(volume, used=observed.used)))
             return
-        async with self._core.changes.locks.holding(volume.id):
+        if await self._changing(volume.id):
+            return
+        async with self._core.changes.holding(volume.id):
             present, now = await self._core.catalog.get(Volume, volume.id), await self._pool.backend.inspect(volume.id)
             if present is None or now is None or (_sized(present, now) and not _lost(present)):
                 return
@@ -136,7 +138,7 @@ class Reconciler:
     async def _adopt_volume(self, seen: Observed) -> None:
         if seen.id is None:
             return
-        async with self._core.changes.locks.holding(seen.id):
+        async with self._core.changes.holding(seen.id):
             observed = await self._pool.backend.inspect(seen.id)
             if observed is None or await self._core.catalog.get(Volume, seen.id) is not None:
                 return
@@ -220,7 +222,10 @@ class Reconciler:
             self._needed.add(seen.volume_id)
             self._found("flagged", "snapshot", seen.place or str(seen.id), "its note cannot be believed")
             return
-        async with self._core.changes.locks.holding(snapshot.volume_id):
+        if await self._changing(snapshot.volume_id):
+            self._needed.add(snapshot.volume_id)
+            return
+        async with self._core.changes.holding(snapshot.volume_id):
             if await backend.inspect_snapshot(snapshot.volume_id, snapshot.id) is None:
                 return
             if await self._core.catalog.get(Snapshot, snapshot.id) is not None:
@@ -307,7 +312,7 @@ class Reconciler:
 
     async def _recount_volume(self, volume_id: UUID) -> None:
         catalog = self._core.catalog
-        async with self._core.changes.locks.holding(volume_id):
+        async with self._core.changes.holding(volume_id):
             while True:
                 volume = await catalog.get(Volume, volume_id)
                 if volume is None:
@@ -325,7 +330,7 @@ class Reconciler:
         found = await catalog.get(Snapshot, snapshot_id) if snapshot_id else None
         if found is None:
             return
-        async with self._core.changes.locks.holding(found.volume_id):
+        async with self._core.changes.holding(found.volume_id):
             while True:
                 snapshot = await catalog.get(Snapshot, found.id)
                 if snapshot is None:

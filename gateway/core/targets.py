@@ -39,9 +39,9 @@ _NAME_MAX = 223
 SERVICE_MAX = 158
 """The longest name of a tenant's service: it leaves room for the nodes' parts of their targets' names."""
 
-
 _SHORT_MAX, _DIGEST = 64, 12
-_SHORT_ID = re.compile(r"[0-9a-f]{12}")
+_DIGESTED = re.compile(r"(?:.*-)?[0-9a-f]{12}")
+"""What the part of a host group looks like, and those parts that have a digest."""
 
 
 def check_initiator(field: str, name: str) -> str:
@@ -58,13 +58,14 @@ def service_of(tenant: Tenant) -> IscsiService:
     return tenant.iscsi or IscsiService(target=f"{_AUTHORITY}:{tenant.id.hex[:12]}", alias=tenant.name)
 
 
-def target_of(tenant: Tenant, node: str) -> str:
-    """Give the name of the target that one node or host group of a tenant logs in to.
+def target_of(tenant: Tenant, attachment: Attachment) -> str:
+    """Give the name of the target that the node or host group of an attachment logs in to.
 
     Each has its own: an iSCSI target shows all its units to whoever may log
     in, so what one group may see needs a target of its own.
     """
-    return f"{service_of(tenant).target}:{_short(node)}"
+    group = attachment.host_group_id
+    return f"{service_of(tenant).target}:{_short(attachment.node) if group is None else group.hex[:_DIGEST]}"
 
 
 def serial_of(volume_id: UUID) -> str:
@@ -91,9 +92,7 @@ async def block_access(catalog: Catalog, tenant: Tenant, attachment: Attachment)
     if attachment.host_group_id is not None:
         group = await catalog.get(HostGroup, attachment.host_group_id)
         names = tuple(initiator.name for initiator in group.initiators) if group is not None else ()
-    bare = BlockAccess(
-        id=attachment.id, target=target_of(tenant, attachment.node), lun=attachment.lun or 0, write=write
-    )
+    bare = BlockAccess(id=attachment.id, target=target_of(tenant, attachment), lun=attachment.lun or 0, write=write)
     return await _with_logins(catalog, tenant, names, bare)
 
 
@@ -141,15 +140,12 @@ def password_key(login_id: UUID, *, target: bool = False) -> str:
 
 
 def _short(node: str) -> str:
-    """Give a node's part of a target's name: of a host group's id the beginning, else what is allowed of the name.
+    """Give a node's part of a target's name: what is allowed of its own, with a digest where that is not all of it.
 
-    Two nodes never have the same, or one would see what is the other's.
+    Two nodes never have the same, nor one that of a host group, or one would see what is the other's.
     """
-    try:
-        return UUID(node).hex[:12]
-    except ValueError:
-        plain = re.sub(r"[^a-z0-9.-]+", "-", node.lower())[:_SHORT_MAX].strip("-")
-        if plain == node and not _SHORT_ID.fullmatch(plain):
-            return plain
-        digest = hashlib.sha256(node.encode()).hexdigest()[:_DIGEST]
-        return f"{plain[: _SHORT_MAX - _DIGEST - 1]}-{digest}".strip("-")
+    plain = re.sub(r"[^a-z0-9.-]+", "-", node.lower())[:_SHORT_MAX].strip("-")
+    if plain == node and not _DIGESTED.fullmatch(plain):
+        return plain
+    digest = hashlib.sha256(node.encode()).hexdigest()[:_DIGEST]
+    return f"{plain[: _SHORT_MAX - _DIGEST - 1].strip('-') or 'node'}-{digest}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -100,9 +100,10 @@ class House:
                 await self._converge(volume_id)
 
     async def converge_volume(self, volume_id: UUID) -> None:
-        """The same for one volume, after what this gateway is changing about it."""
-        async with self.core.changes.locks.holding(volume_id):
-            await self._converge(volume_id)
+        """The same for one volume, after what this gateway is changing about it unless that lasts too long."""
+        with suppress(errors.Conflict):
+            async with self.core.changes.holding(volume_id):
+                await self._converge(volume_id)
 
     async def _converge(self, volume_id: UUID) -> None:
         """Converge by force: a node may have lost its right to a gateway that died before it could act on that."""

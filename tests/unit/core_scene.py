@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from uuid import UUID
 
@@ -38,8 +39,9 @@ class LocalMemory(MemoryBackend):
     """A memory pool whose volumes claim to be directories of this host, so that they can be published.
 
     It does not find the volumes in `hidden`; `backwards`: it scans the youngest
-    first; `silent`: it does not tell its space. `before_annotate` comes first,
-    and `while_scanning` before each snapshot of a scan and after the last.
+    first; `silent`: it does not tell its space. `before_annotate` and
+    `before_send` come first, and `while_scanning` before each snapshot of a
+    scan and after the last.
     """
 
     def __init__(self, name: str, options: MemoryOptions, *, fault: FaultHook = no_fault) -> None:
@@ -48,6 +50,7 @@ class LocalMemory(MemoryBackend):
         self.backwards = False
         self.silent = False
         self.before_annotate: Callable[[], Awaitable[object]] | None = None
+        self.before_send: Callable[[], Awaitable[object]] | None = None
         self.while_scanning: Callable[[], Awaitable[object]] | None = None
 
     def describe(self) -> Substrate:
@@ -61,6 +64,13 @@ class LocalMemory(MemoryBackend):
         if self.before_annotate is not None:
             await self.before_annotate()
         await super().annotate(volume, note)
+
+    async def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
+        if self.before_send is not None:
+            await self.before_send()
+        async for part in super().send(volume, snapshot, base):
+            await asyncio.sleep(0)
+            yield part
 
     async def capacity(self) -> Capacity:
         if self.silent:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -311,11 +312,18 @@ def test_names_are_compared_in_lower_case() -> None:
 async def test_no_two_nodes_have_one_target(scene: Scene) -> None:
     tenant, _ = await tenant_and_pool(scene.core)
     group = uuid4()
-    nodes = ("host-1", "host 1", "HOST-1", "host_1", "-host-1", str(group), group.hex[:12], "höst", "x" * 80, "x" * 90)
-    targets = {target_of(tenant, node) for node in nodes}
-    assert len(targets) == len(nodes)
+    like_others = [target_of(tenant, on_node(node)).rpartition(":")[2] for node in ("host 1", "é")]
+    nodes = ("host-1", "host 1", "HOST-1", "host_1", "-host-1", "é", "è", "höst", "x" * 80, "x" * 90, *like_others)
+    ids = (str(group), group.hex, group.hex[:12], f"{str(group)[:13]}-4000-8000-000000000000")
+    attached = [on_node(str(group), host_group_id=group), *map(on_node, (*nodes, *ids))]
+    targets = {target_of(tenant, attachment) for attachment in attached}
+    assert len(targets) == len(attached)
     for target in targets:
         assert check_initiator("target", target) == target
+
+
+def on_node(node: str, **more: Any) -> m.Attachment:
+    return m.Attachment(id=uuid4(), node=node, created=m.utc_now(), transport=m.Transport.ISCSI, **more)
 
 
 async def test_the_name_of_a_service_leaves_room_for_those_of_its_targets(scene: Scene) -> None:
@@ -326,7 +334,7 @@ async def test_the_name_of_a_service_leaves_room_for_those_of_its_targets(scene:
         change = tenants.TenantChange(iscsi=m.IscsiService(target=target))
         if fits:
             changed = await tenants.update(scene.core, tenant.id, change)
-            assert check_initiator("target", target_of(changed, "y" * 255))
+            assert check_initiator("target", target_of(changed, on_node("y" * 255)))
         else:
             with pytest.raises(errors.InvalidArgument) as caught:
                 await tenants.update(scene.core, tenant.id, change)

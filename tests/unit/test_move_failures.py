@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -13,16 +15,20 @@ from move_scene import Nth, assert_whole, compared, furnished, held, memory, mov
 from gateway.core import errors, volumes
 from gateway.core.backend import no_fault
 from gateway.core.change import Changes
-from gateway.core.model import Intent, Job, JobState, Volume, VolumeState
+from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, VolumeState
+from gateway.core.notes import note as noted
 from gateway.core.observer import SilentObserver
 from gateway.core.operation import Context
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.rebuild import rebuild
 from gateway.core.reconcile import Reconciler
+from gateway.core.recover import Recovery
+from gateway.server.assembly import House
 from gateway.testing.cores import core_on, memory_pool
 from gateway.testing.faults import RaiseAt
 
+NOW = datetime.now(tz=UTC)
 BUSY = errors.Busy(what="disk", retry_after=1)
 
 
@@ -148,6 +154,26 @@ async def test_both_halves_are_known_to_who_compares_meanwhile(tmp_path: Path) -
         await assert_whole(other, at="new")
 
 
+async def test_a_difference_in_what_moves_is_for_the_next_comparison(tmp_path: Path) -> None:
+    async with core_on(tmp_path, two_pools()) as core:
+        volume = await furnished(core)
+        old = memory(core, "old")
+        taken = Snapshot(
+            id=uuid4(), name="s", volume_id=volume.id, tenant_id=volume.tenant_id, pool_id=volume.pool_id, created=NOW
+        )
+
+        async def compare() -> None:
+            memory(core, "new").before_annotate = None
+            await old.resize(volume.id, volume.size * 2)
+            await old.snapshot(volume.id, taken.id, noted(taken, "svm1"))
+            assert await compared(core) == []
+            await old.delete_snapshot(volume.id, taken.id)
+
+        memory(core, "new").before_annotate = compare
+        await asyncio.wait_for(moved(core, volume), 30)
+        await assert_whole(core, at="new")
+
+
 async def test_what_fails_when_the_old_half_is_gone_tells_what_is_true(tmp_path: Path) -> None:
     script = Script()
     pools = two_pools()
@@ -163,7 +189,8 @@ async def test_what_fails_when_the_old_half_is_gone_tells_what_is_true(tmp_path:
 async def test_nobody_waits_for_the_end_of_a_move(tmp_path: Path) -> None:
     async with core_on(tmp_path, two_pools()) as made:
         context = Context(made.catalog, made.pools, made.publisher, no_fault)
-        changes = Changes(made.catalog, context, SilentObserver(), no_fault, patience_s=0.01)
+        quiet = SilentObserver()
+        changes = Changes(made.catalog, context, quiet, no_fault, patience_s=0.01)
         core = msgspec.structs.replace(made, changes=changes)
         volume = await furnished(core)
         reached, go_on = asyncio.Event(), asyncio.Event()
@@ -181,6 +208,7 @@ async def test_nobody_waits_for_the_end_of_a_move(tmp_path: Path) -> None:
         for refused in await asyncio.gather(early, late, return_exceptions=True):
             assert isinstance(refused, errors.Conflict)
             assert (refused.holder, refused.ref) == ("volume.move", str(volume.id))
+        await asyncio.wait_for(House(core, Recovery(core, quiet), None, quiet).converge_volume(volume.id), 5)
         given_up = asyncio.ensure_future(snap(core, volume, "s"))
         await asyncio.sleep(0)
         given_up.cancel()
@@ -191,6 +219,26 @@ async def test_nobody_waits_for_the_end_of_a_move(tmp_path: Path) -> None:
         memory(core, "new").before_annotate = None
         await snap(core, volume, "s")
         await changes.close()
+
+
+async def test_a_gateway_that_stops_does_not_wait_for_the_end_of_a_move(tmp_path: Path) -> None:
+    pools = two_pools()
+    async with core_on(tmp_path, pools) as core:
+        volume = await furnished(core)
+        closing: list[asyncio.Task[None]] = []
+
+        async def close() -> None:
+            closing.append(asyncio.ensure_future(core.changes.close()))
+
+        memory(core, "old").before_send = close
+        job = await (await start(core, volume)).wait()
+        assert (job.state, job.error and job.error.type) == (JobState.FAILURE, "Unavailable")
+        await asyncio.gather(*closing)
+    async with core_on(tmp_path, pools) as core:
+        await assert_whole(core, at="old")
+        memory(core, "old").before_send = None
+        await moved(core, volume)
+        await assert_whole(core, at="new")
 
 
 async def interrupted(folder: Path, pools: list[Configured], point: str) -> Volume:

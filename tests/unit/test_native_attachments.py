@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from native_scene import Scene, native_door
 from test_block_publications import PaperBlocks
 
 from gateway.client import native
-from gateway.core import attachments, hosts, logins, tenants
+from gateway.core import attachments, hosts, logins, tenants, volumes
 from gateway.core.exporter import BlockAccess, BlockExport
 from gateway.core.model import (
     AccessHandle,
@@ -27,9 +28,11 @@ from gateway.core.model import (
     Transport,
     Volume,
 )
+from gateway.core.ownership import Access, Ownership
 from gateway.core.query import Query
 from gateway.core.secret import Secret
 from gateway.core.targets import password_key, service_of
+from gateway.core.volumes import VolumeChange
 from gateway.frontends.native import model
 from gateway.frontends.native.here import is_here
 
@@ -97,7 +100,10 @@ def own_address() -> str:
 
 
 def test_which_nodes_are_this_host() -> None:
-    assert is_here(socket.gethostname(), ())
+    name = socket.gethostname()
+    assert is_here(name, ())
+    assert is_here(name, ("127.0.0.1", "nonsense"))
+    assert not is_here(name, ("203.0.113.77", "127.0.0.1"))
     assert not is_here("localhost", ("127.0.0.1", "::1", "0.0.0.0", "nonsense", "203.0.113.77", "2001:db8::77"))
     mine = own_address()
     assert is_here("elsewhere", (mine, f"::ffff:{mine}")) is (mine != "127.0.0.1")
@@ -256,6 +262,26 @@ async def test_a_login_is_told_to_its_caller_and_to_administrators(bed: Bed) -> 
     error = await bed.door.refused(bed.attach(volume=theirs, chap=True), "PermissionDenied", "bob")
     assert told.login.password not in str(error)
     assert told.login.user not in str(error)
+
+
+async def test_nobody_sees_the_volumes_of_anothers_node(bed: Bed) -> None:
+    mine, theirs = [await bed.door.make(name, kind="block", who=name) for name in ("alice", "bob")]
+    first = await bed.door.run(bed.attach(volume=theirs), "bob")
+    await bed.door.refused(bed.attach(volume=mine, initiators=(OTHER,)), "PermissionDenied", "alice")
+    assert (await bed.door.run(native.volume(mine.id), "alice")).attachments == ()
+    other = await bed.door.run(bed.attach("rack2", volume=mine, initiators=(OTHER,)), "alice")
+    assert other.handle.target != first.handle.target
+    again = await bed.door.make("bob2", kind="block", who="bob")
+    assert (await bed.door.run(bed.attach(volume=again, initiators=(OTHER,)), "bob")).attachment.lun == 2
+    assert (await bed.door.run(bed.attach(initiators=(OTHER,)))).attachment.lun == 3
+
+
+async def test_who_may_only_read_makes_no_login(bed: Bed) -> None:
+    volume = await bed.door.make("shown", kind="block", who="bob")
+    change = VolumeChange(ownership=Ownership(owner="bob", public=Access.READ))
+    await (await volumes.update(bed.core, UUID(volume.id), change, description="test")).result()
+    await bed.door.refused(bed.attach(volume=volume, chap=True), "PermissionDenied", "alice")
+    assert await bed.logins() == []
 
 
 async def test_who_is_connected_without_a_login_is_not_cut_off_by_one(bed: Bed) -> None:

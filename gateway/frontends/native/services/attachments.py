@@ -8,6 +8,7 @@ from gateway.core import attachments, errors
 from gateway.core.context import Core
 from gateway.core.model import Attachment, Tenant, TenantState, Transport, Volume
 from gateway.core.targets import check_initiator, service_of
+from gateway.core.volumes import settled
 from gateway.frontends.native import logins, model, render
 from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import Detachment, NewAttachment, Nothing
@@ -21,7 +22,9 @@ async def attach(ask: Ask[Nothing, NewAttachment]) -> model.Attached:
     The same again gives the same. What a node has otherwise, such as by other
     initiators, is made anew when nothing of it is connected.
     """
-    core, volume, wanted = ask.core, await asked_volume(ask), ask.body
+    core, wanted = ask.core, ask.body
+    # Who may not change the volume must not leave anything behind either, such as a login.
+    volume = await settled(core, (await asked_volume(ask)).id)
     tenant = await core.get(Tenant, volume.tenant_id)
     initiators = tuple(dict.fromkeys(check_initiator("initiators", name) for name in wanted.initiators))
     present = next((each for each in volume.attachments if each.node == wanted.node), None)
