@@ -17,11 +17,13 @@ pytest.register_assert_rewrite("gateway.testing", "cinder_cloud", "manila_cloud"
 
 
 class ByServices(LoadScopeScheduling):
-    """Gives what shares services to one process: `test_<project>_...` of this folder. Other files go where there is room."""
+    """Gives what shares services to one process: `test_<project>_services.py` and its like."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return file.partition("_services")[0].partition("_restarts")[0]
+        for shared in ("_services", "_restarts", "_several"):
+            file = file.partition(shared)[0]
+        return file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServices:

@@ -311,6 +311,33 @@ def test_snapshots_are_found_by_what_manila_keeps_and_by_name(bed: Bed, run: Cal
     run(snapshots.delete(share, kept))
 
 
+def unserved(bed: Bed) -> Share:
+    """Make what would be a share, in the pool that takes snapshots of several volumes at one instant."""
+    share = new_share()
+    new = native.NewVolume(name=share.name, tenant=TENANT, pool="memory", size=MIB, labels=share.labels)
+    bed.client.run(native.create_volume(new))
+    return share
+
+
+@pytest.mark.parametrize("due", [1, 9])
+def test_snapshots_of_several_shares_at_one_instant(bed: Bed, run: Callable[[Flow[Any]], Any], due: int) -> None:
+    members = [(unserved(bed), new_snapshot()) for _ in range(2)]
+    over(bed, Wire("lost", due), snapshots.take_together(members))
+    taken = run(snapshots.take_together(members))
+    assert [one.name for one in taken] == [snapshot.name for _, snapshot in members]
+    assert len({one.created for one in taken}) == 1
+    for share, snapshot in members:
+        assert run(snapshots.require(share, snapshot)).labels == snapshot.labels
+
+
+def test_where_a_pool_cannot_take_them_together_nobody_pretends(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
+    members = [(made(bed), new_snapshot()) for _ in range(2)]
+    assert run(snapshots.take_together(members)) is None
+    assert [run(snapshots.find(*member)) for member in members] == [None, None]
+    apart = [(made(bed), new_snapshot()), (unserved(bed), new_snapshot())]
+    assert run(snapshots.take_together(apart)) is None
+
+
 def test_a_pool_that_cannot_snapshot_says_so(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
     share = made(bed, pool=PLAIN)
     with pytest.raises(ClientError) as refused:

@@ -14,7 +14,7 @@ from gateway.frontends.manila_driver.locations import locations, mount_options, 
 from gateway.frontends.manila_driver.naming import GIB, INSTANCE, Share, Snapshot, gib, unmarked
 from gateway.frontends.manila_driver.refusals import Refusal
 from gateway.frontends.manila_driver.site import Site, find_site
-from gateway.frontends.manila_driver.stats import Reserve, described, serving, unfit
+from gateway.frontends.manila_driver.stats import Reserve, consistent, described, serving, unfit
 
 ADDRESSES = ("192.0.2.1",)
 
@@ -135,6 +135,13 @@ def test_flags_say_what_the_pool_can(can: tuple[str, ...], flags: tuple[bool, ..
     names = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support")
     assert tuple(told[name] for name in names) == flags
     assert told["mount_snapshot_support"] is False
+
+
+def test_one_instant_of_several_shares_is_told_by_pool_and_of_all() -> None:
+    able, other = pool("a", can=("snapshot", "snapshot_group")), pool("b", can=("snapshot",))
+    told = [one["sg_consistent_snapshot_support"] for one in described([able, other], Reserve())]
+    assert told == ["pool", None]
+    assert [consistent(pools) for pools in ([able], [able, other], [])] == [True, False, False]
 
 
 @pytest.mark.parametrize(

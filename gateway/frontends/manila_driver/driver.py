@@ -77,6 +77,7 @@ class GatewayShareDriver(driver.ShareDriver):
             "driver_version": self.VERSION,
             "storage_protocol": "NFS",
             "mount_point_name_support": True,
+            "share_group_stats": {"consistent_snapshot_support": "pool" if stats.consistent(pools) else None},
             "pools": stats.described(pools, self._reserve()),
         }
         super()._update_share_stats({**told_of, **(data or {})})
@@ -233,6 +234,20 @@ class GatewayShareDriver(driver.ShareDriver):
             source = self._run(snapshots.require(share, _snapshot(snapshot)))
             return gib(self._run(shares.restore(share, source)).size)
 
+    def create_share_group_snapshot(
+        self, context: Any, snap_dict: Fields, share_server: Any = None
+    ) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
+        """Take snapshots of the shares of a group: at one instant where their pool can, else one after the other."""
+        members = snap_dict["share_group_snapshot_members"]
+        with telling():
+            wanted = [(self._share_of(member), _snapshot(member)) for member in members]
+            taken = self._run(snapshots.take_together(wanted)) if wanted else None
+        if taken is None:
+            answer: tuple[Any, Any] = super().create_share_group_snapshot(context, snap_dict, share_server=share_server)
+            return answer
+        pairs = zip(members, taken, strict=True)
+        return None, [{"id": member["id"], "provider_location": snapshot.id} for member, snapshot in pairs]
+
     def manage_existing(self, share: Fields, driver_options: Fields | None) -> dict[str, Any]:
         """Take the volume at the share's export location into Manila's care."""
         location = share["export_locations"][0]["path"]
@@ -308,7 +323,7 @@ class GatewayShareDriver(driver.ShareDriver):
 def _snapshot(snapshot: Fields) -> Snapshot:
     return Snapshot(
         id=snapshot["id"],
-        snapshot_id=snapshot["snapshot_id"] or "",  # those of groups have none
+        snapshot_id=snapshot.get("snapshot_id") or snapshot["share_group_snapshot_id"],
         name=snapshot["name"],
         location=snapshot.get("provider_location") or "",
     )

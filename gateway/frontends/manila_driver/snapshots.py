@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from gateway.client import ClientError, Flow, native
@@ -41,6 +42,20 @@ def take(share: Share, snapshot: Snapshot) -> Flow[native.Snapshot]:
     volume = yield from shares.require(share)
     labels = snapshot.labels
     return (yield from native.ensure_snapshot(volume.id, snapshot.name, same=labels, labels=labels))
+
+
+def take_together(members: Sequence[tuple[Share, Snapshot]]) -> Flow[tuple[native.Snapshot, ...] | None]:
+    """Take snapshots of several shares at one instant and give them, in this order; None where their pool cannot."""
+    wanted = []
+    for share, snapshot in members:
+        volume = yield from shares.require(share)
+        wanted.append(native.NewMember(volume=volume.id, name=snapshot.name, labels=snapshot.labels))
+    try:
+        return (yield from native.ensure_snapshot_group(wanted))
+    except ClientError as error:
+        if error.code != "Unsupported":
+            raise
+        return None
 
 
 def delete(share: Share, snapshot: Snapshot) -> Flow[None]:

@@ -39,6 +39,12 @@ def unfit(pool: Pool) -> str | None:
     return None
 
 
+def consistent(pools: Iterable[Pool]) -> bool:
+    """Tell whether each of the pools takes snapshots of several shares at one instant."""
+    found = list(pools)
+    return bool(found) and all(pool.can(_KIND, "snapshot_group") for pool in found)
+
+
 def addresses(pools: Iterable[Pool]) -> tuple[str, ...]:
     """Give where clients reach the shares of pools."""
     return tuple(sorted({address for pool in pools for address in pool.kinds[_KIND].addresses}))
@@ -67,6 +73,7 @@ def _described(pool: Pool, reserve: Reserve) -> dict[str, Any]:
         "create_share_from_snapshot_support": can("snapshot", "clone"),
         "revert_to_snapshot_support": can("snapshot", "restore"),
         "mount_snapshot_support": False,
+        "sg_consistent_snapshot_support": "pool" if can("snapshot", "snapshot_group") else None,
         "qos": False,
         "dedupe": False,
         "compression": False,

@@ -167,6 +167,11 @@ def test_snapshots_and_what_is_made_of_them(bed: Bed, driver: DRIVER) -> None:
         driver.revert_to_snapshot(None, snapshot, [], [])
 
 
+def test_a_group_of_nothing_has_a_snapshot_of_nothing(driver: DRIVER) -> None:
+    taken = {"id": str(uuid4()), "share_group_snapshot_members": []}
+    assert driver.create_share_group_snapshot(None, taken, share_server=None) == (None, None)
+
+
 def test_groups_are_made_of_shares_and_snapshots(bed: Bed, driver: DRIVER) -> None:
     shares = [made(driver), made(driver)]
     group = str(uuid4())
@@ -306,6 +311,7 @@ def test_stats(driver: DRIVER) -> None:
     assert (stats["ipv4_support"], stats["ipv6_support"]) == (True, False)
     assert stats["replication_domain"] is None
     assert "replication_type" not in stats
+    assert stats["share_group_stats"] == {"consistent_snapshot_support": None}
     flags = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support")
     told = {pool["pool_name"]: tuple(pool[flag] for flag in flags) for pool in stats["pools"]}
     assert told == {FAST: (True, True, True), PLAIN: (False, False, False)}

@@ -96,7 +96,6 @@ LEFT: dict[str, str] = {
         [
             "create_share_group",
             "create_share_group_from_share_group_snapshot",
-            "create_share_group_snapshot",
             "delete_share_group",
             "delete_share_group_snapshot",
         ],
