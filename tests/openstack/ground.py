@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,8 @@ from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 GIB = 1 << 30
 TENANT = "svm1"
+LIMIT_S = 60
+POLL_S = 0.1
 DAEMONS = {"iscsi": ("tgtd",), "nfs": ("ganesha.nfsd", "dbus-daemon"), "local": ()}
 
 
@@ -51,6 +54,13 @@ class Ground:
     def bearing(self, key: str) -> list[native.Volume]:
         """Give the volumes that bear an id of OpenStack's."""
         return [volume for volume in self.volumes().values() if key in volume.labels.values()]
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for what services do when they have answered already."""
+        end = time.monotonic() + LIMIT_S
+        while not reached():
+            assert time.monotonic() < end
+            time.sleep(POLL_S)
 
     def snapshots(self) -> dict[str, native.Snapshot]:
         """Give the snapshots by name."""

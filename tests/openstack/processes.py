@@ -37,12 +37,13 @@ class Service:
     It ends when this process does.
     """
 
-    def __init__(self, folder: Path, *, program: str, argument: Path) -> None:
+    def __init__(self, folder: Path, *, program: str, argument: Path, environment: Mapping[str, str] = {}) -> None:
         self.folder = folder
         self.port = free_port()
         self.log = folder / "service.log"
         self._program = HERE / "services" / program
         self._argument = argument
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -97,10 +98,10 @@ class Service:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, str(self._program), str(self._argument), how],
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PATH": path},
+                env={**os.environ, **self._environment, "PATH": path},
                 cwd=self.folder,
             )
 
@@ -108,9 +109,8 @@ class Service:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait(30)
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
-        pipe.close()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 @contextlib.contextmanager
@@ -136,12 +136,19 @@ def manila_database(server: MariaDb, folder: Path) -> str:
     return server.copy("manila", lambda url: manila(folder, database=url, backends={}).migrate())
 
 
-def cinder(folder: Path, *, database: str, backends: Sections, extra: Mapping[str, object] = {}) -> Service:
+def cinder(
+    folder: Path,
+    *,
+    database: str,
+    backends: Sections,
+    extra: Mapping[str, object] = {},
+    environment: Mapping[str, str] = {},
+) -> Service:
     """Give Cinder without Keystone: one volume service per backend."""
     for name in ("state", "locks"):
         (folder / name).mkdir(parents=True)
     file = folder / "cinder.conf"
-    service = Service(folder, program="run_cinder.py", argument=file)
+    service = Service(folder, program="run_cinder.py", argument=file, environment=environment)
     common = {
         "auth_strategy": "noauth",
         "transport_url": "fake:/",
@@ -213,6 +220,9 @@ def glance(folder: Path) -> Service:
     (folder / "glance-api.conf").write_text(ini(sections))
     return service
 
+
+NATIVE_THREADS = {"OS_CINDER_DISABLE_EVENTLET_PATCHING": "true"}
+"""Cinder's environment for threads of the system. Volumes do not become images then: it waits for itself for ever."""
 
 _PERIODS = {"report_interval": 2, "periodic_interval": 3, "periodic_fuzzy_delay": 0, "service_down_time": 60}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cinder_bed import Bed
 from cinder_cloud import ELSEWHERE, HERE, INITIATOR, read, size, write
+from exporter_scene import sh
 from glanceclient import Client
 
 from gateway.client import native
@@ -118,12 +119,14 @@ def test_images_become_volumes_and_volumes_images(bed: Bed, glance: Client, tmp_
     here.end()
 
     _, told = cloud.api.volumes.upload_to_image(
-        volume, False, "back", container_format="bare", disk_format="raw", visibility="private", protected=False
+        volume, False, "back", container_format="bare", disk_format="qcow2", visibility="private", protected=False
     )
     cloud.settled(volume)
-    back = told["os-volume_upload_image"]["image_id"]
-    start = b"".join(glance.images.data(back))[: len(content)]
-    assert start == NEW + content[len(NEW) :]
+    back = tmp_path / "back"
+    back.write_bytes(b"".join(glance.images.data(told["os-volume_upload_image"]["image_id"])))
+    sh("qemu-img", "convert", "-O", "raw", str(back), str(tmp_path / "raw"))
+    with (tmp_path / "raw").open("rb") as raw:
+        assert raw.read(len(content)) == NEW + content[len(NEW) :]
     cloud.delete(volume, second)
 
 
@@ -172,7 +175,7 @@ def test_a_volume_moves_to_another_kind_of_pool_as_cinder_copies_it(bed: Bed) ->
     volume = _written(bed, "images")
     cloud.api.volumes.retype(volume, "blocks", "on-demand")
     cloud.moved(volume, "cinder@gateway#blocks")
-    assert [one.pool for one in bed.ground.bearing(volume.id)] == ["blocks"]
+    bed.ground.until(lambda: [one.pool for one in bed.ground.bearing(volume.id)] == ["blocks"])
     _holds(bed, volume)
     cloud.delete(volume)
 

@@ -1,20 +1,20 @@
-"""Cinder's API, scheduler and volume services in one process, with native threads: `run_cinder.py cinder.conf PORT`.
+"""Cinder's API, scheduler and volume services in one process: `run_cinder.py cinder.conf PORT`.
 
-One process, because the transport between them is in its memory.
+One process, because the transport between them is in its memory. It has green
+threads, as Cinder has by itself, unless the environment says otherwise
+(OS_CINDER_DISABLE_EVENTLET_PATCHING).
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 
 warnings.simplefilter("ignore")
-os.environ["OS_CINDER_DISABLE_EVENTLET_PATCHING"] = "true"
 
 from cinder import monkey_patch  # noqa: E402
 
-monkey_patch.patch("threading")
+monkey_patch.patch()
 
 import os_brick  # noqa: E402
 from cinder import coordination, i18n, objects, rpc, service, version  # noqa: E402
@@ -25,7 +25,7 @@ from oslo_config import cfg  # noqa: E402
 from oslo_log import log  # noqa: E402
 from oslo_privsep import priv_context  # noqa: E402
 from oslo_service import wsgi  # noqa: E402
-from serving import serve  # noqa: E402
+from serving import end_with_parent, serve  # noqa: E402
 
 
 def configure(file: str) -> cfg.ConfigOpts:
@@ -54,6 +54,7 @@ def start(conf: cfg.ConfigOpts) -> list[service.Service]:
 
 
 def main(file: str, port: str) -> None:
+    end_with_parent()
     conf = configure(file)
     if port == "migrate":
         migration.db_sync()

@@ -8,10 +8,11 @@ import warnings
 
 warnings.simplefilter("ignore")
 
-from serving import serve  # noqa: E402
+from serving import end_with_parent, serve  # noqa: E402
 
 
 def main(folder: str, port: str) -> None:
+    end_with_parent()
     os.environ["OS_GLANCE_CONFIG_DIR"] = folder
     from glance.common import wsgi_app  # noqa: PLC0415 - it reads the environment
     from glance.db.sqlalchemy import api, models  # noqa: PLC0415

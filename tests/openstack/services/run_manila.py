@@ -5,16 +5,14 @@ One process, because the transport between them is in its memory.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 
 warnings.simplefilter("ignore")
-os.environ["OS_MANILA_DISABLE_EVENTLET_PATCHING"] = "true"
 
 from manila import monkey_patch  # noqa: E402
 
-monkey_patch.patch("threading")
+monkey_patch.patch()
 
 from manila import rpc, service, version  # noqa: E402
 from manila.common import config  # noqa: E402
@@ -22,7 +20,7 @@ from manila.db import migration  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 from oslo_log import log  # noqa: E402
 from oslo_service import wsgi  # noqa: E402
-from serving import serve  # noqa: E402
+from serving import end_with_parent, serve  # noqa: E402
 
 
 def configure(file: str) -> cfg.ConfigOpts:
@@ -50,6 +48,7 @@ def start(conf: cfg.ConfigOpts) -> list[service.Service]:
 
 
 def main(file: str, port: str) -> None:
+    end_with_parent()
     conf = configure(file)
     if port == "migrate":
         migration.upgrade("head")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import signal
@@ -13,6 +14,12 @@ from typing import IO, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 END_S = 20
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when the one that started it ends. Called first of all."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -72,15 +79,11 @@ class _Chunks(io.RawIOBase):
 
 
 def serve(application: Any, port: int, *, services: Sequence[Any] = ()) -> None:
-    """Serve an API on a loopback port beside services that run already, until SIGTERM or the end of our parent.
-
-    The parent holds our standard input. It is told `READY` when everything answers.
-    """
+    """Serve an API on a loopback port beside services that run already, until SIGTERM. `READY` tells when it answers."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     server = make_server("127.0.0.1", port, application, server_class=_Server, handler_class=_Handler)
     _in_thread(server.serve_forever)
-    _in_thread(lambda: (sys.stdin.read(), ended.set()))
     sys.stdout.write("READY\n")
     sys.stdout.flush()
     ended.wait()
