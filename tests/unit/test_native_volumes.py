@@ -13,9 +13,11 @@ from native_scene import Scene, native_door, new
 
 from gateway.backends.memory import MemoryOptions
 from gateway.client import ClientError, native
+from gateway.core import errors
 from gateway.core.model import Snapshot, Volume
 from gateway.core.pools import Configured
 from gateway.core.query import ALL
+from gateway.frontends.native import render
 from gateway.testing.cores import memory_pool
 
 LABELS = {"cinder.volume": "c1"}
@@ -85,6 +87,15 @@ async def test_snapshots_live(door: Scene) -> None:
     await door.run(native.delete_snapshot(taken.id))
     await door.run(native.delete_snapshot(taken.id))
     assert await door.all(native.snapshots()) == []
+
+
+async def test_what_goes_while_it_is_told_is_not_there(door: Scene) -> None:
+    volume = await door.make("v")
+    made = await door.run(native.create_snapshot(volume.id, "s"))
+    snapshot = await door.core.get(Snapshot, UUID(made.id))
+    await door.run(native.delete_volume(volume.id))
+    with pytest.raises(errors.NotFound):
+        await render.snapshot(door.core, snapshot)
 
 
 async def test_a_clone_of_a_volume_as_it_is_leaves_nothing_behind(door: Scene) -> None:
