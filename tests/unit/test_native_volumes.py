@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from core_scene import MIB, LocalMemory, PaperExporter
+from core_scene import MIB, LocalMemory, PaperExporter, make
 from native_scene import Scene, native_door, new
 
 from gateway.backends.memory import MemoryOptions
@@ -169,6 +169,17 @@ async def test_a_change_is_waited_for_as_long_as_asked(tmp_path: Path) -> None:
         assert (job.operation, job.state, job.target_id, job.error) == ("volume.update", "success", made.id, None)
         assert (await door.run(native.volume(made.id))).comment == "later"
         await door.refused(native.job(key), "NotFound", "alice", kind="job")
+
+
+async def test_a_change_is_not_waited_for_until_the_request_is_given_up(tmp_path: Path) -> None:
+    pool, free = LocalMemory("memory", MemoryOptions()), asyncio.Event()
+    async with native_door(tmp_path, [Configured("memory", pool)], answer_timeout_s=0.05) as door:
+        volume = await make(door.core, "v")
+        pool.before_annotate = free.wait
+        accepted = await door.ask("PATCH", f"/gateway/volumes/{volume.id}?wait=120", {"comment": "later"})
+        assert accepted.status_code == 202
+        free.set()
+        await door.run(native.finished(accepted.json()["job"]["id"]))
 
 
 async def test_a_maker_may_be_repeated(door: Scene) -> None:
