@@ -19,7 +19,7 @@ OPENSTORAGE_CLIENT := build/openstorage-client
 
 # Cinder, Manila and Glance, as they are installed, with this distribution beside them.
 OPENSTACK := build/openstack
-OPENSTACK_TESTS = env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(OPENSTACK)/bin/python -m pytest -n 2 --dist loadfile \
+OPENSTACK_TESTS = env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(OPENSTACK)/bin/python -m pytest -n 2 \
 	$(if $(ROOT),,-m "not root") tests/openstack
 
 # The stock libStorage client, for tests that root runs: it writes into its user's home, wherever HOME points.

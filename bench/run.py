@@ -11,6 +11,7 @@ import msgspec
 import uvloop
 
 from bench.changes import changes, creators
+from bench.cinder import cinder
 from bench.fill import prepare
 from bench.libstorage import libstorage
 from bench.process import lag, memory, start
@@ -53,6 +54,7 @@ PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
         scene.sizes,
     ),
     "libstorage": lambda scene: libstorage(scene.folder, scene.sizes),
+    "cinder": lambda scene: cinder(scene.folder, scene.sizes),
 }
 
 

@@ -1,10 +1,13 @@
-"""Volumes that their user deleted while snapshots or clones still need them, and how they go in the end.
+"""Volumes and snapshots that their user deleted while others still need them, and how they go in the end.
 
 A retired volume has given its name free, is offline, is published nowhere and
 takes no change any more. What depends on it stays whole: its snapshots can be
 looked at, changed, cloned and deleted. When the last of them that somebody
 asked for and the last clone are gone, `collect` deletes the volume, with the
 snapshots that the core itself had taken for clones.
+
+A snapshot that clones still need is retired likewise: it becomes one of those
+that the core takes for clones itself, which nobody sees, and goes with its last one.
 """
 
 from __future__ import annotations
@@ -55,6 +58,41 @@ async def remove(core: Core, volume_id: UUID, *, description: str, force: bool =
         return deletion(before, taken, description=description, force=force)
 
     return await core.start(keys, plan)
+
+
+async def remove_snapshot(core: Core, snapshot_id: UUID, *, description: str) -> Started:
+    """Start deleting a snapshot for its user: at once when no clone hangs on it, else it is retired.
+
+    InUse while its expiry is not reached.
+    """
+    found = await core.get(Snapshot, snapshot_id)
+
+    async def plan() -> Plan:
+        before = await snapshots.settled_one(core, snapshot_id, access=Access.ADMIN, broken_too=True)
+        if not before.clone_count or before.state is not SnapshotState.VALID:
+            return snapshots.deletion(before, description=description)
+        snapshots.require_expired(before)
+        after = msgspec.structs.replace(
+            before,
+            name=await _free_snapshot_name(core, before),
+            internal=True,
+            transient=True,
+            comment="",
+            label="",
+            labels={},
+            annotations={},
+            taken_by="",
+            due=None,
+        )
+        return Plan(
+            operation="snapshot.update",
+            description=description,
+            pool_id=before.pool_id,
+            snapshot_before=before,
+            snapshot_after=after,
+        )
+
+    return await core.start({found.volume_id}, plan)
 
 
 async def retire(core: Core, volume_id: UUID, *, description: str, force: bool = False) -> Started:
@@ -164,11 +202,24 @@ async def _retirement(core: Core, before: Volume, *, description: str, force: bo
 
 async def _free_name(core: Core, volume: Volume) -> str:
     """Give a name that nobody else has; the whole id only when somebody chose what is usual here."""
-    names = [_NAME + volume.id.hex[:digits] for digits in _NAME_DIGITS]
+    names = _names(volume.id)
     for name in names:
         if await core.find(Volume, name=name, tenant__id=volume.tenant_id) is None:
             return name
     raise errors.AlreadyExists(kind="volume", name=names[-1], field="name")
+
+
+async def _free_snapshot_name(core: Core, snapshot: Snapshot) -> str:
+    """Give a name that no other snapshot of its volume has, in the same way."""
+    names = _names(snapshot.id)
+    for name in names:
+        if await core.find(Snapshot, name=name, volume__id=snapshot.volume_id) is None:
+            return name
+    raise errors.AlreadyExists(kind="snapshot", name=names[-1], field="name")
+
+
+def _names(key: UUID) -> list[str]:
+    return [_NAME + key.hex[:digits] for digits in _NAME_DIGITS]
 
 
 async def _keys(core: Core, volume_id: UUID) -> set[UUID]:

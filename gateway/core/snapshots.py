@@ -114,7 +114,7 @@ async def revise(
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
-        before = await _settled(core, snapshot_id, access=Access.WRITE)
+        before = await settled_one(core, snapshot_id, access=Access.WRITE)
         change = await wanted(before)
         given = {
             name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET
@@ -149,19 +149,32 @@ async def delete(core: Core, snapshot_id: UUID, *, description: str) -> Started:
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
-        before = await _settled(core, snapshot_id, access=Access.ADMIN, broken_too=True)
-        if before.clone_count:
-            raise errors.InUse(kind="snapshot", ref=before.name, by="clones", action="delete")
-        if before.expires is not None and before.expires > utc_now():
-            raise errors.InUse(kind="snapshot", ref=before.name, by="expiry", action="delete")
-        return Plan(
-            operation="snapshot.delete", description=description, pool_id=before.pool_id, snapshot_before=before
-        )
+        before = await settled_one(core, snapshot_id, access=Access.ADMIN, broken_too=True)
+        return deletion(before, description=description)
 
     return await core.start({found.volume_id}, plan)
 
 
-async def _settled(core: Core, snapshot_id: UUID, *, access: Access, broken_too: bool = False) -> Snapshot:
+def deletion(before: Snapshot, *, description: str) -> Plan:
+    """Give the plan that deletes a snapshot; InUse as `delete` says."""
+    if before.clone_count:
+        raise errors.InUse(kind="snapshot", ref=before.name, by="clones", action="delete")
+    require_expired(before)
+    return Plan(operation="snapshot.delete", description=description, pool_id=before.pool_id, snapshot_before=before)
+
+
+def require_expired(snapshot: Snapshot) -> None:
+    """Raise InUse while the snapshot must not be deleted."""
+    if snapshot.expires is not None and snapshot.expires > utc_now():
+        raise errors.InUse(kind="snapshot", ref=snapshot.name, by="expiry", action="delete")
+
+
+async def settled_one(core: Core, snapshot_id: UUID, *, access: Access, broken_too: bool = False) -> Snapshot:
+    """Give a snapshot that a change may start from.
+
+    PermissionDenied when the caller may do less with its volume than `access`;
+    InvalidState when it is being made or deleted, or is broken.
+    """
     snapshot = await core.get(Snapshot, snapshot_id)
     if core.caller is not None:
         volume = await core.get(Volume, snapshot.volume_id)

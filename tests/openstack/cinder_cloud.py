@@ -106,18 +106,6 @@ class Cloud:
         self.settled(volume, "in-use")
         return Attachment(self, volume, made, str(connector.get("initiator", "")))
 
-    def within(self, act: Any, *, fails_with: type[Exception]) -> None:
-        """Repeat until it goes through, because the services tell each other only now and then how things are."""
-        end = time.monotonic() + LIMIT_S
-        while True:
-            try:
-                act()
-            except fails_with:
-                assert time.monotonic() < end
-                time.sleep(POLL_S)
-            else:
-                return
-
 
 class Attachment:
     """A host that has a volume."""

@@ -8,18 +8,28 @@ import pytest
 from cinder_bed import bed
 from database import MariaDb, mariadb
 from glanceclient import Client as Glance
+from manila_bed import shares
 from processes import Service, running
 from processes import glance as glance_in
+from xdist.scheduler import LoadScopeScheduling
 
 pytest.register_assert_rewrite("gateway.testing", "cinder_cloud", "manila_cloud", "ground", "processes")
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByServices(LoadScopeScheduling):
+    """Gives what shares services to one process: `test_<project>_...` of this folder. Other files go where there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file.partition("_services")[0].partition("_restarts")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServices:
+    return ByServices(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares services together, and everything else file by file; begin with the slow ones."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    """Begin with the slow ones."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
@@ -43,4 +53,4 @@ def glance(images: Service) -> Glance:
     return Glance("2", endpoint=images.url, token="none")
 
 
-__all__ = ["bed"]
+__all__ = ["bed", "shares"]

@@ -43,7 +43,7 @@ class MariaDb:
         return f"mysql+pymysql://root@localhost/{name}?unix_socket={self.socket}"
 
     def copy(self, project: str, migrate: Callable[[str], None]) -> str:
-        """Give the URL of a new database with the tables of a project, which `migrate` makes when they are asked for first."""
+        """Give the URL of a new database with the tables of a project, made by `migrate` when there are none."""
         if project not in self._templates:
             name = self.fresh()
             migrate(self.url(name))
@@ -82,7 +82,8 @@ class MariaDb:
 def mariadb(folder: Path) -> Iterator[MariaDb]:
     """Give a server for a block."""
     data, log = folder / "data", folder / "mariadb.log"
-    own = ["--no-defaults", f"--user={getpass.getuser()}", f"--datadir={data}"]
+    (folder / "tmp").mkdir()
+    own = ["--no-defaults", f"--user={getpass.getuser()}", f"--datadir={data}", f"--tmpdir={folder / 'tmp'}"]
     made = subprocess.run(
         ["mariadb-install-db", *own, "--skip-test-db", "--auth-root-authentication-method=normal"],
         capture_output=True,
@@ -115,7 +116,7 @@ def mariadb(folder: Path) -> Iterator[MariaDb]:
 
 @contextlib.contextmanager
 def _told(place: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Give a socket of the kind that systemd has for its services, and what waits until one says there that it is ready."""
+    """Give a socket of the kind that systemd has for services, and what waits until one says there that it is ready."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(place))
         listener.settimeout(START_S)

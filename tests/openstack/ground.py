@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 from exporter_scene import end_daemon, free_port, run, sh
 
 from gateway.client import Client, native
@@ -69,14 +69,14 @@ class Ground:
         assert done.returncode == 0, done.stderr
         return {volume["name"] for volume in json.loads(done.stdout)}
 
+    def told_to_ontap(self) -> set[str]:
+        """Give the names of volumes that ONTAP REST tells."""
+        answer = httpx.get(f"{self.gateway.url}/api/storage/volumes", auth=(ACCOUNT, PASSWORD))
+        return {record["name"] for record in answer.json()["records"]}
+
     def objects(self) -> set[str]:
         """Give all files and folders in the pools, but for what the gateway's own books are made of."""
-        return {
-            os.path.join(base, name)
-            for place in self._places
-            for base, folders, files in os.walk(place)
-            for name in (*folders, *files)
-        }
+        return {str(path) for place in self._places for path in place.rglob("*")}
 
     def check(self) -> None:
         """See that `gateway check` finds nothing wrong, when the gateway has ended."""

@@ -7,16 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from cinder_bed import Bed
 from cinder_cloud import ELSEWHERE, HERE, INITIATOR, read, size, write
 from glanceclient import Client
 
 from gateway.client import native
-from gateway.testing.live import ACCOUNT, PASSWORD
 
-pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cinder")]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 GIB = 1 << 30
 OLD, NEW = b"old" * 1000, b"new" * 1000
@@ -56,14 +54,9 @@ def test_bytes_live_through_snapshot_clone_growth_and_revert(bed: Bed, pool: str
     assert twin.size == 1
     names = {f"volume-{one.id}" for one in (volume, copy, twin)}
     assert names <= bed.ground.listed()
-    assert names <= _ontap(bed)
+    assert names <= bed.ground.told_to_ontap()
     cloud.delete(copy, twin, taken, volume)
     assert not names & bed.ground.volumes().keys()
-
-
-def _ontap(bed: Bed) -> set[str]:
-    answer = httpx.get(f"{bed.ground.gateway.url}/api/storage/volumes", auth=(ACCOUNT, PASSWORD))
-    return {record["name"] for record in answer.json()["records"]}
 
 
 @pytest.mark.parametrize("pool", ["images", "blocks"])
@@ -125,7 +118,7 @@ def test_images_become_volumes_and_volumes_images(bed: Bed, glance: Client, tmp_
     here.end()
 
     _, told = cloud.api.volumes.upload_to_image(
-        volume, force=False, image_name="back", container_format="bare", disk_format="raw"
+        volume, False, "back", container_format="bare", disk_format="raw", visibility="private", protected=False
     )
     cloud.settled(volume)
     back = told["os-volume_upload_image"]["image_id"]
@@ -209,10 +202,11 @@ def test_groups_have_snapshots_of_one_instant_where_the_pool_can(bed: Bed) -> No
     assert len({known[f"snapshot-{one.id}"].created for one in snapshots}) == 1, "all are of one instant"
     made = cloud.api.groups.create_from_src(group_snapshot_id=taken.id, source_group_id=None)
     copy = cloud.settled(cloud.api.groups.get(made["id"]))
+    copy.delete(delete_volumes=True)
+    cloud.gone(copy)
     cloud.delete(taken)
-    for one in (copy, group):
-        one.delete(delete_volumes=True)
-        cloud.gone(one)
+    group.delete(delete_volumes=True)
+    cloud.gone(group)
     assert not [one for one in bed.ground.volumes().values() if one.pool == "volatile"]
 
     refused = cloud.api.groups.create(consistent, "blocks")

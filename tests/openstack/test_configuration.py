@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +82,24 @@ def sourced(folder: Path, text: str, *, ini: str = "") -> Path:
     return file
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(each) for each in arguments], capture_output=True, text=True, timeout=90, check=False)
+def run(*arguments: object, environment: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+    program, around = [str(each) for each in arguments], {**os.environ, **environment}
+    return subprocess.run(program, capture_output=True, text=True, timeout=90, check=False, env=around)
 
 
-def told(script: str, *arguments: object) -> Any:
-    done = run(sys.executable, "-W", "ignore", "-c", script, *arguments)
+def told(script: str, *arguments: object, environment: Mapping[str, str] = {}) -> Any:
+    done = run(sys.executable, "-W", "ignore", "-c", script, *arguments, environment=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_cinder_has_its_options_from_a_source(tmp_path: Path) -> None:
     file = sourced(tmp_path, TOML, ini="[gateway]\nreserved_percentage = 9\n[backend_defaults]\nvolume_clear = none\n")
-    assert told(CINDER, file) == [
+    assert told(CINDER, file, environment={"OS_GATEWAY__GATEWAY_URL": "https://environment.example"}) == [
         ["gateway"],
         True,
         {
-            "gateway_url": "https://gateway.example:8443",
+            "gateway_url": "https://environment.example",
             "gateway_user": "cinder",
             "gateway_timeout_s": 7,
             "gateway_pools": ["fast"],

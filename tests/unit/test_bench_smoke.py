@@ -37,6 +37,7 @@ def test_every_part_without_btrfs() -> None:
         "Inspect",
         "libStorage GET",
         "header of",
+        "Cinder driver: requests",
     ):
         assert words in table
 

@@ -43,7 +43,15 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "testing.live": frozenset({"core", "config", "server", "testing"}),
     "testing.kills": frozenset({"core", "server", "testing"}),
     "testing.pages": frozenset(
-        {"core", "frontends.native", "frontends.openstack", "frontends.openstorage", "server", "testing"}
+        {
+            "core",
+            "frontends.cinder_driver",
+            "frontends.native",
+            "frontends.openstack",
+            "frontends.openstorage",
+            "server",
+            "testing",
+        }
     ),
     "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),

@@ -16,7 +16,7 @@ from gateway.client import Client, ClientError, Flow, native
 from gateway.client.native import Volume
 from gateway.frontends.manila_driver import ensuring, managing, shares, snapshots
 from gateway.frontends.manila_driver.managing import Wanted
-from gateway.frontends.manila_driver.naming import GIB, Share, Snapshot
+from gateway.frontends.manila_driver.naming import GIB, MANAGED, Share, Snapshot
 from gateway.frontends.manila_driver.refusals import Mismatch, Refusal, WouldLoseData
 from gateway.testing.live import ACCOUNT, PASSWORD
 
@@ -280,16 +280,18 @@ def test_a_snapshot_stays_in_its_pool(bed: Bed, run: Callable[[Flow[Any]], Any])
     assert absent(bed, copy)
 
 
-def test_a_snapshot_that_a_share_was_made_of_is_in_use(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
+def test_a_snapshot_that_a_share_was_made_of_goes_with_that(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
     share, snapshot, copy = made(bed), new_snapshot(), new_share()
+    bed.nfs.write(f"/{share.name}/letter", b"old")
     taken = run(snapshots.take(share, snapshot))
     run(shares.create_from(copy, taken, pool=FAST, size=GIB))
-    with pytest.raises(ClientError) as busy:
-        run(snapshots.delete(share, snapshot))
-    assert (busy.value.code, busy.value.fields["kind"]) == ("InUse", "snapshot")
-    run(shares.delete(copy))
     run(snapshots.delete(share, snapshot))
     assert run(snapshots.find(share, snapshot)) is None
+    run(shares.set_access(copy, [HERE]))
+    assert bed.nfs.read(f"/{copy.name}/letter") == b"old"
+    assert volume_of(bed, share).snapshot_count == 1
+    run(shares.delete(copy))
+    assert volume_of(bed, share).snapshot_count == 0
 
 
 def test_snapshots_are_found_by_what_manila_keeps_and_by_name(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
@@ -387,12 +389,14 @@ def test_a_volume_becomes_a_share_and_is_let_go_again(bed: Bed, run: Callable[[F
     volume = theirs(bed, labels={"owner": "me"}, export_policy="open")
     bed.nfs.write(f"{volume.path}/letter", b"words")
     share = new_share()
-    taken = run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {}))
+    done = run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {}))
+    taken = done.volume
     assert (taken.id, taken.name, taken.path) == (volume.id, share.name, volume.path)
-    assert taken.labels == {"owner": "me", **share.labels}
+    assert taken.labels == {"owner": "me", **share.labels, MANAGED: "true"}
+    assert done.locations[0]["path"] == f"127.0.0.1:{volume.path}"
     # Clients go on, until Manila says who may.
     assert bed.nfs.read(f"{volume.path}/letter") == b"words"
-    assert run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {})).id == volume.id
+    assert run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {})).volume.id == volume.id
     run(shares.set_access(share, [access_row("192.0.2.7")]))
     assert not bed.nfs.reaches(str(volume.path))
     assert rules(bed, "open") == [("0.0.0.0/0", True)]
@@ -402,6 +406,26 @@ def test_a_volume_becomes_a_share_and_is_let_go_again(bed: Bed, run: Callable[[F
     assert (left.labels, left.name) == ({"owner": "me"}, share.name)
     run(shares.delete(share))
     assert run(native.volume(volume.id)).state == "online"
+
+
+def test_what_manila_failed_to_manage_is_let_go_rather_than_deleted(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
+    volume, share = theirs(bed), new_share()
+    ref = run(native.create_snapshot(volume.id, "nightly"))
+    assert over(bed, Wire("lost", 3), managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {})) is None
+    assert run(shares.find(share)).id == volume.id
+    snapshot = new_snapshot(location="nightly")
+    assert over(bed, Wire("lost", 1), managing.adopt_snapshot(share, snapshot, {})) is None
+    run(snapshots.delete(share, snapshot))
+    run(shares.delete(share))
+    assert run(native.volume(volume.id)).labels == {}
+    assert run(native.snapshot(ref.id)).labels == {}
+    # What it does have, it deletes.
+    share, snapshot = new_share(), new_snapshot(location=ref.id)
+    run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {}))
+    run(managing.adopt_snapshot(share, snapshot, {}))
+    run(snapshots.delete(share, snapshot))
+    run(shares.delete(msgspec.structs.replace(share, volume_id=volume.id)))
+    assert run(native.volume_named(share.name, tenant=TENANT)) is None
 
 
 @pytest.mark.parametrize(
@@ -443,7 +467,8 @@ def test_a_volume_of_another_manila_is_taken_over_only_on_request(bed: Bed, run:
     location = f"127.0.0.1:/{first.name}"
     with pytest.raises(Refusal, match="take_over=true"):
         run(managing.adopt(second, location, ANY, {}))
-    assert run(managing.adopt(second, location, ANY, {"take_over": "true"})).labels == second.labels
+    done = run(managing.adopt(second, location, ANY, {"take_over": "true"}))
+    assert second.owns(done.volume.labels)
     assert run(shares.find(first)) is None
 
 
@@ -462,7 +487,7 @@ def test_snapshots_are_managed_by_id_and_by_name(bed: Bed, run: Callable[[Flow[A
         snapshot = new_snapshot(location=getattr(taken, ref))
         managed = run(managing.adopt_snapshot(share, snapshot, {}))
         assert (managed.id, managed.name) == (taken.id, snapshot.name)
-        assert managed.labels == {"owner": "me", **snapshot.labels}
+        assert managed.labels == {"owner": "me", **snapshot.labels, MANAGED: "true"}
         with pytest.raises(Refusal, match="bears the mark"):
             run(managing.adopt_snapshot(share, new_snapshot(location=taken.id), {}))
         run(managing.release_snapshot(share, snapshot))
@@ -470,7 +495,7 @@ def test_snapshots_are_managed_by_id_and_by_name(bed: Bed, run: Callable[[Flow[A
         assert run(native.snapshot(taken.id)).labels == {"owner": "me"}
 
 
-@pytest.mark.parametrize("ref", ["nothing", str(uuid4()), ""])
+@pytest.mark.parametrize("ref", ["nothing", "00000000-0000-4000-8000-000000000000", ""])
 def test_a_snapshot_that_the_share_does_not_have_cannot_be_managed(
     bed: Bed, run: Callable[[Flow[Any]], Any], ref: str
 ) -> None:
@@ -498,6 +523,14 @@ def test_the_condition_of_shares(bed: Bed, run: Callable[[Flow[Any]], Any]) -> N
     }
     assert found[withdrawn.id].locations[0]["path"] == f"127.0.0.1:/{withdrawn.name}"
     assert bed.nfs.reaches(f"/{withdrawn.name}")
+
+
+def test_a_share_whose_place_somebody_else_has_taken_is_in_error(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
+    share, other = made(bed), theirs(bed)
+    run(native.change_volume(volume_of(bed, share).id, {"path": None}))
+    run(native.change_volume(other.id, {"path": f"/{share.name}"}))
+    found = run(ensuring.conditions(TENANT, [share, made(bed)]))
+    assert [one.healthy for one in found.values()] == [False, True]
 
 
 def test_how_full_shares_are(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:

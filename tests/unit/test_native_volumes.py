@@ -121,6 +121,11 @@ async def test_a_clone_of_a_snapshot(door: Scene) -> None:
     await door.refused(native.delete_snapshot(taken.id), "InUse", by="clones")
     wrong = native.NewClone(name="d", snapshot=taken.id)
     await door.refused(native.clone_volume(other.id, wrong), "NotFound", kind="snapshot")
+    for _ in range(2):
+        await door.run(native.delete_snapshot(taken.id, retire=True))
+    assert await door.all(native.snapshots()) == []
+    await door.run(native.delete_volume(clone.id))
+    assert await door.core.catalog.count(Snapshot, ALL) == 0
 
 
 async def test_a_volume_that_others_need_goes_with_the_last_of_them(door: Scene) -> None:

@@ -7,14 +7,23 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import httpx
+import msgspec
 import pytest
 import yaml
 from oslo_config import cfg
 
+from gateway.client import Client, native
+from gateway.core.capability import FLAGS, OPERATIONS
+from gateway.frontends.cinder_driver import stats as cinder_stats
+from gateway.frontends.cinder_driver.site import Settings, Site
+from gateway.frontends.manila_driver import stats as manila_stats
 from gateway.frontends.openstack.options import CINDER, MANILA, list_cinder, list_manila
+from gateway.testing.pages.openstack import SHARES, VOLUMES
 
 PAGE = (Path(__file__).parents[2] / "docs/openstack.md").read_text()
 BLOCKS: Sequence[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -111,3 +120,41 @@ def test_samples_name_every_option(tmp_path: Path, service: str, options: Sequen
         assert done.returncode == 0, done.stderr
         assert {option.name for option in options} <= names(file.read_text())
     assert "sample_gateway_source" in tool("oslo-config-generator", "--namespace", "oslo.config").stdout
+
+
+def pool_with(can: Collection[str]) -> native.Pool:
+    able = native.Abilities(can=tuple(can), ways=("local", "iscsi"), addresses=("192.0.2.1",))
+    return native.Pool(id="1", name="fast", driver="zfs", state="online", kinds={"block": able, "filesystem": able})
+
+
+def told_to_cinder(can: Collection[str]) -> Mapping[str, Any]:
+    content = msgspec.json.encode({"records": [pool_with(can)]})
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    with Client("http://127.0.0.1", transport=transport) as client:
+        site = Site(client, native.Tenant(id="1", name="svm1"), Settings())
+        [pool] = cinder_stats.stats(site, cinder_stats.Words(backend_name="gateway"))["pools"]
+    return pool
+
+
+def told_to_manila(can: Collection[str]) -> Mapping[str, Any]:
+    [pool] = manila_stats.described([pool_with(can)], manila_stats.Reserve())
+    thin = pool["thin_provisioning"]
+    flags = thin if isinstance(thin, list) else [thin]
+    return {**pool, "thin_provisioning` True": True in flags, "thin_provisioning` False": False in flags}
+
+
+@pytest.mark.parametrize(
+    ("told", "words", "needed"),
+    [
+        pytest.param(told, words.strip("`"), needed, id=words)
+        for told, shown in ((told_to_cinder, VOLUMES), (told_to_manila, SHARES))
+        for words, needed in shown.items()
+        if words.startswith("`")
+    ],
+)
+def test_tables_say_what_the_scheduler_is_told(told: Any, words: str, needed: Collection[str]) -> None:
+    everything = {*OPERATIONS, *FLAGS}
+    assert told(everything)[words] is True
+    assert told(needed)[words] is True
+    for name in needed:
+        assert told(everything - {name})[words] is False

@@ -141,15 +141,11 @@ def test_files_and_folders_are_merged_in_their_order(tmp_path: Path) -> None:
     assert conf.get_location("count", "backend").detail == str(tmp_path / "conf.d/10.json")
 
 
-def test_whatever_else_says_a_value_wins_except_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = write(
-        tmp_path, "s.toml", '[DEFAULT]\ndebug = true\n[backend]\nurl = "s"\nhome = "s"\nlevel = "low"\ncount = 5\n'
-    )
-    monkeypatch.setenv("OS_BACKEND__HOME", "environment")
+def test_whatever_else_says_a_value_wins_except_a_default(tmp_path: Path) -> None:
+    name = write(tmp_path, "s.toml", '[DEFAULT]\ndebug = true\n[backend]\nurl = "s"\nlevel = "low"\ncount = 5\n')
     conf = configured(tmp_path, name, ini="[backend]\nurl = file", args=["--nodebug"])
     conf.set_default("level", "high", group="backend")
-    assert (conf.backend.url, conf.backend.home, conf.backend.level) == ("file", "environment", "low")
-    assert (conf.backend.count, conf.debug) == (5, False)
+    assert (conf.backend.url, conf.backend.level, conf.backend.count, conf.debug) == ("file", "low", 5, False)
 
 
 def test_the_first_of_several_sources_wins(tmp_path: Path) -> None:

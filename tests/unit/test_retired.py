@@ -257,6 +257,45 @@ async def test_the_base_of_a_clone_goes_with_its_last_clone_if_asked_so(core: Co
     assert await retired.collect(core) == 0
 
 
+async def test_a_snapshot_that_clones_need_goes_with_the_last_of_them(core: Core) -> None:
+    volume = await make(core, "v")
+    taken, other = await snap(core, volume, "s"), await snap(core, volume, "other")
+    first, second = await clone_of(core, volume, "c1", taken), await clone_of(core, volume, "c2", taken)
+    await (await retired.remove_snapshot(core, taken.id, description="t")).result()
+    left = await core.get(Snapshot, taken.id)
+    assert (left.internal, left.transient, left.name.startswith("retired."), left.clone_count) == (True, True, True, 2)
+    # Its name is free, and whoever asks again for its end is not told otherwise.
+    await snap(core, volume, "s")
+    await (await retired.remove_snapshot(core, taken.id, description="t")).result()
+    await (await retired.remove_snapshot(core, other.id, description="t")).result()
+    assert await core.catalog.get(Snapshot, other.id) is None
+    await remove(core, first)
+    assert await retired.collect(core) == 0
+    await remove(core, second)
+    assert await retired.collect(core) == 1
+    assert [one.name for one in await volumes.snapshots_of(core, volume.id)] == ["s"]
+
+
+async def test_a_snapshot_that_clones_need_keeps_no_volume_that_was_deleted(core: Core) -> None:
+    volume = await make(core, "v")
+    taken = await snap(core, volume, "s")
+    clone = await clone_of(core, volume, "c", taken)
+    await (await retired.remove_snapshot(core, taken.id, description="t")).result()
+    await remove(core, volume)
+    await remove(core, clone)
+    assert await retired.collect(core) == 1
+    assert await left(core) == (0, 0)
+
+
+async def test_a_snapshot_is_not_retired_before_its_time(core: Core) -> None:
+    volume = await make(core, "v")
+    taken = await snap(core, volume, "s", expires=utc_now() + timedelta(hours=1))
+    await clone_of(core, volume, "c", taken)
+    with pytest.raises(errors.InUse) as refused:
+        await retired.remove_snapshot(core, taken.id, description="t")
+    assert refused.value.by == "expiry"
+
+
 @pytest.mark.parametrize("transient", [True, False])
 async def test_the_base_of_a_clone_keeps_no_volume_that_was_deleted(core: Core, *, transient: bool) -> None:
     volume = await make(core, "v")

@@ -68,7 +68,7 @@ def delete_volume(volume_id: str, *, force: bool = False) -> Flow[None]:
 
     What snapshots and clones need of it stays until they are gone. `force` cuts off who uses it.
     """
-    yield from _removed(f"{VOLUMES}/{volume_id}", "volume", force=force)
+    yield from _removed(f"{VOLUMES}/{volume_id}", "volume", flags={"force": force})
 
 
 def create_snapshot(
@@ -100,9 +100,12 @@ def change_snapshot(snapshot_id: str, values: Mapping[str, Any]) -> Flow[Snapsho
     return (yield from made(answer, Snapshot, SNAPSHOTS))
 
 
-def delete_snapshot(snapshot_id: str) -> Flow[None]:
-    """Delete a snapshot; one that is not there is no error."""
-    yield from _removed(f"{SNAPSHOTS}/{snapshot_id}", "snapshot")
+def delete_snapshot(snapshot_id: str, *, retire: bool = False) -> Flow[None]:
+    """Delete a snapshot; one that is not there is no error.
+
+    One that clones hang on is in use, or (`retire`) nobody sees it any more and it goes with the last of them.
+    """
+    yield from _removed(f"{SNAPSHOTS}/{snapshot_id}", "snapshot", flags={"retire": True} if retire else {})
 
 
 def attach(volume_id: str, new: NewAttachment) -> Flow[Attached]:
@@ -117,7 +120,7 @@ def attach(volume_id: str, new: NewAttachment) -> Flow[Attached]:
 def detach(volume_id: str, node: str, *, force: bool = True) -> Flow[None]:
     """End a node's attachment; one that is not there is no error. `force`: also while the node is connected."""
     path = f"{VOLUMES}/{volume_id}/attachments/{quote(node, safe='')}"
-    yield from _removed(path, "attachment", "volume", force=force)
+    yield from _removed(path, "attachment", "volume", flags={"force": force})
 
 
 def set_export_policy(tenant: str, name: str, rules: Sequence[Rule]) -> Flow[ExportPolicy]:
@@ -136,9 +139,9 @@ def _changed(method: str, path: str, volume_id: str, body: dict[str, Any]) -> Fl
     return decode(answer, Volume) if isinstance(answer, Reply) else (yield from volume(volume_id))
 
 
-def _removed(path: str, *kinds: str, force: bool | None = None) -> Flow[None]:
+def _removed(path: str, *kinds: str, flags: Mapping[str, bool] = {}) -> Flow[None]:
     try:
-        yield from send("DELETE", path, force=force)
+        yield from send("DELETE", path, flags=flags)
     except ClientError as error:
         if not any(is_absent(error, kind) for kind in kinds):
             raise

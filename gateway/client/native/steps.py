@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -36,15 +37,14 @@ def read(path: str, kind: type[R], query: tuple[tuple[str, str], ...] = ()) -> F
 
 
 def send(
-    method: str, path: str, body: msgspec.Struct | dict[str, Any] | None = None, *, force: bool | None = None
+    method: str, path: str, body: msgspec.Struct | dict[str, Any] | None = None, *, flags: Mapping[str, bool] = {}
 ) -> Flow[Reply | Job]:
     """Send a change, once, and give its answer, or its job that ended later and well.
 
     ClientError when it fails, or when it is not known what became of it.
     """
     query = {"wait": str(WAIT_S)}
-    if force is not None:
-        query["force"] = "true" if force else "false"
+    query |= {name: "true" if flag else "false" for name, flag in flags.items()}
     content = msgspec.to_builtins(body)
     reply = yield Call(method=method, path=path, query=tuple(query.items()), body=content, patience_s=WAIT_S)
     if reply.status != _ACCEPTED:

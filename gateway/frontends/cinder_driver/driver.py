@@ -45,6 +45,9 @@ CONF.register_opts(CINDER, group=volume_configuration.SHARED_CONF_GROUP)
 
 LOG = logging.getLogger(__name__)
 
+_NEVER_MANAGED = "error_managing_deleting"
+"""The status in which Cinder deletes a volume that it could not take under its care, as if it had made it."""
+
 Update = dict[str, Any] | None
 """What Cinder writes into its record of an object."""
 
@@ -142,7 +145,10 @@ class GatewayVolumeDriver(driver.VolumeDriver):
             return _known(volumes.cloned(site, typed_volume_of(volume), volume_of(src_vref)))
 
     def delete_volume(self, volume: Any) -> None:
-        """Delete a volume."""
+        """Delete a volume. One that Cinder failed to manage was there before, and stays."""
+        if volume.status == _NEVER_MANAGED:
+            self.unmanage(volume)
+            return
         with self._asked(Doing.DELETE_VOLUME, volume.name) as site:
             volumes.delete(site, volume_of(volume))
 
@@ -223,7 +229,7 @@ class GatewayVolumeDriver(driver.VolumeDriver):
     def manage_existing_get_size(self, volume: Any, existing_ref: managing.Reference) -> int:
         """Give the size in GiB of a volume at the gateway."""
         with self._asked(Doing.MANAGE, str(existing_ref)) as site:
-            return managing.size(site, existing_ref)
+            return managing.size(site, volume_of(volume), existing_ref)
 
     def manage_existing(self, volume: Any, existing_ref: managing.Reference) -> Update:
         """Take a volume at the gateway under Cinder's care."""

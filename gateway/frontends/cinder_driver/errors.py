@@ -12,11 +12,16 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
+import msgspec
+
 from gateway.client import ClientError
 from gateway.frontends.cinder_driver.records import GIB, gigabytes
 
 NOT_IMPLEMENTED = "NotImplementedError"
 """Not one of Cinder's: what the base class raises for what a driver does not do, and Cinder does in another way."""
+
+
+_TEXTS = ("message", "reason", "data")
 
 
 class Refusal(Exception):  # noqa: N818 - it becomes an exception with a name of its own
@@ -27,31 +32,35 @@ class Refusal(Exception):  # noqa: N818 - it becomes an exception with a name of
         self.keywords = keywords
         super().__init__(f"{exception}: {', '.join(f'{key} {value}' for key, value in keywords.items())}")
 
+    @property
+    def text(self) -> str:
+        """Give what it says in words, without the name."""
+        return str(next((self.keywords[key] for key in _TEXTS if key in self.keywords), self))
+
 
 class Doing(enum.Enum):
     """What Cinder asked for."""
 
-    READ = "read"
-    MAKE = "make a volume"
-    CLONE = "clone a volume"
-    DELETE_VOLUME = "delete a volume"
-    EXTEND = "extend a volume"
-    REVERT = "revert a volume"
-    SNAPSHOT = "take a snapshot"
-    DELETE_SNAPSHOT = "delete a snapshot"
-    ATTACH = "attach a volume"
-    MANAGE = "manage what is there"
-    MOVE = "move a volume"
-    GROUP = "change a group"
+    READ = enum.auto()
+    MAKE = enum.auto()
+    CLONE = enum.auto()
+    DELETE_VOLUME = enum.auto()
+    EXTEND = enum.auto()
+    REVERT = enum.auto()
+    SNAPSHOT = enum.auto()
+    DELETE_SNAPSHOT = enum.auto()
+    ATTACH = enum.auto()
+    MANAGE = enum.auto()
+    MOVE = enum.auto()
+    GROUP = enum.auto()
 
 
-class Word:
-    """An exception, and the keywords that it takes the text, or the name of the object, in."""
+class Word(msgspec.Struct, frozen=True):
+    """An exception by name, and the keywords in which it takes the text and the name of the object."""
 
-    def __init__(self, exception: str, *, text: str = "", name: str = "") -> None:
-        self.exception = exception
-        self.text = text
-        self.name = name
+    exception: str
+    text: str = ""
+    name: str = ""
 
     def refusal(self, error: ClientError, ref: str) -> Refusal:
         """Give the exception for an error of something called `ref`."""

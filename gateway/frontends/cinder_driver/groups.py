@@ -6,6 +6,7 @@ ask for one instant are left to Cinder's own way, one volume after the other.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from gateway.frontends.cinder_driver import snapshots, volumes
 from gateway.frontends.cinder_driver.errors import Refusal, said
 from gateway.frontends.cinder_driver.records import CinderSnapshot, CinderVolume
 from gateway.frontends.cinder_driver.site import BLOCK, Site, abilities
+
+LOG = logging.getLogger(__name__)
 
 ABILITY = "snapshot_group"
 
@@ -68,7 +71,7 @@ def from_snapshots(site: Site, made: Sequence[CinderVolume], sources: Sequence[C
             updates.append({"id": volume.id, "provider_id": found.id, "status": "available"})
     except (ClientError, Refusal):
         for volume in made:
-            _tried(partial(volumes.delete, site, volume))
+            _done(volume.id, partial(volumes.delete, site, volume))
         raise
     return updates
 
@@ -94,15 +97,17 @@ def status(updates: Iterable[Update]) -> Update:
 
 
 def _deleted(key: str, act: Callable[[], object]) -> Update:
-    return {"id": key, "status": "error_deleting" if _tried(act) else "deleted"}
+    return {"id": key, "status": "deleted" if _done(key, act) else "error_deleting"}
 
 
-def _tried(act: Callable[[], object]) -> str:
-    """Do something and give why it failed; nothing when it did not."""
+def _done(key: str, act: Callable[[], object]) -> bool:
+    """Delete a member of a group; False when it stays, and the log says why."""
     try:
         act()
     except ClientError as error:
-        return said(error)
+        LOG.warning("%s of a group stays: %s", key, said(error))
+        return False
     except Refusal as error:
-        return str(error)
-    return ""
+        LOG.warning("%s of a group stays: %s", key, error.text)
+        return False
+    return True

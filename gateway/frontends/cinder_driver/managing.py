@@ -33,14 +33,14 @@ Entry = dict[str, Any]
 """One thing that could be managed, as Cinder lists it."""
 
 
-def size(site: Site, reference: Reference) -> int:
+def size(site: Site, volume: CinderVolume, reference: Reference) -> int:
     """Give the size of the gateway's volume in GiB, rounded up."""
-    return gigabytes(_volume(site, reference).size)
+    return gigabytes(_volume(site, volume, reference).size)
 
 
 def manage(site: Site, volume: CinderVolume, reference: Reference) -> native.Volume:
     """Take a volume under Cinder's care and give it as it is then. The same again gives the same."""
-    found = _volume(site, reference)
+    found = _volume(site, volume, reference)
     owner = found.labels.get(VOLUME_LABEL)
     if owner not in {None, volume.id}:
         raise Refusal("ManageExistingAlreadyManaged", volume_ref=owner)
@@ -123,8 +123,8 @@ def snapshot_provider_ids(site: Site, known: Iterable[CinderSnapshot]) -> list[E
     return [{"id": key, "provider_id": None if snapshot is None else snapshot.id} for key, snapshot in found]
 
 
-def _volume(site: Site, reference: Reference) -> native.Volume:
-    """Find what a reference names; Refusal when that cannot be managed."""
+def _volume(site: Site, volume: CinderVolume, reference: Reference) -> native.Volume:
+    """Find what a reference names, or what an earlier attempt made of it; Refusal when that cannot be managed."""
     found: native.Volume | None = None
     if reference.get(ID):
         found = _or_none(site, str(reference[ID]))
@@ -132,6 +132,8 @@ def _volume(site: Site, reference: Reference) -> native.Volume:
         found = site.run(native.volume_named(str(reference[NAME]), tenant=site.tenant.name))
     else:
         raise _wrong(reference, f"it has to have {NAME} or {ID}")
+    if found is None:
+        found = site.found(volume)
     if found is None or found.tenant != site.tenant.name or not site.offers(found.pool):
         raise _wrong(reference, "the gateway has no such volume among those of this backend")
     if found.kind != BLOCK:
@@ -156,7 +158,8 @@ def _snapshot(site: Site, snapshot: CinderSnapshot, reference: Reference) -> nat
     if not (name or key):
         raise _wrong(reference, f"it has to have {NAME} or {ID}")
     for one in site.each(native.snapshots(volume=volume.id)):
-        if one.id == key if key else one.name == name:
+        named = one.id == key if key else one.name == name
+        if named or snapshot.same.items() <= one.labels.items():
             return one
     raise _wrong(reference, f"the volume {volume.name} has no such snapshot")
 
@@ -173,7 +176,7 @@ def _check_type(site: Site, volume: CinderVolume, found: native.Volume) -> None:
             try:
                 specs.required(volume.specs, pool)
             except Refusal as error:
-                raise Refusal("ManageExistingVolumeTypeMismatch", reason=str(error)) from None
+                raise Refusal("ManageExistingVolumeTypeMismatch", reason=error.text) from None
 
 
 def _by_id_and_name(known: Iterable[CinderVolume]) -> tuple[dict[str, str], dict[str, str]]:
@@ -187,7 +190,7 @@ def _entry(volume: native.Volume, cinder_id: str | None) -> Entry:
         "reference": {NAME: volume.name},
         "size": gigabytes(volume.size),
         "cinder_id": cinder_id,
-        "extra_info": f"pool {volume.pool}, id {volume.id}",
+        "extra_info": {"pool": volume.pool, "id": volume.id},
         **_safety(_in_the_way(volume, cinder_id)),
     }
 
@@ -215,7 +218,7 @@ def _snapshot_entry(snapshot: native.Snapshot, volume: native.Volume, cinder_id:
         "source_reference": {NAME: volume.name},
         "size": gigabytes(volume.size),
         "cinder_id": cinder_id,
-        "extra_info": f"pool {volume.pool}, id {snapshot.id}",
+        "extra_info": {"pool": volume.pool, "id": snapshot.id},
         **_safety(reason),
     }
 

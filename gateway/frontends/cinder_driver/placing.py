@@ -14,7 +14,6 @@ from gateway.frontends.cinder_driver.site import Site
 _COPIED = frozenset({"Unsupported", "InUse"})
 """Errors after which Cinder copies the volume through the host: the gateway cannot move it, or not this one."""
 
-
 Host = Mapping[str, Any]
 """Where Cinder wants a volume: `host`, and the `capabilities` that were told of there."""
 

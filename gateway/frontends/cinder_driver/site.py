@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -63,9 +63,14 @@ class Site:
         return not self.settings.pools or pool in self.settings.pools
 
     def found(self, volume: CinderVolume) -> native.Volume | None:
-        """Give the gateway's volume, None when it is not there."""
+        """Give the gateway's volume, None when it is not there.
+
+        Where Cinder does not know its id it is known by name and label: what
+        somebody else calls so is not Cinder's.
+        """
         if not volume.core_id:
-            return self.run(native.volume_named(volume.name, tenant=self.tenant.name))
+            named = self.run(native.volume_named(volume.name, tenant=self.tenant.name))
+            return named if named is not None and _is(named.labels, volume.same) else None
         try:
             return self.run(native.volume(volume.core_id))
         except ClientError as error:
@@ -85,12 +90,13 @@ class Site:
         return volume.core_id or self.volume(volume).id
 
     def found_snapshot(self, snapshot: CinderSnapshot) -> native.Snapshot | None:
-        """Give the gateway's snapshot, None when it is not there."""
+        """Give the gateway's snapshot, None when it is not there; see `found`."""
         try:
             if snapshot.core_id:
                 return self.run(native.snapshot(snapshot.core_id))
             volume = self.found(snapshot.volume)
-            return None if volume is None else self.run(native.snapshot_named(volume.id, snapshot.name))
+            named = None if volume is None else self.run(native.snapshot_named(volume.id, snapshot.name))
+            return named if named is not None and _is(named.labels, snapshot.same) else None
         except ClientError as error:
             if native.is_absent(error, "snapshot"):
                 return None
@@ -130,6 +136,10 @@ def open_site(client: Client, settings: Settings) -> Site:
     if not offered:
         raise Refusal("VolumeDriverException", message="the gateway has no pool that holds block volumes")
     return site
+
+
+def _is(labels: Mapping[str, str], same: Mapping[str, str]) -> bool:
+    return same.items() <= labels.items()
 
 
 def _wrong(option: str, reason: str) -> Refusal:

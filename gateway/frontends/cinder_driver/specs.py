@@ -39,7 +39,7 @@ ABILITIES = (
 
 PROPERTIES: Mapping[str, tuple[str, str, str]] = {
     "pool": ("Pool", "Name of the pool at the gateway.", "string"),
-    "driver": ("Driver", "What the pool is made of: zfs, btrfs, directory, qcow2, memory.", "string"),
+    "driver": ("Driver", "What the pool is made of: zfs, directory, qcow2, nfs, memory.", "string"),
     "ways": ("Ways", "By which hosts are led to volumes of the pool: <in> iscsi, <in> nfs, <in> local.", "string"),
     "volatile": ("Volatile", "Whether content is gone when the gateway ends.", "boolean"),
     "resize": ("Resize", "Volumes can grow.", "boolean"),

@@ -33,8 +33,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
 
 def stats(site: Site, words: Words) -> dict[str, Any]:
     """Give the stats of a backend whose gateway answers."""
-    pools = site.pools()
-    return _told(site, words, pools, up=True)
+    return told(site, words, site.pools())
 
 
 def down(last: dict[str, Any]) -> dict[str, Any]:
@@ -43,20 +42,21 @@ def down(last: dict[str, Any]) -> dict[str, Any]:
     return {**last, "pools": pools, "backend_state": "down"}
 
 
-def _told(site: Site, words: Words, pools: Sequence[native.Pool], *, up: bool) -> dict[str, Any]:
-    told = [_pool(site, words, pool) for pool in pools]
-    protocols = [pool["storage_protocol"] for pool in told]
+def told(site: Site, words: Words, pools: Sequence[native.Pool]) -> dict[str, Any]:
+    """Give the stats of a backend with these pools."""
+    found = [_pool(site, words, pool) for pool in pools]
+    protocols = [pool["storage_protocol"] for pool in found]
     return {
         "volume_backend_name": words.backend_name,
         "vendor_name": VENDOR,
         "driver_version": __version__,
         "storage_protocol": next((one for one in _PROTOCOLS.values() if one in protocols), _PROTOCOLS["local"]),
-        "backend_state": "up" if up and any(pool["backend_state"] == "up" for pool in told) else "down",
+        "backend_state": "up" if any(pool["backend_state"] == "up" for pool in found) else "down",
         "location_info": site.location,
         "sparse_copy_volume": True,
         "clone_across_pools": False,
         "replication_enabled": False,
-        "pools": told,
+        "pools": found,
     }
 
 

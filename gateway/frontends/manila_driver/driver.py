@@ -151,6 +151,8 @@ class GatewayShareDriver(driver.ShareDriver):
         """Make a share with the content of a snapshot, as large as asked for, and give its export locations."""
         with telling():
             _require_nfs(share)
+            if _thick(share):
+                raise Refusal("a share that is made of a snapshot has no reserved space, as its type asks for")
             source = self._run(snapshots.require(self._share_of(snapshot), _snapshot(snapshot)))
             flow = shares.create_from(self._share(share), source, pool=_pool(share), size=share["size"] * GIB)
             return {"status": constants.STATUS_AVAILABLE, "export_locations": self._made(share, flow)}
@@ -237,10 +239,9 @@ class GatewayShareDriver(driver.ShareDriver):
         with telling(exception.ManageInvalidShare):
             _require_nfs(share)
             wanted = managing.Wanted(pool=_pool(share), thick=_thick(share))
-            volume = self._run(managing.adopt(self._share(share), location, wanted, driver_options or {}))
-            places = self._run(shares.published(volume))
-        self._remember(share, volume)
-        return {"size": gib(volume.size), "export_locations": places}
+            made = self._run(managing.adopt(self._share(share), location, wanted, driver_options or {}))
+        self._remember(share, made.volume)
+        return {"size": gib(made.volume.size), "export_locations": made.locations}
 
     def unmanage(self, share: Fields) -> None:
         """Let go of a share; its volume stays as it is."""
@@ -307,7 +308,7 @@ class GatewayShareDriver(driver.ShareDriver):
 def _snapshot(snapshot: Fields) -> Snapshot:
     return Snapshot(
         id=snapshot["id"],
-        snapshot_id=snapshot["snapshot_id"],
+        snapshot_id=snapshot["snapshot_id"] or "",  # those of groups have none
         name=snapshot["name"],
         location=snapshot.get("provider_location") or "",
     )
@@ -324,7 +325,11 @@ def _thick(share: Fields) -> bool | None:
     """Tell whether the share type asks for reserved space; None when it does not say."""
     if not share.get("share_type_id"):
         return None
-    specs = share_types.get_extra_specs_from_share(share)
+    return asked_thick(share_types.get_extra_specs_from_share(share))
+
+
+def asked_thick(specs: Mapping[str, str]) -> bool | None:
+    """Tell whether extra specs ask for reserved space; None when they do not say."""
     asked = specs.get(_THIN, specs.get(f"capabilities:{_THIN}"))
     return None if asked is None else not share_types.parse_boolean_extra_spec(_THIN, asked)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.client import ClientError, Flow, native
 from gateway.client.native import Volume
+from gateway.core import errors
 from gateway.frontends.manila_driver.locations import locations
 from gateway.frontends.manila_driver.naming import GIB, INSTANCE, Share
 from gateway.frontends.manila_driver.shares import every, publish
@@ -34,7 +35,7 @@ def conditions(tenant: str, shares: Iterable[Share]) -> Flow[dict[str, Condition
         except ClientError as error:
             if native.is_lost(error):
                 raise
-            found[share.id] = Condition()
+            found[share.id] = Condition(healthy=None if _passes(error) else False)
     return found
 
 
@@ -42,6 +43,12 @@ def used(tenant: str, instances: Iterable[str]) -> Flow[dict[str, float]]:
     """Give how many GiB each share holds, by the id of its instance, of those that are there."""
     volumes = yield from _by_instance(tenant)
     return {key: volumes[key].used / GIB for key in instances if key in volumes}
+
+
+def _passes(error: ClientError) -> bool:
+    """Tell whether the same may go well a little later."""
+    kind = errors.tree().get(error.code)
+    return kind is None or kind.retryable
 
 
 def _by_instance(tenant: str) -> Flow[Mapping[str, Volume]]:

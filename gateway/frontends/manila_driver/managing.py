@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -11,8 +10,9 @@ from gateway.client import ClientError, Flow, native
 from gateway.client.native import Volume
 from gateway.frontends.manila_driver import shares, snapshots
 from gateway.frontends.manila_driver.locations import path_in
-from gateway.frontends.manila_driver.naming import INSTANCE, SNAPSHOT_INSTANCE, Share, Snapshot, unmarked
+from gateway.frontends.manila_driver.naming import INSTANCE, MANAGED, SNAPSHOT_INSTANCE, Share, Snapshot, unmarked
 from gateway.frontends.manila_driver.refusals import Mismatch, Refusal
+from gateway.frontends.manila_driver.shares import Made
 
 _TAKE_OVER = "take_over"
 _YES = frozenset({"true", "yes", "1"})
@@ -25,8 +25,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     thick: bool | None = None
 
 
-def adopt(share: Share, location: str, wanted: Wanted, options: Mapping[str, object]) -> Flow[Volume]:
-    """Make the volume at an export location a share, and give it.
+def adopt(share: Share, location: str, wanted: Wanted, options: Mapping[str, object]) -> Flow[Made]:
+    """Make the volume at an export location a share.
 
     It gets the share's name and marks. Where it is published, and who may reach
     it, stay as they are until access rules are set. Refusal says what is wrong.
@@ -41,11 +41,12 @@ def adopt(share: Share, location: str, wanted: Wanted, options: Mapping[str, obj
     volume = found[0]
     check(volume, wanted)
     _check_unmarked(volume.labels, INSTANCE, share.id, take_over=take_over)
-    values: dict[str, Any] = {"name": share.name, "labels": {**unmarked(volume.labels), **share.labels}}
-    if volume.export_policy is None:
-        yield from shares.own_policy(share)
-        values["export_policy"] = share.name
-    return (yield from native.change_volume(volume.id, values))
+    yield from shares.publish(share, volume)
+    places = yield from shares.published(volume)
+    # The marks come last: what bears them goes when the share is deleted.
+    labels = {**unmarked(volume.labels), **share.labels, MANAGED: "true"}
+    marked = yield from native.change_volume(volume.id, {"name": share.name, "labels": labels})
+    return Made(volume=marked, locations=places)
 
 
 def release(share: Share) -> Flow[None]:
@@ -65,7 +66,7 @@ def adopt_snapshot(share: Share, snapshot: Snapshot, options: Mapping[str, objec
     if found.state != "valid":
         raise Refusal(f"the snapshot is {found.state}")
     _check_unmarked(found.labels, SNAPSHOT_INSTANCE, snapshot.id, take_over=take_over)
-    labels = {**unmarked(found.labels), **snapshot.labels}
+    labels = {**unmarked(found.labels), **snapshot.labels, MANAGED: "true"}
     return (yield from native.change_snapshot(found.id, {"name": snapshot.name, "labels": labels}))
 
 

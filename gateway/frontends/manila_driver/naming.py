@@ -14,6 +14,9 @@ import msgspec
 
 SHARE, INSTANCE = "manila.share", "manila.share_instance"
 SNAPSHOT, SNAPSHOT_INSTANCE = "manila.snapshot", "manila.snapshot_instance"
+MANAGED = "manila.managed"
+"""Of what was there before Manila, with any value."""
+
 GIB = 1 << 30
 
 
@@ -62,7 +65,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 def unmarked(labels: Mapping[str, str]) -> dict[str, str]:
     """Give labels without the marks."""
-    marks = {SHARE, INSTANCE, SNAPSHOT, SNAPSHOT_INSTANCE}
+    marks = {SHARE, INSTANCE, SNAPSHOT, SNAPSHOT_INSTANCE, MANAGED}
     return {key: value for key, value in labels.items() if key not in marks}
 
 

@@ -14,7 +14,7 @@ from gateway.client.native import NewClone, NewVolume, Volume
 from gateway.client.wire import Pause
 from gateway.frontends.manila_driver.access import Granted, granted, without
 from gateway.frontends.manila_driver.locations import locations
-from gateway.frontends.manila_driver.naming import Share
+from gateway.frontends.manila_driver.naming import MANAGED, Share, unmarked
 from gateway.frontends.manila_driver.refusals import Refusal, WouldLoseData
 
 _FIRST_POLL_S = 0.05
@@ -91,12 +91,18 @@ def create_from(share: Share, snapshot: native.Snapshot, *, pool: str, size: int
 
 
 def delete(share: Share) -> Flow[None]:
-    """Delete a share; one that is not there is no error. What snapshots and clones need of it goes with them."""
+    """Delete a share; one that is not there is no error. What snapshots and clones need of it goes with them.
+
+    A volume that Manila failed to manage is let go.
+    """
     pause = _FIRST_POLL_S
     while (volume := (yield from find(share))) is not None and volume.state in _MOVING:
         yield Pause(pause)
         pause = min(pause * 2, _LAST_POLL_S)
-    if volume is not None:
+    if volume is not None and MANAGED in volume.labels and share.volume_id is None:
+        # Manila never heard that it has this volume, and its owner would be surprised.
+        yield from native.change_volume(volume.id, {"labels": unmarked(volume.labels)})
+    elif volume is not None:
         yield from native.delete_volume(volume.id)
     yield from _drop_policy(share)
 

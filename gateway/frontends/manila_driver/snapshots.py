@@ -6,7 +6,7 @@ from uuid import UUID
 
 from gateway.client import ClientError, Flow, native
 from gateway.frontends.manila_driver import shares
-from gateway.frontends.manila_driver.naming import Share, Snapshot
+from gateway.frontends.manila_driver.naming import MANAGED, Share, Snapshot, unmarked
 
 
 def find(share: Share, snapshot: Snapshot) -> Flow[native.Snapshot | None]:
@@ -44,10 +44,17 @@ def take(share: Share, snapshot: Snapshot) -> Flow[native.Snapshot]:
 
 
 def delete(share: Share, snapshot: Snapshot) -> Flow[None]:
-    """Delete a snapshot; one that is not there is no error."""
+    """Delete a snapshot; one that is not there is no error. What shares that were made of it need goes with them.
+
+    One that Manila failed to manage is let go.
+    """
     found = yield from find(share, snapshot)
-    if found is not None:
-        yield from native.delete_snapshot(found.id)
+    if found is None:
+        return
+    if MANAGED in found.labels and snapshot.location != found.id:
+        yield from native.change_snapshot(found.id, {"labels": unmarked(found.labels)})
+    else:
+        yield from native.delete_snapshot(found.id, retire=True)
 
 
 def is_id(text: str) -> bool:

@@ -67,6 +67,12 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     force: bool = False
 
 
+class SnapshotRemoval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`retire`: one that clones still need is seen by nobody any more, and goes with the last of them."""
+
+    retire: bool = False
+
+
 class Detachment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`force`: a node that is connected is cut off."""
 

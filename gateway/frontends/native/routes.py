@@ -110,7 +110,7 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _read(_SNAPSHOTS, snapshots.enumerate_, ("volume", "snapshotenumerate"), bodies.SnapshotsWanted),
     _show(_SNAPSHOT, snapshots.inspect, ("volume", "inspect")),
     _change("PATCH", _SNAPSHOT, snapshots.change, ("volume", "update"), bodies.SnapshotChange, "snapshot.update"),
-    _remove(_SNAPSHOT, snapshots.delete, ("volume", "delete"), Nothing, "snapshot.delete"),
+    _remove(_SNAPSHOT, snapshots.delete, ("volume", "delete"), bodies.SnapshotRemoval, "snapshot.delete"),
     _change(
         "POST",
         "/gateway/snapshot-groups",

@@ -153,7 +153,8 @@ def _fit(value: Any, kind: Any) -> Any:
     else:
         fits = isinstance(value, int)
     if not fits:
-        raise ValueError(f"{_shown(value)} is no {_type_name(kind)}; a text is written in quotes")
+        hint = "; a text is written in quotes" if isinstance(kind, types.String) else ""
+        raise ValueError(f"{_shown(value)} is no {_type_name(kind)}{hint}")
     fitting = value if isinstance(value, bool) or isinstance(kind, types.Number) else str(value)
     _check(fitting, kind)
     return fitting

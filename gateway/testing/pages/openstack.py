@@ -8,6 +8,7 @@ from oslo_config import cfg
 
 from gateway.core.capability import Capability
 from gateway.core.model import VolumeKind
+from gateway.frontends.cinder_driver.specs import PREFIX, PROPERTIES
 from gateway.frontends.openstack.options import CINDER, SHARED
 from gateway.testing.pages.page import columns, rows
 from gateway.testing.pages.record import Record
@@ -16,7 +17,7 @@ Rows = Mapping[str, Collection[str]]
 """What a row says -> the operations and facts that all have to be there for a yes."""
 
 VOLUMES: Rows = {
-    "extend, also in use": ["resize"],
+    "extend": ["resize"],
     "snapshot": ["snapshot"],
     "volume from snapshot, clone": ["snapshot", "clone"],
     "revert to snapshot, in place": ["restore"],
@@ -39,12 +40,14 @@ _NOWHERE, _ELSEWHERE = "in_process", "nfs"
 
 
 def tables(records: Mapping[str, Mapping[str, Record]]) -> str:
-    """Give the options, then a table of pools for each service."""
+    """Give the options, a table of pools for each service, and the extra specs that are the Cinder driver's own."""
     return "\n".join(
         [
             rows(["option", "default", ""], _options()),
             "### What pools can do for Cinder\n",
             _pools(records, VolumeKind.BLOCK, VOLUMES, lambda record: _NOWHERE not in record.handles),
+            "### What a volume type can ask of a pool\n",
+            rows(["extra spec", "takes", ""], _specs()),
             "### What pools can do for Manila\n",
             _pools(
                 records, VolumeKind.FILESYSTEM, SHARES, lambda record: {_NOWHERE, _ELSEWHERE}.isdisjoint(record.handles)
@@ -65,6 +68,11 @@ def _default(option: cfg.Opt) -> str:
         return ""
     value = ",".join(option.default) if isinstance(option.default, list) else option.default
     return f"`{value}`"
+
+
+def _specs() -> Iterator[Sequence[str]]:
+    for key, (_, description, kind) in PROPERTIES.items():
+        yield f"`{PREFIX}:{key}`", "`<is> True`" if kind == "boolean" else "text", description.replace("<", "&lt;")
 
 
 def _pools(

@@ -127,6 +127,10 @@ def test_a_name_that_somebody_else_has_is_left_alone(driver: GatewayVolumeDriver
     other = gw.run(native.create_volume(new))
     with pytest.raises(exception.VolumeBackendAPIException):
         driver.create_volume(disk)
+    # Cinder deletes what failed, too.
+    driver.delete_volume(disk)
+    with pytest.raises(exception.VolumeNotFound):
+        driver.extend_volume(disk, 2)
     assert gw.run(native.volume(other.id)) == other
     gw.run(native.delete_volume(other.id))
 

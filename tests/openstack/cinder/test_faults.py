@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from cinder import exception
+from cinder_proxy import HOLD, LOSE, REFUSE, Proxy, proxy
 from cinder_scene import ADMIN, GIB, MEMORY, TENANT, client, configured, gateway, snapshot, started, volume
 from exporter_scene import free_port
-from proxy import HOLD, LOSE, REFUSE, Proxy, proxy
 
 from gateway.client import Client, native
 from gateway.core.model import utc_now

@@ -44,7 +44,8 @@ def test_a_volume_is_taken_over_and_given_back(
     update = driver.manage_existing(disk, reference)
     assert update == {"provider_id": there.id}
     # A service that was stopped before it noted that asks again.
-    assert driver.manage_existing(disk, {"source-id": there.id}) == update
+    assert driver.manage_existing_get_size(disk, reference) == 2
+    assert driver.manage_existing(disk, reference) == update
     disk.update(update)
     now = gw.run(native.volume(there.id))
     assert (now.name, now.labels["cinder.volume"], now.labels["owner"]) == (disk.name, disk.id, "team")
@@ -53,6 +54,18 @@ def test_a_volume_is_taken_over_and_given_back(
     now = gw.run(native.volume(there.id))
     assert (now.name, now.labels, now.size) == (disk.name, {"owner": "team"}, 2 * GIB)
     driver.unmanage(volume())
+
+
+def test_what_cinder_failed_to_take_over_is_not_deleted(
+    driver: GatewayVolumeDriver, gw: Client, there: native.Volume
+) -> None:
+    """Its answer was lost. Whoever deletes the failed volume of Cinder would lose what was there before."""
+    disk = volume(status="error_managing_deleting")
+    driver.manage_existing(disk, {"source-name": there.name})
+    driver.delete_volume(disk)
+    left = gw.run(native.volume(there.id))
+    assert (left.name, left.labels) == (disk.name, {"owner": "team"})
+    driver.delete_volume(volume(status="error_managing_deleting"))
 
 
 def test_what_cannot_be_taken_over(driver: GatewayVolumeDriver, gw: Client, there: native.Volume) -> None:
@@ -139,6 +152,7 @@ def test_a_snapshot_is_taken_over_and_given_back(driver: GatewayVolumeDriver, gw
     update = driver.manage_existing_snapshot(snapshot=wanted, existing_ref=reference)
     assert update == {"provider_id": taken.id}
     assert driver.manage_existing_snapshot(wanted, {"source-id": taken.id}) == update
+    assert driver.manage_existing_snapshot(wanted, reference) == update
     wanted.update(update)
     assert gw.run(native.snapshot(taken.id)).name == wanted.name
     with pytest.raises(exception.ManageExistingAlreadyManaged, match=wanted.id):

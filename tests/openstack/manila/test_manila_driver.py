@@ -13,6 +13,7 @@ from manila_scene import FAST, PLAIN, TENANT, Bed, access_row, manila_bed, share
 
 from gateway.client import native
 from gateway.frontends.manila_driver import GatewayShareDriver
+from gateway.frontends.manila_driver.driver import asked_thick
 from gateway.frontends.manila_driver.naming import GIB
 
 pytestmark = pytest.mark.root
@@ -164,6 +165,46 @@ def test_snapshots_and_what_is_made_of_them(bed: Bed, driver: DRIVER) -> None:
         driver.create_share_from_snapshot(None, share_row(), snapshot)
     with pytest.raises(exception.SnapshotResourceNotFound):
         driver.revert_to_snapshot(None, snapshot, [], [])
+
+
+def test_groups_are_made_of_shares_and_snapshots(bed: Bed, driver: DRIVER) -> None:
+    shares = [made(driver), made(driver)]
+    group = str(uuid4())
+    members = []
+    for share in shares:
+        bed.nfs.write(f"/{share['name']}/letter", b"old")
+        row = {**snapshot_row(share), "share": share, "share_group_snapshot_id": group}
+        members.append({**row, "share_id": share["id"]})
+    taken = {"id": group, "share_group_snapshot_members": members}
+    _, updates = driver.create_share_group_snapshot(None, taken, share_server=None)
+    kept = {update["id"]: update["provider_location"] for update in updates}
+    for member in members:
+        member.update(provider_location=kept[member["id"]], snapshot_id=None)
+    copies = [share_row(source_share_group_snapshot_member_id=member["id"]) for member in members]
+    _, updates = driver.create_share_group_from_share_group_snapshot(None, {"shares": copies}, taken)
+    assert [update["status"] for update in updates] == ["available", "available"]
+    allow(driver, copies[1], HERE)
+    assert bed.nfs.read(f"/{copies[1]['name']}/letter") == b"old"
+    driver.delete_share_group_snapshot(None, taken)
+
+
+@pytest.mark.parametrize(
+    ("specs", "thick"),
+    [
+        ({}, None),
+        ({"thin_provisioning": "True"}, False),
+        ({"thin_provisioning": "<is> False"}, True),
+        ({"capabilities:thin_provisioning": "<is> False"}, True),
+        ({"gateway_driver": "zfs"}, None),
+    ],
+)
+def test_what_a_share_type_asks_of_space(specs: dict[str, str], thick: bool | None) -> None:
+    assert asked_thick(specs) is thick
+
+
+def test_a_share_type_that_cannot_be_read_is_told() -> None:
+    with pytest.raises(exception.InvalidExtraSpec):
+        asked_thick({"thin_provisioning": "perhaps"})
 
 
 def test_what_a_pool_cannot_is_told(bed: Bed, driver: DRIVER) -> None:

@@ -1,4 +1,4 @@
-"""Glance's API, with images as files and without Keystone: `run_glance.py FOLDER PORT`, with its files in the folder."""
+"""Glance's API, with images as files and without Keystone: `run_glance.py FOLDER PORT`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,14 @@ from gateway.core.ownership import readable
 from gateway.core.query import And, Compare, Filter, IsNull, Op, Query
 from gateway.frontends.native import model, render
 from gateway.frontends.native.ask import Ask
-from gateway.frontends.native.bodies import NewGroup, NewSnapshot, Nothing, SnapshotChange, SnapshotsWanted
+from gateway.frontends.native.bodies import (
+    NewGroup,
+    NewSnapshot,
+    Nothing,
+    SnapshotChange,
+    SnapshotRemoval,
+    SnapshotsWanted,
+)
 from gateway.frontends.native.lookup import asked_snapshot, asked_volume, snapshot_of, volume_of
 
 
@@ -65,11 +72,12 @@ async def change(ask: Ask[Nothing, SnapshotChange]) -> model.Snapshot:
     )
 
 
-async def delete(ask: Ask[Nothing, Nothing]) -> None:
-    """Remove a snapshot."""
+async def delete(ask: Ask[SnapshotRemoval, Nothing]) -> None:
+    """Remove a snapshot. InUse when clones hang on it, unless it may live on for them only."""
     found, volume = await asked_snapshot(ask)
+    remove = retired.remove_snapshot if ask.query.retire else snapshots.delete
     description = f"native: delete snapshot {found.name} of {volume.name}"
-    await ask.done(await snapshots.delete(ask.core, found.id, description=description))
+    await ask.done(await remove(ask.core, found.id, description=description))
     await retired.collect_after(ask.core, volume)
 
 
