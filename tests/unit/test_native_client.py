@@ -277,7 +277,7 @@ def test_a_group_is_given_by_its_answer_or_looked_up() -> None:
     assert door.run(native.create_snapshot_group(members))[0].id == SNAPSHOT_ID
 
 
-@pytest.mark.parametrize("first", [TAKEN, LOST, failed("Conflict", 409)])
+@pytest.mark.parametrize("first", [TAKEN, LOST, (502, "Bad Gateway"), failed("Conflict", 409)])
 def test_what_an_earlier_attempt_made_is_given(first: tuple[int, object]) -> None:
     creating, there, absent = (
         (200, {"records": records, "next": ""})

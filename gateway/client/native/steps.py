@@ -18,6 +18,7 @@ WAIT_S: Final = 30
 """How long a request stays for the end of its change; after that its job is asked."""
 
 _ACCEPTED = 202
+_BROKEN = 500
 _FIRST_POLL_S = 0.05
 _LAST_POLL_S = 1.0
 _LOST_POLLS = 15
@@ -97,5 +98,8 @@ def is_absent(error: ClientError, kind: str) -> bool:
 
 
 def is_lost(error: ClientError) -> bool:
-    """Tell whether it is not known what became of a change: nothing that the gateway said was received."""
-    return error.status == 0 and not error.code
+    """Tell whether it is not known what became of a change: nothing that the gateway said was received.
+
+    What is between it and the client, such as a proxy, answers without a code.
+    """
+    return not error.code and (error.status == 0 or error.status >= _BROKEN)
