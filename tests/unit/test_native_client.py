@@ -289,6 +289,7 @@ def test_what_an_earlier_attempt_made_is_given(first: tuple[int, object]) -> Non
     )
     assert Door(first, creating, there).run(native.ensure_volume(NEW, same=LABELS)).id == VOLUME_ID
     assert Door(first, there).refused(native.ensure_volume(NEW, same={"cinder.volume": "c2"})).status == first[0]
+    assert Door(first, there).refused(native.ensure_volume(NEW, same={})).status == first[0]
     assert Door(first, absent).refused(native.ensure_volume(NEW, same=LABELS)).status == first[0]
 
 

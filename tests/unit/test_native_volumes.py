@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from core_scene import MIB, LocalMemory, PaperExporter, make
-from native_scene import Scene, native_door, new
+from native_scene import NOWHERE, Scene, native_door, new
 
 from gateway.backends.memory import MemoryOptions
 from gateway.client import ClientError, native
@@ -155,6 +155,8 @@ async def test_snapshots_of_one_instant(door: Scene) -> None:
     others = [native.NewMember(volume=each.id, name="t") for each in (one, mine)]
     await door.refused(native.create_snapshot_group(others), "NotFound", "bob", kind="volume")
     await door.refused(native.create_snapshot_group([]), "LimitExceeded", limit="members")
+    many = [native.NewMember(volume=NOWHERE, name="t")] * 101
+    await door.refused(native.create_snapshot_group(many), "LimitExceeded", limit="members", value=101)
     assert len(await door.all(native.snapshots())) == 2
 
 
