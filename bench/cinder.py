@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench.measure import Cost, Round, Rounds, cpu_s, interleaved, wall_ms, wall_ratio
+import httpx
+
 from bench.results import Result, at_most
-from bench.subjects import MEMORY_POOL, Server, Sizes, running
+from bench.subjects import MEMORY_POOL, Sizes, running
 from gateway.client import Client, native
 from gateway.frontends.cinder_driver import snapshots, stats, volumes
 from gateway.frontends.cinder_driver.records import GIB, CinderSnapshot, CinderVolume
@@ -30,32 +31,25 @@ Act = Callable[[], native.Volume]
 
 async def cinder(folder: Path, sizes: Sizes) -> list[Result]:
     """Measure clones of 10 MB and of 100 GB, the driver beside the bare calls, and count the requests of its stats."""
+    return [*_sized(folder, sizes), *_overhead(folder, sizes), _asked(folder)]
+
+
+def _sized(folder: Path, sizes: Sizes) -> Iterator[Result]:
+    """Compare clones of a small and of a large volume, in turns."""
     with ExitStack() as stack:
         pool, tables = stack.enter_context(_pool(folder))
-        site, server = stack.enter_context(_opened(LiveGateway(folder / "cinder", pools=tables, faults=False)))
-        small, large = (_source(site, pool, size) for size in (_SMALL, _LARGE))
-        found = await interleaved(
-            sizes.rounds,
-            {
-                "clone small": _timed(site, server, _cloning(site, small), sizes.changes),
-                "clone large": _timed(site, server, _cloning(site, large), sizes.changes),
-                "snapshot small": _timed(site, server, _from_snapshot(site, small), sizes.changes),
-                "snapshot large": _timed(site, server, _from_snapshot(site, large), sizes.changes),
-            },
-        )
-    return [*_sized(found, pool), *_overhead(folder, sizes), _asked(folder)]
-
-
-def _sized(found: Rounds, pool: str) -> Iterator[Result]:
-    for what, name in (("clone", "clone"), ("volume from a snapshot", "snapshot")):
-        times = f"{wall_ms(found, f'{name} small'):.1f} ms and {wall_ms(found, f'{name} large'):.1f} ms on {pool}"
-        ratio = wall_ratio(found, f"{name} large", f"{name} small")
-        yield at_most(f"Cinder driver: {what} of 100 GB / of 10 MB", ratio, _RATIO, detail=times)
+        site = stack.enter_context(_opened(LiveGateway(folder / "sizes", pools=tables, faults=False)))
+        sources = [_source(site, pool, size) for size in (_SMALL, _LARGE)]
+        for what, acting in (("clone", _cloning), ("volume from a snapshot", _from_snapshot)):
+            acts = [acting(site, source) for source in sources]
+            small, large = _in_turns(site, acts, sizes.changes * sizes.rounds)
+            times = f"{small:.1f} ms and {large:.1f} ms on {pool}"
+            yield at_most(f"Cinder driver: {what} of 100 GB / of 10 MB", large / small, _RATIO, detail=times)
 
 
 def _overhead(folder: Path, sizes: Sizes) -> Iterator[Result]:
     """Compare the driver with the bare calls, in turns, on memory: there the rest of a change takes least."""
-    with _opened(LiveGateway(folder / "overhead", pools=MEMORY_POOL, faults=False)) as (site, _):
+    with _opened(LiveGateway(folder / "overhead", pools=MEMORY_POOL, faults=False)) as site:
         source = _source(site, "memory", _SMALL)
         pairs: dict[str, tuple[Act, Act]] = {
             "create": (_own_create(site, "memory"), _creating(site, "memory")),
@@ -88,25 +82,23 @@ def _in_turns(site: Site, acts: Sequence[Act], count: int) -> list[float]:
 def _asked(folder: Path) -> Result:
     """Count the requests for the stats of many pools."""
     many = "".join(f'[backend.memory{number}]\ndriver = "memory"\n' for number in range(_POOLS))
-    with _opened(LiveGateway(folder / "pools", pools=many, faults=False)) as (site, _):
-        counted = _Counting(site.client)
-        begun = time.perf_counter()
-        told = stats.stats(Site(counted, site.tenant, site.settings), stats.Words(backend_name="bench"))
+    counted = _Counted()
+    with _opened(LiveGateway(folder / "pools", pools=many, faults=False), counted) as site:
+        counted.requests, begun = 0, time.perf_counter()
+        told = stats.stats(site, stats.Words(backend_name="bench"))
         took = (time.perf_counter() - begun) * 1000
     what = f"Cinder driver: requests for the stats of {len(told['pools'])} pools"
     return at_most(what, counted.requests, 1, digits=0, detail=f"{took:.1f} ms")
 
 
-class _Counting(Client):
-    """A client that counts what another one carries out."""
+class _Counted(httpx.HTTPTransport):
+    """The network, with a count of what is sent there."""
 
-    def __init__(self, client: Client) -> None:
-        self._http = client._http  # noqa: SLF001 - it is the same one, looked at
-        self.requests = 0
-        self._http.event_hooks = {"request": [self._count]}
+    requests = 0
 
-    def _count(self, _request: object) -> None:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
+        return super().handle_request(request)
 
 
 @contextmanager
@@ -120,9 +112,12 @@ def _pool(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _opened(gateway: LiveGateway) -> Iterator[tuple[Site, Server]]:
-    with running(gateway) as server, Client(server.url, user=ACCOUNT, password=PASSWORD) as client:
-        yield open_site(client, Settings()), server
+def _opened(gateway: LiveGateway, transport: httpx.BaseTransport | None = None) -> Iterator[Site]:
+    with (
+        running(gateway) as server,
+        Client(server.url, user=ACCOUNT, password=PASSWORD, transport=transport) as client,
+    ):
+        yield open_site(client, Settings())
 
 
 def _volume(pool: str, size: int) -> CinderVolume:
@@ -163,17 +158,3 @@ def _own_create(site: Site, pool: str) -> Act:
             native.NewVolume(name=_volume("", 0).name, tenant=site.tenant.name, pool=pool, size=_SMALL, kind="block")
         )
     )
-
-
-def _timed(site: Site, server: Server, act: Act, count: int) -> Round:
-    """Give a round that makes volumes; that they go again does not count."""
-
-    async def measure() -> Cost:
-        cpu, begun = cpu_s(server.pid), time.perf_counter()
-        made = [act() for _ in range(count)]
-        cost = Cost((cpu_s(server.pid) - cpu) / count, (time.perf_counter() - begun) / count)
-        for one in made:
-            site.run(native.delete_volume(one.id))
-        return cost
-
-    return measure

@@ -26,8 +26,7 @@ async def create(core: Core, members: Sequence[NewSnapshot], *, description: str
     is named twice, and for volumes of several tenants. The job's target is
     the first snapshot.
     """
-    if not 1 <= len(members) <= MEMBERS_MAX:
-        raise errors.LimitExceeded(limit="members", value=len(members), minimum=1, maximum=MEMBERS_MAX)
+    require_count(len(members))
     keys = {new.volume_id for new in members}
     if len(keys) < len(members):
         raise errors.InvalidArgument(field="members", reason="a volume is named twice")
@@ -50,6 +49,12 @@ async def create(core: Core, members: Sequence[NewSnapshot], *, description: str
         )
 
     return await core.start(keys, plan)
+
+
+def require_count(members: int) -> None:
+    """Raise LimitExceeded unless so many may be members of a group."""
+    if not 1 <= members <= MEMBERS_MAX:
+        raise errors.LimitExceeded(limit="members", value=members, minimum=1, maximum=MEMBERS_MAX)
 
 
 async def taken(core: Core, members: Sequence[NewSnapshot]) -> tuple[Snapshot, ...]:

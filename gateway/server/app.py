@@ -145,6 +145,7 @@ async def running(
             callers,
             max_body_bytes=settings.limits.max_body_bytes,
             receive_timeout_s=settings.limits.receive_timeout_s,
+            answer_timeout_s=settings.limits.request_timeout_s,
         )
         own = OwnResources(house.core, metrics, callers, native)
         access = AccessLog(settings.log, write)

@@ -22,6 +22,8 @@ from gateway.core.pools import Configured, Pools
 from gateway.core.recover import Recovery
 from gateway.core.tenants import ensure_defaults
 
+CATALOG = "catalog.sqlite"
+
 
 @asynccontextmanager
 async def core_on(
@@ -41,7 +43,7 @@ async def core_on(
     next core, as a substrate outlives a gateway.
     """
     watcher = observer or SilentObserver()
-    catalog = SqliteCatalog(directory / "catalog.sqlite", fault=fault)
+    catalog = SqliteCatalog(directory / CATALOG, fault=fault)
     await catalog.open()
     pools = Pools(catalog, configured)
     publisher = Publisher(catalog, pools, exporter, block, mounter=mounter)

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, NoReturn, Self
 
 import msgspec
@@ -81,16 +82,19 @@ class Fork:
 class ForkServer:
     """Forks processes that find the modules imported. It ends with its block, and leaves its processes alone.
 
+    `folders`: where modules are that are not installed.
     RuntimeError when the modules cannot be imported; standard error says why.
     """
 
-    def __init__(self, modules: Iterable[str]) -> None:
+    def __init__(self, modules: Iterable[str], *, folders: Sequence[Path] = ()) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_MEASURED)}
+        found = [*map(str, folders), *filter(None, [environment.get("PYTHONPATH")])]
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway.testing.forks", str(theirs.fileno()), *modules],
                 stdin=subprocess.DEVNULL,
-                env={name: value for name, value in os.environ.items() if not name.startswith(_NOT_MEASURED)},
+                env={**environment, "PYTHONPATH": os.pathsep.join(found)},
                 pass_fds=[theirs.fileno()],
             )
         if self._orders.recv(1) != _READY:

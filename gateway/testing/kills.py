@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -38,7 +39,7 @@ from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
 from gateway.testing.backends.blocks import BlockContent
 from gateway.testing.backends.content import Content, LocalContent
-from gateway.testing.cores import core_on
+from gateway.testing.cores import CATALOG, core_on
 from gateway.testing.faults import KillAt, Recorder
 from gateway.testing.forks import ForkServer
 
@@ -185,6 +186,16 @@ OPERATIONS: Mapping[str, Operation] = {
 """Every kind of change, on what `KillScene.furnish` makes."""
 
 
+class Store(Protocol):
+    """Keeps the bytes of a pool: much quicker than to furnish it again. Nothing has the pool open meanwhile."""
+
+    def keep(self) -> None:
+        """Keep the pool as it is."""
+
+    def put_back(self) -> None:
+        """Make the pool what it was when it was kept."""
+
+
 class KillScene:
     """A pool with something in it to lose. `folder` keeps the catalog.
 
@@ -192,15 +203,27 @@ class KillScene:
 
     `used`: the volumes are in use by local clients while the process dies, as
     far as their access handles tell the backend.
+
+    `store` keeps what `furnish` makes; without one it is made anew each time.
     """
 
-    def __init__(self, folder: Path, place: Place, forks: ForkServer | None = None, *, used: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        place: Place,
+        forks: ForkServer | None = None,
+        *,
+        used: bool = False,
+        store: Store | None = None,
+    ) -> None:
         self._folder = folder
         self._place = place
         self._forks = forks
         self._used = used
+        self._store = store
         self._views: dict[str, tuple[View, View]] = {}
-        self._intact: View | None = None
+        self._furnished: View | None = None
+        self._intact = False
         self._made_as: dict[UUID, str] = {}
 
     def core(self, fault: FaultHook = no_fault) -> AbstractAsyncContextManager[Core]:
@@ -230,9 +253,7 @@ class KillScene:
         Points of the catalog's commits, and those right beside them, are left
         out: they are the same for every pool.
         """
-        async with self.core() as core:
-            before = await self._fresh(core)
-        self._intact = None
+        before = await self._fresh()
         recorder = Recorder()
         async with self.core(recorder) as core:
             await _use(core, used=self._used)
@@ -241,7 +262,6 @@ class KillScene:
             passed = list(recorder.points)
             self._views[operation] = (before, await self.view(core))
             await self._assert_settled(core)
-            self._intact = await self._fresh(core)
         counts: Counter[str] = Counter()
         found = []
         for point in passed:
@@ -255,10 +275,7 @@ class KillScene:
         if operation not in self._views:
             await self.passes(operation)
         before, after = self._views[operation]
-        if self._intact != before:
-            async with self.core() as core:
-                assert await self._fresh(core) == before
-        self._intact = None
+        assert await self._fresh() == before
         await asyncio.to_thread(self._die, operation, point, count)
         async with self.core() as core:
             found = await self.view(core)
@@ -268,8 +285,8 @@ class KillScene:
             assert found == expected, f"{operation} killed at {point} {count}: the job says {last.state}"
             await self._assert_settled(core)
             if found != before:
-                found = await self._fresh(core)
-            self._intact = found
+                await self.clean(core)
+        self._intact = found == before
 
     def _die(self, operation: str, point: str, count: int) -> None:
         assert self._forks is not None
@@ -302,10 +319,33 @@ class KillScene:
 
     # --- what is in it ---
 
-    async def _fresh(self, core: Core) -> View:
-        await self.clean(core)
-        await self.furnish(core)
-        return await self.view(core)
+    async def _fresh(self) -> View:
+        """Have the pool as furnished, for whoever changes it next; give what is there."""
+        if self._furnished is None or (not self._intact and self._store is None):
+            async with self.core() as core:
+                await self.clean(core)
+                await self.furnish(core)
+                self._furnished = await self.view(core)
+            if self._store is not None:
+                self._store.keep()
+                self._copy_catalog(self._folder, self._kept)
+        elif not self._intact and self._store is not None:
+            self._store.put_back()
+            self._copy_catalog(self._kept, self._folder)
+        self._intact = False
+        return self._furnished
+
+    @property
+    def _kept(self) -> Path:
+        return self._folder / "kept"
+
+    @staticmethod
+    def _copy_catalog(source: Path, target: Path) -> None:
+        target.mkdir(exist_ok=True)
+        for old in target.glob(f"{CATALOG}*"):
+            old.unlink()
+        for path in source.glob(f"{CATALOG}*"):
+            shutil.copyfile(path, target / path.name)
 
     async def furnish(self, core: Core) -> None:
         """Make a parent with two snapshots, a clone of the first, another volume with two, an empty one, a retired one.

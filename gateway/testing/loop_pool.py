@@ -44,6 +44,33 @@ def loop_pool(folder: Path, filesystem: str, size: str = "1G") -> Iterator[Path]
         image.unlink()
 
 
+class LoopStore:
+    """Keeps the bytes of a file system that `loop_pool` gave, by its mount point, as a copy of the image."""
+
+    def __init__(self, mount: Path) -> None:
+        self._mount = mount
+        self._image = mount.with_name(f"{mount.name}.img")
+        self._copy = mount.with_name(f"{mount.name}.kept")
+
+    def keep(self) -> None:
+        """Keep the file system as it is. Nothing in it is open."""
+        detach(self._mount)
+        _copy(self._image, self._copy)
+        attach(self._image, self._mount)
+
+    def put_back(self) -> None:
+        """Make the file system what it was when it was kept. Nothing in it is open."""
+        detach(self._mount)
+        # Not into the same file: a loop device may let go of it a moment later.
+        self._image.unlink()
+        _copy(self._copy, self._image)
+        attach(self._image, self._mount)
+
+
+def _copy(image: Path, target: Path) -> None:
+    run("cp", "--sparse=always", str(image), str(target))
+
+
 def attach(image: Path, mount: Path) -> None:
     """Mount an image. The loop device detaches itself with the last user: mount(8) sets it up so."""
     # A copy of an XFS has the identity of the original, which may still be in use somewhere.

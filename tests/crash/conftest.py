@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -14,5 +15,6 @@ from gateway.testing.forks import ForkServer
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
     drivers = [point.module for point in entry_points(group="gateway.backends")]
-    with ForkServer([*live.MODULES, *kills.MODULES, *drivers]) as server:
+    modules = [*live.MODULES, *kills.MODULES, *drivers, "schedule_scene"]
+    with ForkServer(modules, folders=[Path(__file__).parent]) as server:
         yield server

@@ -1,14 +1,11 @@
-"""A qcow2 pool with volumes on hourly schedules, and a child process that dies at a point of a pass.
-
-Run as a program it is that child: it reads an `Order` from its standard input.
-"""
+"""A qcow2 pool with volumes on hourly schedules, and a child process that dies at a point of a pass."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -30,6 +27,7 @@ from gateway.core.retention import Outcome
 from gateway.core.scheduler import Scheduler
 from gateway.testing.cores import core_on
 from gateway.testing.faults import KillAt
+from gateway.testing.forks import ForkServer
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 SIZE = 20 << 20
@@ -108,16 +106,24 @@ async def shown(core: Core) -> dict[str, list[datetime]]:
     return {name: sorted(instants) for name, instants in found.items()}
 
 
-def die(order: Order) -> None:
+def die(order: Order, forks: ForkServer) -> None:
     """Let a process die where the order says."""
-    done = subprocess.run(
-        [sys.executable, __file__],
-        input=msgspec.json.encode(order),
-        capture_output=True,
-        timeout=CHILD_LIMIT_S,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, f"{order} did not die: {done.returncode}\n{done.stderr.decode()[-2000:]}"
+    with (Path(order.folder) / "victim.log").open("wb+") as log:
+        entry, document = f"{__name__}:victim", msgspec.json.encode(order).decode()
+        process = forks.start(entry, document, environment=os.environ, stdout=log.fileno(), stderr=log.fileno())
+        try:
+            status = process.wait(CHILD_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        log.seek(0)
+        said = log.read().decode()[-2000:]
+    assert status == -signal.SIGKILL, f"{order} did not die: {status}\n{said}"
+
+
+def victim(document: str) -> None:
+    """Perform the pass of an order and die in it."""
+    asyncio.run(_die(msgspec.json.decode(document, type=Order)))
 
 
 async def _die(order: Order) -> None:
@@ -125,7 +131,3 @@ async def _die(order: Order) -> None:
     async with opened(Path(order.folder), fault) as core:
         fault.hook = KillAt(order.point, order.count)
         await perform(core, order.now, fault)
-
-
-if __name__ == "__main__":
-    asyncio.run(_die(msgspec.json.decode(sys.stdin.buffer.read(), type=Order)))

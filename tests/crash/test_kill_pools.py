@@ -7,14 +7,13 @@ operation passes written down; here they are found by doing the operation once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gateway.core.model import VolumeKind
 from gateway.testing.forks import ForkServer
 from gateway.testing.kills import OPERATIONS, KillScene, Place
-from gateway.testing.loop_pool import loop_pool
+from gateway.testing.loop_pool import LoopStore, loop_pool
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -27,11 +26,15 @@ POOLS = {
 """Name -> driver, file system below it, kind of volumes, and whether they are in use."""
 
 
-@pytest.fixture(params=POOLS)
-def scene(request: pytest.FixtureRequest, tmp_path: Path, forks: ForkServer) -> Iterator[KillScene]:
+@pytest.fixture(params=POOLS, scope="module")
+def scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, forks: ForkServer
+) -> Iterator[KillScene]:
     driver, filesystem, kind, used = POOLS[request.param]
-    with loop_pool(tmp_path / "disk", filesystem) as mount:
-        yield KillScene(tmp_path, Place(driver=driver, options={"path": str(mount)}, kind=kind), forks, used=used)
+    folder = tmp_path_factory.mktemp("pool")
+    with loop_pool(folder / "disk", filesystem) as mount:
+        place = Place(driver=driver, options={"path": str(mount)}, kind=kind)
+        yield KillScene(folder, place, forks, used=used, store=LoopStore(mount))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

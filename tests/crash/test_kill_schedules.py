@@ -15,6 +15,7 @@ from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
 from gateway.core.scheduler import FAULTS
 from gateway.testing.faults import Recorder
+from gateway.testing.forks import ForkServer
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -28,7 +29,7 @@ def promised(now: datetime) -> dict[str, list[datetime]]:
     return {name: [last - HOUR * n for n in reversed(range(count))] for name, count in KEPT.items()}
 
 
-async def test_death_at_any_point_of_a_pass(tmp_path: Path) -> None:
+async def test_death_at_any_point_of_a_pass(tmp_path: Path, forks: ForkServer) -> None:
     (tmp_path / "pool").mkdir()
     now, recorder = START, Recorder()
     async with opened(tmp_path, recorder) as core:
@@ -43,7 +44,7 @@ async def test_death_at_any_point_of_a_pass(tmp_path: Path) -> None:
     # Both volumes are served at once, so the order of the points varies, but not their number.
     for point, most in counts.items():
         for count in {1, most}:
-            die(Order(folder=str(tmp_path), now=now, point=point, count=count))
+            die(Order(folder=str(tmp_path), now=now, point=point, count=count), forks)
             async with opened(tmp_path) as core:
                 await perform(core, now + timedelta(seconds=20))
                 assert await shown(core) == promised(now), f"killed at {point} {count}"

@@ -11,21 +11,8 @@ from glanceclient import Client as Glance
 from manila_bed import shares
 from processes import Service, running
 from processes import glance as glance_in
-from xdist.scheduler import LoadScopeScheduling
 
 pytest.register_assert_rewrite("gateway.testing", "cinder_cloud", "manila_cloud", "ground", "processes")
-
-
-class ByServices(LoadScopeScheduling):
-    """Gives what shares services to one process: `test_<project>_...` of this folder. Other files go where there is room."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return file.partition("_services")[0].partition("_restarts")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServices:
-    return ByServices(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

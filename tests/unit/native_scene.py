@@ -100,11 +100,12 @@ async def native_door(
     *,
     exporter: Exporter | None = None,
     block: Mapping[Transport, BlockExporter] = {},
+    answer_timeout_s: float = 150,
 ) -> AsyncIterator[Scene]:
     """Give a door to a core, on a pool in memory whose volumes claim to be on this host if no other is given."""
     configured = pools or [scripted_pool(Script())]
     async with core_on(folder, configured, exporter=exporter, block=block) as core:
-        door = NativeDoor(core, Named(), max_body_bytes=MIB, receive_timeout_s=30)
+        door = NativeDoor(core, Named(), max_body_bytes=MIB, receive_timeout_s=30, answer_timeout_s=answer_timeout_s)
         traces: list[Trace] = []
 
         async def handle(request: Any) -> Any:

@@ -233,6 +233,15 @@ async def test_initiators_get_a_login_of_their_own(bed: Bed) -> None:
     assert "very-secret" not in repr(shown)
 
 
+async def test_a_login_that_is_there_is_told_also_when_nobody_asks_for_one(bed: Bed) -> None:
+    asked = (await bed.door.run(bed.attach(chap=True))).login
+    other = await bed.door.make("other", kind="block")
+    found = await bed.door.run(bed.attach(volume=other))
+    assert (found.login, found.handle.chap) == (asked, True)
+    mine = await bed.door.make("mine", kind="block", who="alice")
+    assert (await bed.door.run(bed.attach("rack2", volume=mine), "alice")).login is None
+
+
 async def test_a_login_that_lost_its_password_gets_another(bed: Bed) -> None:
     first = await bed.door.run(bed.attach(chap=True))
     (login,) = await bed.logins()

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.client import Client, ClientError, Flow, native
 from gateway.client.carriers import AsyncClient
+from gateway.client.wire import Pause, Reply
 
 T = TypeVar("T")
 VOLUME_ID, SNAPSHOT_ID, JOB_ID = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in (1, 2, 3))
@@ -104,6 +105,33 @@ def test_a_change_that_takes_longer_is_asked_for_by_its_job() -> None:
     door = Door(GOING_ON, job("queued"), job("running"), job("success"), (200, VOLUME))
     assert door.run(native.create_volume(NEW)).name == "disk"
     assert door.calls[1:] == [f"GET /gateway/jobs/{JOB_ID}"] * 3 + [f"GET /gateway/volumes/{VOLUME_ID}"]
+
+
+def test_a_job_is_asked_for_again_when_the_gateway_was_away() -> None:
+    door = Door(GOING_ON, LOST, job("running"), LOST, job("success"), (200, VOLUME))
+    assert door.run(native.move_volume(VOLUME_ID, "slow")).id == VOLUME_ID
+    away = Door(GOING_ON, *[LOST] * 16)
+    assert native.is_lost(seen := unhurried(away, native.move_volume(VOLUME_ID, "slow"))), seen
+    assert len(away.asked) == 17
+
+
+def unhurried(door: Door, flow: Flow[object]) -> ClientError:
+    """Carry out without its pauses what fails."""
+    with Client("http://gateway", verify=False, transport=httpx.MockTransport(door)) as client:
+
+        def hasty() -> Flow[object]:
+            step = next(flow)
+            while True:
+                try:
+                    reply = Reply(status=0) if isinstance(step, Pause) else (yield step)
+                except ClientError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
+
+        with pytest.raises(ClientError) as refused:
+            client.run(hasty())
+    return refused.value
 
 
 def test_a_job_that_fails_is_the_error_of_its_change() -> None:
@@ -249,7 +277,7 @@ def test_a_group_is_given_by_its_answer_or_looked_up() -> None:
     assert door.run(native.create_snapshot_group(members))[0].id == SNAPSHOT_ID
 
 
-@pytest.mark.parametrize("first", [TAKEN, LOST, failed("Conflict", 409)])
+@pytest.mark.parametrize("first", [TAKEN, LOST, (502, "Bad Gateway"), failed("Conflict", 409)])
 def test_what_an_earlier_attempt_made_is_given(first: tuple[int, object]) -> None:
     creating, there, absent = (
         (200, {"records": records, "next": ""})
@@ -261,6 +289,7 @@ def test_what_an_earlier_attempt_made_is_given(first: tuple[int, object]) -> Non
     )
     assert Door(first, creating, there).run(native.ensure_volume(NEW, same=LABELS)).id == VOLUME_ID
     assert Door(first, there).refused(native.ensure_volume(NEW, same={"cinder.volume": "c2"})).status == first[0]
+    assert Door(first, there).refused(native.ensure_volume(NEW, same={})).status == first[0]
     assert Door(first, absent).refused(native.ensure_volume(NEW, same=LABELS)).status == first[0]
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from core_scene import MIB, LocalMemory, PaperExporter
-from native_scene import Scene, native_door, new
+from core_scene import MIB, LocalMemory, PaperExporter, make
+from native_scene import NOWHERE, Scene, native_door, new
 
 from gateway.backends.memory import MemoryOptions
 from gateway.client import ClientError, native
+from gateway.core import errors
 from gateway.core.model import Snapshot, Volume
 from gateway.core.pools import Configured
 from gateway.core.query import ALL
+from gateway.frontends.native import render
 from gateway.testing.cores import memory_pool
 
 LABELS = {"cinder.volume": "c1"}
@@ -87,6 +89,15 @@ async def test_snapshots_live(door: Scene) -> None:
     assert await door.all(native.snapshots()) == []
 
 
+async def test_what_goes_while_it_is_told_is_not_there(door: Scene) -> None:
+    volume = await door.make("v")
+    made = await door.run(native.create_snapshot(volume.id, "s"))
+    snapshot = await door.core.get(Snapshot, UUID(made.id))
+    await door.run(native.delete_volume(volume.id))
+    with pytest.raises(errors.NotFound):
+        await render.snapshot(door.core, snapshot)
+
+
 async def test_a_clone_of_a_volume_as_it_is_leaves_nothing_behind(door: Scene) -> None:
     volume = await door.make("v", multi_attach=True, comment="source")
     clone = await door.run(native.clone_volume(volume.id, native.NewClone(name="c", size=40 * MIB, multi_attach=False)))
@@ -144,6 +155,8 @@ async def test_snapshots_of_one_instant(door: Scene) -> None:
     others = [native.NewMember(volume=each.id, name="t") for each in (one, mine)]
     await door.refused(native.create_snapshot_group(others), "NotFound", "bob", kind="volume")
     await door.refused(native.create_snapshot_group([]), "LimitExceeded", limit="members")
+    many = [native.NewMember(volume=NOWHERE, name="t")] * 101
+    await door.refused(native.create_snapshot_group(many), "LimitExceeded", limit="members", value=101)
     assert len(await door.all(native.snapshots())) == 2
 
 
@@ -163,6 +176,17 @@ async def test_a_change_is_waited_for_as_long_as_asked(tmp_path: Path) -> None:
         assert (job.operation, job.state, job.target_id, job.error) == ("volume.update", "success", made.id, None)
         assert (await door.run(native.volume(made.id))).comment == "later"
         await door.refused(native.job(key), "NotFound", "alice", kind="job")
+
+
+async def test_a_change_is_not_waited_for_until_the_request_is_given_up(tmp_path: Path) -> None:
+    pool, free = LocalMemory("memory", MemoryOptions()), asyncio.Event()
+    async with native_door(tmp_path, [Configured("memory", pool)], answer_timeout_s=0.05) as door:
+        volume = await make(door.core, "v")
+        pool.before_annotate = free.wait
+        accepted = await door.ask("PATCH", f"/gateway/volumes/{volume.id}?wait=120", {"comment": "later"})
+        assert accepted.status_code == 202
+        free.set()
+        await door.run(native.finished(accepted.json()["job"]["id"]))
 
 
 async def test_a_maker_may_be_repeated(door: Scene) -> None:

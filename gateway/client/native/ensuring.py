@@ -90,11 +90,14 @@ def _ensured(maker: Flow[T], present: Callable[[], Flow[T | None]]) -> Flow[T]:
 
 
 def _settled(find: Callable[[], Flow[R | None]], same: Mapping[str, str]) -> Flow[R | None]:
-    """Give what is found once it is not being made any more; None for nothing, or what is not the same."""
+    """Give what is found once it is not being made any more; None for nothing, or what is not the same.
+
+    Without labels nothing tells what the caller made from what others did.
+    """
     pause = _FIRST_POLL_S
     while True:
         found = yield from find()
-        if found is None or not same.items() <= found.labels.items():
+        if found is None or not same or not same.items() <= found.labels.items():
             return None
         if found.state != _CREATING:
             return found if found.state in _USABLE else None

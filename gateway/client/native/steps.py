@@ -18,8 +18,10 @@ WAIT_S: Final = 30
 """How long a request stays for the end of its change; after that its job is asked."""
 
 _ACCEPTED = 202
+_BROKEN = 500
 _FIRST_POLL_S = 0.05
 _LAST_POLL_S = 1.0
+_LOST_POLLS = 15
 
 
 class _JobRef(msgspec.Struct, frozen=True):
@@ -65,9 +67,22 @@ def job(job_id: str) -> Flow[Job]:
 
 
 def finished(job_id: str) -> Flow[Job]:
-    """Give a job once it has ended; ClientError when it failed."""
-    pause = _FIRST_POLL_S
-    while not (seen := (yield from job(job_id))).ended:
+    """Give a job once it has ended; ClientError when it failed.
+
+    A gateway that is away meanwhile, as while it restarts, is asked again for a while: it remembers its jobs.
+    """
+    pause, lost = _FIRST_POLL_S, 0
+    while True:
+        try:
+            seen = yield from job(job_id)
+        except ClientError as error:
+            lost += 1
+            if lost > _LOST_POLLS or not is_lost(error):
+                raise
+        else:
+            if seen.ended:
+                break
+            lost = 0
         yield Pause(pause)
         pause = min(pause * 2, _LAST_POLL_S)
     if seen.error is not None:
@@ -83,5 +98,8 @@ def is_absent(error: ClientError, kind: str) -> bool:
 
 
 def is_lost(error: ClientError) -> bool:
-    """Tell whether it is not known what became of a change: nothing that the gateway said was received."""
-    return error.status == 0 and not error.code
+    """Tell whether it is not known what became of a change: nothing that the gateway said was received.
+
+    What is between it and the client, such as a proxy, answers without a code.
+    """
+    return not error.code and (error.status == 0 or error.status >= _BROKEN)

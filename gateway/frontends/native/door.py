@@ -29,10 +29,12 @@ _JSON: Mapping[str, str] = {
 }
 _ENCODER = msgspec.json.Encoder()
 _MADE, _ACCEPTED, _DEFECT = 201, 202, 500
+_WAITED = 0.8
+"""The share of the time for an answer that is waited for a change."""
 
 
 class NativeDoor:
-    """Serves `/gateway/`."""
+    """Serves `/gateway/`. `answer_timeout_s`: when a request without an answer is given up; changes go on before."""
 
     def __init__(
         self,
@@ -41,12 +43,14 @@ class NativeDoor:
         *,
         max_body_bytes: int,
         receive_timeout_s: float,
+        answer_timeout_s: float,
         routes: Iterable[Route[Any, Any]] = ROUTES,
     ) -> None:
         self._core = core
         self._authenticator = authenticator
         self._max_body_bytes = max_body_bytes
         self._receive_timeout_s = receive_timeout_s
+        self._wait_max_s = answer_timeout_s * _WAITED
         self._router: Router[Route[Any, Any]] = Router(routes)
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
@@ -103,7 +107,7 @@ class NativeDoor:
         await self._core.known.renew()
         await authorize(self._core, principal, *route.call)
         parameters = read_parameters(raw_query)
-        wait = read_wait(parameters) if route.operation else 0
+        wait = min(read_wait(parameters), self._wait_max_s) if route.operation else 0
         ask = Ask(
             core=self._core.acting_for(principal),
             query=read_query(parameters, route.query),

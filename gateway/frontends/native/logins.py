@@ -32,28 +32,48 @@ async def ensure(core: Core, tenant: Tenant, node: str, initiators: Sequence[str
     login is another caller's; InUse when one is attached already and would be
     cut off, because it does not log in.
     """
-    found = [await _login(core, tenant, node, name) for name in initiators]
+    found = [await _ensured(core, tenant, node, name) for name in initiators]
     return next((login for login in found if login is not None), None)
 
 
-async def _login(core: Core, tenant: Tenant, node: str, initiator: str) -> model.Login | None:
+async def present(core: Core, tenant: Tenant, initiators: Sequence[str]) -> model.Login | None:
+    """Give with what initiators have to log in, although nobody asked for that now; None for others' logins."""
+    for initiator in initiators:
+        login = await login_of(core.catalog, tenant.id, initiator)
+        if login is not None and login.kind is LoginKind.CHAP and _may_know(core, login):
+            return await _told(core, login)
+    return None
+
+
+async def _ensured(core: Core, tenant: Tenant, node: str, initiator: str) -> model.Login | None:
     login = await login_of(core.catalog, tenant.id, initiator)
     if login is not None and login.kind is LoginKind.DENY:
         raise errors.PermissionDenied(action=f"log in as {initiator}")
-    if login is None or login.initiator != initiator:
+    if not _is_own(login, initiator):
         await _make(core, tenant, node, initiator)
         login = await login_of(core.catalog, tenant.id, initiator)
     if login is None or login.kind is not LoginKind.CHAP:
         return None
     if not _may_know(core, login):
         raise errors.PermissionDenied(action=f"know with what {initiator} logs in")
+    return await _told(core, login)
+
+
+async def _told(core: Core, login: InitiatorLogin) -> model.Login:
     password = await core.catalog.setting(password_key(login.id)) or await _repaired(core, login)
     return model.Login(user=login.user, password=password)
+
+
+def _is_own(login: InitiatorLogin | None, initiator: str) -> bool:
+    """Tell whether a login is the initiator's own, rather than that of all who have none."""
+    return login is not None and login.initiator == initiator
 
 
 async def _make(core: Core, tenant: Tenant, node: str, initiator: str) -> None:
     async for other in _attachments(core, tenant, node, initiator):
         if other.transport is Transport.ISCSI:
+            if _is_own(await login_of(core.catalog, tenant.id, initiator), initiator):
+                return  # somebody was faster, and attached it, too
             raise errors.InUse(kind="initiator", ref=initiator, by="attachments", action="make a login for")
     new = logins.NewLogin(
         tenant_id=tenant.id,

@@ -34,9 +34,10 @@ async def volumes(core: Core, found: Sequence[Volume]) -> tuple[model.Volume, ..
 
 
 async def volume(core: Core, found: Volume) -> model.Volume:
-    """Give one."""
-    (one,) = await volumes(core, [found])
-    return one
+    """Give one; NotFound when what it belongs to is gone meanwhile."""
+    for one in await volumes(core, [found]):
+        return one
+    raise errors.NotFound(kind="volume", ref=str(found.id))
 
 
 async def snapshots(core: Core, found: Sequence[Snapshot]) -> tuple[model.Snapshot, ...]:
@@ -59,9 +60,10 @@ async def snapshots(core: Core, found: Sequence[Snapshot]) -> tuple[model.Snapsh
 
 
 async def snapshot(core: Core, found: Snapshot) -> model.Snapshot:
-    """Give one."""
-    (one,) = await snapshots(core, [found])
-    return one
+    """Give one; NotFound when its volume is not shown any more."""
+    for one in await snapshots(core, [found]):
+        return one
+    raise errors.NotFound(kind="snapshot", ref=str(found.id))
 
 
 def pool(core: Core, found: Pool) -> model.Pool:

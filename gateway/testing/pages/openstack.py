@@ -32,7 +32,7 @@ SHARES: Rows = {
     "`snapshot_support`": ["snapshot"],
     "`create_share_from_snapshot_support`": ["snapshot", "clone"],
     "`revert_to_snapshot_support`": ["snapshot", "restore"],
-    "snapshots of a share group at one instant": ["snapshot", "snapshot_group"],
+    "group spec `consistent_snapshot_support=pool`": ["snapshot", "snapshot_group"],
     "`thin_provisioning` True": ["thin"],
     "`thin_provisioning` False": ["thick"],
     "size is enforced": ["quota"],

@@ -40,8 +40,10 @@ async def attach(ask: Ask[Nothing, NewAttachment]) -> model.Attached:
     if present is not None and not _same(present, new):
         await _end(ask, volume, present)
     login = None
-    if wanted.chap and transport is Transport.ISCSI:
+    if transport is Transport.ISCSI and wanted.chap:
         login = await logins.ensure(core, tenant, wanted.node, initiators)
+    elif transport is Transport.ISCSI:
+        login = await logins.present(core, tenant, initiators)
     description = f"native: attach {volume.name} to {wanted.node}"
     await ask.done(await attachments.attach(core, volume.id, new, description=description))
     return await _told(core, volume, wanted.node, login)

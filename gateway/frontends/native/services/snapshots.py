@@ -49,6 +49,7 @@ async def create(ask: Ask[Nothing, NewSnapshot]) -> model.Snapshot:
 async def create_group(ask: Ask[Nothing, NewGroup]) -> model.Group:
     """Take snapshots of several volumes at one instant, and give them in the order in which they were asked for."""
     core, wanted = ask.core, ask.body.members
+    groups.require_count(len(wanted))
     members = [
         snapshots.NewSnapshot(
             name=each.name,
