@@ -22,6 +22,9 @@ R = TypeVar("R")
 _TIMEOUT_S = 150.0
 _CONNECT_TIMEOUT_S = 10.0
 
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
+"""Errors before anything was sent."""
+
 
 class Client:
     """Carries operations out; threads may share it, each has its operation's steps one after the other.
@@ -222,4 +225,5 @@ def _reply(response: httpx.Response) -> Reply:
 
 
 def _unreachable(error: Exception) -> ClientError:
-    return ClientError(0, "", f"the gateway cannot be reached: {error or type(error).__name__}")
+    message = f"the gateway cannot be reached: {error or type(error).__name__}"
+    return ClientError(0, "", message, unsent=isinstance(error, _UNSENT))

@@ -17,15 +17,24 @@ class ClientError(Exception):
 
     Status 0: there was no usable answer, or a job failed after its request was accepted.
     `fields`: what the gateway's own resources say of an error beside its text, by name.
+    `unsent`: the request did not get as far as the gateway.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, target: str = "", *, fields: Mapping[str, Any] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        target: str = "",
+        *,
+        fields: Mapping[str, Any] | None = None,
+        unsent: bool = False,
     ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.target = target
+        self.unsent = unsent
         self.fields: Mapping[str, Any] = dict(fields or {})
         super().__init__(message)
 

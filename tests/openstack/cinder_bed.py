@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from cinder_cloud import PROJECT, Cloud
-from database import MariaDb
+from database import MariaDb, Rows
 from ground import Ground, standing
 from processes import Service, cinder, cinder_database, running
 
@@ -18,12 +19,12 @@ POOLS = ("images", "more", "blocks", "volatile")
 
 
 class Bed:
-    """The gateway, the services and their API. There is a volume type for each pool, named like it."""
+    """The gateway, the services, their API and their database. There is a volume type for each pool, named like it."""
 
-    def __init__(self, ground: Ground, service: Service, database: str) -> None:
+    def __init__(self, ground: Ground, service: Service, ask: Callable[[str], Rows]) -> None:
         self.ground = ground
         self.service = service
-        self.database = database
+        self.ask = ask
         self.cloud = Cloud(service.url)
 
     def types(self) -> None:
@@ -56,7 +57,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory, database: MariaDb, images: Ser
                 },
             )
             with running(service):
-                bed = Bed(ground, service, url)
+                bed = Bed(ground, service, partial(database.rows, url))
                 bed.types()
                 yield bed
 

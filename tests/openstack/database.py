@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pymysql
 
@@ -21,6 +22,8 @@ QUICK = (
     "--innodb-flush-method=nosync",
     "--sync-binlog=0",
 )
+
+Rows = list[tuple[Any, ...]]
 
 
 class MariaDb:
@@ -57,9 +60,9 @@ class MariaDb:
                 cursor.execute(f"INSERT INTO `{table}` SELECT * FROM `{template}`.`{table}`")
         return self.url(name)
 
-    def rows(self, url: str, query: str) -> list[tuple[Any, ...]]:
+    def rows(self, url: str, query: str) -> Rows:
         """Ask a database."""
-        with self._connection(url.rpartition("/")[2].partition("?")[0]) as cursor:
+        with self._connection(urlsplit(url).path.lstrip("/")) as cursor:
             cursor.execute(query)
             return list(cursor.fetchall())
 

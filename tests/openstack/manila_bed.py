@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from database import MariaDb
+from database import MariaDb, Rows
 from ground import Ground, standing
 from manila_cloud import Cloud
 from nfs_scene import Nfs
@@ -20,10 +21,10 @@ DRIVER = "gateway.frontends.manila_driver.GatewayShareDriver"
 class Bed:
     """The gateway, the services and their API, and a client of NFS. The share types `files` and `plain` mean pools."""
 
-    def __init__(self, ground: Ground, service: Service, database: str, folder: Path) -> None:
+    def __init__(self, ground: Ground, service: Service, ask: Callable[[str], Rows], folder: Path) -> None:
         self.ground = ground
         self.service = service
-        self.database = database
+        self.ask = ask
         self.cloud = Cloud(service.url)
         self.client = Nfs(ground.ports["nfs"], folder)
 
@@ -48,7 +49,7 @@ def shares(tmp_path_factory: pytest.TempPathFactory, database: MariaDb) -> Itera
             url = manila_database(database, folder / "migration")
             service = manila(folder / "manila", database=url, backends={"gateway": stanza(ground)})
             with running(service):
-                bed = Bed(ground, service, url, folder)
+                bed = Bed(ground, service, partial(database.rows, url), folder)
                 bed.types()
                 yield bed
 

@@ -100,6 +100,18 @@ def test_every_error_becomes_an_exception_in_every_call(doing: Doing, code: str)
         ),
         (
             Doing.MAKE,
+            ClientError(0, "", "the gateway cannot be reached: refused", unsent=True),
+            "VolumeBackendAPIException",
+            {"data": "the gateway cannot be reached: refused"},
+        ),
+        (
+            Doing.CLONE,
+            ClientError(0, "", "the gateway cannot be reached: timed out"),
+            "AnswerLost",
+            {"data": "the gateway cannot be reached: timed out"},
+        ),
+        (
+            Doing.EXTEND,
             ClientError(0, "", "the gateway cannot be reached: timed out"),
             "VolumeBackendAPIException",
             {"data": "the gateway cannot be reached: timed out"},

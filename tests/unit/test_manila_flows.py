@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-import httpx
 import msgspec
 import pytest
+from manila_flows_scene import HERE, MIB, Wire, absent, made, new_share, new_snapshot, over, rules, volume_of
 from manila_scene import FAST, PLAIN, TENANT, Bed, access_row, manila_bed
 
-from gateway.client import Client, ClientError, Flow, native
-from gateway.client.native import Volume
-from gateway.frontends.manila_driver import ensuring, managing, shares, snapshots
-from gateway.frontends.manila_driver.managing import Wanted
-from gateway.frontends.manila_driver.naming import GIB, MANAGED, Share, Snapshot
-from gateway.frontends.manila_driver.refusals import Mismatch, Refusal, WouldLoseData
-from gateway.testing.live import ACCOUNT, PASSWORD
+from gateway.client import ClientError, Flow, native
+from gateway.frontends.manila_driver import shares, snapshots
+from gateway.frontends.manila_driver.naming import GIB, Share
+from gateway.frontends.manila_driver.refusals import Refusal, WouldLoseData
 
 pytestmark = pytest.mark.root
-
-T = TypeVar("T")
-MIB = 1 << 20
-HERE = access_row("127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -36,80 +29,6 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 @pytest.fixture
 def run(bed: Bed) -> Callable[[Flow[Any]], Any]:
     return bed.client.run
-
-
-def new_share(**fields: Any) -> Share:
-    key = str(uuid4())
-    return Share(id=key, share_id=str(uuid4()), name=f"share-{key}", tenant=TENANT, **fields)
-
-
-def new_snapshot(**fields: Any) -> Snapshot:
-    key = str(uuid4())
-    return Snapshot(id=key, snapshot_id=str(uuid4()), name=f"share-snapshot-{key}", **fields)
-
-
-def made(bed: Bed, *, pool: str = FAST, size: int = GIB) -> Share:
-    """Make a share that this host may write to."""
-    share = new_share()
-    bed.client.run(shares.create(share, pool=pool, size=size))
-    bed.client.run(shares.set_access(share, [HERE]))
-    return share
-
-
-def volume_of(bed: Bed, share: Share) -> Volume:
-    found = bed.client.run(shares.find(share))
-    assert found is not None
-    return found
-
-
-def rules(bed: Bed, name: str) -> list[tuple[str, bool]]:
-    return [(rule.clients[0], rule.write) for rule in bed.client.run(native.export_policy(TENANT, name)).rules]
-
-
-def absent(bed: Bed, share: Share) -> bool:
-    """Tell whether nothing is left of a share, whatever its marks."""
-    with pytest.raises(ClientError) as missing:
-        bed.client.run(native.export_policy(TENANT, share.name))
-    named = bed.client.run(native.volume_named(share.name, tenant=TENANT))
-    return named is None and native.is_absent(missing.value, "export policy")
-
-
-class Wire(httpx.BaseTransport):
-    """The network to the gateway, with one thing that goes wrong at the change that is due.
-
-    `lost`: the gateway does it, and its answer does not arrive; `down`: from
-    then on nobody is there.
-    """
-
-    def __init__(self, how: str, due: int) -> None:
-        self._how = how
-        self._left = due
-        self._inner = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self._left -= request.method != "GET"
-        if self._how == "down" and self._left < 0:
-            raise httpx.ConnectError("nobody is there", request=request)
-        answer = self._inner.handle_request(request)
-        if self._how == "lost" and self._left == 0 and request.method != "GET":
-            self._left = -1
-            answer.read()
-            raise httpx.ReadError("the answer is lost", request=request)
-        return answer
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-def over(bed: Bed, wire: Wire, flow: Flow[T]) -> T | None:
-    """Carry a flow out over a network that goes wrong; None when nobody knows what became of it."""
-    with Client(bed.gateway.url, user=ACCOUNT, password=PASSWORD, transport=wire) as client:
-        try:
-            return client.run(flow)
-        except ClientError as error:
-            if not native.is_lost(error):
-                raise
-            return None
 
 
 def test_a_new_share_is_there_for_nobody(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
@@ -399,172 +318,6 @@ def test_a_share_that_is_still_needed_goes_with_what_needs_it(bed: Bed, run: Cal
     assert run(shares.find(copy)) is not None
     run(shares.delete(copy))
     assert absent(bed, copy)
-
-
-ANY = Wanted(pool=FAST)
-
-
-def theirs(bed: Bed, *, pool: str = FAST, **fields: Any) -> Volume:
-    """Make a volume at another door, so to say."""
-    key = uuid4().hex[:8]
-    new = native.NewVolume(name=f"v{key}", tenant=TENANT, pool=pool, path=f"/v{key}", size=GIB + MIB, **fields)
-    return bed.client.run(native.create_volume(new))
-
-
-def test_a_volume_becomes_a_share_and_is_let_go_again(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    run(native.set_export_policy(TENANT, "open", [native.Rule(clients=("0.0.0.0/0",), write=True)]))
-    volume = theirs(bed, labels={"owner": "me"}, export_policy="open")
-    bed.nfs.write(f"{volume.path}/letter", b"words")
-    share = new_share()
-    done = run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {}))
-    taken = done.volume
-    assert (taken.id, taken.name, taken.path) == (volume.id, share.name, volume.path)
-    assert taken.labels == {"owner": "me", **share.labels, MANAGED: "true"}
-    assert done.locations[0]["path"] == f"127.0.0.1:{volume.path}"
-    # Clients go on, until Manila says who may.
-    assert bed.nfs.read(f"{volume.path}/letter") == b"words"
-    assert run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {})).volume.id == volume.id
-    run(shares.set_access(share, [access_row("192.0.2.7")]))
-    assert not bed.nfs.reaches(str(volume.path))
-    assert rules(bed, "open") == [("0.0.0.0/0", True)]
-    run(managing.release(share))
-    run(managing.release(share))
-    left = run(native.volume(volume.id))
-    assert (left.labels, left.name) == ({"owner": "me"}, share.name)
-    run(shares.delete(share))
-    assert run(native.volume(volume.id)).state == "online"
-
-
-def test_what_manila_failed_to_manage_is_let_go_rather_than_deleted(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    volume, share = theirs(bed), new_share()
-    ref = run(native.create_snapshot(volume.id, "nightly"))
-    assert over(bed, Wire("lost", 3), managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {})) is None
-    assert run(shares.find(share)).id == volume.id
-    snapshot = new_snapshot(location="nightly")
-    assert over(bed, Wire("lost", 1), managing.adopt_snapshot(share, snapshot, {})) is None
-    run(snapshots.delete(share, snapshot))
-    run(shares.delete(share))
-    assert run(native.volume(volume.id)).labels == {}
-    assert run(native.snapshot(ref.id)).labels == {}
-    # What it does have, it deletes.
-    share, snapshot = new_share(), new_snapshot(location=ref.id)
-    run(managing.adopt(share, f"127.0.0.1:{volume.path}", ANY, {}))
-    run(managing.adopt_snapshot(share, snapshot, {}))
-    run(snapshots.delete(share, snapshot))
-    run(shares.delete(msgspec.structs.replace(share, volume_id=volume.id)))
-    assert run(native.volume_named(share.name, tenant=TENANT)) is None
-
-
-@pytest.mark.parametrize(
-    ("change", "wanted", "reason"),
-    [
-        ({"pool": PLAIN}, ANY, "in pool plain, not in fast"),
-        ({"labels": {"manila.share_instance": "another"}}, ANY, "bears the mark of another"),
-        ({}, Wanted(pool=FAST, thick=True), "is thin, and its share type asks for the other"),
-    ],
-)
-def test_what_cannot_be_managed_stays_as_it_is(
-    bed: Bed, run: Callable[[Flow[Any]], Any], change: dict[str, Any], wanted: Wanted, reason: str
-) -> None:
-    volume = theirs(bed, **change)
-    with pytest.raises(Refusal, match=reason) as refused:
-        run(managing.adopt(new_share(), f"127.0.0.1:{volume.path}", wanted, {}))
-    assert isinstance(refused.value, Mismatch) is (wanted.thick is not None)
-    after = run(native.volume(volume.id))
-    assert (after.name, after.labels) == (volume.name, volume.labels)
-
-
-@pytest.mark.parametrize(
-    ("location", "options", "reason"),
-    [
-        ("127.0.0.1:/nothing-there", {}, "has no volume at /nothing-there"),
-        ("nonsense", {}, "is no export location"),
-        ("127.0.0.1:/x", {"colour": "red"}, "no driver option 'colour'"),
-    ],
-)
-def test_what_is_not_there_cannot_be_managed(
-    run: Callable[[Flow[Any]], Any], location: str, options: dict[str, object], reason: str
-) -> None:
-    with pytest.raises(Refusal, match=reason):
-        run(managing.adopt(new_share(), location, ANY, options))
-
-
-def test_a_volume_of_another_manila_is_taken_over_only_on_request(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    first, second = made(bed), new_share()
-    location = f"127.0.0.1:/{first.name}"
-    with pytest.raises(Refusal, match="take_over=true"):
-        run(managing.adopt(second, location, ANY, {}))
-    done = run(managing.adopt(second, location, ANY, {"take_over": "true"}))
-    assert second.owns(done.volume.labels)
-    assert run(shares.find(first)) is None
-
-
-def test_a_volume_that_is_offline_or_holds_blocks_cannot_be_managed(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    volume = theirs(bed)
-    for change, reason in (({"kind": "block"}, "holds blocks"), ({"state": "offline"}, "is offline")):
-        with pytest.raises(Refusal, match=reason):
-            managing.check(msgspec.structs.replace(volume, **change), ANY)
-
-
-def test_snapshots_are_managed_by_id_and_by_name(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    share = made(bed)
-    volume = volume_of(bed, share)
-    for ref in ("id", "name"):
-        taken = run(native.create_snapshot(volume.id, f"nightly-{ref}", labels={"owner": "me"}))
-        snapshot = new_snapshot(location=getattr(taken, ref))
-        managed = run(managing.adopt_snapshot(share, snapshot, {}))
-        assert (managed.id, managed.name) == (taken.id, snapshot.name)
-        assert managed.labels == {"owner": "me", **snapshot.labels, MANAGED: "true"}
-        with pytest.raises(Refusal, match="bears the mark"):
-            run(managing.adopt_snapshot(share, new_snapshot(location=taken.id), {}))
-        run(managing.release_snapshot(share, snapshot))
-        run(managing.release_snapshot(share, snapshot))
-        assert run(native.snapshot(taken.id)).labels == {"owner": "me"}
-
-
-@pytest.mark.parametrize("ref", ["nothing", "00000000-0000-4000-8000-000000000000", ""])
-def test_a_snapshot_that_the_share_does_not_have_cannot_be_managed(
-    bed: Bed, run: Callable[[Flow[Any]], Any], ref: str
-) -> None:
-    with pytest.raises(Refusal, match="the share has no snapshot"):
-        run(managing.adopt_snapshot(made(bed), new_snapshot(location=ref), {}))
-
-
-def test_a_snapshot_of_another_share_cannot_be_managed(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    share, other = made(bed), made(bed)
-    taken = run(native.create_snapshot(volume_of(bed, other).id, "nightly"))
-    with pytest.raises(Refusal, match="the share has no snapshot"):
-        run(managing.adopt_snapshot(share, new_snapshot(location=taken.id), {}))
-
-
-def test_the_condition_of_shares(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    well, gone, off, withdrawn = made(bed), new_share(), made(bed), made(bed)
-    run(native.change_volume(volume_of(bed, off).id, {"state": "offline"}))
-    run(native.change_volume(volume_of(bed, withdrawn).id, {"path": None}))
-    found = run(ensuring.conditions(TENANT, [well, gone, off, withdrawn]))
-    assert {key: (one.healthy, one.renewed) for key, one in found.items()} == {
-        well.id: (True, False),
-        gone.id: (False, False),
-        off.id: (False, False),
-        withdrawn.id: (True, True),
-    }
-    assert found[withdrawn.id].locations[0]["path"] == f"127.0.0.1:/{withdrawn.name}"
-    assert bed.nfs.reaches(f"/{withdrawn.name}")
-
-
-def test_a_share_whose_place_somebody_else_has_taken_is_in_error(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    share, other = made(bed), theirs(bed)
-    run(native.change_volume(volume_of(bed, share).id, {"path": None}))
-    run(native.change_volume(other.id, {"path": f"/{share.name}"}))
-    found = run(ensuring.conditions(TENANT, [share, made(bed)]))
-    assert [one.healthy for one in found.values()] == [False, True]
-
-
-def test_how_full_shares_are(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:
-    share = made(bed)
-    sizes = run(ensuring.used(TENANT, [share.id, str(uuid4())]))
-    assert sizes.keys() == {share.id}
-    assert 0 <= sizes[share.id] < 1
 
 
 def test_all_pages_of_a_list_are_read(bed: Bed, run: Callable[[Flow[Any]], Any]) -> None:

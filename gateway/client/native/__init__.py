@@ -62,7 +62,7 @@ from gateway.client.native.records import (
     Tenant,
     Volume,
 )
-from gateway.client.native.steps import finished, is_absent, is_lost, job
+from gateway.client.native.steps import finished, is_absent, is_lost, is_unknown, job
 from gateway.client.records import Handle
 
 __all__ = [
@@ -104,6 +104,7 @@ __all__ = [
     "handles",
     "is_absent",
     "is_lost",
+    "is_unknown",
     "job",
     "move_volume",
     "pools",

@@ -83,7 +83,11 @@ def _ensured(maker: Flow[T], present: Callable[[], Flow[T | None]]) -> Flow[T]:
         if error.code not in _TAKEN and not is_lost(error):
             raise
         failed = error
-    found = yield from present()
+    try:
+        found = yield from present()
+    except ClientError as error:
+        # The first one tells whether something may have been made.
+        raise failed if is_lost(error) else error from error
     if found is None:
         raise failed
     return found

@@ -97,6 +97,11 @@ def is_absent(error: ClientError, kind: str) -> bool:
     return error.code == "NotFound" and error.fields.get("kind") == kind
 
 
+def is_unknown(error: ClientError) -> bool:
+    """Tell whether a change may have happened, or may yet: it was sent, and nothing came back."""
+    return is_lost(error) and not error.unsent
+
+
 def is_lost(error: ClientError) -> bool:
     """Tell whether it is not known what became of a change: nothing that the gateway said was received.
 

@@ -26,7 +26,7 @@ from gateway.frontends.cinder_driver import (
     stats,
     volumes,
 )
-from gateway.frontends.cinder_driver.errors import NOT_IMPLEMENTED, Doing, Refusal, refusal
+from gateway.frontends.cinder_driver.errors import ANSWER_LOST, NOT_IMPLEMENTED, Doing, Refusal, refusal
 from gateway.frontends.cinder_driver.records import (
     GIB,
     pool_of,
@@ -50,6 +50,15 @@ _NEVER_MANAGED = "error_managing_deleting"
 
 Update = dict[str, Any] | None
 """What Cinder writes into its record of an object."""
+
+
+class AnswerLost(exception.VolumeBackendAPIException, exception.MetadataUpdateFailure):
+    """Nobody knows whether a volume was made.
+
+    By its second base Cinder takes it for made: it leaves the volume where it
+    is, in error, and its deletion to the driver. Of any other it would forget
+    where it may be, and make it elsewhere.
+    """
 
 
 @interface.volumedriver
@@ -425,6 +434,8 @@ def _raised(refused: Refusal) -> Exception:
     """Give the exception that a refusal names."""
     if refused.exception == NOT_IMPLEMENTED:
         return NotImplementedError(refused.keywords.get("message"))
+    if refused.exception == ANSWER_LOST:
+        return AnswerLost(**refused.keywords)
     raised: Exception = getattr(exception, refused.exception)(**refused.keywords)
     return raised
 

@@ -14,11 +14,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.client import ClientError
+from gateway.client import ClientError, native
 from gateway.frontends.cinder_driver.records import GIB, gigabytes
 
 NOT_IMPLEMENTED = "NotImplementedError"
 """Not one of Cinder's: what the base class raises for what a driver does not do, and Cinder does in another way."""
+
+ANSWER_LOST = "AnswerLost"
+"""Not one of Cinder's: nobody knows whether a volume was made. It must not be made elsewhere, too."""
 
 
 _TEXTS = ("message", "reason", "data")
@@ -120,9 +123,13 @@ BY_CALL: Mapping[Doing, Mapping[str, Word]] = {
 }
 """Where a call needs another word than the general one."""
 
+_MAKING = frozenset({Doing.MAKE, Doing.CLONE})
+
 
 def refusal(error: ClientError, doing: Doing, ref: str) -> Refusal:
     """Give what Cinder is told about an error, while it did something with what it calls `ref`."""
+    if doing in _MAKING and native.is_unknown(error):
+        return Refusal(ANSWER_LOST, data=said(error))
     word = BY_CALL.get(doing, {}).get(error.code)
     if word is None and error.code == "LimitExceeded" and (limited := _limited(error)) is not None:
         return limited

@@ -79,7 +79,7 @@ class _Chunks(io.RawIOBase):
 
 
 def serve(application: Any, port: int, *, services: Sequence[Any] = ()) -> None:
-    """Serve an API on a loopback port beside services that run already, until SIGTERM. `READY` tells when it answers."""
+    """Serve an API on a loopback port beside services that run already, until SIGTERM; say READY when it answers."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     server = make_server("127.0.0.1", port, application, server_class=_Server, handler_class=_Handler)
