@@ -47,7 +47,7 @@ class Client:
         self._http = httpx.Client(
             base_url=_base(url),
             auth=_auth(user, password),
-            verify=_trust(verify),
+            verify=_trust(verify, _base(url)),
             timeout=_timeout(timeout_s),
             trust_env=False,
             transport=transport,
@@ -116,7 +116,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(
             base_url=_base(url),
             auth=_auth(user, password),
-            verify=_trust(verify),
+            verify=_trust(verify, _base(url)),
             timeout=_timeout(timeout_s),
             trust_env=False,
             transport=transport,
@@ -185,7 +185,10 @@ def _auth(user: str, password: str) -> httpx.BasicAuth | None:
     return httpx.BasicAuth(user.encode(), password.encode()) if user else None
 
 
-def _trust(verify: bool | Path) -> ssl.SSLContext | bool:
+def _trust(verify: bool | Path, base: httpx.URL) -> ssl.SSLContext | bool:
+    if verify is True and base.scheme == "http":
+        # Nobody to trust: to read the authorities takes longer than many a request.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if isinstance(verify, bool):
         # httpx's own default is a bundle of its own; a private authority is in the system's store.
         return ssl.create_default_context() if verify else False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, cast
@@ -64,8 +65,9 @@ DOORS: Mapping[str, type[msgspec.Struct]] = {
 """Further door, as `[frontend.*]` names it -> its options."""
 
 
-def drivers() -> dict[str, Driver]:
-    """Give every installed backend by driver name."""
+@cache
+def drivers() -> Mapping[str, Driver]:
+    """Give every installed backend by driver name. Looks through all that is installed, once for the process."""
     return {point.name: cast("Driver", point.load()) for point in entry_points(group=GROUP)}
 
 

@@ -8,11 +8,13 @@ import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import msgspec
-from crash_world import Files, View, VolumeView, World, examine
+from crash_world import Files, View, VolumeView, World, everything_in, examine
 
+from gateway.core.model import Job
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.forks import ForkServer
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
@@ -44,12 +46,16 @@ class Scene:
         self.gateway = gateway
         self.mount = mount
         self._http: httpx.Client | None = None
+        self._given: View | None = None
+        self._intact = False
 
     @property
     def http(self) -> httpx.Client:
         """Give a client of the running gateway."""
         if self._http is None:
-            self._http = httpx.Client(base_url=self.gateway.url, auth=(ACCOUNT, PASSWORD), timeout=90, trust_env=False)
+            self._http = httpx.Client(
+                base_url=self.gateway.url, auth=(ACCOUNT, PASSWORD), timeout=90, trust_env=False, verify=False
+            )
         return self._http
 
     def start(self, *, armed: str = "", count: int = 1) -> None:
@@ -88,9 +94,24 @@ class Scene:
 
     def look(self, *, reconcile: bool = False) -> World:
         """Compare catalog and substrate and give what they hold; see `examine`."""
-        return asyncio.run(examine(self.gateway.data, self.mount, reconcile=reconcile))
+        world = asyncio.run(examine(self.gateway.data, self.mount, reconcile=reconcile))
+        tenants = [tenant.name for tenant in world.tenants.values()]
+        self._intact = (world.view, world.findings, tenants) == (self._given, [], ["svm1"])
+        return world
+
+    def jobs(self) -> set[UUID]:
+        """Give the ids of all jobs there are."""
+        return {job.id for job in asyncio.run(everything_in(self.gateway.data, Job))[Job]}
 
     # --- what is in it ---
+
+    def fresh(self) -> View:
+        """Clean and furnish it, unless the last look found it as this left it; give what is there."""
+        if self._given is None or not self._intact:
+            self.clean()
+            self._given = self.furnish()
+        self._intact = False
+        return self._given
 
     def volume(self, name: str) -> str:
         """Give the id of a volume."""

@@ -62,9 +62,8 @@ def test_an_operation_passes_exactly_its_points(at: Scene, name: str) -> None:
 def test_death_at_any_point_leaves_all_or_nothing(at: Scene, case: Case) -> None:
     operation = OPERATIONS[case.operation]
     at.start()
-    at.clean()
-    before = at.furnish()
-    known = at.look().jobs.keys()
+    before = at.fresh()
+    known = at.jobs()
     at.die(operation.change, case.point, case.count)
     at.start()
 

@@ -49,9 +49,8 @@ def ended(jobs: dict[object, Job], known: object) -> Job:
 def test_death_in_recovery_changes_nothing(at: Scene, name: str, step: str) -> None:
     operation = JOURNALLED[name]
     at.start()
-    at.clean()
-    before = at.furnish()
-    known = at.look().jobs.keys()
+    before = at.fresh()
+    known = at.jobs()
     at.die(operation.change, f"{operation.job}.{step}")
     # The first commit of a start adopts what the dead process left, the last one of a recovery ends it.
     for point in STARTING:
@@ -75,9 +74,8 @@ def test_a_restore_is_settled_although_another_process_uses_the_pool(at: Scene, 
     """Opening the pool then removes nothing, as it may be the other one's; the recovery removes its own."""
     operation = OPERATIONS["restore"]
     at.start()
-    at.clean()
-    before = at.furnish()
-    known = at.look().jobs.keys()
+    before = at.fresh()
+    known = at.jobs()
     at.die(operation.change, first)
     with (at.mount / ".gateway" / "lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)

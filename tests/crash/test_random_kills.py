@@ -32,7 +32,7 @@ async def load_until_killed(at: Scene, memory: Memory, rng: random.Random, prefi
     limit = 0.4 if at_a_point else rng.uniform(0.005, 0.150)
     limits = httpx.Limits(max_connections=CLIENTS)
     async with httpx.AsyncClient(
-        base_url=at.gateway.url, auth=(ACCOUNT, PASSWORD), timeout=60, limits=limits, trust_env=False
+        base_url=at.gateway.url, auth=(ACCOUNT, PASSWORD), timeout=60, limits=limits, trust_env=False, verify=False
     ) as http:
         load = Load(http, at.mount, memory, rng, prefix)
         async with asyncio.TaskGroup() as clients:

@@ -47,7 +47,7 @@ class Ontap(Dialect):
     @classmethod
     @contextmanager
     def open(cls, around: Surroundings) -> Iterator[Ontap]:
-        with httpx.Client(base_url=around.gateway.url, auth=(ACCOUNT, PASSWORD), timeout=60) as client:
+        with httpx.Client(base_url=around.gateway.url, auth=(ACCOUNT, PASSWORD), timeout=60, verify=False) as client:
             yield cls(client)
 
     def make(self, name: str, kind: str, size: int = GIB, *, pool: str = "memory") -> None:

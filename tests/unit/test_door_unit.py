@@ -65,7 +65,9 @@ async def door_to(core: Core, authenticator: Authenticator) -> AsyncIterator[htt
     )
     await listener.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://{listener.address}/api", trust_env=False, timeout=60) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://{listener.address}/api", trust_env=False, verify=False, timeout=60
+        ) as client:
             yield client
     finally:
         await listener.stop()

@@ -45,7 +45,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(**more: float) -> AsyncIterator[Scene]:
-    async with issuing() as issuer, httpx.AsyncClient(trust_env=False) as client:
+    async with issuing() as issuer, httpx.AsyncClient(trust_env=False, verify=False) as client:
         made = Scene(issuer, client, **more)
         yield made
         await made.keys.close()
@@ -200,7 +200,7 @@ async def test_an_issuer_that_never_answers_is_no_hang() -> None:
     server = await asyncio.start_server(silence, "127.0.0.1", 0)
     issuer = Issuer()
     issuer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
         it = Scene(issuer, client, timeout_s=0.1)
         for _ in range(2):
             with pytest.raises(Unavailable):

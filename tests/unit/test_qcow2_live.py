@@ -369,7 +369,7 @@ def fill(ballast: Path) -> None:
                     file.write(bytes(size))
 
 
-async def test_without_the_fuse_device_all_but_access_works(tmp_path: Path) -> None:
+async def test_without_the_fuse_device_all_but_access_works() -> None:
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
@@ -392,7 +392,7 @@ async def test_without_the_fuse_device_all_but_access_works(tmp_path: Path) -> N
     )
     here = Path(__file__).parent
     script = 'mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 && exec "$0" "$@"'
-    arguments = ("sh", "-c", script, sys.executable, "-c", program, str(tmp_path / "p"), str(here))
+    arguments = ("sh", "-c", script, sys.executable, "-c", program, "/dev/pool", str(here))
     assert "/dev/fuse is missing" in command("unshare", "--mount", *arguments)
 
 

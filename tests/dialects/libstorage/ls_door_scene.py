@@ -105,7 +105,7 @@ async def scene(folder: Path, options: LibstorageOptions = PLAIN, routes: Sequen
             handle, Address("127.0.0.1", 0), limits=LimitSettings(shutdown_timeout_s=5), refuse=door.refuse
         )
         await listener.start()
-        async with httpx.AsyncClient(base_url=f"http://{listener.address}", trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=f"http://{listener.address}", trust_env=False, verify=False) as client:
             made.append(Scene(core, door, client, watcher))
             try:
                 yield made[0]

@@ -201,7 +201,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
 
 @pytest.fixture
 def client(gateway: LiveGateway) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, auth=(ACCOUNT, PASSWORD), trust_env=False, timeout=60) as client:
+    with httpx.Client(
+        base_url=gateway.url, auth=(ACCOUNT, PASSWORD), trust_env=False, verify=False, timeout=60
+    ) as client:
         yield client
 
 
@@ -224,7 +226,7 @@ def test_the_older_client_still_learns_the_ways_to_a_volume(gateway: LiveGateway
 
 
 def test_requests_are_counted_and_changes_audited(gateway: LiveGateway, client: httpx.Client) -> None:
-    with httpx.Client(base_url=gateway.url, auth=(READER, PASSWORD), trust_env=False) as reader:
+    with httpx.Client(base_url=gateway.url, auth=(READER, PASSWORD), trust_env=False, verify=False) as reader:
         refused = reader.post(V, json=NEW)
         assert (refused.status_code, refused.json()["error"]["fields"]) == (403, {"action": "volume.create"})
         assert reader.get(V).is_success

@@ -72,7 +72,9 @@ class Door:
 
 @contextlib.contextmanager
 def door(gateway: LiveGateway, account: str = ACCOUNT) -> Iterator[Door]:
-    with httpx.Client(base_url=gateway.url, auth=(account, PASSWORD), trust_env=False, timeout=60) as client:
+    with httpx.Client(
+        base_url=gateway.url, auth=(account, PASSWORD), trust_env=False, verify=False, timeout=60
+    ) as client:
         yield Door(client)
 
 

@@ -74,7 +74,7 @@ def test_options_lists_the_verbs(ontap, path, allow):
 
 
 def test_w2_who_is_not_known_is_refused_in_ontaps_words(gateway):
-    with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+    with httpx.Client(base_url=gateway.url, trust_env=False, verify=False) as client:
         for auth in (None, ("admin", "wrong"), ("nobody", "wrong")):
             answer = client.get("/api/cluster", auth=auth)
             assert answer.status_code == 401
