@@ -11,23 +11,8 @@ from glanceclient import Client as Glance
 from manila_bed import shares
 from processes import Service, running
 from processes import glance as glance_in
-from xdist.scheduler import LoadScopeScheduling
 
 pytest.register_assert_rewrite("gateway.testing", "cinder_cloud", "manila_cloud", "ground", "processes")
-
-
-class ByServices(LoadScopeScheduling):
-    """Gives what shares services to one process: `test_<project>_services.py` and its like."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        for shared in ("_services", "_restarts", "_several"):
-            file = file.partition(shared)[0]
-        return file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServices:
-    return ByServices(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
