@@ -21,6 +21,7 @@ class Recovery:
         self._observer = observer
         self._waiting: dict[UUID, Intent] = {}
         self._endless: list[Job] = []
+        self._told: set[UUID] = set()
 
     async def adopt(self) -> None:
         """Take over what dead processes left.
@@ -40,10 +41,13 @@ class Recovery:
     async def settle(self, pool_id: UUID) -> Sequence[Job]:
         """Finish or take back every change of an open pool that was interrupted; give the jobs as they ended.
 
-        One that is about another pool, too, waits until that one is open.
+        One that is about another pool, too, waits until that one is open, which is logged once.
         """
         opened = {pool.id for pool in self._core.pools}
-        due = [intent for intent in self._waiting.values() if pool_id in intent.pool_ids <= opened]
+        about = [intent for intent in self._waiting.values() if pool_id in intent.pool_ids]
+        due = [intent for intent in about if intent.pool_ids <= opened]
+        for intent in about:
+            self._tell_waiting(intent, intent.pool_ids - opened)
         started: list[Started] = []
         for intent in due:
             job = await self._core.get(Job, intent.job_id)
@@ -53,3 +57,9 @@ class Recovery:
         for job in ended:
             self._observer.event("recovered", operation=job.operation, job=str(job.id), state=job.state)
         return ended
+
+    def _tell_waiting(self, intent: Intent, closed: frozenset[UUID]) -> None:
+        if closed and intent.id not in self._told:
+            self._told.add(intent.id)
+            pools = ", ".join(sorted(map(str, closed)))
+            self._observer.event("recovery_waits", operation=intent.operation, job=str(intent.job_id), pools=pools)

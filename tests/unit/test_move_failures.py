@@ -36,6 +36,17 @@ class Crash(BaseException):
     """Stands for the end of the process: nothing of ours may catch it."""
 
 
+class Log(SilentObserver):
+    """Keeps which operations wait for a pool."""
+
+    def __init__(self) -> None:
+        self.waits: list[str | int] = []
+
+    def event(self, name: str, **fields: str | int) -> None:
+        if name == "recovery_waits":
+            self.waits.append(fields["operation"])
+
+
 async def points(folder: Path) -> list[str]:
     """Give every point that a move passes."""
     folder.mkdir()
@@ -256,7 +267,9 @@ async def test_a_move_is_settled_when_both_pools_are_open(tmp_path: Path, point:
     pools = two_pools()
     volume = await interrupted(tmp_path, pools, point)
     only = [pool for pool in pools if pool.name == first]
-    async with core_on(tmp_path, only) as core:
+    log = Log()
+    async with core_on(tmp_path, only, observer=log) as core:
+        assert log.waits == ["volume.move"]
         assert [intent.keys for intent in (await core.catalog.page(Intent, Query())).records] == [(volume.id,)]
         assert await compared(core) == []
         assert (await core.get(Volume, volume.id)).state is VolumeState.ONLINE

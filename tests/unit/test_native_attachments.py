@@ -273,6 +273,29 @@ async def test_a_login_is_told_to_its_caller_and_to_administrators(bed: Bed) -> 
     assert told.login.user not in str(error)
 
 
+async def test_nobody_makes_himself_a_login_for_anothers_volumes(bed: Bed) -> None:
+    mine, theirs = [await bed.door.make(name, kind="block", who=name) for name in ("alice", "bob")]
+    # Before the others attach theirs: they learn that the login is not only their own, administrators too.
+    known = await bed.door.run(bed.attach("hers", volume=mine, chap=True), "alice")
+    assert known.login is not None
+    await bed.door.refused(bed.attach("his", volume=theirs, chap=True), "PermissionDenied")
+    await bed.door.refused(bed.attach("root's", chap=True), "PermissionDenied")
+    await bed.door.refused(bed.attach("his", volume=theirs), "PermissionDenied", "bob")
+    assert (await bed.door.run(bed.attach("hers", volume=mine, chap=True))).login == known.login
+    # After it, by whatever node.
+    new = {"initiators": (OTHER,), "chap": True}
+    await bed.door.run(bed.attach("his", volume=theirs, initiators=(OTHER,)), "bob")
+    await bed.door.refused(bed.attach("hers2", volume=mine, **new), "InUse", "alice", kind="initiator")
+    assert [login.initiator for login in await bed.logins()] == [HOST]
+
+
+async def test_what_administrators_made_is_for_all_of_them(bed: Bed) -> None:
+    login = (await bed.door.run(bed.attach(chap=True))).login
+    theirs = await bed.door.make("theirs", kind="block", who="bob")
+    assert (await bed.door.run(bed.attach(volume=theirs, chap=True))).login == login
+    await bed.door.refused(bed.attach("his", volume=theirs, chap=True), "PermissionDenied", "bob")
+
+
 async def test_nobody_sees_the_volumes_of_anothers_node(bed: Bed) -> None:
     mine, theirs = [await bed.door.make(name, kind="block", who=name) for name in ("alice", "bob")]
     first = await bed.door.run(bed.attach(volume=theirs), "bob")

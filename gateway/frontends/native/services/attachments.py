@@ -41,9 +41,9 @@ async def attach(ask: Ask[Nothing, NewAttachment]) -> model.Attached:
         await _end(ask, volume, present)
     login = None
     if transport is Transport.ISCSI and wanted.chap:
-        login = await logins.ensure(core, tenant, wanted.node, initiators)
+        login = await logins.ensure(core, tenant, volume, initiators)
     elif transport is Transport.ISCSI:
-        login = await logins.present(core, tenant, initiators)
+        login = await logins.present(core, tenant, volume, initiators)
     description = f"native: attach {volume.name} to {wanted.node}"
     await ask.done(await attachments.attach(core, volume.id, new, description=description))
     return await _told(core, volume, wanted.node, login)
