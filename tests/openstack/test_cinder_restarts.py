@@ -10,6 +10,7 @@ from cinder_bed import Bed
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 POOL = "images"
+AT_WORK = "SELECT resource_id, status FROM workers WHERE service_id IS NOT NULL"
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_cinder_is_killed_while_volumes_are_made_cloned_and_deleted(bed: Bed, be
         cloud.api.volumes.delete(doomed)
         # What it is at work on, beside what is still on its way, which only lives in its memory here.
         at_work = {(made.id, "creating"), (copy.id, "creating"), (doomed.id, "deleting")}
-        bed.ground.until(lambda: at_work <= set(bed.ask("SELECT resource_id, status FROM workers")))
+        bed.ground.until(lambda: at_work <= set(bed.ask(AT_WORK)))
         bed.service.kill()
     bed.service.start()
     cloud.gone(doomed)
