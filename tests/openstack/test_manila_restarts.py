@@ -24,6 +24,7 @@ def before(shares: Bed) -> Iterator[None]:
         assert shares.ground.objects() == objects
     finally:
         shares.ground.gateway.start()
+        shares.cloud.serves("files")
 
 
 def test_manila_is_killed_while_shares_are_made_cloned_and_deleted(shares: Bed, before: None) -> None:
@@ -62,6 +63,7 @@ def test_the_gateway_is_killed_while_manila_waits(shares: Bed, before: None, poi
         victim, status = cloud.api.shares.create("NFS", 1, share_type="files", **source), "error"
     shares.ground.gateway.wait()
     shares.ground.gateway.start()
+    cloud.serves("files")
     cloud.settled(victim, status)
     cloud.api.shares.force_delete(victim)
     cloud.gone(victim)
