@@ -32,7 +32,8 @@ class NewClone(msgspec.Struct, frozen=True, kw_only=True):
 
     `snapshot_id` None: a snapshot of the source is taken for it. That one stays
     until somebody deletes it, or (`transient_base`) goes with its last clone.
-    `size` None: the source's, in bytes; a clone may be larger, and is never smaller.
+    `size` None: the source's, in bytes; a clone may be larger, and is never
+    smaller than the source was when the snapshot was taken.
     `ownership` as in `NewVolume`; unset: see `gateway.core.ownership.inherited`.
     """
 
@@ -68,8 +69,8 @@ async def create(core: Core, new: NewClone, *, description: str, caseless: bool 
             raise errors.NotFound(kind="volume", ref=str(new.source_id))
         capability = core.pools.get(source.pool_id).capability(source.kind)
         require(capability, "clone")
-        size = _size(new, source, capability)
         base, made = await _base(core, new, source, snapshot_id)
+        size = _size(new, source, base, capability)
         clone = msgspec.structs.replace(
             source,
             id=clone_id,
@@ -126,14 +127,15 @@ async def split(core: Core, volume_id: UUID, *, description: str) -> Started:
     return await core.start(keys, plan)
 
 
-def _size(new: NewClone, source: Volume, capability: Capability) -> int:
+def _size(new: NewClone, source: Volume, base: Snapshot, capability: Capability) -> int:
     """Give the size of a clone; LimitExceeded when it cannot be had."""
     size = source.size if new.size is None else new.size
     if size != source.size:
         require_size(capability, size)
-    if size < source.size:
+    least = min(source.size, base.volume_size or source.size)
+    if size < least:
         most = SIZE_MAX if capability.facts.size_max is None else capability.facts.size_max
-        raise errors.LimitExceeded(limit="size", value=size, minimum=source.size, maximum=most)
+        raise errors.LimitExceeded(limit="size", value=size, minimum=least, maximum=most)
     return size
 
 
@@ -158,6 +160,7 @@ async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) ->
             created=now,
             internal=True,
             transient=new.transient_base,
+            volume_size=source.size,
         )
         return made, True
     base = await core.get(Snapshot, new.snapshot_id)

@@ -268,6 +268,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     taken because it was `due` then; such ones go again without being asked.
     `annotations`: see `Volume`. `internal`: the core took it as the base of a
     clone, no user asked for it. `transient`: such a one goes with its last clone.
+    `volume_size`: how large the volume was then, in bytes; 0 where that was
+    not kept. `size` is what the snapshot takes.
     """
 
     id: UUID
@@ -287,6 +289,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime | None = None
     taken_by: str = ""
     due: datetime | None = None
+    volume_size: int = 0
     size: int = 0
     clone_count: int = 0
     revision: int = 0

@@ -84,6 +84,7 @@ async def planned(core: Core, new: NewSnapshot, *, snapshot_id: UUID, created: d
         expires=new.expires,
         taken_by=new.taken_by,
         due=new.due,
+        volume_size=volume.size,
     )
     await _check(core, snapshot)
     return volume, snapshot

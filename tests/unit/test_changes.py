@@ -88,6 +88,26 @@ async def test_a_clone_may_be_larger_and_is_never_smaller(core: Core) -> None:
             await clones.create(core, new(wrong), description="t")
 
 
+async def test_a_clone_may_be_as_small_as_its_source_was(core: Core) -> None:
+    volume = await make(core, "parent")
+    early = await snap(core, volume, "early")
+    assert early.volume_size == 20 * MIB
+    grown = volumes.VolumeChange(size=30 * MIB)
+    await (await volumes.update(core, volume.id, grown, description="t")).result()
+
+    def new(size: int) -> clones.NewClone:
+        return clones.NewClone(
+            name="child", tenant_id=volume.tenant_id, source_id=volume.id, snapshot_id=early.id, size=size
+        )
+
+    with pytest.raises(errors.LimitExceeded) as refused:
+        await clones.create(core, new(20 * MIB - 1), description="t")
+    assert refused.value.minimum == 20 * MIB
+    job = await (await clones.create(core, new(20 * MIB), description="t")).result()
+    assert job.target_id is not None
+    assert (await core.get(Volume, job.target_id)).size == 20 * MIB
+
+
 async def test_a_clone_without_a_snapshot_takes_one_that_stays(core: Core) -> None:
     volume = await make(core, "parent")
     clone = await clone_of(core, volume, "child")

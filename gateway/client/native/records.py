@@ -100,7 +100,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot. `volume` is an id; tenant and pool are told by name."""
+    """A snapshot. `volume` is an id, `volume_size` how large it was then (0: not known); tenant and pool are names."""
 
     id: str
     name: str
@@ -112,6 +112,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     state: str = ""
     comment: str = ""
     labels: Mapping[str, str] = {}
+    volume_size: int = 0
     size: int = 0
     clone_count: int = 0
 

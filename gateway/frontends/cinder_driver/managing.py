@@ -70,9 +70,9 @@ def entries(site: Site, known: Iterable[CinderVolume]) -> list[Entry]:
 
 
 def snapshot_size(site: Site, snapshot: CinderSnapshot, reference: Reference) -> int:
-    """Give the size of a snapshot's volume in GiB, rounded up: it is what a volume made of it needs."""
+    """Give the size in GiB, rounded up, that the volume had in a snapshot: it is what a volume made of it needs."""
     found = _snapshot(site, snapshot, reference)
-    return gigabytes(site.run(native.volume(found.volume)).size)
+    return gigabytes(found.volume_size or site.run(native.volume(found.volume)).size)
 
 
 def manage_snapshot(site: Site, snapshot: CinderSnapshot, reference: Reference) -> native.Snapshot:
@@ -216,7 +216,7 @@ def _snapshot_entry(snapshot: native.Snapshot, volume: native.Volume, cinder_id:
     return {
         "reference": {NAME: snapshot.name},
         "source_reference": {NAME: volume.name},
-        "size": gigabytes(volume.size),
+        "size": gigabytes(snapshot.volume_size or volume.size),
         "cinder_id": cinder_id,
         "extra_info": {"pool": volume.pool, "id": snapshot.id},
         **_safety(reason),

@@ -109,7 +109,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot. `volume` is the id."""
+    """A snapshot. `volume` is the id, `volume_size` how large that was then (0: not known)."""
 
     id: UUID
     name: str
@@ -121,6 +121,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     state: SnapshotState
     comment: str
     labels: dict[str, str]
+    volume_size: int
     size: int
     clone_count: int
 

@@ -160,6 +160,7 @@ def _snapshot(found: Snapshot, *, source: Volume, tenant: Tenant, pool: Pool) ->
         state=found.state,
         comment=found.comment,
         labels=found.labels,
+        volume_size=found.volume_size,
         size=found.size,
         clone_count=found.clone_count,
     )

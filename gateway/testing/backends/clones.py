@@ -53,6 +53,9 @@ class CloneCases:
         source = await harness.volume(a=b"old")
         snapshot = await taken(harness, source)
         await harness.write(source, a=b"new")
+        if harness.capability().can("resize"):
+            # It is made as large as the source was.
+            await harness.backend.resize(source, 2 * harness.size)
         clone = await cloned(harness, source, snapshot)
         await harness.write(clone.id, b=b"clone")
         async for _ in harness.lives():

@@ -58,6 +58,7 @@ SNAPSHOT = {
     "state": "valid",
     "comment": "",
     "labels": {},
+    "volume_size": 2 * GIB,
     "size": 0,
     "clone_count": 0,
 }

@@ -65,6 +65,21 @@ def test_snapshots_are_taken_cloned_and_go(driver: GatewayVolumeDriver, gw: Clie
     assert {disk.name, larger.name}.isdisjoint(names(gw))
 
 
+def test_a_snapshot_is_as_large_as_its_volume_was(driver: GatewayVolumeDriver, gw: Client) -> None:
+    disk = volume(driver)
+    taken = snapshot(disk, driver)
+    driver.extend_volume(disk, 3)
+    assert driver.manage_existing_snapshot_get_size(taken, {"source-name": taken.name}) == 1
+
+    # Cinder makes a volume of a snapshot as large as the snapshot unless somebody says otherwise.
+    copy = volume(size=1)
+    copy.update(driver.create_volume_from_snapshot(copy, taken))
+    assert gw.run(native.volume(copy.provider_id)).size == GIB
+    driver.delete_volume(copy)
+    driver.delete_snapshot(taken)
+    driver.delete_volume(disk)
+
+
 def test_a_clone_outlives_its_source_and_nothing_stays_of_both(driver: GatewayVolumeDriver, gw: Client) -> None:
     disk = volume(driver)
     copy = volume(size=3)
