@@ -85,3 +85,17 @@ def test_a_killed_gateway_lets_the_same_clients_in_again(shares: Bed, before: No
     with shares.ground.client() as gateway:
         assert gateway.run(native.export_policy("svm1", path.lstrip("/"))).rules
     cloud.delete(share)
+
+
+def test_a_rule_that_could_not_be_set_is_set_when_it_is_asked_for_again(shares: Bed, before: None) -> None:
+    cloud, gateway = shares.cloud, shares.ground.gateway
+    share = cloud.share(share_type="files")
+    gateway.kill()
+    cloud.api.shares.allow(share, "ip", "127.0.0.1", "rw")
+    cloud.in_force(share, "error")
+    gateway.start()
+    [rule] = cloud.api.share_access_rules.access_list(share)
+    cloud.deny(share, rule)
+    cloud.allow(share, "127.0.0.1")
+    shares.client.write(f"{cloud.path(share)}/file", b"x")
+    cloud.delete(share)
