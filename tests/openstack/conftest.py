@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from cinder_bed import bed
 from database import MariaDb, mariadb
 from glanceclient import Client as Glance
-from manila_bed import shares
 from processes import Service, running
 from processes import glance as glance_in
 
-pytest.register_assert_rewrite("gateway.testing", "cinder_cloud", "manila_cloud", "ground", "processes")
+pytest_plugins = ["cinder_bed", "manila_bed"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,6 +36,3 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def glance(images: Service) -> Glance:
     """Give the stock client of Glance."""
     return Glance("2", endpoint=images.url, token="none")
-
-
-__all__ = ["bed", "shares"]

@@ -22,6 +22,7 @@ QUICK = (
     "--innodb-flush-method=nosync",
     "--sync-binlog=0",
 )
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 Rows = list[tuple[Any, ...]]
 
@@ -97,7 +98,15 @@ def mariadb(folder: Path) -> Iterator[MariaDb]:
     socket_path = folder / "socket"
     with _told(folder / "notify") as (place, ready), log.open("wb") as file:
         process = subprocess.Popen(
-            ["mariadbd", *own, "--skip-networking", f"--socket={socket_path}", f"--pid-file={folder / 'pid'}", *QUICK],
+            [
+                *ENDS_WITH_US,
+                "mariadbd",
+                *own,
+                "--skip-networking",
+                f"--socket={socket_path}",
+                f"--pid-file={folder / 'pid'}",
+                *QUICK,
+            ],
             stdout=file,
             stderr=file,
             env={**os.environ, "NOTIFY_SOCKET": str(place)},

@@ -85,9 +85,9 @@ class Ground:
         return {record["name"] for record in answer.json()["records"]}
 
     def objects(self) -> set[str]:
-        """Give all files in the pools, and all folders but those of the gateway's own books."""
+        """Give all files and folders in the pools, but for the gateway's own books, which come with use."""
         found = (path for place in self._places for path in place.rglob("*"))
-        return {str(path) for path in found if path.is_file() or ".gateway" not in path.parts}
+        return {str(path) for path in found if path.parent.name != ".gateway"}
 
     def check(self) -> None:
         """See that `gateway check` finds nothing wrong, when the gateway has ended."""
