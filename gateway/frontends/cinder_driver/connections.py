@@ -26,14 +26,20 @@ def check(site: Site, connector: Connector) -> None:
         raise Refusal("InvalidConnectorException", missing="initiator")
 
 
-def attach(site: Site, volume: CinderVolume, connector: Connector) -> dict[str, Any]:
-    """Let a host reach a volume and tell how. The same host again is told the same, with the login as it is now."""
+def attach(
+    site: Site, volume: CinderVolume, connector: Connector, attachments: Iterable[Connector | None] = ()
+) -> dict[str, Any]:
+    """Let a host reach a volume and tell how. The same host again is told the same, with the login as it is now.
+
+    `attachments` are the connectors of those that Cinder knows: a guest that
+    only reads takes nothing from another one of its host that writes.
+    """
     check(site, connector)
     initiator = connector.get("initiator")
     new = native.NewAttachment(
         node=connector["host"],
         ways=_usable(site, connector),
-        mode=_READ_ONLY if connector.get("mode") == _READ_ONLY else "rw",
+        mode="rw" if any(map(_writes, (connector, *_of_host(connector, attachments)))) else _READ_ONLY,
         initiators=(initiator,) if initiator else (),
         addresses=tuple(_addresses(connector)),
         chap=site.settings.chap,
@@ -62,10 +68,18 @@ def shared(connector: Connector | None, attachments: Iterable[Connector | None])
     """
     if connector is None or not connector.get("host"):
         return False
-    there = [other for other in attachments if other is not None and other.get("host") == connector["host"]]
+    there = _of_host(connector, attachments)
     if connector in there:
         there.remove(connector)
     return bool(there)
+
+
+def _of_host(connector: Connector, attachments: Iterable[Connector | None]) -> list[Connector]:
+    return [other for other in attachments if other is not None and other.get("host") == connector["host"]]
+
+
+def _writes(connector: Connector) -> bool:
+    return connector.get("mode") != _READ_ONLY
 
 
 def info(site: Site, attached: native.Attached, volume: CinderVolume) -> dict[str, Any]:
