@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from gateway.client import native
 from gateway.frontends.cinder_driver.errors import Refusal
 from gateway.frontends.cinder_driver.records import CinderVolume
 from gateway.frontends.cinder_driver.site import Site
+from gateway.frontends.openstack.addresses import bracketed
 
 _ISCSI, _NFS = "iscsi", "nfs"
 _READ_ONLY = "ro"
@@ -98,7 +98,7 @@ def _iscsi(attached: native.Attached, volume: CinderVolume) -> dict[str, Any]:
     handle, login = attached.handle, attached.login
     data: dict[str, Any] = {
         "target_discovered": False,
-        "target_portal": f"{_host(handle.address)}:{handle.port}",
+        "target_portal": f"{bracketed(handle.address)}:{handle.port}",
         "target_iqn": handle.target,
         "target_lun": handle.lun,
         "volume_id": volume.id,
@@ -110,7 +110,7 @@ def _iscsi(attached: native.Attached, volume: CinderVolume) -> dict[str, Any]:
 
 def _nfs(handle: native.Handle) -> dict[str, Any]:
     return {
-        "export": f"{_host(handle.address)}:{handle.path}",
+        "export": f"{bracketed(handle.address)}:{handle.path}",
         "name": handle.file,
         "format": "raw",
         "options": f"-o port={handle.port},vers={handle.version}",
@@ -126,11 +126,3 @@ def _addresses(connector: Connector) -> Iterable[str]:
     """Give a host's addresses, each once."""
     told = [connector.get("ip"), *(connector.get("host_ips") or ())]
     return dict.fromkeys(address for address in told if address)
-
-
-def _host(address: str) -> str:
-    """Give an address as it stands before a port."""
-    try:
-        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address  # noqa: PLR2004
-    except ValueError:
-        return address

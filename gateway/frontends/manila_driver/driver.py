@@ -12,6 +12,7 @@ from manila.share import utils as share_utils
 from oslo_log import log
 from oslo_utils import timeutils
 
+from gateway import __version__
 from gateway.client import Client, ClientError, Flow, native
 from gateway.frontends.manila_driver import ensuring, managing, shares, snapshots, stats
 from gateway.frontends.manila_driver.errors import telling, told
@@ -40,7 +41,7 @@ class GatewayShareDriver(driver.ShareDriver):
     Every call may be repeated: what it makes is known by the instance's id.
     """
 
-    VERSION = "1.0.0"
+    VERSION = __version__
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(False, *args, config_opts=[list(MANILA)], **kwargs)
