@@ -42,6 +42,17 @@ class Cloud:
         made.set_keys(specs)
         return str(made.id)
 
+    def serves(self, kind: str) -> None:
+        """Wait until volumes of a type can be made: a gateway that was away is known to be back only after a while."""
+        end = time.monotonic() + LIMIT_S
+        status = ""
+        while status != "available":
+            assert time.monotonic() < end
+            volume = self.api.volumes.create(1, volume_type=kind)
+            while (status := self.api.volumes.get(volume.id).status) == "creating":
+                time.sleep(POLL_S)
+            self.delete(volume)
+
     def volume(self, size: int = 1, **options: Any) -> Any:
         """Make a volume."""
         return self.settled(self.api.volumes.create(size, **options))

@@ -85,8 +85,9 @@ class Ground:
         return {record["name"] for record in answer.json()["records"]}
 
     def objects(self) -> set[str]:
-        """Give all files and folders in the pools, but for what the gateway's own books are made of."""
-        return {str(path) for place in self._places for path in place.rglob("*")}
+        """Give all files in the pools, and all folders but those of the gateway's own books."""
+        found = (path for place in self._places for path in place.rglob("*"))
+        return {str(path) for path in found if path.is_file() or ".gateway" not in path.parts}
 
     def check(self) -> None:
         """See that `gateway check` finds nothing wrong, when the gateway has ended."""

@@ -26,6 +26,18 @@ class Cloud:
         self.api.share_types.create(name, spec_driver_handles_share_servers=False, extra_specs=dict(specs))
         return name
 
+    def serves(self, kind: str) -> None:
+        """Wait until shares of a type can be made: a gateway that was away is known to be back only after a while."""
+        end = time.monotonic() + LIMIT_S
+        status = ""
+        while status != "available":
+            assert time.monotonic() < end
+            share = self.api.shares.create("NFS", 1, share_type=kind)
+            while (status := self.api.shares.get(share.id).status) == "creating":
+                time.sleep(POLL_S)
+            self.api.shares.force_delete(share)
+            self.gone(share)
+
     def share(self, size: int = 1, **options: Any) -> Any:
         """Make a share."""
         return self.settled(self.api.shares.create("NFS", size, **options))

@@ -10,6 +10,7 @@ from cinder_bed import Bed
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 POOL = "images"
+AT_WORK = "SELECT resource_id, status FROM workers WHERE service_id IS NOT NULL"
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def before(bed: Bed) -> Iterator[None]:
         assert bed.ground.objects() == objects
     finally:
         bed.ground.gateway.start()
+        bed.cloud.serves(POOL)
 
 
 def test_cinder_is_killed_while_volumes_are_made_cloned_and_deleted(bed: Bed, before: None) -> None:
@@ -36,8 +38,8 @@ def test_cinder_is_killed_while_volumes_are_made_cloned_and_deleted(bed: Bed, be
         copy = cloud.api.volumes.create(1, snapshot_id=taken.id)
         cloud.api.volumes.delete(doomed)
         # What it is at work on, beside what is still on its way, which only lives in its memory here.
-        at_work = {made.id, copy.id, doomed.id}
-        bed.ground.until(lambda: at_work <= {key for (key,) in bed.ask("SELECT resource_id FROM workers")})
+        at_work = {(made.id, "creating"), (copy.id, "creating"), (doomed.id, "deleting")}
+        bed.ground.until(lambda: at_work <= set(bed.ask(AT_WORK)))
         bed.service.kill()
     bed.service.start()
     cloud.gone(doomed)
@@ -67,6 +69,7 @@ def test_the_gateway_is_killed_while_cinder_waits(bed: Bed, before: None, point:
         status = "error"
     bed.ground.gateway.wait()
     bed.ground.gateway.start()
+    cloud.serves(POOL)
     found = cloud.settled(victim, status)
     assert found.to_dict()["os-vol-host-attr:host"] == f"cinder@gateway#{POOL}"
     cloud.api.volumes.force_delete(victim)

@@ -24,6 +24,7 @@ def before(shares: Bed) -> Iterator[None]:
         assert shares.ground.objects() == objects
     finally:
         shares.ground.gateway.start()
+        shares.cloud.serves("files")
 
 
 def test_manila_is_killed_while_shares_are_made_cloned_and_deleted(shares: Bed, before: None) -> None:
@@ -62,6 +63,7 @@ def test_the_gateway_is_killed_while_manila_waits(shares: Bed, before: None, poi
         victim, status = cloud.api.shares.create("NFS", 1, share_type="files", **source), "error"
     shares.ground.gateway.wait()
     shares.ground.gateway.start()
+    cloud.serves("files")
     cloud.settled(victim, status)
     cloud.api.shares.force_delete(victim)
     cloud.gone(victim)
@@ -82,4 +84,18 @@ def test_a_killed_gateway_lets_the_same_clients_in_again(shares: Bed, before: No
     shares.ground.until(lambda: client.reaches(path))
     with shares.ground.client() as gateway:
         assert gateway.run(native.export_policy("svm1", path.lstrip("/"))).rules
+    cloud.delete(share)
+
+
+def test_a_rule_that_could_not_be_set_is_set_when_it_is_asked_for_again(shares: Bed, before: None) -> None:
+    cloud, gateway = shares.cloud, shares.ground.gateway
+    share = cloud.share(share_type="files")
+    gateway.kill()
+    cloud.api.shares.allow(share, "ip", "127.0.0.1", "rw")
+    cloud.in_force(share, "error")
+    gateway.start()
+    [rule] = cloud.api.share_access_rules.access_list(share)
+    cloud.deny(share, rule)
+    cloud.allow(share, "127.0.0.1")
+    shares.client.write(f"{cloud.path(share)}/file", b"x")
     cloud.delete(share)
