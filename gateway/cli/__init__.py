@@ -18,6 +18,7 @@ _COMMANDS: Mapping[str, str] = {
     "config-schema": "service",
     "unit": "service",
     "rebuild": "service",
+    "account": "accounts",
     "volume": "volumes",
     "snapshot": "objects",
     "clone": "volumes",

@@ -21,7 +21,7 @@ from gateway.observe import Metrics, ReportingObserver, configure_logging
 
 T = TypeVar("T")
 
-_config = click.option(
+config_option = click.option(
     "--config",
     "paths",
     type=click.Path(path_type=Path),
@@ -41,7 +41,7 @@ def config_schema() -> None:
 
 
 @click.command()
-@_config
+@config_option
 def serve(paths: tuple[Path, ...]) -> None:
     """Run every configured door until SIGTERM."""
     settings = read_settings(paths)
@@ -51,7 +51,7 @@ def serve(paths: tuple[Path, ...]) -> None:
 
 
 @click.command()
-@_config
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
     """Tell whether the configuration works here, and what each pool can do."""
@@ -79,7 +79,7 @@ def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 @click.command()
-@_config
+@config_option
 def unit(paths: tuple[Path, ...]) -> None:
     """Print a hardened systemd unit that grants just what the configured pools and exports need."""
     settings = read_settings(paths)
@@ -89,7 +89,7 @@ def unit(paths: tuple[Path, ...]) -> None:
 
 
 @click.command()
-@_config
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def rebuild(paths: tuple[Path, ...], *, as_json: bool) -> None:
     """Make a new catalog from what the pools themselves hold."""

@@ -97,7 +97,7 @@ class Client:
         try:
             return _reply(self._http.send(_request(self._http.build_request, step, self._http.timeout)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(self._http.base_url, error) from error
 
 
 class AsyncClient:
@@ -168,7 +168,7 @@ class AsyncClient:
         try:
             return _reply(await self._http.send(_request(self._http.build_request, step, self._http.timeout)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _unreachable(error) from error
+            raise _unreachable(self._http.base_url, error) from error
 
 
 def _base(url: str) -> httpx.URL:
@@ -227,6 +227,7 @@ def _reply(response: httpx.Response) -> Reply:
     )
 
 
-def _unreachable(error: Exception) -> ClientError:
-    message = f"the gateway cannot be reached: {error or type(error).__name__}"
+def _unreachable(base: httpx.URL, error: Exception) -> ClientError:
+    address = f"{base.scheme}://{base.netloc.decode()}"
+    message = f"the gateway at {address} cannot be reached: {str(error) or type(error).__name__}"
     return ClientError(0, "", message, unsent=isinstance(error, _UNSENT))

@@ -286,3 +286,25 @@ def test_a_configuration_that_cannot_be_used_ends_the_command(tmp_path: Path, co
     assert result.exit_code == 1
     assert "lisen: unknown key; did you mean 'listen'?" in result.output
     assert "Traceback" not in result.output
+
+
+async def test_an_account_is_added(tmp_path: Path) -> None:
+    run("init", "--config-dir", str(tmp_path), "--pool", "memory")
+    config, file = ("--config", str(tmp_path / "config.toml")), tmp_path / "accounts.toml"
+    first = file.read_text()
+    added = run("account", "add", "cinder", *config)
+    assert added.exit_code == 0, added.output
+    assert file.read_text().startswith(first)
+    accounts = Accounts.load(file)
+    try:
+        header = base64.b64encode(f"cinder:{added.stdout.strip()}".encode()).decode()
+        assert (await accounts.authenticate(f"Basic {header}")).roles == ("system.user",)
+    finally:
+        accounts.close()
+
+    before = file.read_text()
+    for name in ("cinder", "admin", "", "a:b"):
+        refused = run("account", "add", name, "--role", "admin", *config)
+        assert refused.exit_code != 0
+        assert "account" in refused.output
+    assert file.read_text() == before

@@ -330,7 +330,10 @@ def failing(error: Exception) -> httpx.MockTransport:
     "error", [httpx.ConnectError("refused"), httpx.ReadTimeout(""), httpx.RemoteProtocolError("x")]
 )
 async def test_a_gateway_that_is_not_there(error: Exception) -> None:
-    with Client("http://gw", transport=failing(error)) as client, pytest.raises(ClientError, match="cannot be reached"):
+    with (
+        Client("http://gw", transport=failing(error)) as client,
+        pytest.raises(ClientError, match="http://gw cannot be reached"),
+    ):
         client.run(jobs.show("j"))
     async with AsyncClient("http://gw", transport=failing(error)) as other:
         with pytest.raises(ClientError, match="cannot be reached"):
@@ -387,7 +390,7 @@ def test_sizes_for_people(size: int, text: str) -> None:
 def test_a_gateway_that_is_not_there_is_a_sentence(gateway: Callable[..., Result]) -> None:
     result = gateway("volume", "list", url="http://127.0.0.1:1")
     assert result.exit_code == 1
-    assert result.output.startswith("Error: the gateway cannot be reached")
+    assert result.output.startswith("Error: the gateway at http://127.0.0.1:1 cannot be reached")
 
 
 def test_progress_is_given_jobs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from gateway.client import native
 from gateway.frontends.cinder_driver.errors import Refusal
 from gateway.frontends.cinder_driver.records import CinderVolume
 from gateway.frontends.cinder_driver.site import Site
+from gateway.frontends.openstack.addresses import bracketed
 
 _ISCSI, _NFS = "iscsi", "nfs"
 _READ_ONLY = "ro"
@@ -26,14 +26,20 @@ def check(site: Site, connector: Connector) -> None:
         raise Refusal("InvalidConnectorException", missing="initiator")
 
 
-def attach(site: Site, volume: CinderVolume, connector: Connector) -> dict[str, Any]:
-    """Let a host reach a volume and tell how. The same host again is told the same, with the login as it is now."""
+def attach(
+    site: Site, volume: CinderVolume, connector: Connector, attachments: Iterable[Connector | None] = ()
+) -> dict[str, Any]:
+    """Let a host reach a volume and tell how. The same host again is told the same, with the login as it is now.
+
+    `attachments` are the connectors of those that Cinder knows: a guest that
+    only reads takes nothing from another one of its host that writes.
+    """
     check(site, connector)
     initiator = connector.get("initiator")
     new = native.NewAttachment(
         node=connector["host"],
         ways=_usable(site, connector),
-        mode=_READ_ONLY if connector.get("mode") == _READ_ONLY else "rw",
+        mode="rw" if any(map(_writes, (connector, *_of_host(connector, attachments)))) else _READ_ONLY,
         initiators=(initiator,) if initiator else (),
         addresses=tuple(_addresses(connector)),
         chap=site.settings.chap,
@@ -62,10 +68,18 @@ def shared(connector: Connector | None, attachments: Iterable[Connector | None])
     """
     if connector is None or not connector.get("host"):
         return False
-    there = [other for other in attachments if other is not None and other.get("host") == connector["host"]]
+    there = _of_host(connector, attachments)
     if connector in there:
         there.remove(connector)
     return bool(there)
+
+
+def _of_host(connector: Connector, attachments: Iterable[Connector | None]) -> list[Connector]:
+    return [other for other in attachments if other is not None and other.get("host") == connector["host"]]
+
+
+def _writes(connector: Connector) -> bool:
+    return connector.get("mode") != _READ_ONLY
 
 
 def info(site: Site, attached: native.Attached, volume: CinderVolume) -> dict[str, Any]:
@@ -84,7 +98,7 @@ def _iscsi(attached: native.Attached, volume: CinderVolume) -> dict[str, Any]:
     handle, login = attached.handle, attached.login
     data: dict[str, Any] = {
         "target_discovered": False,
-        "target_portal": f"{_host(handle.address)}:{handle.port}",
+        "target_portal": f"{bracketed(handle.address)}:{handle.port}",
         "target_iqn": handle.target,
         "target_lun": handle.lun,
         "volume_id": volume.id,
@@ -96,7 +110,7 @@ def _iscsi(attached: native.Attached, volume: CinderVolume) -> dict[str, Any]:
 
 def _nfs(handle: native.Handle) -> dict[str, Any]:
     return {
-        "export": f"{_host(handle.address)}:{handle.path}",
+        "export": f"{bracketed(handle.address)}:{handle.path}",
         "name": handle.file,
         "format": "raw",
         "options": f"-o port={handle.port},vers={handle.version}",
@@ -112,11 +126,3 @@ def _addresses(connector: Connector) -> Iterable[str]:
     """Give a host's addresses, each once."""
     told = [connector.get("ip"), *(connector.get("host_ips") or ())]
     return dict.fromkeys(address for address in told if address)
-
-
-def _host(address: str) -> str:
-    """Give an address as it stands before a port."""
-    try:
-        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address  # noqa: PLR2004
-    except ValueError:
-        return address

@@ -37,7 +37,7 @@ from gateway.frontends.cinder_driver.records import (
     volume_of,
 )
 from gateway.frontends.cinder_driver.site import Settings, Site, open_site
-from gateway.frontends.openstack.connection import OptionError, connect
+from gateway.frontends.openstack.connection import OptionError, connect, logging_in
 from gateway.frontends.openstack.options import CINDER
 
 CONF = cfg.CONF
@@ -89,11 +89,11 @@ class GatewayVolumeDriver(driver.VolumeDriver):
             self._site = None
         try:
             client = connect(self.configuration)
+            with _words(Doing.READ, self._backend_name), logging_in(self.configuration):
+                self._site = open_site(client, self._settings())
+                self._stats = stats.stats(self._site, self._stats_words())
         except OptionError as error:
             raise exception.InvalidConfigurationValue(str(error)) from None
-        with _words(Doing.READ, self._backend_name):
-            self._site = open_site(client, self._settings())
-            self._stats = stats.stats(self._site, self._stats_words())
 
     def check_for_setup_error(self) -> None:
         """Warn of pools whose volumes no host could reach."""
@@ -213,12 +213,12 @@ class GatewayVolumeDriver(driver.VolumeDriver):
     def initialize_connection(self, volume: Any, connector: Mapping[str, Any], **_kwargs: Any) -> dict[str, Any]:
         """Let a host reach a volume and tell how."""
         with self._asked(Doing.ATTACH, volume.id) as site:
-            return connections.attach(site, volume_of(volume), connector)
+            return connections.attach(site, volume_of(volume), connector, _connectors(volume))
 
     def terminate_connection(self, volume: Any, connector: Mapping[str, Any] | None, **_kwargs: Any) -> bool:
         """End a host's right to a volume. True when another attachment there still needs it."""
         with self._asked(Doing.ATTACH, volume.id) as site:
-            if connections.shared(connector, [one.connector for one in volume.volume_attachment or ()]):
+            if connections.shared(connector, _connectors(volume)):
                 return True
             connections.detach(site, volume_of(volume), connector)
             return False
@@ -444,6 +444,11 @@ def _require_consistent(group: Any) -> None:
     """Leave a group to Cinder's own way unless its snapshots have to be one instant."""
     if not volume_utils.is_group_a_cg_snapshot_type(group):
         raise NotImplementedError
+
+
+def _connectors(volume: Any) -> list[Any]:
+    """Give what the hosts that have a volume said of themselves; None where none did."""
+    return [one.connector for one in volume.volume_attachment or ()]
 
 
 def _known(found: Any) -> dict[str, str]:

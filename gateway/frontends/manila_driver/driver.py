@@ -12,6 +12,7 @@ from manila.share import utils as share_utils
 from oslo_log import log
 from oslo_utils import timeutils
 
+from gateway import __version__
 from gateway.client import Client, ClientError, Flow, native
 from gateway.frontends.manila_driver import ensuring, managing, shares, snapshots, stats
 from gateway.frontends.manila_driver.errors import telling, told
@@ -19,7 +20,7 @@ from gateway.frontends.manila_driver.locations import mount_options, versions
 from gateway.frontends.manila_driver.naming import GIB, Share, Snapshot, gib
 from gateway.frontends.manila_driver.refusals import Refusal, WouldLoseData
 from gateway.frontends.manila_driver.site import Site, find_site
-from gateway.frontends.openstack.connection import OptionError, connect
+from gateway.frontends.openstack.connection import OptionError, connect, logging_in
 from gateway.frontends.openstack.options import MANILA
 
 LOG = log.getLogger(__name__)
@@ -40,7 +41,7 @@ class GatewayShareDriver(driver.ShareDriver):
     Every call may be repeated: what it makes is known by the instance's id.
     """
 
-    VERSION = "1.0.0"
+    VERSION = __version__
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(False, *args, config_opts=[list(MANILA)], **kwargs)
@@ -61,8 +62,11 @@ class GatewayShareDriver(driver.ShareDriver):
     def check_for_setup_error(self) -> None:
         """See that the gateway answers, and that it has the tenant and the pools that are configured."""
         chosen = tuple(self.configuration.safe_get("gateway_pools") or ())
-        with telling(exception.BadConfigurationException):
-            self._site = self._run(find_site(self.configuration.safe_get("gateway_tenant") or "", chosen))
+        try:
+            with telling(exception.BadConfigurationException), logging_in(self.configuration):
+                self._site = self._run(find_site(self.configuration.safe_get("gateway_tenant") or "", chosen))
+        except OptionError as error:
+            raise exception.BadConfigurationException(reason=str(error)) from None
 
     def _update_share_stats(self, data: dict[str, Any] | None = None) -> None:
         site = self._found()

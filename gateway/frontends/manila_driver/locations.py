@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.client.native import Handle
+from gateway.frontends.openstack.addresses import bracketed
 
 _NFS = "nfs"
 _PORT = 2049
@@ -18,7 +19,7 @@ def locations(handles: Iterable[Handle]) -> list[dict[str, Any]]:
     """Give the export locations, the preferred one first; none while the volume is not published over NFS."""
     return [
         {
-            "path": f"{_bracketed(handle.address)}:{handle.path}",
+            "path": f"{bracketed(handle.address)}:{handle.path}",
             "is_admin_only": False,
             "metadata": {"preferred": number == 0},
         }
@@ -55,10 +56,3 @@ def _versions(address: str) -> Iterator[int]:
         with suppress(OSError):
             for family, *_ in socket.getaddrinfo(address, None, type=socket.SOCK_STREAM):
                 yield 6 if family is socket.AF_INET6 else 4
-
-
-def _bracketed(address: str) -> str:
-    try:
-        return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address  # noqa: PLR2004
-    except ValueError:
-        return address

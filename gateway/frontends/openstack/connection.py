@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -55,6 +56,19 @@ def connect(
         return Client(url, user=user, password=password, verify=verify, timeout_s=timeout_s, transport=transport)
     except ClientError as error:
         raise OptionError("gateway_ca" if isinstance(verify, Path) else "gateway_url", error.message) from None
+
+
+@contextmanager
+def logging_in(configuration: Configuration) -> Iterator[None]:
+    """Raise OptionError for the gateway's error in a block that does not know the account."""
+    try:
+        yield
+    except ClientError as error:
+        if error.code != "Unauthenticated":
+            raise
+        user = _text(configuration, "gateway_user")
+        reason = f"the gateway has no account {user!r} with this password [code {error.code}]"
+        raise OptionError("gateway_user", reason) from error
 
 
 def _value(configuration: Configuration, name: str) -> Any:

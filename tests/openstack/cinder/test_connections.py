@@ -193,6 +193,9 @@ def test_a_host_keeps_what_another_of_its_instances_needs(bed: Bed) -> None:
     assert bed.gw.run(native.volume(disk.provider_id)).multi_attach
     for one in (first, second):
         driver.initialize_connection(disk, one)
+    # One that only reads takes nothing from the other.
+    driver.initialize_connection(disk, {**second, "mode": "ro"})
+    assert {one.mode for one in bed.gw.run(native.volume(disk.provider_id)).attachments} == {"rw"}
     assert driver.terminate_connection(disk, first) is True
     assert bed.attachments(disk) == {"compute1"}
     # A copy that Cinder itself makes on that host is no attachment that Cinder knows.

@@ -278,7 +278,7 @@ def test_no_text_tells_the_password(tmp_path: Path) -> None:
     with gateway(tmp_path) as url:
         for options in ({"gateway_password": secret}, {"gateway_user": "nobody", "gateway_password": secret}):
             with configured(url, **options) as driver:
-                with pytest.raises(exception.VolumeBackendAPIException) as caught:
+                with pytest.raises(exception.InvalidConfigurationValue) as caught:
                     driver.do_setup(ADMIN)
                 chain: BaseException | None = caught.value
                 while chain is not None:

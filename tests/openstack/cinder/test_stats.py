@@ -170,7 +170,7 @@ def test_a_start_tells_which_option_is_wrong(url: str, options: dict[str, Any], 
 
 def test_a_start_that_failed_can_be_repeated(url: str) -> None:
     with configured(url, gateway_password="wrong") as driver:
-        with pytest.raises(exception.VolumeBackendAPIException, match="Unauthenticated") as caught:
+        with pytest.raises(exception.InvalidConfigurationValue, match=r"gateway_user: .*'admin'") as caught:
             driver.do_setup(ADMIN)
         assert "wrong" not in str(caught.value)
         with pytest.raises(exception.DriverNotInitialized):

@@ -83,7 +83,7 @@ def test_places_that_the_gateway_does_not_have(bed: Bed) -> None:
     refused(
         driver_for(url, "gw-m", gateway_pools=["memory"]), exception.BadConfigurationException, "memory is not served"
     )
-    refused(driver_for(url, "gw-w", gateway_password="wrong"), exception.ShareBackendException, "")
+    refused(driver_for(url, "gw-w", gateway_password="wrong"), exception.BadConfigurationException, "gateway_user")
 
 
 def test_a_gateway_without_an_export_server(tmp_path: Path) -> None:
