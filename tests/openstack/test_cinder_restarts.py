@@ -10,7 +10,8 @@ from cinder_bed import Bed
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 POOL = "images"
-AT_WORK = "SELECT resource_id, status FROM workers WHERE service_id IS NOT NULL"
+AT_WORK = "SELECT resource_id FROM workers WHERE service_id IS NOT NULL"
+ENDED = "SELECT id FROM volumes WHERE deleted OR status = 'available'"
 
 
 @pytest.fixture
@@ -37,15 +38,15 @@ def test_cinder_is_killed_while_volumes_are_made_cloned_and_deleted(bed: Bed, be
         reached()
         copy = cloud.api.volumes.create(1, snapshot_id=taken.id)
         cloud.api.volumes.delete(doomed)
-        # What it is at work on, beside what is still on its way, which only lives in its memory here.
-        at_work = {(made.id, "creating"), (copy.id, "creating"), (doomed.id, "deleting")}
-        bed.ground.until(lambda: at_work <= set(bed.ask(AT_WORK)))
+        # What it is neither at work on nor done with is on its way, and only lives in its memory here.
+        victims = {made.id, copy.id, doomed.id}
+        bed.ground.until(lambda: victims <= {key for (key,) in (*bed.ask(AT_WORK), *bed.ask(ENDED))})
         bed.service.kill()
     bed.service.start()
     cloud.gone(doomed)
-    for volume in (made, copy):
-        cloud.settled(volume, "error")
-        cloud.delete(volume)
+    cloud.settled(made, "error")
+    bed.ground.until(lambda: cloud.api.volumes.get(copy.id).status in {"error", "available"})
+    cloud.delete(made, copy)
     assert {one.name for one in bed.ground.bearing(kept.id)} == {f"volume-{kept.id}"}
     assert {one.id for one in cloud.api.volumes.list()} == {kept.id}
     cloud.delete(taken, kept)
