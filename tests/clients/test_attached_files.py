@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
-import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from exporter_scene import end_daemon, free_port
+from nfs_nodes import Node, node_at
 from nfs_scene import Nfs
 
 from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
@@ -53,42 +51,6 @@ async def main(folder, port, name, point, count):
 
 asyncio.run(main(*sys.argv[2:]))
 """
-
-
-class Node(socketserver.ThreadingTCPServer):
-    """A host that is a client: what comes in at its port goes on to the NFS server, from the host's address."""
-
-    daemon_threads = True
-
-    def __init__(self, address: str, server: int) -> None:
-        self.address = address
-        self.server = server
-        super().__init__((address, 0), Relay)
-
-    @property
-    def port(self) -> int:
-        return self.server_address[1]
-
-
-class Relay(socketserver.BaseRequestHandler):
-    def handle(self) -> None:
-        node = self.server
-        assert isinstance(node, Node)
-        source = (node.address, 0)
-        with socket.create_connection(("127.0.0.1", node.server), source_address=source) as onward:
-            back = threading.Thread(target=pump, args=(onward, self.request), daemon=True)
-            back.start()
-            pump(self.request, onward)
-            back.join()
-
-
-def pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    for end in (source, target):
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
 
 
 class Armed:
@@ -128,11 +90,7 @@ class Place:
 @contextmanager
 def nodes_at(port: int, folder: Path) -> Iterator[dict[str, Node]]:
     with contextlib.ExitStack() as stack:
-        found = {name: stack.enter_context(Node(address, port)) for name, address in NODES.items()}
-        for node in found.values():
-            threading.Thread(target=node.serve_forever, daemon=True).start()
-            stack.callback(node.shutdown)
-        yield found
+        yield {name: stack.enter_context(node_at(address, port)) for name, address in NODES.items()}
 
 
 class Clients:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 from manila_bed import Bed
+from nfs_nodes import node_at
+from nfs_scene import Nfs
 
 from gateway.client import native
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 GIB = 1 << 30
-HERE, ELSEWHERE = "127.0.0.1", "192.0.2.9"
+HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 
 
 def test_bytes_live_through_snapshot_share_of_it_growth_and_revert(shares: Bed) -> None:
@@ -53,21 +55,23 @@ def test_bytes_live_through_snapshot_share_of_it_growth_and_revert(shares: Bed) 
     assert not client.reaches(path)
 
 
-def test_who_may_reach_a_share(shares: Bed) -> None:
+def test_who_may_reach_a_share(shares: Bed, tmp_path: Path) -> None:
     cloud, client = shares.cloud, shares.client
     share = cloud.share(share_type="files")
     path = cloud.path(share)
-    assert not client.reaches(path), "a new share lets in nobody"
-    cloud.allow(share, ELSEWHERE)
-    assert not client.reaches(path), "a second client is refused"
-    rule = cloud.allow(share, HERE, "ro")
-    assert client.names(path) == set()
-    assert client.try_write(f"{path}/file", b"x").returncode != 0
-    cloud.deny(share, rule)
-    assert not client.reaches(path)
-    cloud.allow(share, HERE)
-    client.write(f"{path}/file", b"x")
-    assert cloud.rules(share) == {ELSEWHERE: "active", HERE: "active"}
+    with node_at(ELSEWHERE, shares.ground.ports["nfs"]) as node:
+        second = Nfs(node.port, tmp_path, address=ELSEWHERE)
+        assert not client.reaches(path), "a new share lets in nobody"
+        rule = cloud.allow(share, HERE)
+        client.write(f"{path}/file", b"x")
+        assert not second.reaches(path)
+        cloud.allow(share, ELSEWHERE, "ro")
+        assert second.read(f"{path}/file") == b"x"
+        assert second.try_write(f"{path}/other", b"y").returncode != 0
+        cloud.deny(share, rule)
+        assert not client.reaches(path)
+        assert second.reaches(path)
+    assert cloud.rules(share) == {ELSEWHERE: "active"}
     cloud.delete(share)
     with shares.ground.client() as gateway, pytest.raises(Exception, match="not found"):
         gateway.run(native.export_policy("svm1", path.lstrip("/")))
