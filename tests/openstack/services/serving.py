@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from socketserver import ThreadingMixIn
 from typing import IO, Any
@@ -91,8 +92,9 @@ def serve(application: Any, port: int, *, services: Sequence[Any] = ()) -> None:
     server.server_close()
     # The orderly end of a service may wait for a thread that nobody ends.
     leaving = [_in_thread(lambda service=service: (service.stop(), service.wait())) for service in services]
+    end = time.monotonic() + END_S
     for thread in leaving:
-        thread.join(END_S)
+        thread.join(max(end - time.monotonic(), 0))
     os._exit(int(any(thread.is_alive() for thread in leaving)))
 
 
