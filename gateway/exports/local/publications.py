@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, InUse, Unavailable
 from gateway.core.exporter import BlockAccess, BlockExport
 from gateway.core.model import LocalPath
-from gateway.exports.local.devices import LOOP_CONTROL, WHAT, Loops, in_use, is_device
+from gateway.exports.local.devices import LOOP_CONTROL, WHAT, Loop, Loops, in_use, is_device
 from gateway.exports.process import sync_directory
 from gateway.exports.records import Records
 
@@ -166,21 +167,12 @@ class Publications:
             self._fault("local.publish.linked")
 
     def _loop(self, record: LocalRecord, device: Device) -> Device:
-        name = self._found(record, device) or self._loops.make(record.source.path, write=device.write)
-        self._loops.measure(name, record.source.path)
-        made = self._loops.all().get(name)
-        return Device(write=device.write, name=name, token="" if made is None else made.token())
-
-    def _found(self, record: LocalRecord, device: Device) -> str | None:
-        """Give the loop device that was made for a record, also one that could not be written down any more."""
-        loops = self._loops.all()
-        if device.name:
-            known = loops.get(device.name)
-            return device.name if known is not None and known.shows(record.source.path) else None
-        for loop in loops.values():
-            if loop.ro != device.write and loop.shows(record.source.path) and not loop.deleted:
-                return loop.name
-        return None
+        loop = _found(self._loops.all(), record, device)
+        if loop is None:
+            name = self._loops.make(record.source.path, write=device.write)
+            loop = self._loops.all().get(name, Loop(name))
+        self._loops.measure(loop.name, record.source.path)
+        return Device(write=device.write, name=loop.name, token=loop.token())
 
     def _detach(self, record: LocalRecord, devices: tuple[Device, ...], *, force: bool) -> None:
         """End devices and their links. InUse, and all as before, when one is in use, unless by force."""
@@ -197,9 +189,11 @@ class Publications:
         if device.write and device.name == record.source.path:
             # The device is the backend's: whoever has it open goes on having it.
             return force or not in_use(device.name)
-        known = self._loops.all().get(device.name) if device.token else None
-        name = device.name if known and known.token() == device.token else self._found(record, device)
-        return name is None or self._loops.end(name, force=force)
+        loops = self._loops.all()
+        loop = loops.get(device.name)
+        if loop is None or not device.token or loop.token() != device.token:
+            loop = _found(loops, record, device)
+        return loop is None or self._loops.end(loop.name, force=force)
 
     def _link(self, volume: UUID, name: str, *, write: bool) -> None:
         """Have a link lead to a device, in one step."""
@@ -226,3 +220,14 @@ class Publications:
             self._attach(record)
         except GatewayError as error:
             log.warning("local publication left out", error=type(error).__name__, **error.fields)
+
+
+def _found(loops: Mapping[str, Loop], record: LocalRecord, device: Device) -> Loop | None:
+    """Give the loop device that was made for a record, also one that could not be written down any more."""
+    if device.name:
+        known = loops.get(device.name)
+        return known if known is not None and known.shows(record.source.path) else None
+    for loop in loops.values():
+        if loop.ro != device.write and loop.shows(record.source.path) and not loop.deleted:
+            return loop
+    return None
