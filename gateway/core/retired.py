@@ -74,7 +74,7 @@ async def remove_snapshot(core: Core, snapshot_id: UUID, *, description: str) ->
         snapshots.require_expired(before)
         after = msgspec.structs.replace(
             before,
-            name=await _free_snapshot_name(core, before),
+            name=await _free_name(core, Snapshot, before.id, volume__id=before.volume_id),
             internal=True,
             transient=True,
             comment="",
@@ -179,7 +179,7 @@ async def _retirement(core: Core, before: Volume, *, description: str, force: bo
         raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="delete")
     after = msgspec.structs.replace(
         before,
-        name=await _free_name(core, before),
+        name=await _free_name(core, Volume, before.id, tenant__id=before.tenant_id),
         retired=utc_now(),
         state=before.state if before.state is VolumeState.ERROR else VolumeState.OFFLINE,
         junction_path=None,
@@ -200,26 +200,13 @@ async def _retirement(core: Core, before: Volume, *, description: str, force: bo
     )
 
 
-async def _free_name(core: Core, volume: Volume) -> str:
-    """Give a name that nobody else has; the whole id only when somebody chose what is usual here."""
-    names = _names(volume.id)
+async def _free_name(core: Core, kind: type[Volume | Snapshot], key: UUID, **scope: UUID) -> str:
+    """Give a name that nobody else of its kind has in a scope; the whole id only when somebody chose what is usual."""
+    names = [_NAME + key.hex[:digits] for digits in _NAME_DIGITS]
     for name in names:
-        if await core.find(Volume, name=name, tenant__id=volume.tenant_id) is None:
+        if await core.find(kind, name=name, **scope) is None:
             return name
-    raise errors.AlreadyExists(kind="volume", name=names[-1], field="name")
-
-
-async def _free_snapshot_name(core: Core, snapshot: Snapshot) -> str:
-    """Give a name that no other snapshot of its volume has, in the same way."""
-    names = _names(snapshot.id)
-    for name in names:
-        if await core.find(Snapshot, name=name, volume__id=snapshot.volume_id) is None:
-            return name
-    raise errors.AlreadyExists(kind="snapshot", name=names[-1], field="name")
-
-
-def _names(key: UUID) -> list[str]:
-    return [_NAME + key.hex[:digits] for digits in _NAME_DIGITS]
+    raise errors.AlreadyExists(kind=kind.__name__.lower(), name=names[-1], field="name")
 
 
 async def _keys(core: Core, volume_id: UUID) -> set[UUID]:
