@@ -134,10 +134,13 @@ class Session:
 
     def _chore(self) -> bool:
         with translated(self.pool.name), self.pool.touched():
+            # Only set from here on: a change may throw something away after the sweep has looked.
             self.pool.littered = False
             try:
-                self.pool.littered = self._trash.sweep(SLICE_S)
+                more = self._trash.sweep(SLICE_S)
             except OSError:
                 self.pool.littered = True
                 raise
+            if more:
+                self.pool.littered = True
             return self.volumes.usage.go_on() or self.pool.littered
