@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID, uuid5
 
 import msgspec
@@ -73,7 +73,7 @@ class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     size: int = 1024**4
-    kinds: tuple[VolumeKind, ...] = tuple(VolumeKind)
+    kinds: tuple[Literal["filesystem", "block"], ...] = ("filesystem", "block")
     step: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 

@@ -44,6 +44,14 @@ _DEVICE_MAX = 255
 _WAYS: Mapping[VolumeKind, frozenset[Transport]] = {
     VolumeKind.FILESYSTEM: frozenset({Transport.NFS, Transport.LOCAL}),
     VolumeKind.BLOCK: frozenset(Transport),
+    VolumeKind.OBJECTS: frozenset(),
+    VolumeKind.TREE: frozenset(),
+}
+_HELD: Mapping[VolumeKind, str] = {
+    VolumeKind.FILESYSTEM: "files",
+    VolumeKind.BLOCK: "blocks",
+    VolumeKind.OBJECTS: "objects",
+    VolumeKind.TREE: "a tree under version control",
 }
 _HARD_TO_SAY = re.compile(r"[\"'\\#,:\s]")
 """What configurations of export servers, nodes' tables of mounts, or lists of these cannot say in a path."""
@@ -178,7 +186,7 @@ async def _require_way(core: Core, volume: Volume, new: NewAttachment) -> None:
     over_nfs, blocks = new.transport is Transport.NFS, volume.kind is VolumeKind.BLOCK
     unserved = over_nfs and core.publisher.files_by(volume.pool_id, volume.kind) is None
     if new.transport not in _WAYS[volume.kind] or (unserved and blocks):
-        held = "blocks" if blocks else "files"
+        held = _HELD[volume.kind]
         reason = f"the volume holds {held}, which cannot be reached over {new.transport}"
     elif unserved:
         reason = "there is no NFS exporter that can reach its files"

@@ -198,9 +198,9 @@ class Publisher:
             volume = await self._catalog.get(Volume, volume_id)
             kind = volume.kind if volume is not None else None
             works: list[Callable[[], Awaitable[None]]] = []
-            if self._exporter is not None and kind is not VolumeKind.BLOCK:
+            if self._exporter is not None and kind in {None, VolumeKind.FILESYSTEM}:
                 works.append(partial(self._converge_files, self._exporter, volume_id, volume))
-            if kind is not VolumeKind.FILESYSTEM:
+            if kind in {None, VolumeKind.BLOCK}:
                 works += [partial(self._converge_blocks, one, volume_id, volume, force=force) for one in self._block]
             if self.mounting is not None:
                 works.append(partial(self._converge_mounts, self.mounting, volume_id, volume, force=force))

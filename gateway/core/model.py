@@ -19,10 +19,16 @@ from gateway.core.recurrence import Recurrence
 
 
 class VolumeKind(enum.StrEnum):
-    """What a volume's consumer sees: a tree of files or a range of blocks."""
+    """What a volume's consumer sees.
+
+    A tree of files, a range of blocks, objects under keys, or a tree that is
+    under version control and is reached by its own clients only.
+    """
 
     FILESYSTEM = "filesystem"
     BLOCK = "block"
+    OBJECTS = "objects"
+    TREE = "tree"
 
 
 class VolumeState(enum.StrEnum):
@@ -550,7 +556,45 @@ class NbdExport(msgspec.Struct, frozen=True, kw_only=True, tag="nbd"):
     read_only: bool = False
 
 
-AccessHandle = LocalPath | InProcess | NfsExport | IscsiTarget | NbdExport
+class ObjectStore(msgspec.Struct, frozen=True, kw_only=True, tag="objects"):
+    """Objects of a bucket, by the S3 protocol: those whose keys begin with `prefix`.
+
+    `endpoint` is a URL. Who has keys of the store goes there by himself, others
+    ask for a signed request per object. `partial`: only some of the content is
+    below the prefix (the rest is a source's), so that all of it is found by
+    signed requests only.
+    """
+
+    endpoint: str
+    region: str
+    bucket: str
+    prefix: str
+    partial: bool = False
+    read_only: bool = False
+
+
+class GitRemote(msgspec.Struct, frozen=True, kw_only=True, tag="git"):
+    """A remote of git, to be cloned, pulled and pushed.
+
+    `url` is what `git clone` takes. `lfs_url` is where its large files are,
+    where git-lfs does not find that by itself.
+    """
+
+    url: str
+    lfs_url: str = ""
+    read_only: bool = False
+
+
+class PerforceStream(msgspec.Struct, frozen=True, kw_only=True, tag="perforce"):
+    """A stream at a Perforce server. `port` is what P4PORT takes; `revision` such as "@1234", empty for the newest."""
+
+    port: str
+    stream: str
+    revision: str = ""
+    read_only: bool = False
+
+
+AccessHandle = LocalPath | InProcess | NfsExport | IscsiTarget | NbdExport | ObjectStore | GitRemote | PerforceStream
 
 Record = (
     Tenant

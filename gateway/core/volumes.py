@@ -408,9 +408,9 @@ def _check_values(volume: Volume) -> None:
     if volume.junction_path is not None and not _JUNCTION_PATH.fullmatch(volume.junction_path):
         reason = 'must begin with "/" and must not end with it or hold ".", ".." or empty parts'
         raise errors.InvalidArgument(field="junction_path", value=volume.junction_path[:64], reason=reason)
-    if volume.junction_path is not None and volume.kind is VolumeKind.BLOCK:
+    if volume.junction_path is not None and volume.kind is not VolumeKind.FILESYSTEM:
         raise errors.InvalidArgument(
-            field="junction_path", value=volume.junction_path[:64], reason="a block volume holds no files"
+            field="junction_path", value=volume.junction_path[:64], reason=f"a volume of kind {volume.kind} has no path"
         )
     if volume.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
         raise errors.InvalidArgument(field="state", value=volume.state, reason="cannot be asked for")

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core.model import AccessHandle, InProcess, IscsiTarget, LocalPath, NbdExport, NfsExport, Transport
+from gateway.core.model import (
+    AccessHandle,
+    GitRemote,
+    InProcess,
+    IscsiTarget,
+    LocalPath,
+    NbdExport,
+    NfsExport,
+    ObjectStore,
+    PerforceStream,
+    Transport,
+)
 
 KINDS: Mapping[Transport, type[AccessHandle]] = {
     Transport.ISCSI: IscsiTarget,
@@ -20,7 +31,7 @@ def bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def url_of(handle: InProcess | IscsiTarget | NbdExport) -> str:
+def url_of(handle: InProcess | IscsiTarget | NbdExport | ObjectStore | GitRemote | PerforceStream) -> str:
     """Give a way as a URL. Paths are not here: each door has its own manner with them."""
     match handle:
         case InProcess():
@@ -29,3 +40,9 @@ def url_of(handle: InProcess | IscsiTarget | NbdExport) -> str:
             return f"iscsi://{bracketed(handle.address)}:{handle.port}/{handle.target}/{handle.lun}"
         case NbdExport():
             return f"nbd://{bracketed(handle.address)}:{handle.port}/{handle.name}"
+        case ObjectStore():
+            return f"{handle.endpoint.rstrip('/')}/{handle.bucket}/{handle.prefix}"
+        case GitRemote():
+            return handle.url
+        case PerforceStream():
+            return f"p4://{handle.port}{handle.stream}{handle.revision}"

@@ -181,7 +181,7 @@ async def test_what_the_other_pool_cannot_have(tmp_path: Path) -> None:
         Configured("foreign", Foreign("foreign", MemoryOptions())),
         Configured("mute", LocalMemory("mute", MemoryOptions()), ("replicate",)),
         Configured("thin", LocalMemory("thin", MemoryOptions()), ("thick",)),
-        Configured("files", LocalMemory("files", MemoryOptions(kinds=(VolumeKind.FILESYSTEM,)))),
+        Configured("files", LocalMemory("files", MemoryOptions(kinds=("filesystem",)))),
         Configured("coarse", LocalMemory("coarse", MemoryOptions(step=64 * MIB))),
         Configured("lean", LocalMemory("lean", MemoryOptions()), ("snapshot",)),
     ]

@@ -226,8 +226,10 @@ VOLUME_STATES: Mapping[VolumeState, str] = {
 }
 """ONTAP has no word for a volume that is being made or removed; what is true of both is that it serves no data."""
 
-NAS_STYLES: Mapping[VolumeKind, str | None] = {VolumeKind.FILESYSTEM: "unix", VolumeKind.BLOCK: None}
-"""A volume of blocks has no `nas`: `nas.security_style=null` finds them."""
+NAS_STYLES: Mapping[VolumeKind, str | None] = {
+    kind: "unix" if kind is VolumeKind.FILESYSTEM else None for kind in VolumeKind
+}
+"""Only a volume of files has a `nas`: `nas.security_style=null` finds them."""
 
 LUN_STATES: Mapping[VolumeState, str] = {
     state: "online" if state is VolumeState.ONLINE else "offline" for state in VolumeState
