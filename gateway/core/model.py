@@ -31,6 +31,10 @@ class VolumeKind(enum.StrEnum):
     TREE = "tree"
 
 
+FILES_AND_BLOCKS = (VolumeKind.FILESYSTEM, VolumeKind.BLOCK)
+"""The kinds that a host can mount or attach."""
+
+
 class VolumeState(enum.StrEnum):
     """`creating` and `deleting` last as long as the change; `error` needs a person, `Volume.reason` says why."""
 

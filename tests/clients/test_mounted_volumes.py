@@ -23,7 +23,7 @@ from gateway.core import errors, mounts, quiesce, snapshots, volumes
 from gateway.core.backend import VolumeBackend
 from gateway.core.context import Core
 from gateway.core.exporter import Held
-from gateway.core.model import Intent, Pool, Snapshot, Tenant, Volume, VolumeKind
+from gateway.core.model import FILES_AND_BLOCKS, Intent, Pool, Snapshot, Tenant, Volume, VolumeKind
 from gateway.core.mounts import NewMount
 from gateway.core.pools import Configured
 from gateway.core.query import Query
@@ -136,7 +136,7 @@ CORE_POINTS = [
 ]
 CASES = [
     (kind, act, point)
-    for kind in VolumeKind
+    for kind in FILES_AND_BLOCKS
     for act in ("mount", "unmount", "delete")
     for point in (
         *(point for point in FAULT_POINTS if f".{act}." in point),
@@ -156,7 +156,7 @@ def pools(tmp_path: Path) -> Iterator[Path]:
             Bed(tmp_path / "mounts").clean()
 
 
-@pytest.mark.parametrize("kind", VolumeKind)
+@pytest.mark.parametrize("kind", FILES_AND_BLOCKS)
 async def test_a_volume_is_used_on_this_host(pools: Path, kind: VolumeKind) -> None:
     place = Place(pools, kind)
     if kind is VolumeKind.BLOCK:
@@ -235,7 +235,7 @@ async def test_a_volume_that_grew_while_it_was_not_mounted_has_room_when_it_is(p
         await place.delete(core)
 
 
-@pytest.mark.parametrize("kind", VolumeKind)
+@pytest.mark.parametrize("kind", FILES_AND_BLOCKS)
 async def test_volumes_of_a_file_server_are_mounted_from_where_their_pool_is(tmp_path: Path, kind: VolumeKind) -> None:
     with mirror(tmp_path) as server:
         options = NfsPoolOptions(path=server.mount, server="192.0.2.1", export="/export")

@@ -16,6 +16,7 @@ from gateway.core.attachments import NewAttachment
 from gateway.core.context import Core
 from gateway.core.exporter import ExportAccess
 from gateway.core.model import (
+    FILES_AND_BLOCKS,
     Attachment,
     AttachMode,
     ExportPolicy,
@@ -328,7 +329,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Scene]:
         yield Scene(core, exporter, Script())
 
 
-@pytest.mark.parametrize("kind", VolumeKind)
+@pytest.mark.parametrize("kind", FILES_AND_BLOCKS)
 async def test_what_is_on_a_server_of_its_own_is_not_published_again(served: Scene, kind: VolumeKind) -> None:
     made = await make(served.core, "v", kind=kind)
     after = await served.attach(made, over_nfs())

@@ -16,6 +16,7 @@ from gateway.core.backend import Substrate, VolumeSpec, no_fault
 from gateway.core.catalog import put
 from gateway.core.context import Core
 from gateway.core.model import (
+    FILES_AND_BLOCKS,
     ExportPolicy,
     Mount,
     Pool,
@@ -47,7 +48,7 @@ async def core(tmp_path: Path):
         yield made
 
 
-@pytest.mark.parametrize("kind", VolumeKind)
+@pytest.mark.parametrize("kind", FILES_AND_BLOCKS)
 @pytest.mark.parametrize("thick", [False, True])
 async def test_it_is_the_same_volume_in_the_other_pool(core: Core, kind: VolumeKind, thick: bool) -> None:
     root = RootDirectory(mode=0o2750, uid=7, gid=8) if kind is VolumeKind.FILESYSTEM else RootDirectory()

@@ -14,7 +14,7 @@ from gateway.core import attachments, errors, volumes
 from gateway.core.attachments import NewAttachment
 from gateway.core.context import Core
 from gateway.core.manifest import CLUSTER_ID
-from gateway.core.model import Transport, Volume, VolumeKind
+from gateway.core.model import FILES_AND_BLOCKS, Transport, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.reconcile import Reconciler
 from gateway.core.roles import EVERYBODY
@@ -85,7 +85,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         yield Scene(core, await Site.of(core, OpenstorageOptions(), name="gw", tenant="svm1"))
 
 
-@pytest.mark.parametrize("kind", VolumeKind)
+@pytest.mark.parametrize("kind", FILES_AND_BLOCKS)
 async def test_one_node_has_a_volume_at_a_time(scene: Scene, kind: VolumeKind) -> None:
     made = await make(scene.core, "v", kind=kind)
     device = await scene.here.attach(made)

@@ -11,7 +11,7 @@ from zfs_scene import command, remove
 
 from gateway.core import groups, volumes
 from gateway.core.context import Core
-from gateway.core.model import Tenant, Volume, VolumeKind
+from gateway.core.model import FILES_AND_BLOCKS, Tenant, Volume, VolumeKind
 from gateway.core.snapshots import NewSnapshot
 from gateway.testing.forks import ForkServer
 from gateway.testing.kills import MODULES, SIZE, KillScene, Place
@@ -61,7 +61,7 @@ async def made(core: Core, name: str, kind: VolumeKind) -> Volume:
 
 async def test_files_and_blocks_are_of_one_transaction(zpool: str, parent: str, tmp_path: Path) -> None:
     async with KillScene(tmp_path, place(zpool, parent, VolumeKind.BLOCK)).core() as core:
-        there = [await made(core, f"{kind} {number}", kind) for kind in VolumeKind for number in range(2)]
+        there = [await made(core, f"{kind} {number}", kind) for kind in FILES_AND_BLOCKS for number in range(2)]
         members = [NewSnapshot(name="one", volume_id=volume.id) for volume in there]
         await (await groups.create(core, members, description="test")).result()
         assert [snapshot.volume_id for snapshot in await groups.taken(core, members)] == [v.id for v in there]

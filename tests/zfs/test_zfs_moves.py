@@ -10,7 +10,7 @@ import pytest
 from zfs_scene import command, remove
 
 from gateway.core import errors, moves, volumes
-from gateway.core.model import LocalPath, Tenant, Volume, VolumeKind
+from gateway.core.model import FILES_AND_BLOCKS, LocalPath, Tenant, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.reconcile import Reconciler
 from gateway.testing.forks import ForkServer
@@ -42,7 +42,7 @@ def scene(zpool: str, parents: tuple[str, str], kind: VolumeKind, folder: Path, 
     return KillScene(folder, Place(driver="zfs", options=options, kind=kind, beside=beside), forks)
 
 
-@pytest.mark.parametrize("kind", VolumeKind)
+@pytest.mark.parametrize("kind", FILES_AND_BLOCKS)
 async def test_death_between_two_steps_leaves_the_volume_in_one_pool(
     zpool: str, parents: tuple[str, str], tmp_path: Path, forks: ForkServer, kind: VolumeKind
 ) -> None:
