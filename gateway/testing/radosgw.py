@@ -129,10 +129,10 @@ def _run(*command: str) -> None:
 
 def _spawn(stack: ExitStack, *command: str, ready: str = "") -> None:
     """Start a program that ends with the stack; return once it has said that it is ready, where that is known."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     stack.callback(_end, process)
-    assert process.stderr is not None
-    lines = process.stderr
+    assert process.stdout is not None
+    lines = process.stdout
     assert not ready or any(ready in line for line in lines), f"{command[0]} ended"
     threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
 
@@ -141,8 +141,8 @@ def _end(process: subprocess.Popen[str]) -> None:
     # Nothing of it is wanted any more, and it would take its time.
     process.send_signal(signal.SIGKILL)
     process.wait()
-    if process.stderr is not None:
-        process.stderr.close()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -38,6 +38,7 @@ from pathlib import Path
 import pytest
 from btrfs_pool import btrfs
 from file_pools import btrfs_block, ext4, ext4_block, nfs, nfs_block, xfs, xfs_block
+from object_stores import object_store
 from qcow2_pool import qcow2
 from wire_pools import btrfs_over_nfs, ext4_block_as_device, qcow2_over_nbd, xfs_block_over_iscsi, xfs_over_nfs
 
@@ -86,6 +87,24 @@ class TestBackends(BackendConformance):
     @pytest.fixture
     async def harness(self, opener: Opener, tmp_path: Path) -> AsyncIterator[Harness]:
         async with opener(tmp_path) as harness:
+            yield harness
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("store", ["ceph"])
+class TestObjectStores(BackendConformance):
+    @pytest.fixture
+    async def harness(self, store: str, request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+        async with object_store(request.getfixturevalue(store)) as harness:
+            yield harness
+
+
+@pytest.mark.parametrize("store", ["moto"])
+@content_cases
+class TestObjectStoresInMemory(BackendConformance):
+    @pytest.fixture
+    async def harness(self, store: str, request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+        async with object_store(request.getfixturevalue(store)) as harness:
             yield harness
 
 
