@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.testing.radosgw import S3Server
+from gateway.testing.object_store import S3Server, make_bucket
 
 
 @contextmanager
@@ -19,6 +19,8 @@ def moto_store() -> Iterator[S3Server]:
     server.start()
     try:
         host, port = server.get_host_and_port()
-        yield S3Server(f"http://{host}:{port}", "any", "any")
+        made = S3Server(f"http://{host}:{port}", "any", "any")
+        make_bucket(made)
+        yield made
     finally:
         server.stop()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.testing.moto_store import moto_store
-from gateway.testing.radosgw import S3Server, radosgw
+from gateway.testing.object_store import S3Server
+from gateway.testing.radosgw import radosgw
 
 
 @pytest.fixture(scope="session")

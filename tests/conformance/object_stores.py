@@ -1,4 +1,4 @@
-"""The S3 instances of the conformance suite: a bucket of its own for each case, on stores that serve all of them.
+"""The S3 instances of the conformance suite: a prefix of its own for each case, in a bucket that serves all of them.
 
 Content is read and written as clients do it: by plain HTTP, with signed requests.
 """
@@ -9,18 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 
-from gateway.backends.s3 import S3Backend, S3Options
-from gateway.backends.s3.bucket import client
+from gateway.backends.s3 import S3Backend
 from gateway.core.backend import SignAction, SignBackend, SignRequest, VolumeBackend
 from gateway.core.model import ObjectStore, RootDirectory, VolumeKind
-from gateway.core.secret import AccessKeys, Secret
 from gateway.testing.backends import Content, Harness
 from gateway.testing.backends.content import Loose
-from gateway.testing.radosgw import S3Server
+from gateway.testing.object_store import S3Server, fresh_options
 
 SIZE = 1 << 18
 
@@ -41,9 +39,7 @@ class SignedContent(Loose):
         return answer.raise_for_status().content
 
     async def write(self, path: str, data: bytes) -> None:
-        request = SignRequest(
-            action=SignAction.PUT, key=path, size=len(data), content_type="application/octet-stream"
-        )
+        request = SignRequest(action=SignAction.PUT, key=path, size=len(data), content_type="application/octet-stream")
         (await self._ask(request, data)).raise_for_status()
 
     async def remove(self, path: str) -> None:
@@ -78,17 +74,10 @@ class ObjectHarness(Harness):
         yield SignedContent(cast("SignBackend", self.opened), self.http, volume, snapshot)
 
 
-def options_for(server: S3Server, bucket: str, **more: object) -> S3Options:
-    """Give the options of a pool in a bucket of a store."""
-    keys = AccessKeys(server.access, Secret(server.secret))
-    return S3Options(endpoint=server.url, bucket=bucket, credentials=keys, **more)
-
-
 @asynccontextmanager
 async def object_store(server: S3Server) -> AsyncIterator[ObjectHarness]:
-    """Open a fresh pool in a new bucket."""
-    options = options_for(server, f"gw-{uuid4()}", threads=8)
-    client(options, options.endpoint).create_bucket(Bucket=options.bucket)
+    """Open a fresh pool in a part of the bucket."""
+    options = fresh_options(server)
 
     async def opened() -> S3Backend:
         backend = S3Backend("conformance", options)
@@ -102,9 +91,7 @@ async def object_store(server: S3Server) -> AsyncIterator[ObjectHarness]:
     def unused(_handle: object) -> SignedContent:
         raise AssertionError
 
-    harness = ObjectHarness(
-        opened=await opened(), content=unused, reopen=reopen, size=SIZE, kind=VolumeKind.OBJECTS
-    )
+    harness = ObjectHarness(opened=await opened(), content=unused, reopen=reopen, size=SIZE, kind=VolumeKind.OBJECTS)
     try:
         yield harness
     finally:
