@@ -107,6 +107,7 @@ class Substrate(msgspec.Struct, frozen=True, kw_only=True):
     kinds: facts per kind of volume that it holds.
     lacks: per kind, operations that the class implements but this instance cannot do, with the reason.
     volatile: content is gone when the process ends.
+    remarks: what the operator should know of this instance before trusting it, each a clause without a full stop.
     """
 
     id: UUID
@@ -115,6 +116,7 @@ class Substrate(msgspec.Struct, frozen=True, kw_only=True):
     lacks: Mapping[VolumeKind, Mapping[str, str]] = {}
     handles: tuple[str, ...] = ()
     volatile: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @runtime_checkable
