@@ -73,6 +73,7 @@ MESSAGES: Mapping[int, Meaning] = {
     _server(9): Meaning.BUSY,  # a file was unlocked while it was submitted
     _server(10): Meaning.BUSY,  # a file was locked by somebody else
     _server(21): Meaning.LOGIN,  # no password, or a wrong one
+    _server(42): Meaning.BUSY,  # a changelist that has something to be done about before it is submitted
     _server(307): Meaning.LOGIN,  # a password has to be set first
     _server(312): Meaning.LOGIN,  # the ticket ran out
     _server(318): Meaning.LOGIN,  # logged out

@@ -15,7 +15,7 @@ leaves something open, what the backend does not rely on was chosen.
 from __future__ import annotations
 
 from gateway.testing.perforce.content import StreamContent
-from gateway.testing.perforce.server import DEPOT, USER, StandIn
+from gateway.testing.perforce.server import DEPOT, USER, StandIn, on_stand_in
 from gateway.testing.perforce.state import Message
 
-__all__ = ["DEPOT", "USER", "Message", "StandIn", "StreamContent"]
+__all__ = ["DEPOT", "USER", "Message", "StandIn", "StreamContent", "on_stand_in"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.backends.perforce import PerforceBackend, PerforceOptions
 from gateway.backends.perforce.connection import Record
+from gateway.core.backend import FaultHook
 from gateway.testing.perforce import files, forms
 from gateway.testing.perforce.calls import Call, Handler
 from gateway.testing.perforce.state import CLOSED, NO_COMMAND, NO_SESSION, Revision, State
@@ -85,6 +87,11 @@ class StandIn:
         with self.state.lock:
             self.commands.append((call.command, *call.args))
             return handler(call)
+
+
+def on_stand_in(name: str, options: PerforceOptions, fault: FaultHook) -> PerforceBackend:
+    """Make a backend on a stand-in of its own."""
+    return PerforceBackend(name, options, fault=fault, connect=StandIn().connect)
 
 
 class StandInConnection:

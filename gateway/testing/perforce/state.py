@@ -52,7 +52,7 @@ STREAM_DEPTH = Message(6, 504, 0x00, "Stream '{name}' must reside in first folde
 STREAM_PARENT = Message(6, 542, 0x03, "Invalid parent field '{name}'. Check stream, parent and type.")
 FIELD_MISSING = Message(4, 45, 0x01, "Missing required field '{name}'.")
 NEEDS_CLIENT = Message(6, 99, 0x24, "{name} - must create client '{name}' to access local files.")
-NOT_SUBMITTED = Message(7, 1022, 0x04, "Submit failed -- fix problems above then use 'p4 submit -c {name}'.")
+NOT_SUBMITTED = Message(7, 42, 0x05, "Submit failed -- fix problems above then use 'p4 submit -c {name}'.")
 
 
 @dataclass
