@@ -109,7 +109,7 @@ class Substrate(msgspec.Struct, frozen=True, kw_only=True):
     kinds: facts per kind of volume that it holds.
     lacks: per kind, operations that the class implements but this instance cannot do, with the reason.
     volatile: content is gone when the process ends.
-    remarks: sentences for the operator about what was found, which `gateway check` shows.
+    remarks: what the operator should know of this instance before trusting it, each a clause without a full stop.
     """
 
     id: UUID
