@@ -83,6 +83,10 @@ class Scene:
         """Give all that is kept below a volume: keys, and whether it is a marker."""
         return [(each.key, each.marker) for each in self.pool.own(volume)]
 
+    async def listed(self, volume: UUID, snapshot: UUID | None = None) -> dict[str, str]:
+        """Give the objects of a volume or snapshot with what the store says of their bytes."""
+        return {each.key: each.etag async for each in self.backend.objects(volume, snapshot)}
+
     async def held(self, volume: UUID, snapshot: UUID | None = None) -> dict[str, bytes]:
         """Give the objects of a volume or snapshot with their bytes."""
         found = [each async for each in self.backend.objects(volume, snapshot)]
@@ -104,12 +108,12 @@ class Scene:
         shown: dict[str, object] = {"manifest": await backend.manifest()}
         async for seen in backend.scan():
             assert seen.id is not None, seen
-            content = await self.held(seen.id)
+            content = await self.listed(seen.id)
             shown[str(seen.id)] = (seen.note, seen.size, seen.origin, seen.origin_snapshot, content)
         async for taken in backend.scan_snapshots():
             assert taken.id is not None
             assert taken.volume_id is not None
-            content = await self.held(taken.volume_id, taken.id)
+            content = await self.listed(taken.volume_id, taken.id)
             shown[str(taken.id)] = (taken.note, taken.volume_id, taken.size, content)
         return shown
 

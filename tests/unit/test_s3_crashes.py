@@ -68,13 +68,9 @@ CHANGES: dict[str, tuple[str, Act, Act]] = {
         lambda at: at.backend.annotate_snapshot(VOLUME, SECOND, note("changed")),
     ),
     "restore": ("restore", nothing, lambda at: at.backend.restore(VOLUME, FIRST, TOKEN)),
-    "restore of a clone": ("restore", cloned, lambda at: changed_and_restored(at)),
+    "restore of a clone": ("restore", cloned, lambda at: at.backend.restore(CLONE, OF_CLONE, TOKEN)),
     "put_manifest": ("put_manifest", nothing, lambda at: at.backend.put_manifest(b"new")),
 }
-
-
-async def changed_and_restored(at: Scene) -> None:
-    await at.backend.restore(CLONE, OF_CLONE, TOKEN)
 
 
 async def prepared(at: Scene, prepare: Act) -> dict[str, object]:
