@@ -30,6 +30,7 @@ from gateway.core.recover import Recovery
 from gateway.core.tenants import ensure_defaults
 from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nfs import NfsExporter, NfsOptions
+from gateway.mover.client import ProcessMover
 from gateway.server.drivers import BLOCK_EXPORTERS, drivers
 
 
@@ -167,12 +168,14 @@ async def bare(
     try:
         pools = Pools(catalog, configured_pools(settings, fault))
         publisher = Publisher(catalog, pools, exporters.nfs, exporters.block, mounter=exporters.mounts)
-        changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
+        mover = ProcessMover()
+        changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), observer, fault)
         core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
         try:
             yield House(core, Recovery(core, observer), exporters, observer)
         finally:
             await changes.close()
+            await mover.close()
             for exporter in exporters.all().values():
                 await exporter.close()
             await pools.close()
