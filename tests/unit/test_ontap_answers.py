@@ -37,9 +37,19 @@ AT = Subject(pool="pool", kind="volume", ref="v", action="resize")
 FOUND = FlexVol(uuid="u1", name="gw_x", size=20 << 20)
 
 
+USUAL = {
+    "url": URL,
+    "user": "admin",
+    "password": Secret("secret"),
+    "svm": "svm1",
+    "rate_per_s": 0.0,
+    "patience_s": 60.0,
+    "fingerprint": "0" * 64,  # to read the authorities of the system takes long
+}
+
+
 def options(**changes: Any) -> OntapOptions:
-    usual = {"url": URL, "user": "admin", "password": Secret("secret"), "svm": "svm1", "rate_per_s": 0.0}
-    return OntapOptions(**{**usual, **changes})
+    return OntapOptions(**{**USUAL, **changes})
 
 
 def refusal(code: str, message: str = "no", status: int = 400) -> httpx.Response:
@@ -213,7 +223,7 @@ def test_a_job_that_does_not_end_is_given_up(wire: respx.MockRouter, cluster: Cl
     wire.patch(f"{VOLUMES}/u1").mock(return_value=accepted())
     wire.get(f"/api/cluster/jobs/{JOB}").mock(return_value=job("running"))
     assert isinstance(failed(lambda: cluster.set_volume(FOUND, {"size": 1})), errors.Timeout)
-    assert 600 <= sum(clock.pauses) < 602
+    assert 60 <= sum(clock.pauses) < 62
 
 
 def test_a_look_at_a_job_survives_a_broken_connection(wire: respx.MockRouter, cluster: Cluster) -> None:
@@ -359,12 +369,12 @@ def test_a_pinned_certificate_is_looked_at_before_anything_is_sent(tmp_path: Pat
             made.close()
         assert len(heard) == 2
         heard.clear()
-        for wrong in ({"fingerprint": "0" * 64}, {}):
+        for wrong in ({}, {"fingerprint": ""}):
             made = Cluster("pool", options(url=f"https://127.0.0.1:{port}", **wrong), pause=lambda _s: None)
             assert "reached" in str(failed(lambda made=made: made.get("/api/cluster", dict, fields="name")))
             made.close()
         assert [sent for sent in heard if sent] == [], "the password went nowhere"
-        made = Cluster("pool", options(url=f"https://localhost:{port}", ca=tmp_path / "cert.pem"))
+        made = Cluster("pool", options(url=f"https://localhost:{port}", fingerprint="", ca=tmp_path / "cert.pem"))
         assert made.get("/api/cluster", dict, fields="name") == {}
         made.close()
 
@@ -379,9 +389,9 @@ def test_a_ca_that_is_no_certificate(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     assert isinstance(trust("00" * 32, None), ssl.SSLContext)
     with pytest.raises(errors.Unavailable, match=r"ca\.pem"):
-        Cluster("pool", options(ca=tmp_path / "ca.pem"))
+        Cluster("pool", options(fingerprint="", ca=tmp_path / "ca.pem"))
     with pytest.raises(errors.Unavailable, match=r"none\.pem"):
-        Cluster("pool", options(ca=tmp_path / "none.pem"))
+        Cluster("pool", options(fingerprint="", ca=tmp_path / "none.pem"))
 
 
 # --- opening ---
