@@ -43,6 +43,7 @@ Translate = Callable[[Leaf, str], Filter | None]
 S = TypeVar("S", bound=core.Value)
 
 _SECOND = timedelta(seconds=1)
+_UNSTORED = (float, timedelta)
 _PATTERN_MAX = 4096
 _SERIAL = re.compile("[0-9a-f]{12}")
 _TERMS_MAX = 1000
@@ -71,9 +72,9 @@ class Split(msgspec.Struct, frozen=True):
 def _compared(leaf: Leaf, field: str) -> Filter | None:
     if isinstance(leaf, Unset):
         return IsNull(field)
-    if isinstance(leaf, Compare) and not isinstance(leaf.value, float):
+    if isinstance(leaf, Compare) and not isinstance(leaf.value, _UNSTORED):
         return core.Compare(field, leaf.op, leaf.value)
-    if isinstance(leaf, Between) and not isinstance(leaf.low, float) and not isinstance(leaf.high, float):
+    if isinstance(leaf, Between) and not isinstance(leaf.low, _UNSTORED) and not isinstance(leaf.high, _UNSTORED):
         return core.And((core.Compare(field, Op.GE, leaf.low), core.Compare(field, Op.LE, leaf.high)))
     return None
 
