@@ -19,6 +19,8 @@ from gateway.core.model import (
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
+    Replication,
+    ReplicationPolicy,
     Schedule,
     Snapshot,
     SnapshotPolicy,
@@ -50,6 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     initiator_logins: tuple[InitiatorLogin, ...] = ()
     access_roles: tuple[AccessRole, ...] = ()
     documents: tuple[Document, ...] = ()
+    replication_policies: tuple[ReplicationPolicy, ...] = ()
+    replications: tuple[Replication, ...] = ()
 
 
 def bare(record: _T) -> _T:
@@ -85,6 +89,21 @@ def read_snapshot(found: Note) -> Snapshot | None:
         return msgspec.json.decode(found.document, type=Snapshot)
     except msgspec.MsgspecError:
         return None
+
+
+def lasting(replication: Replication) -> Replication:
+    """Give a replication without what each of its transfers changes: the destination's snapshots tell their base."""
+    return msgspec.structs.replace(
+        replication,
+        base_id=None,
+        base_created=None,
+        healthy=True,
+        reason="",
+        transfer_id=None,
+        total_bytes=0,
+        total_duration_s=0,
+        revision=0,
+    )
 
 
 def manifest_document(manifest: Manifest) -> bytes:
