@@ -107,7 +107,7 @@ def format_hours(seconds: int) -> str:
 
 def parse_span(text: str) -> timedelta:
     """Give an ISO 8601 duration as one that compares; the vendor's own examples write `P2DT`."""
-    return timedelta(seconds=parse_duration(text[:-1] if text.endswith("T") else text))
+    return timedelta(seconds=parse_duration(text.removesuffix("T")))
 
 
 PARSERS: Mapping[Kind, Callable[[str], Scalar]] = {

@@ -88,6 +88,7 @@ FIT: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.INTEGER: ODD_NUMBER | st.integers(0, 1 << 40),
     Kind.NUMBER: st.floats() | ODD_NUMBER,
     Kind.BOOLEAN: st.booleans(),
+    Kind.DURATION: st.sampled_from(["PT5M", "P2DT", "PT", "P1DT2H", ""]) | TEXT,
     Kind.DATETIME: st.datetimes().map(lambda when: f"{when.isoformat()}Z") | TEXT,
 }
 KEY = st.just("known") | st.just("known") | st.just("*") | st.uuids().map(str) | TEXT

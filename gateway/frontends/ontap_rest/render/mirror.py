@@ -40,7 +40,7 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MirrorRefs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a relationship refers to. `schedules`: those that it may name, by name; `base`: the newest common snapshot."""
+    """What a relationship refers to. `base`: the newest common snapshot; `schedules`: those it may name, by name."""
 
     ends: Ends
     policy: ReplicationPolicy

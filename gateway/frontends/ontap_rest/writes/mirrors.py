@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
-from gateway.core import errors, jobs, replications
+from gateway.core import errors, jobs, replications, transfers
 from gateway.core.model import Job, Replication, ReplicationState, Tenant
-from gateway.core.replications import NewReplication
+from gateway.core.replications import NewReplication, ReplicationChange
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
@@ -25,6 +24,7 @@ _MIRRORED = "snapmirrored"
 _STATES: Mapping[str, str] = {_MIRRORED: "mirror", "broken_off": "break", "paused": "pause"}
 """What a PATCH asks for -> the operation that it is."""
 
+_POLICY = "Asynchronous"
 _SYNCHRONOUS = frozenset({"in_sync", "out_of_sync", "synchronizing", "expanding", "shrinking"})
 _WITH_STATE: Mapping[str, tuple[str, str]] = {
     "preserve": ("13303836", _MIRRORED),
@@ -74,9 +74,9 @@ async def create(ask: Ask, values: Values) -> Job:
     if state not in {None, "uninitialized", _MIRRORED}:
         raise WireError(400, "13303817", message=f'A relationship cannot begin as "{state}".', target="state")
     source = await source_of(ask, values)
-    policy = await policy_of(core, values, fallback="Asynchronous")
     schedule = await schedule_of(core, values)
     async with destination_of(ask, values, source) as volume:
+        policy = await policy_of(core, values, volume.tenant_id, fallback=_POLICY)
         new = NewReplication(
             source_id=source.id,
             destination_id=volume.id,
@@ -86,7 +86,7 @@ async def create(ask: Ask, values: Values) -> Job:
         )
         made = await replications.create(core, new, description=ask.description)
     if state == _MIRRORED:
-        await replications.transfer(core, made.id, description=ask.description)
+        await transfers.transfer(core, made.id, description=ask.description)
     return await _done(ask, made, "create")
 
 
@@ -107,7 +107,7 @@ async def modify(ask: Ask, replication: Replication, values: Values) -> Job:
 async def delete(ask: Ask, replication: Replication) -> Job:
     """End a relationship. `destination_only` leaves the source its snapshots, so that it can go on from them later."""
     keep_source = ask.parameters.options.get("destination_only") is True
-    await replications.delete(ask.core, replication.id, keep_source=keep_source)
+    await replications.delete(ask.core, replication.id, keep_source=keep_source, description=ask.description)
     return await _done(ask, replication, "delete")
 
 
@@ -115,9 +115,8 @@ async def put_back(ask: Ask, before: Replication, after: Replication) -> None:
     """Undo a change of values. InvalidState where content went the one way or the other."""
     if (before.state, before.source.volume_id) != (after.state, after.source.volume_id):
         raise errors.InvalidState(kind="replication", ref=str(after.id), state=after.state.value, action="take back")
-    await replications.change(
-        ask.core, after.id, policy_id=before.policy_id, schedule=before.schedule, throttle=before.throttle
-    )
+    change = ReplicationChange(policy_id=before.policy_id, schedule=before.schedule, throttle=before.throttle)
+    await replications.change(ask.core, after.id, change)
 
 
 async def _bring(ask: Ask, replication: Replication, state: str) -> None:
@@ -136,21 +135,20 @@ async def _bring(ask: Ask, replication: Replication, state: str) -> None:
     elif now is ReplicationState.BROKEN:
         await replications.resync(core, key, description=description)
     else:
-        await replications.transfer(core, key, description=description)
+        await transfers.transfer(core, key, description=description)
 
 
 async def _change(ask: Ask, replication: Replication, values: Values) -> None:
-    core = ask.core
-    given: dict[str, Any] = {}
-    if {"policy.name", "policy.uuid"} & values.keys():
-        given["policy_id"] = (await policy_of(core, values, fallback="Asynchronous")).id
-    schedule = await schedule_of(core, values)
-    if schedule is not msgspec.UNSET:
-        given["schedule"] = schedule
-    if "throttle" in values:
-        given["throttle"] = _throttle(values)
-    if given:
-        await replications.change(core, replication.id, **given)
+    core, unset = ask.core, msgspec.UNSET
+    named = {"policy.name", "policy.uuid"} & values.keys()
+    policy = await policy_of(core, values, replication.tenant_id, fallback=_POLICY) if named else None
+    change = ReplicationChange(
+        policy_id=unset if policy is None else policy.id,
+        schedule=await schedule_of(core, values),
+        throttle=_throttle(values) if "throttle" in values else unset,
+    )
+    if change != ReplicationChange():
+        await replications.change(core, replication.id, change)
 
 
 async def _reversed(ask: Ask, replication: Replication, values: Values) -> bool:
@@ -171,7 +169,7 @@ async def _reversed(ask: Ask, replication: Replication, values: Values) -> bool:
     raise WireError(
         400,
         "13303841",
-        message='The ends of a relationship can be swapped, by both paths, and not changed otherwise.',
+        message="The ends of a relationship can be swapped, by both paths, and not changed otherwise.",
         target="source.path",
     )
 
@@ -195,5 +193,3 @@ async def _done(ask: Ask, replication: Replication, word: str) -> Job:
 def _unsupported(field: str, why: str, code: str = "262144017") -> WireError:
     message = f'The operation is not supported on this platform. Field "{field}": {why}.'
     return WireError(400, code, message=message, target=field)
-
-

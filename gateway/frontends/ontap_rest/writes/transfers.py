@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core import errors, replications
+from gateway.core import errors, transfers
 from gateway.core.model import Replication, ReplicationState, Snapshot, Transfer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -28,7 +28,7 @@ async def create(ask: Ask, replication: Replication, values: Values) -> Transfer
         raise WireError(409, code, message=f"Failed to transfer. Reason: {_REFUSED[replication.state]}.")
     snapshot = await _named(ask, replication, text(values, "source_snapshot"), code)
     throttle = values.get("throttle")
-    return await replications.transfer(
+    return await transfers.transfer(
         ask.core,
         replication.id,
         snapshot_id=None if snapshot is None else snapshot.id,
@@ -44,7 +44,7 @@ async def modify(ask: Ask, transfer: Transfer, values: Values) -> None:
         raise WireError(400, "13303849", message=message, target="state")
     if transfer.ended is not None:
         raise no_entry()
-    await replications.abort(ask.core, transfer.id)
+    await transfers.abort(ask.core, transfer.id)
 
 
 async def _named(ask: Ask, replication: Replication, name: str | None, code: str) -> Snapshot | None:
