@@ -150,6 +150,8 @@ class Publisher:
         source = await self._source(volume)
         if policy is None or source is None:
             return None
+        if volume.replica_of is not None:
+            policy = msgspec.structs.replace(policy, rules=tuple(map(_read_only, policy.rules)))
         nodes = [access for attachment in volume.attachments if (access := file_access(attachment)) is not None]
         rules = [access_of(rule) for rule in policy.rules]
         return Export(
@@ -322,6 +324,7 @@ class Publisher:
         """Give every way to the bytes of a volume: the pool's own, as published, on this host where that is another."""
         backend = self._pools.get(volume.pool_id).backend
         found: list[AccessHandle] = [await backend.access(volume.id)]
+        follows = volume.replica_of is not None
         wanted = await self.desired(volume) if self._exporter is not None else None
         if self._exporter is not None and wanted is not None:
             found.append(self._exporter.handle(wanted))
@@ -330,7 +333,7 @@ class Publisher:
             found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
         if isinstance(backend, HostBackend):
             found.append(await backend.here(volume.id))
-        return tuple(found)
+        return tuple(msgspec.structs.replace(one, read_only=True) if follows else one for one in found)
 
     async def way(self, volume: Volume, attachment: Attachment) -> AccessHandle | None:
         """Give the one way to the bytes that an attachment of the volume opens; None while it opens none."""
@@ -418,6 +421,10 @@ class Publisher:
         return walk(self._catalog, Volume, Query(where=where, order=(Order("id"),), limit=500))
 
 
+def _read_only(rule: ExportRule) -> ExportRule:
+    return msgspec.structs.replace(rule, write=())
+
+
 def _somewhere(key: UUID, path: str) -> Export:
     """Give a publication of which only what clients see of it counts."""
     anybody = ExportAccess(clients=("*",), write=True)
@@ -464,7 +471,8 @@ def _wish(volume: Volume | None) -> tuple[object, ...] | None:
     if volume is None or volume.state is not VolumeState.ONLINE:
         return None
     if volume.junction_path is not None:
-        return (volume.junction_path, volume.export_policy_id, volume.attachments, volume.mounts, volume.generation)
+        where, follows = (volume.junction_path, volume.export_policy_id), volume.replica_of is not None
+        return (*where, follows, volume.attachments, volume.mounts, volume.generation)
     if volume.attachments or volume.mounts:
         return (volume.attachments, volume.mounts, volume.size, volume.generation)
     return None

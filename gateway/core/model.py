@@ -462,6 +462,7 @@ class Replication(msgspec.Struct, frozen=True, kw_only=True):
     `tenant_id` and `volume_id` are the destination's. `schedule` and `throttle`
     None: as the policy says; empty and 0: none. `base_id` is the destination's
     copy of the newest common snapshot, `base_created` when the source took it.
+    `torn`: the destination may be between the base and what a transfer was to bring.
     `healthy`: the last transfer did not fail; else `reason` says why it did.
     `transfer_id` is the transfer under way or the last one; `total_bytes` and
     `total_duration_s` are of all that ended well.
@@ -478,6 +479,7 @@ class Replication(msgspec.Struct, frozen=True, kw_only=True):
     throttle: int | None = None
     base_id: UUID | None = None
     base_created: datetime | None = None
+    torn: bool = False
     healthy: bool = True
     reason: str = ""
     transfer_id: UUID | None = None
@@ -487,11 +489,12 @@ class Replication(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a replication. Kept for a while after its end.
+    """One run of a replication. The last ones of each are kept.
 
-    `snapshot_id` is the source's snapshot that is sent, None while it is still
-    to be chosen. `bytes_transferred` is what was written to the destination;
-    `bytes_total` what is to be, where that is known. `owner`: the process that carries it.
+    `snapshot_id` is the source's snapshot that the destination then holds,
+    None when there is nothing to send; `taken`: the transfer itself takes it.
+    `bytes_transferred` is what was written to the destination; `bytes_total`
+    what is to be, where that is known. `owner`: the process that carries it.
     """
 
     id: UUID
@@ -501,6 +504,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     state: TransferState
     created: datetime
     snapshot_id: UUID | None = None
+    taken: bool = False
     bytes_transferred: int = 0
     bytes_total: int | None = None
     throttle: int = 0
@@ -629,7 +633,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
-    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are
+    snapshot, or several at one instant), removes (`restore`, `move`) or builds
+    on (`receive`, whose `snapshot_before` is another volume's). `keys` are
     locked against other changes until the intent is gone. `force`: nodes that
     are connected are cut off. `delete_path`: where a mount ends its directory
     goes, whoever made it.
@@ -653,8 +658,9 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pool_ids(self) -> frozenset[UUID]:
-        """Give the pools that it touches: two where a volume moves from one to the other."""
-        return frozenset({self.pool_id} | ({self.after.pool_id} if self.after else set()))
+        """Give the pools that it touches: two where a volume, or a snapshot of it, goes from one to the other."""
+        others = (self.after, self.snapshot_before)
+        return frozenset({self.pool_id} | {other.pool_id for other in others if other is not None})
 
 
 # --- access handles: how a client reaches the bytes; the gateway never carries them ---

@@ -21,6 +21,7 @@ from gateway.core.model import (
     InitiatorLogin,
     Replication,
     ReplicationPolicy,
+    ReplicationState,
     Schedule,
     Snapshot,
     SnapshotPolicy,
@@ -92,11 +93,15 @@ def read_snapshot(found: Note) -> Snapshot | None:
 
 
 def lasting(replication: Replication) -> Replication:
-    """Give a replication without what each of its transfers changes: the destination's snapshots tell their base."""
+    """Give a replication without what each of its transfers changes: the destination's snapshots tell the base.
+
+    Whether its content is that of the base is not known then.
+    """
     return msgspec.structs.replace(
         replication,
         base_id=None,
         base_created=None,
+        torn=replication.state in {ReplicationState.MIRRORED, ReplicationState.PAUSED},
         healthy=True,
         reason="",
         transfer_id=None,

@@ -15,6 +15,7 @@ from gateway.core.context import Core
 from gateway.core.model import Snapshot, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.notes import require_short
 from gateway.core.ownership import Access, permit
+from gateway.core.replicas import require_unneeded
 from gateway.core.volumes import check_name, check_text, settled
 
 _COMMENT_MAX = 4096
@@ -146,11 +147,12 @@ async def put_back(core: Core, before: Snapshot, after: Snapshot, *, description
 
 
 async def delete(core: Core, snapshot_id: UUID, *, description: str) -> Started:
-    """Start deleting a snapshot. InUse when a clone hangs on it or its expiry is not reached."""
+    """Start deleting a snapshot. InUse when a clone or a replication needs it, or its expiry is not reached."""
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
         before = await settled_one(core, snapshot_id, access=Access.ADMIN, broken_too=True)
+        await require_unneeded(core, before)
         return deletion(before, description=description)
 
     return await core.start({found.volume_id}, plan)

@@ -16,6 +16,7 @@ from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
 from gateway.core.model import Transport
+from gateway.core.mover import Mover
 from gateway.core.observer import Observer, SilentObserver
 from gateway.core.operation import Context
 from gateway.core.pools import Configured, Pools
@@ -34,6 +35,7 @@ async def core_on(
     exporter: Exporter | None = None,
     block: Mapping[Transport, BlockExporter] = {},
     mounter: Mounter | None = None,
+    mover: Mover | None = None,
     fault: FaultHook = no_fault,
     tenants: tuple[str, ...] = ("svm1",),
 ) -> AsyncIterator[Core]:
@@ -47,7 +49,7 @@ async def core_on(
     await catalog.open()
     pools = Pools(catalog, configured)
     publisher = Publisher(catalog, pools, exporter, block, mounter=mounter)
-    changes = Changes(catalog, Context(catalog, pools, publisher, fault), watcher, fault)
+    changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), watcher, fault)
     core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher), Known(catalog))
     try:
         recovery = Recovery(core, watcher)
