@@ -84,6 +84,17 @@ MIRROR_RULES: tuple[Rule, ...] = (
         {"kind": "volume"},
         _CREATE,
     ),
+    Rule(
+        errors.InvalidState,
+        409,
+        "917628",
+        'Cannot {action} volume "{ref}": it is a volume of type DP.',
+        "",
+        {"kind": "volume", "state": "replica"},
+        ("volume.update",),
+    ),
+    # what has ended already
+    Rule(errors.InvalidState, 404, "4", "entry doesn't exist", "uuid", {"kind": "transfer"}),
     *_failures(),
     # what cannot be
     Rule(

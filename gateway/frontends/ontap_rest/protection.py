@@ -20,8 +20,14 @@ async def sources_among(core: Core, volume_ids: Collection[UUID]) -> frozenset[U
 async def bases_among(core: Core, volume_ids: Collection[UUID]) -> frozenset[UUID]:
     """Give the snapshots of the volumes, sources and destinations, from which the next transfers go on."""
     found = await _touching(core, volume_ids, "source.volume_id", "volume.id")
-    bases = await core.catalog.get_many(Snapshot, {r.base_id for r in found if r.base_id}) if found else {}
-    return frozenset(bases) | {base.lineage for base in bases.values() if base.lineage is not None}
+    ids = {replication.base_id for replication in found if replication.base_id is not None}
+    if not ids:
+        return frozenset()
+    bases = await core.catalog.get_many(Snapshot, ids)
+    # Where the ends were swapped, it is the source's that is the copy.
+    copied = Query(where=Or(tuple(Compare("lineage", Op.EQ, base_id) for base_id in ids)), order=(Order("id"),))
+    copies = [snapshot.id async for snapshot in walk(core.catalog, Snapshot, copied)]
+    return frozenset({*bases, *copies} | {base.lineage for base in bases.values() if base.lineage is not None})
 
 
 async def _touching(core: Core, volume_ids: Collection[UUID], *fields: str) -> list[Replication]:

@@ -275,13 +275,12 @@ MIRROR_STATES: Mapping[ReplicationState, str] = {
 
 SENT: Mapping[SnapshotChoice, Mapping[str, bool]] = {
     choice: {
-        "copy_all_source_snapshots": choice is SnapshotChoice.ALL,
         "copy_latest_source_snapshot": choice is SnapshotChoice.LATEST,
         "create_snapshot_on_source": choice is SnapshotChoice.CREATE,
     }
     for choice in SnapshotChoice
 }
-"""What of its source a policy sends, in ONTAP's three words."""
+"""What of its source a policy sends, in two of ONTAP's three words; the third one depends on its rules, too."""
 
 LUN_STATES: Mapping[VolumeState, str] = {
     state: "online" if state is VolumeState.ONLINE else "offline" for state in VolumeState

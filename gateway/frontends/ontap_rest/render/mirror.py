@@ -14,6 +14,7 @@ from gateway.core.model import (
     ReplicationRule,
     Schedule,
     Snapshot,
+    SnapshotChoice,
     Tenant,
     Transfer,
     Volume,
@@ -108,6 +109,8 @@ def render_mirror_policy(
         "scope": "cluster" if policy.tenant_id is None else "svm",
         "throttle": to_kib(policy.throttle),
         **SENT[policy.choice],
+        # With rules only the snapshots go whose labels they name.
+        "copy_all_source_snapshots": policy.choice is SnapshotChoice.ALL and not policy.rules,
     }
     if policy.rules:
         record["retention"] = [_rule(rule, schedules) for rule in policy.rules]

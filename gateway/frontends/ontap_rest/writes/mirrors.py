@@ -106,6 +106,12 @@ async def modify(ask: Ask, replication: Replication, values: Values) -> Job:
 
 async def delete(ask: Ask, replication: Replication) -> Job:
     """End a relationship. `destination_only` leaves the source its snapshots, so that it can go on from them later."""
+    for side in _SIDES[1:]:
+        if ask.parameters.options.get(side) is True:
+            message = (
+                'Failed to release the relationship. Reason: its destination follows; delete with "destination_only".'
+            )
+            raise WireError(409, "13303822", message=message, target=side)
     keep_source = ask.parameters.options.get("destination_only") is True
     await replications.delete(ask.core, replication.id, keep_source=keep_source, description=ask.description)
     return await _done(ask, replication, "delete")
