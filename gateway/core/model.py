@@ -741,11 +741,15 @@ class GitRemote(msgspec.Struct, frozen=True, kw_only=True, tag="git"):
     """A remote of git, to be cloned, pulled and pushed.
 
     `url` is what `git clone` takes. `lfs_url` is where its large files are,
-    where git-lfs does not find that by itself.
+    where git-lfs does not find that by itself. `namespace`, where there is one,
+    is what clients have to set GIT_NAMESPACE to: there are others in the same
+    repository. A volume's and those of its snapshots differ in their last part,
+    which of a snapshot is its id.
     """
 
     url: str
     lfs_url: str = ""
+    namespace: str = ""
     read_only: bool = False
 
 

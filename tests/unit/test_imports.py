@@ -28,6 +28,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "core": frozenset(),
     "catalog": frozenset({"core"}),
     "backends": frozenset({"core"}),
+    "backends.ontap": frozenset({"core", "client"}),
     "exports": frozenset({"core"}),
     "frontends": DOOR,
     "frontends.docker": DOOR | {"frontends.openstorage.spec"},
