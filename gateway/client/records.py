@@ -167,7 +167,9 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """One way to a volume's bytes. `kind` says which of the others are set.
 
     It is `local_path`, `in_process`, `nfs` (`file`: of blocks, the path below
-    `path`), `iscsi` (`target`, `lun`, `chap`) or `nbd` (`name`).
+    `path`), `iscsi` (`target`, `lun`, `chap`), `nbd` (`name`) or `objects`
+    (`endpoint`, `region`, `bucket`, `prefix`, `partial`: only signed requests
+    lead to all of them).
     """
 
     kind: str = msgspec.field(name="type")
@@ -181,6 +183,11 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
     chap: bool = False
     name: str = ""
+    endpoint: str = ""
+    region: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    partial: bool = False
     read_only: bool = False
 
     @property
@@ -188,6 +195,8 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
         """Give what a client asks the address for: a path, a target with its unit, or an export's name."""
         if self.target:
             return f"{self.target}/{self.lun}"
+        if self.bucket:
+            return f"{self.endpoint}/{self.bucket}/{self.prefix}"
         if self.file:
             return f"{self.path.rstrip('/')}/{self.file}"
         return self.path or self.name or self.key
