@@ -7,9 +7,11 @@ fields and refusals follow Perforce's documentation (Command Reference, and what
 `p4 help` says) and its published client's list of messages. A flag that the
 stand-in does not know is refused as the server refuses it.
 
-It is reached at the boundary `gateway.backends.perforce.connection.Connection`:
-nothing of this shows that a real server answers so. Where the documentation
-leaves something open, what the backend does not rely on was chosen.
+Forms reach it as the text that Perforce's library makes of them (p4python, which
+must be installed), so their fields are the real ones. Otherwise it is reached at
+the boundary `gateway.backends.perforce.connection.Connection`: nothing of this
+shows that a real server answers so. Where the documentation leaves something
+open, what the backend does not rely on was chosen.
 """
 
 from __future__ import annotations

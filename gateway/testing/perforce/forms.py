@@ -76,7 +76,7 @@ def _template(call: Call, kind: str, name: str, given: dict[str, str]) -> Record
 
 
 def _save(call: Call, kind: str, *, forced: bool) -> list[Record]:
-    given = call.form or {}
+    given = call.state.library.through(kind, call.form or {})
     name = given.get(_KEYS[kind])
     if not isinstance(name, str) or not name:
         raise FIELD_MISSING.refused(name=_KEYS[kind])

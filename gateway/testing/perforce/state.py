@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from gateway.backends.perforce.connection import Record
 from gateway.backends.perforce.failures import Refused, refusal
@@ -94,6 +95,18 @@ class Workspace:
     disk: dict[str, bytes] = field(default_factory=dict)
 
 
+class Library:
+    """Perforce's own library, p4python: forms reach the stand-in as the text that it makes of them."""
+
+    def __init__(self) -> None:
+        self._p4: Any = importlib.import_module("P4").P4()
+
+    def through(self, kind: str, form: Record) -> Record:
+        """Give a form as a server reads it. Fields that the library does not know in such forms are lost."""
+        read: Record = self._p4.parse_spec(kind, self._p4.format_spec(kind, dict(form)))
+        return dict(read)
+
+
 @dataclass
 class State:
     """Everything of one server, behind one lock: commands are transactions."""
@@ -112,6 +125,7 @@ class State:
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     exclusive: set[str] = field(default_factory=set)
     disk_size: int = 1 << 40
+    library: Library = field(default_factory=Library)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def next_change(self) -> int:
