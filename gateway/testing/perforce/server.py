@@ -84,6 +84,8 @@ class StandIn:
         handler = COMMANDS.get(call.command)
         if handler is None:
             raise NO_COMMAND.refused()
+        if call.command in self.state.odd:
+            raise self.state.odd[call.command].refused()
         with self.state.lock:
             self.commands.append((call.command, *call.args))
             return handler(call)

@@ -109,7 +109,10 @@ class Library:
 
 @dataclass
 class State:
-    """Everything of one server, behind one lock: commands are transactions."""
+    """Everything of one server, behind one lock: commands are transactions.
+
+    `exclusive`: files that somebody holds alone. `odd`: commands that are refused, whatever they ask.
+    """
 
     version: str = "2024.1"
     permission: str = "super"
@@ -125,6 +128,7 @@ class State:
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     exclusive: set[str] = field(default_factory=set)
     disk_size: int = 1 << 40
+    odd: dict[str, Message] = field(default_factory=dict)
     library: Library = field(default_factory=Library)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
