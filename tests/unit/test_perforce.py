@@ -9,7 +9,7 @@ import pytest
 from perforce_scene import SIZE, Scene, note, scene, spec
 
 from gateway.backends.perforce import PerforceOptions
-from gateway.backends.perforce.failures import CLASSES, ERRORS, MESSAGES, Meaning
+from gateway.backends.perforce.failures import CLASSES, ERRORS, MESSAGES, Meaning, refusal
 from gateway.backends.perforce.opening import NEVER_TRIED
 from gateway.backends.perforce.records import PoolRecord, encode
 from gateway.core.errors import AlreadyExists, Busy, GatewayError, Internal, InUse, Unavailable
@@ -351,7 +351,7 @@ def test_every_meaning_has_an_error() -> None:
     ],
 )
 def test_messages_are_told_apart_by_number_then_class(message: Message, meaning: Meaning) -> None:
-    assert message.refused().meaning is meaning
+    assert refusal(message.number, message.generic, message.text).meaning is meaning
 
 
 async def test_what_is_not_understood_is_an_incident() -> None:

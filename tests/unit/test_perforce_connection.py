@@ -1,4 +1,4 @@
-"""Connections by Perforce's own library: the real one as far as it goes without a server, then one with set answers."""
+"""Connections by Perforce's own library: to nothing, and to the stand-in on a port."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import os
 import socket
 import subprocess
 import sys
-import types
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from uuid import uuid4
 
 import P4
 import pytest
 
 from gateway.backends.perforce import PerforceBackend, PerforceOptions
-from gateway.backends.perforce.connection import Connections, P4Connection
-from gateway.backends.perforce.failures import Meaning, Refused
+from gateway.backends.perforce.connection import Connect, Connections, P4Connection
+from gateway.backends.perforce.failures import MESSAGES, Meaning, Refused
 from gateway.backends.perforce.records import VolumeRecord, decode, encode
 from gateway.core.backend import Note
 from gateway.core.errors import Unavailable
 from gateway.core.secret import Secret
+from gateway.testing.perforce import DEPOT, USER, Message, StandIn, on_wire
 
 SECRET = "not for the log"
 
@@ -31,7 +32,7 @@ def closed_port() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-# --- the real library ---
+# --- the library alone ---
 
 
 async def test_no_server_is_unavailable() -> None:
@@ -69,107 +70,90 @@ def test_records_survive_the_library_s_forms(name: str) -> None:
     assert decode(form["Description"].replace("A", "B"), VolumeRecord) is None
 
 
-# --- the library with set answers ---
+# --- the real library, and the stand-in on a port ---
 
 
-class Said:
-    """A message as the library gives it."""
-
-    def __init__(self, severity: int, msgid: int, generic: int) -> None:
-        self.severity, self.msgid, self.generic = severity, msgid, generic
-
-    def __str__(self) -> str:
-        return f"message {self.msgid}"
-
-
-class Script:
-    """The part of P4.P4 that a connection uses, with answers that are set: what it gives, and its messages."""
-
-    def __init__(self, answers: dict[str, tuple[Sequence[object], Sequence[Said]]]) -> None:
-        self.answers = answers
-        self.ran: list[tuple[object, ...]] = []
-        self.messages: Sequence[Said] = ()
-        self.input: object = None
-        self.client = self.password = ""
-        self.exception_level = P4.P4.RAISE_ALL
-        self.open = False
-
-    def set_tunable(self, name: str, value: str) -> None:
-        self.ran.append(("tunable", name, value))
-
-    def connect(self) -> None:
-        self.open = True
-
-    def connected(self) -> bool:
-        return self.open
-
-    def disconnect(self) -> None:
-        self.open = False
-
-    def run(self, command: str, *args: str) -> list[object]:
-        if not self.open:
-            self.messages = ()
-            raise P4.P4Exception("not connected")
-        assert self.exception_level == P4.P4.RAISE_ERRORS
-        self.ran.append((command, *args, self.client, self.input))
-        given, self.messages = self.answers.get(command, ((), ()))
-        self.input = None
-        if any(message.severity >= P4.P4.E_FAILED for message in self.messages):
-            raise P4.P4Exception("errors")
-        return list(given)
+@contextmanager
+def wired(*, password: str = SECRET) -> Iterator[tuple[StandIn, Connect]]:
+    """Have a stand-in on a port, and what connects to it, for a block."""
+    server = StandIn()
+    server.password = SECRET
+    with on_wire(server) as port:
+        yield server, partial(P4Connection, port=port, user=USER, password=Secret(password), charset="", timeout_s=10)
 
 
-def connected(script: Script, password: Secret | None = None) -> P4Connection:
-    library: Any = types.SimpleNamespace(P4=lambda: script, P4Exception=P4.P4Exception)
-    return P4Connection(port="1666", user="gateway", password=password, charset="", timeout_s=12.6, library=library)
-
-
-def test_records_come_out_and_everything_else_is_dropped() -> None:
-    script = Script({"streams": (["info", {"Stream": "//a/b"}, b"bytes"], [Said(1, 6642, 0), Said(2, 6652, 17)])})
-    connection = connected(script)
-    assert connection.run("streams", "-m", "1") == [{"Stream": "//a/b"}]
-    assert script.ran == [("tunable", "net.maxwait", "13"), ("streams", "-m", "1", "gateway-none", None)]
+def test_records_come_out_and_what_is_said_beside_them_is_dropped() -> None:
+    with wired() as (server, connect):
+        connection = connect()
+        assert connection.run("depots")[1] == {"name": DEPOT, "type": "stream", "map": f"{DEPOT}/..."}
+        assert connection.run("streams", "//nowhere/*") == []
+        server.state.forms["stream"]["//x/y"] = {"Description": "two\nlines\n", "Paths": ["share ...", "exclude z"]}
+        assert connection.run("stream", "-o", "//x/y")[0]["Paths"] == ["share ...", "exclude z"]
+        connection.close()
+        connection.close()
 
 
 def test_forms_go_in_with_the_workspace() -> None:
-    script = Script({})
-    connected(script).run("submit", "-d", "x", form={"a": "b"}, workspace="desk")
-    assert script.ran[-1] == ("submit", "-d", "x", "desk", {"a": "b"})
+    with wired() as (server, connect):
+        connection = connect()
+        form = {"Label": "x", "Owner": USER, "Description": "a: b\n#c", "View": ["//a/...", "//b/..."]}
+        connection.run("label", "-i", form=form, workspace="desk")
+        assert server.commands[-1] == ("label", "-i")
+        saved = server.state.forms["label"]["x"]
+        assert (saved["Description"], saved["View"]) == ("a: b\n#c\n", ["//a/...", "//b/..."])
+        connection.close()
 
 
-def test_the_worst_message_is_what_it_was_refused_for() -> None:
-    script = Script({"stream": ([], [Said(2, 6508, 17), Said(3, 6725, 5), Said(1, 1, 0)])})
-    with pytest.raises(Refused) as caught:
-        connected(script).run("stream", "-d", "//a/b")
-    assert caught.value.meaning is Meaning.WORKSPACES
+@pytest.mark.parametrize(
+    ("command", "meaning"),
+    [
+        (("stream", "-d", "//no/such"), Meaning.MISSING),
+        (("opened",), Meaning.SETUP),
+        (("streams", "-Z"), Meaning.DEFECT),
+        (("nonsense",), Meaning.DEFECT),
+    ],
+)
+def test_refusals_are_told_apart(command: tuple[str, ...], meaning: Meaning) -> None:
+    with wired() as (_, connect):
+        connection = connect()
+        with pytest.raises(Refused) as caught:
+            connection.run(*command)
+        assert caught.value.meaning is meaning
+        assert connection.run("info")
+        connection.close()
 
 
-def test_the_password_is_traded_for_a_ticket() -> None:
-    script = Script({"login": (["ABCDEF"], [])})
-    connection = connected(script, Secret(SECRET))
-    assert script.ran[-1] == ("login", "-p", "", SECRET)
-    assert script.password == "ABCDEF"
-    assert SECRET not in repr(connection.__dict__)
+def test_numbers_of_messages_are_the_library_s() -> None:
+    """What is computed of subsystem and code is what the library gives for the code that a server sends."""
+    with wired() as (server, connect):
+        connection = connect()
+        for number in MESSAGES:
+            server.state.odd["info"] = Message(number >> 10, number & 1023, 0x21, "refused")
+            with pytest.raises(Refused) as caught:
+                connection.run("info")
+            assert caught.value.meaning is MESSAGES[number]
+        connection.close()
 
 
-def test_a_wrong_password_ends_the_connection() -> None:
-    script = Script({"login": ([], [Said(3, 7189, 0x24)])})
-    with pytest.raises(Refused) as caught:
-        connected(script, Secret(SECRET))
-    assert caught.value.meaning is Meaning.LOGIN
-    assert SECRET not in str(caught.value)
-    assert not script.open
+def test_a_wrong_password_is_refused_and_not_told() -> None:
+    with wired(password="wrong and secret") as (_, connect):
+        with pytest.raises(Refused) as caught:
+            connect()
+        assert caught.value.meaning is Meaning.LOGIN
+        assert "wrong and secret" not in str(caught.value)
 
 
 def test_a_broken_connection_is_not_used_again() -> None:
-    scripts = [Script({"info": ([{"n": "1"}], [])}), Script({"info": ([{"n": "2"}], [])})]
-    made = iter(scripts)
-    connections = Connections(lambda: connected(next(made)))
-    assert connections.read("info") == [{"n": "1"}]
-    scripts[0].open = False
-    assert connections.read("info") == [{"n": "2"}]
-    scripts[1].open = False
-    with pytest.raises(Refused):
-        connections.change("info")
-    connections.close()
-    assert not any(script.open for script in scripts)
+    with wired() as (server, connect):
+        connections = Connections(connect)
+        assert connections.read("info")
+        server.log_out()
+        assert connections.read("info")
+        server.stop()
+        for run in (connections.read, connections.change):
+            with pytest.raises(Refused) as caught:
+                run("info")
+            assert caught.value.meaning is Meaning.GONE
+        server.start()
+        assert connections.change("info")
+        connections.close()

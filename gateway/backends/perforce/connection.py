@@ -51,9 +51,8 @@ class P4Connection:
         password: Secret | None,
         charset: str,
         timeout_s: float,
-        library: Any = None,
     ) -> None:
-        library = library or _library()
+        library = _library()
         self._error: type[Exception] = library.P4Exception
         self._p4 = p4 = library.P4()
         p4.port, p4.user, p4.prog = port, user, "volume-gateway"

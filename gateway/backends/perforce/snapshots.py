@@ -179,8 +179,18 @@ class Snapshots:
 
 
 def _path(line: Record) -> str:
-    """Give the file that a line of a comparison is about; one that is on one side only has no name on the other."""
-    return text(line, "depotFile2" if "depotFile2" in line else "depotFile")
+    """Give the file that a line of a comparison of revisions is about: it is called the same on both sides.
+
+    The library takes the 2 of the second side's fields for an index when the
+    first side has no such file.
+    """
+    for field in ("depotFile", "depotFile2"):
+        value = line.get(field)
+        if isinstance(value, str):
+            return value
+        if value:
+            return value[-1]
+    return text(line, "depotFile")
 
 
 def _titled(record: SnapshotRecord) -> str:

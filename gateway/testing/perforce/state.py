@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.backends.perforce.connection import Record
-from gateway.backends.perforce.failures import Refused, refusal
 
 GONE: Final = frozenset({"delete"})
 LEVELS: Final = ("none", "list", "read", "open", "write", "admin", "super")
@@ -27,15 +26,30 @@ class Message:
     generic: int
     text: str
 
-    def refused(self, **values: object) -> Refused:
-        """Give it as the library raises it."""
-        return refusal(self.subsystem * 1024 + self.code, self.generic, self.text.format(**values))
+    @property
+    def number(self) -> int:
+        """Give the number by which clients know it."""
+        return self.subsystem * 1024 + self.code
+
+    def failure(self, **values: object) -> Failure:
+        """Give what ends a command with it."""
+        return Failure(self, self.text.format(**values))
+
+
+class Failure(Exception):  # noqa: N818 - it never leaves the stand-in
+    """A command was not done."""
+
+    def __init__(self, message: Message, text: str) -> None:
+        super().__init__(message, text)
+        self.message = message
+        self.text = text
 
 
 USAGE = Message(7, 30, 0x01, "Usage: {usage}")
 NO_COMMAND = Message(7, 26, 0x01, "Unknown command.  Try 'p4 help' for info.")
 NO_PERMISSION = Message(6, 41, 0x06, "You don't have permission for this operation.")
 NO_PROTECTIONS = Message(6, 456, 0x23, "Protections table is empty.")
+PASSWORD = Message(7, 21, 0x24, "Perforce password (P4PASSWD) invalid or unset.")
 NO_SESSION = Message(7, 312, 0x04, "Your session has expired, please login again.")
 CLOSED = Message(3, 1, 0x26, "Partner exited unexpectedly.")
 NO_DEPOT = Message(6, 32, 0x02, "Depot '{name}' doesn't exist.")
@@ -103,8 +117,11 @@ class Library:
 
     def through(self, kind: str, form: Record) -> Record:
         """Give a form as a server reads it. Fields that the library does not know in such forms are lost."""
-        read: Record = self._p4.parse_spec(kind, self._p4.format_spec(kind, dict(form)))
-        return dict(read)
+        return self.read(kind, self._p4.format_spec(kind, dict(form)))
+
+    def read(self, kind: str, text: str) -> Record:
+        """Give what the text of a form says."""
+        return dict(self._p4.parse_spec(kind, text))
 
 
 @dataclass
@@ -167,7 +184,7 @@ class State:
     def workspace(self, name: str) -> Workspace:
         """Give the workspace of a client that exists."""
         if name not in self.forms["client"]:
-            raise NEEDS_CLIENT.refused(name=name)
+            raise NEEDS_CLIENT.failure(name=name)
         return self.workspaces.setdefault(name, Workspace())
 
 
@@ -175,5 +192,5 @@ def parse(argument: str) -> tuple[str, int | None]:
     """Split an argument into the pattern of files and the changelist."""
     found = _FILES.fullmatch(argument)
     if found is None:
-        raise USAGE.refused(usage=argument)
+        raise USAGE.failure(usage=argument)
     return found[1], None if found[2] is None else int(found[2])
