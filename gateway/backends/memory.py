@@ -184,7 +184,13 @@ class MemoryBackend:
 
     def describe(self) -> Substrate:
         return Substrate(
-            id=self._id, driver="memory", kinds=self._kinds, lacks=_LACKS, handles=("in_process",), volatile=True
+            id=self._id,
+            driver="memory",
+            kinds=self._kinds,
+            lacks=_LACKS,
+            handles=("in_process",),
+            volatile=True,
+            remarks=("its volumes are gone when the gateway ends",),
         )
 
     async def close(self) -> None:

@@ -27,10 +27,13 @@ from gateway.core.model import (
     Job,
     Pool,
     Record,
+    Replication,
+    ReplicationPolicy,
     Schedule,
     Snapshot,
     SnapshotPolicy,
     Tenant,
+    Transfer,
     Volume,
 )
 from gateway.core.ownership import readers
@@ -315,6 +318,13 @@ _POLICY_LINES = Child(
     Type.TEXT,
     lambda policy: [line.schedule for line in policy.copies],
 )
+_REPLICATION_LINES = Child(
+    "replication_policy_schedule",
+    "policy_id",
+    "schedule",
+    Type.TEXT,
+    lambda policy: filter(None, [policy.schedule, *(rule.schedule for rule in policy.rules)]),
+)
 _MOUNTS = Child(
     "volume_mount",
     "volume_id",
@@ -394,6 +404,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             _column("retired", Type.TIME),
             Column("mount_count", Type.INTEGER, lambda volume: len(volume.mounts)),
             Column("name_key", Type.TEXT, lambda volume: volume.name.casefold()),
+            _column("replica_of", Type.ID),
         ],
         taken={"volume.tenant_id, volume.name": "name", "volume.junction_key": "junction_path"},
         references=[
@@ -447,6 +458,7 @@ TABLES: Mapping[type[Any], Table[Any]] = {
             Column(
                 "spare", Type.BOOL, lambda snapshot: True if snapshot.transient and not snapshot.clone_count else None
             ),
+            _column("lineage", Type.ID),
         ],
         taken={"snapshot.volume_id, snapshot.name": "name"},
         references=[
@@ -535,6 +547,75 @@ TABLES: Mapping[type[Any], Table[Any]] = {
         order="name",
         columns=[_column("kind"), _column("name"), _column("created", Type.TIME)],
         taken={"document.kind, document.name": "name"},
+    ),
+    ReplicationPolicy: _table(
+        ReplicationPolicy,
+        "replication_policy",
+        order="name",
+        columns=[
+            _column("name"),
+            _column("created", Type.TIME),
+            _column("tenant_id", Type.ID),
+            _column("comment"),
+            _column("throttle", Type.INTEGER),
+            _column("choice"),
+            _column("builtin", Type.BOOL),
+        ],
+        taken={"index 'replication_policy_tenant_name'": "name"},
+        references=[_TENANT],
+        children=[("schedule.name", _REPLICATION_LINES)],
+    ),
+    Replication: _table(
+        Replication,
+        "replication",
+        order="created",
+        columns=[
+            _column("tenant_id", Type.ID),
+            _column("volume_id", Type.ID),
+            _column("source_volume_id", Type.ID, "source.volume_id"),
+            _column("source_tenant", path="source.tenant"),
+            _column("source_volume", path="source.volume"),
+            _column("source_peer_id", Type.ID, "source.peer_id"),
+            _column("policy_id", Type.ID),
+            _column("created", Type.TIME),
+            _column("state"),
+            _column("schedule"),
+            _column("healthy", Type.BOOL),
+            _column("transfer_id", Type.ID),
+        ],
+        taken={"replication.volume_id": "volume_id"},
+        references=[
+            _TENANT,
+            _Reference("volume", "volume_id", "volume"),
+            _Reference("policy", "policy_id", "replication_policy"),
+        ],
+        inherited=[("volume.reader", _READERS, "volume_id")],
+        renamed={
+            "source_volume_id": "source.volume_id",
+            "source_tenant": "source.tenant",
+            "source_volume": "source.volume",
+            "source_peer_id": "source.peer_id",
+        },
+    ),
+    Transfer: _table(
+        Transfer,
+        "transfer",
+        order="created",
+        columns=[
+            _column("replication_id", Type.ID),
+            _column("volume_id", Type.ID),
+            _column("kind"),
+            _column("state"),
+            _column("created", Type.TIME),
+            _column("ended", Type.TIME),
+            _column("owner"),
+        ],
+        taken={},
+        references=[
+            _Reference("replication", "replication_id", "", ()),
+            _Reference("volume", "volume_id", "volume"),
+        ],
+        inherited=[("volume.reader", _READERS, "volume_id")],
     ),
     Job: _table(
         Job,

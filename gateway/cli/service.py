@@ -70,6 +70,8 @@ def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
             click.echo(f"certificate: sha256 {result.fingerprint}\n")
         for hint in result.hints:
             click.echo(f"hint: {hint}")
+        for remark in result.remarks:
+            click.echo(f"remark: {remark}")
         for problem in result.problems:
             click.echo(f"problem: {problem}", err=True)
         if not result.problems:

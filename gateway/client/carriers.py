@@ -31,7 +31,8 @@ class Client:
 
     A context manager. `verify`: True trusts the system's authorities, a path
     those in that file, False anyone. `timeout_s`: how long an answer may take,
-    beside what its request waits for. `transport` replaces the network.
+    beside what its request waits for. `transport` replaces the network, `pause`
+    what waits between two requests.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Client:
         verify: bool | Path = True,
         timeout_s: float | None = None,
         transport: httpx.BaseTransport | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._pause = pause
         self._http = httpx.Client(
             base_url=_base(url),
             auth=_auth(user, password),
@@ -92,7 +95,7 @@ class Client:
 
     def _perform(self, step: Call | Pause) -> Reply:
         if isinstance(step, Pause):
-            time.sleep(step.seconds)
+            self._pause(step.seconds)
             return Reply(status=0)
         try:
             return _reply(self._http.send(_request(self._http.build_request, step, self._http.timeout)))
@@ -230,4 +233,6 @@ def _reply(response: httpx.Response) -> Reply:
 def _unreachable(base: httpx.URL, error: Exception) -> ClientError:
     address = f"{base.scheme}://{base.netloc.decode()}"
     message = f"the gateway at {address} cannot be reached: {str(error) or type(error).__name__}"
-    return ClientError(0, "", message, unsent=isinstance(error, _UNSENT))
+    return ClientError(
+        0, "", message, unsent=isinstance(error, _UNSENT), late=isinstance(error, httpx.TimeoutException)
+    )

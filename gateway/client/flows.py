@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -22,6 +22,8 @@ JOBS = "/api/cluster/jobs"
 _JOB_FIELDS = "uuid,description,state,message,code,error,start_time,end_time"
 _NOT_FOUND = "4"
 _RETRIED = frozenset({429, 503})
+_ENDED = frozenset({200, 201})
+_ABSENT = 404
 _ATTEMPTS = 4
 _PAUSE_MAX_S = 30.0
 _FIRST_POLL_S = 0.05
@@ -118,13 +120,39 @@ def find(listing: Listing[R], *, kind: str, name: str, named: Callable[[R], str]
 
 
 def change(
-    method: str, path: str, body: Mapping[str, Any] | None = None, *, progress: Progress | None = None
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    query: Iterable[tuple[str, str]] = (),
+    wait_s: int = 0,
+    patience_s: float | None = None,
+    progress: Progress | None = None,
 ) -> Flow[None]:
-    """Send a change and wait for its end. A change is never sent twice."""
-    reply = yield Call(method=method, path=path, query=(("return_timeout", "0"),), body=body)
+    """Send a change and wait for its end. A change is never sent twice.
+
+    `wait_s`: so long the door is asked to hold its answer back until the change
+    has ended, which spares looking at its job. `patience_s`: see `finished`.
+    """
+    call = Call(
+        method=method,
+        path=path,
+        query=(("return_timeout", str(wait_s)), *query),
+        body=body,
+        patience_s=float(wait_s),
+    )
+    reply = yield call
     accepted = decode(reply, _Accepted)
-    if accepted.job is not None and accepted.job.uuid:
-        yield from finished(accepted.job.uuid, progress=progress)
+    # The job of an answer that waited for it is over, and may be forgotten.
+    over = wait_s > 0 and reply.status in _ENDED
+    if accepted.job is not None and accepted.job.uuid and not over:
+        try:
+            yield from finished(accepted.job.uuid, patience_s=patience_s, progress=progress)
+        except ClientError as error:
+            if error.status == _ABSENT:
+                # No object is missing: nobody knows any more how the change ended.
+                raise ClientError(0, "", f"the job {accepted.job.uuid} is forgotten") from error
+            raise
 
 
 def job(uuid: str) -> Flow[Job]:
@@ -132,16 +160,19 @@ def job(uuid: str) -> Flow[Job]:
     return (yield from fetch(f"{JOBS}/{uuid}", Job, fields=_JOB_FIELDS))
 
 
-def finished(uuid: str, *, progress: Progress | None = None) -> Flow[Job]:
-    """Give a job once it has ended; ClientError when it failed."""
-    pause = _FIRST_POLL_S
+def finished(uuid: str, *, patience_s: float | None = None, progress: Progress | None = None) -> Flow[Job]:
+    """Give a job once it has ended; ClientError when it failed, or has not ended after `patience_s` of waiting."""
+    pause, waited = _FIRST_POLL_S, 0.0
     while True:
         seen = yield from job(uuid)
         if progress is not None:
             progress(seen)
         if seen.ended:
             break
+        if patience_s is not None and waited >= patience_s:
+            raise ClientError(0, "", f"the job {uuid} is still {seen.state!r}", late=True)
         yield Pause(pause)
+        waited += pause
         pause = min(pause * 2, _LAST_POLL_S)
     if seen.state == "success":
         return seen

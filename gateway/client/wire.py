@@ -17,7 +17,7 @@ class ClientError(Exception):
 
     Status 0: there was no usable answer, or a job failed after its request was accepted.
     `fields`: what the gateway's own resources say of an error beside its text, by name.
-    `unsent`: the request did not get as far as the gateway.
+    `unsent`: the request did not get as far as the gateway. `late`: it waited for longer than it is patient.
     """
 
     def __init__(
@@ -29,12 +29,14 @@ class ClientError(Exception):
         *,
         fields: Mapping[str, Any] | None = None,
         unsent: bool = False,
+        late: bool = False,
     ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.target = target
         self.unsent = unsent
+        self.late = late
         self.fields: Mapping[str, Any] = dict(fields or {})
         super().__init__(message)
 

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import inspect
 
 from gateway.config.documents import Document, Keys
-from gateway.config.errors import nearest
-from gateway.core.secret import Secret
+from gateway.config.errors import ConfigError, nearest
+from gateway.core.secret import AccessKeys, Secret
 
 Fields = Mapping[str, inspect.Type]
 
@@ -80,6 +80,8 @@ class Fitter:
             return self._path(text, path)
         if cls is Secret:
             return self._secret(text, path)
+        if cls is AccessKeys:
+            return self._access_keys(text, path)
         return text
 
     def _path(self, text: str, path: Keys) -> Path:
@@ -94,14 +96,34 @@ class Fitter:
                 raise self._document.error(path, f"the environment has no variable {name!r}")
             return Secret(self._environment[name])
         if scheme == "file":
-            try:
-                return Secret(self._path(name, path).read_text(encoding="utf-8").rstrip("\r\n"))
-            except (OSError, UnicodeDecodeError) as error:
-                why = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
-                raise self._document.error(path, f"the file {name!r} cannot be read: {why}") from None
+            return Secret(self._file(name, path).rstrip("\r\n"))
+        raise self._no_reference(scheme, path)
+
+    def _access_keys(self, text: str, path: Keys) -> AccessKeys:
+        scheme, _, name = text.partition(":")
+        try:
+            if scheme == "env":
+                return AccessKeys.named(self._environment, name)
+            if scheme == "file":
+                return AccessKeys.named(tomllib.loads(self._file(name, path)))
+        except tomllib.TOMLDecodeError:
+            raise self._document.error(path, f"the file {name!r} is not TOML") from None
+        except ValueError as error:
+            where = "the environment has no variable" if scheme == "env" else f"the file {name!r} has no key"
+            raise self._document.error(path, f"{where} {str(error)!r}") from None
+        raise self._no_reference(scheme, path)
+
+    def _file(self, name: str, path: Keys) -> str:
+        try:
+            return self._path(name, path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
+            raise self._document.error(path, f"the file {name!r} cannot be read: {why}") from None
+
+    def _no_reference(self, scheme: str, path: Keys) -> ConfigError:
         if scheme == "vault":
-            raise self._document.error(path, "vault: references are not supported yet; use env:NAME or file:PATH")
-        raise self._document.error(path, "must be a reference, env:NAME or file:PATH, not the secret itself")
+            return self._document.error(path, "vault: references are not supported yet; use env:NAME or file:PATH")
+        return self._document.error(path, "must be a reference, env:NAME or file:PATH, not the secret itself")
 
 
 def _takes_text(kind: inspect.Type) -> bool:

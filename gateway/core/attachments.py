@@ -32,6 +32,7 @@ from gateway.core.notes import require_short
 from gateway.core.ownership import Access, may
 from gateway.core.policies import export_policy_named
 from gateway.core.query import Compare, Op, Order, Query
+from gateway.core.replicas import require_writable
 from gateway.core.targets import check_initiator
 from gateway.core.tenants import DEFAULT_POLICY
 from gateway.core.volumes import check_text, settled
@@ -96,7 +97,8 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
     InUse when another node holds the volume, or has its blocks mounted, and not
     both only read, unless the volume is multi-attach or the attachment shared;
     AlreadyExists when the node has another kind of attachment of it, or the
-    number is taken; InvalidState unless the volume is online; Unsupported when
+    number is taken; InvalidState unless the volume is online, and to write to one that only follows another;
+    Unsupported when
     there is no such way to a volume of its kind; PermissionDenied when other
     initiators than before would reach, as this node, what the caller may not.
     """
@@ -115,6 +117,8 @@ async def attach(core: Core, volume_id: UUID, new: NewAttachment, *, description
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
+        if new.mode is AttachMode.READ_WRITE:
+            require_writable(before, action="attach")
         await _require_way(core, before, new)
         after = msgspec.structs.replace(before, attachments=await _joined(core, before, wanted, new))
         if new.transport is Transport.NFS and before.state is VolumeState.ONLINE:

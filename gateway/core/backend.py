@@ -19,7 +19,9 @@ backend implements or does not (`derive` looks). The contract of all of them:
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
@@ -107,6 +109,7 @@ class Substrate(msgspec.Struct, frozen=True, kw_only=True):
     kinds: facts per kind of volume that it holds.
     lacks: per kind, operations that the class implements but this instance cannot do, with the reason.
     volatile: content is gone when the process ends.
+    remarks: what the operator should know of this instance before trusting it, each a clause without a full stop.
     """
 
     id: UUID
@@ -115,6 +118,61 @@ class Substrate(msgspec.Struct, frozen=True, kw_only=True):
     lacks: Mapping[VolumeKind, Mapping[str, str]] = {}
     handles: tuple[str, ...] = ()
     volatile: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+class SignAction(enum.StrEnum):
+    """What a signed request does with one object, or with one upload of it in parts."""
+
+    GET = "get"
+    PUT = "put"
+    DELETE = "delete"
+    MULTIPART_START = "multipart_start"
+    MULTIPART_PART = "multipart_part"
+    MULTIPART_COMPLETE = "multipart_complete"
+    MULTIPART_ABORT = "multipart_abort"
+
+
+EXPIRES_MAX_S = 604_800
+"""Seconds that a signed request is good for at most: a week."""
+
+
+class SignRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that a client will make, and may make until `expires_s` from now.
+
+    `key` is the object's, below the volume. `size` in bytes: the body has to be
+    exactly that long. `upload` is the id that the start of an upload in parts
+    gave, `part` the number of a part (from 1).
+    """
+
+    action: SignAction
+    key: str
+    expires_s: int = 900
+    size: int | None = None
+    content_type: str = ""
+    upload: str = ""
+    part: int = 0
+
+
+class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for whoever holds it. It has to be made with all of `headers`, beside those that HTTP asks for."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    expires: datetime
+
+
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of a volume or snapshot, and where its bytes are: `version` of `stored_key` in `bucket`."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    bucket: str
+    stored_key: str
+    version: str
 
 
 @runtime_checkable
@@ -254,6 +312,24 @@ class ConvertBackend(Protocol):
 
 
 @runtime_checkable
+class SignBackend(Protocol):
+    """Signs requests for single objects, which clients then make themselves."""
+
+    async def sign(self, volume: UUID, snapshot: UUID | None, request: SignRequest) -> SignedRequest:
+        """Sign a request. NotFound where it is known that there is no such object.
+
+        InvalidState when it would change a snapshot. What it leads to is decided
+        when it is signed: a volume that is restored or split meanwhile may have
+        other content than what an old request to read gives.
+        """
+
+    def objects(
+        self, volume: UUID, snapshot: UUID | None, *, prefix: str = "", after: str = ""
+    ) -> AsyncIterator[StoredObject]:
+        """Yield the objects in order of their keys: those that begin with `prefix` and come after `after`."""
+
+
+@runtime_checkable
 class HostBackend(Protocol):
     """Has the bytes of its volumes on this host, although clients are told another way by `access`."""
 
@@ -270,6 +346,7 @@ PROTOCOLS: Mapping[str, type] = {
     "replicate": ReplicationBackend,
     "snapshot_group": GroupSnapshotBackend,
     "convert": ConvertBackend,
+    "sign": SignBackend,
 }
 
 

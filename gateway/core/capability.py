@@ -71,6 +71,7 @@ OPERATIONS: Mapping[str, str] = {
     "replicate": "ReplicationBackend",
     "snapshot_group": "GroupSnapshotBackend",
     "convert": "ConvertBackend",
+    "sign": "SignBackend",
 }
 """Operation -> the protocol (in `gateway.core.backend`) that carries it."""
 

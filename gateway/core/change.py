@@ -30,7 +30,7 @@ _FOREIGN_RETRIES = 20
 _FOREIGN_PAUSE_S = 0.25
 _STALE_RETRIES = 10
 
-T = TypeVar("T", Job, "Started")
+T = TypeVar("T")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ class Changes:
         self._unsettled: dict[UUID, tuple[Intent, Job]] = {}
         self._failures: dict[UUID, errors.GatewayError] = {}
         self._lasting: dict[UUID, str] = {}
-        self._batches: set[asyncio.Task[Job]] = set()
+        self._batches: set[asyncio.Task[Any]] = set()
         self._closing = False
         self.draining = False
         self.locks = KeyLocks()
@@ -154,7 +154,12 @@ class Changes:
             held = await self.locks.acquire(intent.keys)
             await Started(job, self._spawn(self._run(intent, job, held, recovering=True))).wait()
 
-    def spawn_batch(self, work: Coroutine[Any, Any, Job]) -> asyncio.Task[Job]:
+    @property
+    def context(self) -> Context:
+        """Give what operations work with, for those use cases that wait for more than one of them."""
+        return self._context
+
+    def spawn_batch(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run what starts changes of its own; `close` lets it come to its end, which `draining` asks it to hasten."""
         task = self._spawn(work)
         self._batches.add(task)

@@ -20,12 +20,14 @@ from gateway.core.model import (
     HostGroup,
     InitiatorLogin,
     Pool,
+    Replication,
+    ReplicationPolicy,
     Schedule,
     SnapshotPolicy,
     Tenant,
     Volume,
 )
-from gateway.core.notes import Manifest, manifest_document, read_manifest
+from gateway.core.notes import Manifest, lasting, manifest_document, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool, Pools
 from gateway.core.query import Order, Query
@@ -41,6 +43,8 @@ _K = TypeVar(
     InitiatorLogin,
     AccessRole,
     Document,
+    ReplicationPolicy,
+    Replication,
     Pool,
 )
 
@@ -75,6 +79,8 @@ class ManifestKeeper:
                     initiator_logins=await everything(self._catalog, InitiatorLogin),
                     access_roles=await everything(self._catalog, AccessRole),
                     documents=tuple(each for each in await everything(self._catalog, Document) if not each.passing),
+                    replication_policies=await everything(self._catalog, ReplicationPolicy),
+                    replications=tuple(map(lasting, await everything(self._catalog, Replication))),
                 )
             )
             for pool in self._pools:

@@ -105,6 +105,56 @@ class LoginKind(enum.StrEnum):
     DENY = "deny"
 
 
+class ReplicationState(enum.StrEnum):
+    """What a replication's destination is.
+
+    Uninitialized: still empty. Mirrored: read only, as the source was at the
+    last transfer. Paused: that, and no transfer begins. Broken: a volume of its own, until a resync.
+    """
+
+    UNINITIALIZED = "uninitialized"
+    MIRRORED = "mirrored"
+    BROKEN = "broken"
+    PAUSED = "paused"
+
+
+class SnapshotChoice(enum.StrEnum):
+    """Which snapshots of the source a transfer sends: one taken for it, the newest one there is, or all new ones."""
+
+    CREATE = "create"
+    LATEST = "latest"
+    ALL = "all"
+
+
+class TransferKind(enum.StrEnum):
+    """Initialize sends all, update what is new, resync also discards what the destination wrote.
+
+    Restore sends from the destination back into the source.
+    """
+
+    INITIALIZE = "initialize"
+    UPDATE = "update"
+    RESYNC = "resync"
+    RESTORE = "restore"
+
+
+class TransferState(enum.StrEnum):
+    """`success`, `failed` and `aborted` are final."""
+
+    QUEUED = "queued"
+    TRANSFERRING = "transferring"
+    SUCCESS = "success"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+class TransferMethod(enum.StrEnum):
+    """By what bytes move: streams that pools of one driver understand, or the mover."""
+
+    NATIVE = "native"
+    MOVER = "mover"
+
+
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """A node's right to a volume.
 
@@ -235,7 +285,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     system that a block volume was last mounted with. `ownership` None: it is
     everybody's. Snapshots are taken as all of its policies say, and as its own
     `schedules` do. `retired`: when its user deleted it although snapshots or
-    clones still need it (`gateway.core.retired`).
+    clones still need it (`gateway.core.retired`). `replica_of`: the replication
+    whose destination it is; nobody else writes to it until that is broken. Its
+    own id: it waits for one.
     """
 
     id: UUID
@@ -265,6 +317,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
     ownership: Ownership | None = None
     retired: datetime | None = None
+    replica_of: UUID | None = None
     snapshot_count: int = 0
     clone_count: int = 0
     generation: int = 0
@@ -279,7 +332,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `annotations`: see `Volume`. `internal`: the core took it as the base of a
     clone, no user asked for it. `transient`: such a one goes with its last clone.
     `volume_size`: how large the volume was then, in bytes; 0 where that was
-    not kept. `size` is what the snapshot takes.
+    not kept. `size` is what the snapshot takes. `lineage`: the snapshot of a
+    replication's source that this one is the copy of.
     """
 
     id: UUID
@@ -300,6 +354,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     taken_by: str = ""
     due: datetime | None = None
     volume_size: int = 0
+    lineage: UUID | None = None
     size: int = 0
     clone_count: int = 0
     revision: int = 0
@@ -354,6 +409,109 @@ class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     copies: tuple[SnapshotSchedule, ...] = ()
     builtin: bool = False
+    revision: int = 0
+
+
+class ReplicationRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How many snapshots with a replication label a destination keeps.
+
+    `schedule`: also take one there by that name, whose name begins with `prefix`.
+    """
+
+    label: str
+    count: int
+    prefix: str = ""
+    schedule: str = ""
+
+
+class ReplicationPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What replications send, when, how quickly, and what stays at their destinations.
+
+    `tenant_id` None: usable by every tenant. `schedule` is a name, empty for
+    none; `throttle` is bytes per second, 0 for no limit.
+    """
+
+    id: UUID
+    name: str
+    created: datetime
+    tenant_id: UUID | None = None
+    comment: str = ""
+    rules: tuple[ReplicationRule, ...] = ()
+    schedule: str = ""
+    throttle: int = 0
+    choice: SnapshotChoice = SnapshotChoice.CREATE
+    builtin: bool = False
+    revision: int = 0
+
+
+class ReplicationSource(msgspec.Struct, frozen=True, kw_only=True):
+    """The volume that a replication reads, with its name and its tenant's as last known.
+
+    `peer_id` None: it is one of this gateway.
+    """
+
+    volume_id: UUID
+    tenant: str
+    volume: str
+    peer_id: UUID | None = None
+
+
+class Replication(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that follows another one, by transfers of its snapshots (a SnapMirror relationship to ONTAP).
+
+    `tenant_id` and `volume_id` are the destination's. `schedule` and `throttle`
+    None: as the policy says; empty and 0: none. `base_id` is the destination's
+    copy of the newest common snapshot, `base_created` when the source took it.
+    `torn`: the destination may be between the base and what a transfer was to bring.
+    `healthy`: the last transfer did not fail; else `reason` says why it did.
+    `transfer_id` is the transfer under way or the last one; `total_bytes` and
+    `total_duration_s` are of all that ended well.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    volume_id: UUID
+    source: ReplicationSource
+    policy_id: UUID
+    created: datetime
+    state: ReplicationState = ReplicationState.UNINITIALIZED
+    schedule: str | None = None
+    throttle: int | None = None
+    base_id: UUID | None = None
+    base_created: datetime | None = None
+    torn: bool = False
+    healthy: bool = True
+    reason: str = ""
+    transfer_id: UUID | None = None
+    total_bytes: int = 0
+    total_duration_s: int = 0
+    revision: int = 0
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a replication. The last ones of each are kept.
+
+    `snapshot_id` is the source's snapshot that the destination then holds,
+    None when there is nothing to send; `taken`: the transfer itself takes it.
+    `bytes_transferred` is what was written to the destination; `bytes_total`
+    what is to be, where that is known. `owner`: the process that carries it.
+    """
+
+    id: UUID
+    replication_id: UUID
+    volume_id: UUID
+    kind: TransferKind
+    state: TransferState
+    created: datetime
+    snapshot_id: UUID | None = None
+    taken: bool = False
+    bytes_transferred: int = 0
+    bytes_total: int | None = None
+    throttle: int = 0
+    method: TransferMethod = TransferMethod.NATIVE
+    ended: datetime | None = None
+    error: ErrorRecord | None = None
+    owner: str = ""
     revision: int = 0
 
 
@@ -475,7 +633,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `before` and `after` are the changed object (None: does not exist). `also`
     holds further snapshots that the operation makes (`clone` without a
-    snapshot, or several at one instant) or removes (`restore`, `move`). `keys` are
+    snapshot, or several at one instant), removes (`restore`, `move`) or builds
+    on (`receive`, whose `snapshot_before` is another volume's). `keys` are
     locked against other changes until the intent is gone. `force`: nodes that
     are connected are cut off. `delete_path`: where a mount ends its directory
     goes, whoever made it.
@@ -499,8 +658,9 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pool_ids(self) -> frozenset[UUID]:
-        """Give the pools that it touches: two where a volume moves from one to the other."""
-        return frozenset({self.pool_id} | ({self.after.pool_id} if self.after else set()))
+        """Give the pools that it touches: two where a volume, or a snapshot of it, goes from one to the other."""
+        others = (self.after, self.snapshot_before)
+        return frozenset({self.pool_id} | {other.pool_id for other in others if other is not None})
 
 
 # --- access handles: how a client reaches the bytes; the gateway never carries them ---
@@ -581,11 +741,15 @@ class GitRemote(msgspec.Struct, frozen=True, kw_only=True, tag="git"):
     """A remote of git, to be cloned, pulled and pushed.
 
     `url` is what `git clone` takes. `lfs_url` is where its large files are,
-    where git-lfs does not find that by itself.
+    where git-lfs does not find that by itself. `namespace`, where there is one,
+    is what clients have to set GIT_NAMESPACE to: there are others in the same
+    repository. A volume's and those of its snapshots differ in their last part,
+    which of a snapshot is its id.
     """
 
     url: str
     lfs_url: str = ""
+    namespace: str = ""
     read_only: bool = False
 
 
@@ -612,6 +776,9 @@ Record = (
     | HostGroup
     | InitiatorLogin
     | Document
+    | ReplicationPolicy
+    | Replication
+    | Transfer
     | Job
     | Intent
 )

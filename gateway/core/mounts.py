@@ -16,6 +16,7 @@ from gateway.core.context import Core
 from gateway.core.model import AttachMode, Mount, Volume, VolumeKind, VolumeState, utc_now
 from gateway.core.mounting import Mounting
 from gateway.core.notes import require_short
+from gateway.core.replicas import require_writable
 from gateway.core.volumes import check_text, settled
 
 _PATH_MAX = 4095
@@ -46,7 +47,7 @@ async def mount(core: Core, volume_id: UUID, new: NewMount, *, description: str)
     Unsupported where nothing may be mounted; InvalidArgument for a path, option
     or format that cannot be; AlreadyExists when the path has another mount;
     InUse when another node may write the blocks; InvalidState unless the volume
-    is online.
+    is online, and to write to one that only follows another.
     """
     check_text("path", new.path, _PATH_MAX)
     check_text("user", new.user, _USER_MAX)
@@ -72,6 +73,8 @@ async def mount(core: Core, volume_id: UUID, new: NewMount, *, description: str)
         else:
             if before.state is not VolumeState.ONLINE:
                 raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="mount")
+            if not read_only:
+                require_writable(before, action="mount")
             _fence(before, wanted)
             found = await mounting.check(before, wanted, kind=new.format)
             after = msgspec.structs.replace(before, mounts=(*before.mounts, wanted), format=found)

@@ -12,6 +12,7 @@ from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Pool, Snapshot, Volume, utc_now
 from gateway.core.pools import OpenPool
+from gateway.core.replicas import require_unreplicated
 from gateway.core.retired import spare
 from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import settled, snapshots_of
@@ -31,7 +32,7 @@ async def move(core: Core, volume_id: UUID, pool_id: UUID, *, description: str) 
     nothing changes.
 
     InUse when it has snapshots that somebody asked for, clones, a junction path,
-    attachments or mounts; NotFound when there is no such pool; Unsupported when
+    attachments or mounts, or a replication has it; NotFound when there is no such pool; Unsupported when
     the pools do not understand each other, or the new one cannot have such
     volumes; AlreadyExists when it has something under the volume's id.
     OutOfSpace, when the new pool has not enough, changes nothing.
@@ -45,6 +46,7 @@ async def move(core: Core, volume_id: UUID, pool_id: UUID, *, description: str) 
             return Plan(
                 operation="volume.update", description=description, pool_id=pool_id, before=before, after=before
             )
+        await require_unreplicated(core, before, action="move")
         spares = await _spares(core, before)
         old, new = core.pools.get(before.pool_id), core.pools.get(pool_id)
         _require_way(before, old, new)

@@ -19,6 +19,9 @@ from gateway.core.model import (
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
+    Replication,
+    ReplicationPolicy,
+    ReplicationState,
     Schedule,
     Snapshot,
     SnapshotPolicy,
@@ -50,6 +53,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     initiator_logins: tuple[InitiatorLogin, ...] = ()
     access_roles: tuple[AccessRole, ...] = ()
     documents: tuple[Document, ...] = ()
+    replication_policies: tuple[ReplicationPolicy, ...] = ()
+    replications: tuple[Replication, ...] = ()
 
 
 def bare(record: _T) -> _T:
@@ -85,6 +90,25 @@ def read_snapshot(found: Note) -> Snapshot | None:
         return msgspec.json.decode(found.document, type=Snapshot)
     except msgspec.MsgspecError:
         return None
+
+
+def lasting(replication: Replication) -> Replication:
+    """Give a replication without what each of its transfers changes: the destination's snapshots tell the base.
+
+    Whether its content is that of the base is not known then.
+    """
+    return msgspec.structs.replace(
+        replication,
+        base_id=None,
+        base_created=None,
+        torn=replication.state in {ReplicationState.MIRRORED, ReplicationState.PAUSED},
+        healthy=True,
+        reason="",
+        transfer_id=None,
+        total_bytes=0,
+        total_duration_s=0,
+        revision=0,
+    )
 
 
 def manifest_document(manifest: Manifest) -> bytes:

@@ -11,10 +11,12 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.backend import FaultHook, Note, SnapshotBackend, VolumeBackend, VolumeSpec
+from gateway.core.carried import Carried
 from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.exports import Publisher
 from gateway.core.lines import named_there
 from gateway.core.model import ExportPolicy, HostGroup, Intent, Snapshot, SnapshotPolicy, Tenant, Volume
+from gateway.core.mover import Mover
 from gateway.core.notes import note
 from gateway.core.pools import Pools
 from gateway.core.query import Compare, Op
@@ -24,13 +26,20 @@ S = TypeVar("S", Volume, Snapshot)
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What operations work with. `stopping` is set when the gateway stops: what lasts long is to be given up."""
+    """What operations work with.
+
+    `mover` None: content only goes where streams go. `stopping` is set when
+    the gateway stops: what lasts long is to be given up. `carried` are the
+    transfers under way.
+    """
 
     catalog: Catalog
     pools: Pools
     publisher: Publisher
     fault: FaultHook
+    mover: Mover | None = None
     stopping: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    carried: Carried = msgspec.field(default_factory=Carried)
 
     def backend(self, intent: Intent) -> VolumeBackend:
         """Give the backend that the intent speaks of; Unavailable when its pool is closed."""

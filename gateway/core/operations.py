@@ -39,6 +39,7 @@ from gateway.core.catalog import Batch, put
 from gateway.core.model import Intent, Snapshot, SnapshotState, Volume, VolumeKind, VolumeState
 from gateway.core.moving import MoveVolume
 from gateway.core.operation import Context, Operation, leave_origin, lost_by, make_gone, needed, spec_of
+from gateway.core.receiving import ReceiveSnapshot
 
 
 class CreateVolume:
@@ -447,9 +448,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "volume.restore": RestoreVolume(),
     "snapshot.create": CreateSnapshot(),
     "snapshot.group": CreateSnapshotGroup(),
+    "snapshot.receive": ReceiveSnapshot(),
     "snapshot.delete": DeleteSnapshot(),
     "snapshot.update": UpdateSnapshot(),
 }
 
-LASTING = frozenset({"volume.move"})
+LASTING = frozenset({"volume.move", "snapshot.receive"})
 """Those that may last for hours, because all that a volume holds is read and written: nobody waits for them to end."""

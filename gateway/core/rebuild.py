@@ -18,6 +18,8 @@ from gateway.core.model import (
     InitiatorLogin,
     LoginKind,
     Pool,
+    Replication,
+    ReplicationPolicy,
     Schedule,
     SnapshotPolicy,
     Tenant,
@@ -26,7 +28,18 @@ from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
 
-Shared = Tenant | ExportPolicy | SnapshotPolicy | Schedule | HostGroup | InitiatorLogin | AccessRole | Document
+Shared = (
+    Tenant
+    | ExportPolicy
+    | SnapshotPolicy
+    | Schedule
+    | HostGroup
+    | InitiatorLogin
+    | AccessRole
+    | Document
+    | ReplicationPolicy
+    | Replication
+)
 
 
 async def rebuild(core: Core, observer: Observer) -> list[Finding]:
@@ -54,6 +67,8 @@ async def rebuild(core: Core, observer: Observer) -> list[Finding]:
             *manifest.initiator_logins,
             *manifest.access_roles,
             *manifest.documents,
+            *manifest.replication_policies,
+            *manifest.replications,
         )
         for record in held:
             known = newest.get(record.id)
@@ -99,4 +114,6 @@ async def _store(core: Core, records: tuple[Shared, ...]) -> list[Finding]:
 
 
 def _named(record: Shared) -> str:
+    if isinstance(record, Replication):
+        return str(record.id)
     return record.initiator if isinstance(record, InitiatorLogin) else record.name

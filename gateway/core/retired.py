@@ -29,6 +29,7 @@ from gateway.core.model import Job, JobState, Snapshot, SnapshotState, Volume, V
 from gateway.core.ownership import Access
 from gateway.core.query import Compare, IsNull, Not, Op, Order, Query
 from gateway.core.reconcile import MISSING
+from gateway.core.replicas import require_unneeded, require_unreplicated
 from gateway.core.volumes import deletion, settled, snapshots_of
 
 RETIRED = Not(IsNull("retired"))
@@ -43,8 +44,8 @@ _AT_ONCE = 100
 async def remove(core: Core, volume_id: UUID, *, description: str, force: bool = False) -> Started:
     """Start deleting a volume for its user: at once when nothing depends on it, else it is retired.
 
-    NotFound when it is retired already; InUse while nodes are attached, unless
-    by force, which cuts them off.
+    NotFound when it is retired already; InUse while a replication has it, or
+    nodes are attached, unless by force, which cuts them off.
     """
     keys = await _keys(core, volume_id)
 
@@ -52,6 +53,7 @@ async def remove(core: Core, volume_id: UUID, *, description: str, force: bool =
         before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True, retired_too=True)
         if before.retired is not None:
             raise errors.NotFound(kind="volume", ref=str(volume_id))
+        await require_unreplicated(core, before, action="delete")
         taken = await snapshots_of(core, volume_id)
         if before.clone_count or not all(map(spare, taken)):
             return await _retirement(core, before, description=description, force=force)
@@ -63,12 +65,13 @@ async def remove(core: Core, volume_id: UUID, *, description: str, force: bool =
 async def remove_snapshot(core: Core, snapshot_id: UUID, *, description: str) -> Started:
     """Start deleting a snapshot for its user: at once when no clone hangs on it, else it is retired.
 
-    InUse while its expiry is not reached.
+    InUse while its expiry is not reached, or a replication needs it.
     """
     found = await core.get(Snapshot, snapshot_id)
 
     async def plan() -> Plan:
         before = await snapshots.settled_one(core, snapshot_id, access=Access.ADMIN, broken_too=True)
+        await require_unneeded(core, before)
         if not before.clone_count or before.state is not SnapshotState.VALID:
             return snapshots.deletion(before, description=description)
         snapshots.require_expired(before)
@@ -100,6 +103,7 @@ async def retire(core: Core, volume_id: UUID, *, description: str, force: bool =
 
     async def plan() -> Plan:
         before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True)
+        await require_unreplicated(core, before, action="delete")
         return await _retirement(core, before, description=description, force=force)
 
     return await core.start({volume_id}, plan)

@@ -11,7 +11,7 @@ import msgspec
 from gateway.core import errors
 from gateway.core.catalog import Batch, Guard, drop, put, when
 from gateway.core.context import Core
-from gateway.core.model import Schedule, SnapshotPolicy, Volume, utc_now
+from gateway.core.model import Record, Replication, ReplicationPolicy, Schedule, SnapshotPolicy, Volume, utc_now
 from gateway.core.query import Compare, Op, Or, Query
 from gateway.core.recurrence import Cron, Recurrence, canonical_name, checked
 from gateway.core.volumes import check_name
@@ -25,6 +25,13 @@ _BUILTIN = {
     "monthly": Cron((20,), (0,), (1,)),
     "weekly": Cron((15,), (0,), weekdays=(0,)),
 }
+
+_NAMED_BY: tuple[tuple[type[Record], str, str], ...] = (
+    (SnapshotPolicy, "schedule.name", "policies"),
+    (Volume, "schedule.name", "volumes"),
+    (ReplicationPolicy, "schedule.name", "policies"),
+    (Replication, "schedule", "replications"),
+)
 
 
 async def create(core: Core, name: str, recurrence: Recurrence) -> Schedule:
@@ -123,15 +130,14 @@ async def ensure_builtin(core: Core) -> None:
 
 def _unnamed(schedule: Schedule) -> Batch:
     """Give the guards that hold while nobody names the schedule."""
-    named = Compare("schedule.name", Op.EQ, schedule.name)
     return when(
         *(
             Guard(
                 kind,
-                named,
+                Compare(field, Op.EQ, schedule.name),
                 exists=False,
                 error=errors.InUse(kind="schedule", ref=schedule.name, by=by, action="delete"),
             )
-            for kind, by in ((SnapshotPolicy, "policies"), (Volume, "volumes"))
+            for kind, field, by in _NAMED_BY
         )
     )

@@ -19,6 +19,7 @@ from gateway.core.model import (
     InitiatorLogin,
     IscsiService,
     Record,
+    ReplicationPolicy,
     SnapshotPolicy,
     SnapshotSchedule,
     Tenant,
@@ -27,13 +28,14 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
+from gateway.core.replication_policies import ensure_builtin as ensure_replication_policies
 from gateway.core.schedules import ensure_builtin
 from gateway.core.targets import SERVICE_MAX, check_initiator
 from gateway.core.volumes import check_name
 
 DEFAULT_POLICY = "default"
 _RETRIES = 10
-Owned = TypeVar("Owned", ExportPolicy, SnapshotPolicy, HostGroup, InitiatorLogin)
+Owned = TypeVar("Owned", ExportPolicy, SnapshotPolicy, ReplicationPolicy, HostGroup, InitiatorLogin)
 
 
 class TenantChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +120,7 @@ async def _removal(core: Core, tenant_id: UUID) -> Batch:
     for part in (
         await _all_of(core, ExportPolicy, own, changed),
         await _all_of(core, SnapshotPolicy, own, changed),
+        await _all_of(core, ReplicationPolicy, own, changed),
         await _all_of(core, HostGroup, own, changed),
         await _all_of(core, InitiatorLogin, own, changed),
     ):
@@ -139,6 +142,7 @@ def _but(where: Filter, known: Sequence[Record]) -> Filter:
 async def ensure_defaults(core: Core, names: tuple[str, ...]) -> None:
     """Make the usual schedules, and once per catalog the tenants that `names` says and the usual snapshot policies."""
     await ensure_builtin(core)
+    await ensure_replication_policies(core)
     if await core.catalog.setting("defaults_made"):
         return
     for name in names:

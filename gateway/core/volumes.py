@@ -33,6 +33,7 @@ from gateway.core.model import (
 from gateway.core.notes import require_short
 from gateway.core.ownership import Access, Ownership, changed, owned, permit
 from gateway.core.query import And, Compare, Op, Order, Query
+from gateway.core.replicas import require_unneeded, require_unreplicated, require_writable
 
 _TEXT_MAX = 32 * 1024
 _NAME_MAX = 255
@@ -45,7 +46,8 @@ _JUNCTION_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]{1,255})+")
 class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller says about a volume to make; names are resolved to ids before.
 
-    `ownership` says what others may; the owner is who makes it.
+    `ownership` says what others may; the owner is who makes it. `replica`: it
+    is to become the destination of a replication, so nobody writes to it before that.
     """
 
     name: str
@@ -66,6 +68,7 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     multi_attach: bool = False
     annotations: dict[str, str] = {}
     ownership: Ownership | None = None
+    replica: bool = False
 
 
 class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +102,13 @@ async def create(core: Core, new: NewVolume, *, description: str, caseless: bool
     Raises NotFound for its tenant, pool or policies, AlreadyExists for its
     name or junction path, Unsupported, LimitExceeded or InvalidArgument.
     """
+    volume_id = uuid4()
     volume = Volume(
-        id=uuid4(),
+        id=volume_id,
         created=utc_now(),
+        replica_of=volume_id if new.replica else None,
         **{
-            **{name: getattr(new, name) for name in new.__struct_fields__},
+            **{name: getattr(new, name) for name in new.__struct_fields__ if name != "replica"},
             "ownership": owned(core.caller, new.ownership),
         },
     )
@@ -162,6 +167,8 @@ async def revise(
             )
         await check(core, after)
         capability = core.pools.get(before.pool_id).capability(before.kind)
+        if (after.size, after.root) != (before.size, before.root):
+            require_writable(before, action="change")
         if after.size != before.size:
             require(capability, "resize")
             if after.size < before.size:
@@ -202,6 +209,7 @@ async def convert(core: Core, volume_id: UUID, *, size: int, annotations: dict[s
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
+        await require_unreplicated(core, before, action="convert")
         pool = core.pools.get(before.pool_id)
         require(pool.capability(before.kind), "convert")
         for by, there in (
@@ -238,7 +246,8 @@ async def delete(
 
     InUse when clones hang on it, when a snapshot must not be deleted yet, when
     nodes are attached or it is mounted (unless by `force`, which cuts them
-    off), or (`with_snapshots` False) when it has snapshots. See
+    off), (`with_snapshots` False) when it has snapshots, or while a replication
+    has it at one of its ends. See
     `gateway.core.retired` for volumes that others still need.
     """
     volume = await core.get(Volume, volume_id)
@@ -246,6 +255,7 @@ async def delete(
 
     async def plan() -> Plan:
         before = await settled(core, volume_id, access=Access.ADMIN, broken_too=True, retired_too=True)
+        await require_unreplicated(core, before, action="delete")
         snapshots = await snapshots_of(core, volume_id)
         return deletion(before, snapshots, description=description, with_snapshots=with_snapshots, force=force)
 
@@ -282,14 +292,16 @@ async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description
 
     `discard_newer` removes the snapshots taken after it; without it Unsupported
     where the substrate cannot keep them. InUse when one of those to go has
-    clones or an expiry, or when the volume is mounted, because whoever uses a
-    mount would go on with what was there; InvalidState when it is not online.
+    clones or an expiry or a replication needs it, or when the volume is mounted,
+    because whoever uses a mount would go on with what was there; InvalidState
+    when it is not online, or only follows another one.
     """
 
     async def plan() -> Plan:
         before = await settled(core, volume_id)
         if before.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=before.name, state=before.state, action="restore")
+        require_writable(before, action="restore")
         if before.mounts:
             raise errors.InUse(kind="volume", ref=before.name, by="mounts", action="restore")
         snapshot = await core.get(Snapshot, snapshot_id)
@@ -297,28 +309,32 @@ async def restore(core: Core, volume_id: UUID, snapshot_id: UUID, *, description
             raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
         if snapshot.state is not SnapshotState.VALID:
             raise errors.InvalidState(kind="snapshot", ref=snapshot.name, state=snapshot.state, action="restore")
-        capability = core.pools.get(before.pool_id).capability(before.kind)
-        require(capability, "restore")
-        newer = tuple(
-            other
-            for other in await snapshots_of(core, volume_id)
-            if (other.created, other.id) > (snapshot.created, snapshot.id)
-        )
-        if newer and not discard_newer:
-            require(capability, "restore_keeps_newer")
-            newer = ()
-        _removable(newer)
-        return Plan(
-            operation="volume.restore",
-            description=description,
-            pool_id=before.pool_id,
-            before=before,
-            after=msgspec.structs.replace(before, generation=before.generation + 1),
-            snapshot_before=snapshot,
-            also=newer,
-        )
+        return await restoration(core, before, snapshot, description=description, discard_newer=discard_newer)
 
     return await core.start({volume_id}, plan)
+
+
+async def restoration(core: Core, before: Volume, to: Snapshot, *, description: str, discard_newer: bool) -> Plan:
+    """Give the plan that brings a snapshot's content back in place; Unsupported and InUse as `restore` says."""
+    capability = core.pools.get(before.pool_id).capability(before.kind)
+    require(capability, "restore")
+    newer = tuple(
+        other for other in await snapshots_of(core, before.id) if (other.created, other.id) > (to.created, to.id)
+    )
+    if newer and not discard_newer:
+        require(capability, "restore_keeps_newer")
+        newer = ()
+    _removable(newer)
+    await require_unneeded(core, *newer, action="restore")
+    return Plan(
+        operation="volume.restore",
+        description=description,
+        pool_id=before.pool_id,
+        before=before,
+        after=msgspec.structs.replace(before, generation=before.generation + 1),
+        snapshot_before=to,
+        also=newer,
+    )
 
 
 async def access(core: Core, volume_id: UUID) -> tuple[AccessHandle, ...]:

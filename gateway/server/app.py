@@ -54,6 +54,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What `check` found.
 
     problems: what does not work. hints: what would work with something that this machine lacks.
+    remarks: what to know of a pool that works (`Substrate.remarks`).
     matrix: pool -> kind -> operation or fact -> yes, or why not. fingerprint: of the certificate, where one is used.
     """
 
@@ -61,6 +62,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     hints: tuple[str, ...]
     matrix: dict[str, dict[str, dict[str, str]]]
     fingerprint: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 async def serve(
@@ -205,6 +207,7 @@ def data_addresses(settings: Settings) -> tuple[DataAddress, ...]:
 async def check(settings: Settings) -> CheckResult:
     """Try accounts, certificate, every backend and every exporter; change nothing in a catalog."""
     problems: list[str] = []
+    remarks: list[str] = []
     shown = ""
     matrix: dict[str, dict[str, dict[str, str]]] = {}
     try:
@@ -223,7 +226,9 @@ async def check(settings: Settings) -> CheckResult:
     for item in configured_pools(settings, no_fault):
         try:
             await item.backend.open()
-            matrix[item.name] = _abilities(OpenPool(item.name, item.backend, item.disabled))
+            pool = OpenPool(item.name, item.backend, item.disabled)
+            matrix[item.name] = _abilities(pool)
+            remarks += [f"backend.{item.name}: {remark}" for remark in pool.substrate.remarks]
         except (errors.GatewayError, CapabilityMismatch) as error:
             problems.append(f"backend.{item.name}: {_why(error)}")
         finally:
@@ -237,7 +242,7 @@ async def check(settings: Settings) -> CheckResult:
                 problems.append(f"export.{kind}: {_why(error)}")
         finally:
             await exporter.close()
-    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix, fingerprint=shown)
+    return CheckResult(problems=tuple(problems), hints=hints, matrix=matrix, fingerprint=shown, remarks=tuple(remarks))
 
 
 def _why(error: Exception) -> str:

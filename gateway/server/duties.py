@@ -15,6 +15,7 @@ from gateway.core.backend import FaultHook, no_fault
 from gateway.core.jobs import forget_old
 from gateway.core.model import utc_now
 from gateway.core.observer import Observer
+from gateway.core.replicator import Replicator
 from gateway.core.scheduler import Scheduler
 from gateway.server.assembly import House
 from gateway.server.following import Follower
@@ -39,6 +40,7 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
 def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_fault) -> Sequence[Duty]:
     """Give the duties of a gateway. `periods` has, by name, the seconds of those that keep another time than usual."""
     scheduler = Scheduler(house.core, house.observer, fault=fault)
+    replicator = Replicator(house.core, house.observer)
 
     async def open_closed() -> None:
         """Also ends what other gateways on this catalog left when they died."""
@@ -63,6 +65,9 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
     async def keep_schedules() -> None:
         await scheduler.run(utc_now())
 
+    async def replicate() -> None:
+        await replicator.run(utc_now())
+
     usual = (
         Duty(name="open_pools", every_s=15, act=open_closed),
         Duty(name="resettle", every_s=15, act=house.core.changes.resettle),
@@ -71,6 +76,7 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
         Duty(name="pool_space", every_s=30, act=sample, alone=True),
         Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),
         Duty(name="schedules", every_s=20, act=keep_schedules, alone=True),
+        Duty(name="replicate", every_s=20, act=replicate, alone=True, at_once=True),
         Duty(name="collect_retired", every_s=60, act=partial(retired.collect, house.core), alone=True),
         Duty(name="forget_jobs", every_s=600, act=partial(forget_old, house.core), alone=True),
     )

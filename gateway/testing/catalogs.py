@@ -32,6 +32,8 @@ from gateway.testing.records import (
     job,
     one_of_each,
     pool,
+    replication,
+    replication_policy,
     snapshot,
     stored,
     tenant,
@@ -73,6 +75,12 @@ _CLASHES: Sequence[tuple[Record, Record, str]] = [
         Schedule(id=uuid4(), name="x", recurrence=Periodic(60), created=CREATED),
         Schedule(id=uuid4(), name="x", recurrence=Periodic(90), created=CREATED),
         "name",
+    ),
+    (replication_policy("x"), replication_policy("x"), "name"),
+    (
+        replication(volume("a"), _BASE, replication_policy()),
+        replication(volume("b"), _BASE, replication_policy()),
+        "volume_id",
     ),
     (_BASE, msgspec.structs.replace(_BASE, name="b"), "id"),
 ]

@@ -11,11 +11,12 @@ from gateway.catalog import SqliteCatalog
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.change import Changes
 from gateway.core.context import Core
-from gateway.core.exporter import BlockExporter, Exporter, Mounter
+from gateway.core.exporter import BlockExporter, Exporter, Mounter, TreeExporter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
 from gateway.core.model import Transport
+from gateway.core.mover import Mover
 from gateway.core.observer import Observer, SilentObserver
 from gateway.core.operation import Context
 from gateway.core.pools import Configured, Pools
@@ -34,6 +35,8 @@ async def core_on(
     exporter: Exporter | None = None,
     block: Mapping[Transport, BlockExporter] = {},
     mounter: Mounter | None = None,
+    trees: TreeExporter | None = None,
+    mover: Mover | None = None,
     fault: FaultHook = no_fault,
     tenants: tuple[str, ...] = ("svm1",),
 ) -> AsyncIterator[Core]:
@@ -46,8 +49,8 @@ async def core_on(
     catalog = SqliteCatalog(directory / CATALOG, fault=fault)
     await catalog.open()
     pools = Pools(catalog, configured)
-    publisher = Publisher(catalog, pools, exporter, block, mounter=mounter)
-    changes = Changes(catalog, Context(catalog, pools, publisher, fault), watcher, fault)
+    publisher = Publisher(catalog, pools, exporter, block, mounter=mounter, trees=trees)
+    changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), watcher, fault)
     core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher), Known(catalog))
     try:
         recovery = Recovery(core, watcher)

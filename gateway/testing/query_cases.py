@@ -102,6 +102,7 @@ _VALUES: Mapping[str, st.SearchStrategy[object]] = {
     **dict.fromkeys(["root.mode", "root.uid", "root.gid", "revision", "export_policy.number"], _small),
     **dict.fromkeys(["thick", "is_clone"], _booleans),
     **dict.fromkeys(["created", "retired"], _times),
+    "replica_of": _bases,
     "kind": st.sampled_from([*VolumeKind]) | _texts,
     "state": st.sampled_from([*VolumeState]) | _texts,
 }
@@ -179,6 +180,7 @@ def _volumes(draw: st.DrawFn) -> list[Volume]:
             ownership=draw(ownerships),
             attachments=tuple(attachment(node, draw(st.sampled_from([None, n]))) for node in draw(nodes)),
             retired=draw(st.none() | _times),
+            replica_of=draw(st.none() | _bases),
             mounts=tuple(mount(f"/{path}{n}") for path in draw(paths)),
             snapshot_count=draw(_small),
         )

@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from gateway.core.model import HostGroup, Intent, Record, Snapshot, SnapshotPolicy, Volume
+from gateway.core.model import (
+    HostGroup,
+    Intent,
+    Record,
+    Replication,
+    ReplicationPolicy,
+    Snapshot,
+    SnapshotPolicy,
+    Transfer,
+    Volume,
+)
 from gateway.core.ownership import readers
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
 
@@ -40,6 +50,9 @@ _DERIVED: Mapping[tuple[type[Record], str], Callable[[Any], list[Any]]] = {
     ],
     (Volume, "schedule.name"): lambda volume: [line.schedule for line in volume.schedules],
     (SnapshotPolicy, "schedule.name"): lambda policy: [line.schedule for line in policy.copies],
+    (ReplicationPolicy, "schedule.name"): lambda policy: [
+        name for name in (policy.schedule, *(rule.schedule for rule in policy.rules)) if name
+    ],
     (Snapshot, "labels"): lambda snapshot: [f"{key}:{value}" for key, value in snapshot.labels.items()],
     (Snapshot, "spare"): lambda snapshot: [True] if snapshot.transient and not snapshot.clone_count else [],
     (Volume, "reader"): lambda volume: readers(volume.ownership),
@@ -85,7 +98,7 @@ class Oracle:
         derive = _DERIVED.get((type(record), field))
         if derive is not None:
             return derive(record)
-        if isinstance(record, Snapshot) and field == "volume.reader":
+        if isinstance(record, Snapshot | Replication | Transfer) and field == "volume.reader":
             return self.values(self._world[record.volume_id], "reader")
         value = self._follow(record, field.split("."))
         return [] if value is None else [value]

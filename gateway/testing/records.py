@@ -24,12 +24,19 @@ from gateway.core.model import (
     Mount,
     Pool,
     Record,
+    Replication,
+    ReplicationPolicy,
+    ReplicationRule,
+    ReplicationSource,
     RoleRule,
     Schedule,
     Snapshot,
     SnapshotPolicy,
     SnapshotSchedule,
     Tenant,
+    Transfer,
+    TransferKind,
+    TransferState,
     Transport,
     Volume,
 )
@@ -90,6 +97,42 @@ def mount(path: str = "/mnt/volume", node: str = "node1") -> Mount:
     return Mount(id=uuid4(), node=node, path=path, created=CREATED, options={"noatime": ""}, users=("", "user1"))
 
 
+def replication_policy(name: str = "mirror") -> ReplicationPolicy:
+    """Give a new policy of replications."""
+    rule = ReplicationRule(label="daily", count=7, prefix="d", schedule="nightly")
+    return ReplicationPolicy(id=uuid4(), name=name, created=CREATED, rules=(rule,), schedule="hourly")
+
+
+def replication(source: Volume, destination: Volume, policy: ReplicationPolicy) -> Replication:
+    """Give a new replication of one volume into another."""
+    return Replication(
+        id=uuid4(),
+        tenant_id=destination.tenant_id,
+        volume_id=destination.id,
+        source=ReplicationSource(volume_id=source.id, tenant="svm1", volume=source.name, peer_id=uuid4()),
+        policy_id=policy.id,
+        created=CREATED,
+        schedule="hourly",
+        base_id=uuid4(),
+        base_created=CREATED,
+        transfer_id=uuid4(),
+    )
+
+
+def transfer(of: Replication) -> Transfer:
+    """Give a new transfer of a replication."""
+    return Transfer(
+        id=uuid4(),
+        replication_id=of.id,
+        volume_id=of.volume_id,
+        kind=TransferKind.UPDATE,
+        state=TransferState.SUCCESS,
+        created=CREATED,
+        ended=CREATED,
+        owner="nobody",
+    )
+
+
 def job(owner: str, state: JobState = JobState.RUNNING) -> Job:
     """Give a new job."""
     return Job(id=uuid4(), operation="volume.create", description="", state=state, created=CREATED, owner=owner)
@@ -129,13 +172,21 @@ def one_of_each() -> list[Record]:
         more_snapshot_policy_ids=(uuid4(), uuid4()),
         schedules=(line,),
         ownership=Ownership(owner="alice", groups={"users": Access.WRITE}, collaborators={"bob": Access.READ}),
+        replica_of=uuid4(),
     )
+    mirroring = replication_policy()
+    mirror = replication(volume("far"), base, mirroring)
     return [
         home,
         place,
         base,
         msgspec.structs.replace(
-            snapshot("hourly", base), taken_by=f"{base.id}/nightly", due=CREATED, label="l", labels={"a": "1"}
+            snapshot("hourly", base),
+            taken_by=f"{base.id}/nightly",
+            due=CREATED,
+            label="l",
+            labels={"a": "1"},
+            lineage=uuid4(),
         ),
         ExportPolicy(id=uuid4(), number=1, name="default", tenant_id=home.id, created=CREATED),
         SnapshotPolicy(id=uuid4(), name="none", created=CREATED, copies=(line,)),
@@ -150,6 +201,9 @@ def one_of_each() -> list[Record]:
             id=uuid4(), name="viewer", created=CREATED, rules=(RoleRule(services=("volume",), apis=("inspect*",)),)
         ),
         Document(id=uuid4(), kind="door.thing", name="one", created=CREATED, body="{}"),
+        mirroring,
+        mirror,
+        transfer(mirror),
         job("nobody"),
         intent("nobody", base.id),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -45,4 +46,9 @@ def test_a_configuration_that_works(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.output.startswith("pool ")
     assert "tried block: no permissions: a block volume has no top directory\n" in result.output
-    assert result.output.endswith("\n\nAll is well.\n")
+    assert result.output.endswith(
+        "\n\nremark: backend.tried: its volumes are gone when the gateway ends\nAll is well.\n"
+    )
+    result = CliRunner().invoke(main, ["check", "--config", str(config), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["remarks"] == ["backend.tried: its volumes are gone when the gateway ends"]

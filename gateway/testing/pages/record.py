@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.core.backend import derive, no_fault
+from gateway.core.backend import VolumeBackend, derive, no_fault
 from gateway.core.capability import Capability
 from gateway.core.model import VolumeKind
 from gateway.server.drivers import Driver
@@ -31,11 +31,12 @@ def options(driver: Driver, table: Table) -> msgspec.Struct:
 def take(name: str, driver: Driver, instance: Instance, folder: Path) -> Record:
     """Open the driver on an instance made in `folder` and give its record."""
     with instance.opener(folder) as table:
-        return asyncio.run(_opened(name, driver, options(driver, table)))
+        asked = options(driver, table)
+        backend = instance.make(name, asked, no_fault) if instance.make else driver(name, asked, fault=no_fault)
+        return asyncio.run(_opened(name, backend))
 
 
-async def _opened(name: str, driver: Driver, asked: msgspec.Struct) -> Record:
-    backend = driver(name, asked, fault=no_fault)
+async def _opened(name: str, backend: VolumeBackend) -> Record:
     await backend.open()
     try:
         found = backend.describe()

@@ -5,28 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.loop_pool import loop_pool, run
 from gateway.testing.mirror import mirror
+from gateway.testing.perforce import DEPOT, USER, on_stand_in
 
 Table = Mapping[str, object]
 Opener = Callable[[Path], AbstractContextManager[Table]]
 """Makes a substrate in a folder and gives the options of a pool on it; the substrate goes with the block."""
 
+Make = Callable[[str, Any, FaultHook], VolumeBackend]
+"""Makes a backend of a pool's name and options."""
+
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One substrate to open a driver on.
 
-    root: only root can make it. device: the kernel's node without which it
+    root: only root can make it. make: makes the backend in place of the driver,
+    where a stand-in is all that can be had of its substrate. device: the kernel's node without which it
     cannot be opened here; its kept record is used then.
     """
 
     opener: Opener
     root: bool = True
     device: str = ""
+    make: Make | None = None
 
     def here(self, *, root: bool) -> bool:
         """Tell whether this process can open it on this machine."""
@@ -77,6 +85,11 @@ def _zpool(folder: Path) -> Iterator[Table]:
         run("zpool", "destroy", "-f", "gwpages")
 
 
+@contextmanager
+def _stand_in(_folder: Path) -> Iterator[Table]:
+    yield {"port": "perforce.example:1666", "depot": DEPOT, "user": USER}
+
+
 SUBJECTS: Mapping[str, Subject] = {
     "zfs": Subject(example={"pool": "tank"}, instances={"": Instance(opener=_zpool, device="/dev/zfs")}),
     "btrfs": Subject(example={"path": "/srv/fast"}, instances={"": Instance(opener=_btrfs)}),
@@ -92,6 +105,15 @@ SUBJECTS: Mapping[str, Subject] = {
     "nfs": Subject(
         example={"path": "/mnt/filer", "server": "filer.example", "export": "/export"},
         instances={"": Instance(opener=_nfs)},
+    ),
+    "perforce": Subject(
+        example={
+            "port": "ssl:perforce.example:1666",
+            "depot": "volumes",
+            "user": "gateway",
+            "password": "env:PERFORCE_PASSWORD",
+        },
+        instances={"": Instance(opener=_stand_in, root=False, make=on_stand_in)},
     ),
     "memory": Subject(example={}, instances={"": Instance(opener=_nothing, root=False)}),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect
 
-from gateway.core.secret import Secret
+from gateway.core.secret import AccessKeys, Secret
 
 _POINTER = re.compile(r"[;,:]? \(?see `[^`]*`[^.)]*\)?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -24,7 +24,8 @@ _SIMPLE: Mapping[type, str] = {
     inspect.DictType: "table",
     inspect.AnyType: "anything",
 }
-_CUSTOM: Mapping[type, str] = {Path: "path", Secret: "`env:NAME` or `file:PATH`"}
+_REFERENCE = "`env:NAME` or `file:PATH`"
+_CUSTOM: Mapping[type, str] = {Path: "path", Secret: _REFERENCE, AccessKeys: _REFERENCE}
 
 
 def introduction(described: object) -> str:

@@ -1,0 +1,95 @@
+"""Changes of snapshots, step by step. All of it blocks."""
+# ruff: noqa: D102 - the protocols carry the contract of the methods
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from gateway.backends.git_lfs.layout import SNAPSHOTS, SnapshotSidecar, Tree, parse_snapshot, snapshot_ref
+from gateway.backends.git_lfs.pool import KeptSnapshot, Pool
+from gateway.backends.git_lfs.repository import NOTHING
+from gateway.backends.git_lfs.usage import Usage
+from gateway.core.backend import Note, ObservedSnapshot
+from gateway.core.errors import GatewayError
+
+
+class Snapshots:
+    """Takes, removes and finds snapshots: copies of a volume's refs, of one instant."""
+
+    def __init__(self, pool: Pool, usage: Usage) -> None:
+        self._pool = pool
+        self._usage = usage
+
+    def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
+        present = self._pool.find_snapshot(volume, snapshot)
+        if present is not None:
+            return self.observed(present)
+        source = Tree(volume, self._pool.volume(volume).sidecar.tree)
+        passed = self._pool.steps("snapshot")
+        passed("begun")
+        tree = Tree(volume, snapshot)
+        self._pool.clear(tree)
+        try:
+            self._pool.copy(self._pool.seen(source), tree)
+            passed("copied")
+            self._pool.point(tree, self._pool.branch(source))
+            passed("made")
+            self._pool.put(SnapshotSidecar(id=snapshot, volume=volume, note=note), old=NOTHING, passed=passed)
+        except GatewayError:
+            self._pool.clear_later(tree)
+            raise
+        return self.observed(self._pool.snapshot(volume, snapshot))
+
+    def delete(self, volume: UUID, snapshot: UUID) -> None:
+        present = self._pool.find_snapshot(volume, snapshot)
+        if present is None:
+            return
+        passed = self._pool.steps("delete_snapshot")
+        passed("begun")
+        self._pool.drop([(snapshot_ref(volume, snapshot), present.written)])
+        passed("forgotten")
+        self._pool.clear_later(Tree(volume, snapshot))
+        passed("removed")
+        self._pool.keep()
+        passed("durable")
+
+    def annotate(self, volume: UUID, snapshot: UUID, note: Note) -> None:
+        present = self._pool.snapshot(volume, snapshot)
+        passed = self._pool.steps("annotate_snapshot")
+        passed("begun")
+        self._pool.put(msgspec.structs.replace(present.sidecar, note=note), old=present.written, passed=passed)
+
+    def inspect(self, volume: UUID, snapshot: UUID) -> ObservedSnapshot | None:
+        present = self._pool.find_snapshot(volume, snapshot)
+        return None if present is None else self.observed(present)
+
+    def look(self) -> list[ObservedSnapshot]:
+        """Give all that is in the snapshots' place now."""
+        found = list(self._pool.sidecars(SNAPSHOTS))
+        tips = self._usage.tips()
+        seen = []
+        for _, sidecar in found:
+            if isinstance(sidecar, SnapshotSidecar):
+                seen.append(self._described(sidecar, tips.get(Tree(sidecar.volume, sidecar.id), frozenset())))
+            else:
+                place = str(sidecar)
+                ids = parse_snapshot(place)
+                seen.append(ObservedSnapshot(id=None, volume_id=None if ids is None else ids[0], place=place))
+        return seen
+
+    def observed(self, kept: KeptSnapshot) -> ObservedSnapshot:
+        """Describe a snapshot."""
+        tree = Tree(kept.sidecar.volume, kept.sidecar.id)
+        return self._described(kept.sidecar, frozenset(self._pool.repository.refs(tree.prefix).values()))
+
+    def _described(self, sidecar: SnapshotSidecar, tips: frozenset[str]) -> ObservedSnapshot:
+        """Describe a snapshot. `size` is what is reachable in it; deleting it may free less."""
+        return ObservedSnapshot(
+            id=sidecar.id,
+            volume_id=sidecar.volume,
+            size=self._usage.used(tips),
+            note=sidecar.note,
+            place=snapshot_ref(sidecar.volume, sidecar.id),
+        )

@@ -1,0 +1,99 @@
+"""What kind of store it is: found out by asking, because servers that speak the protocol differ. All of it blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from gateway.backends.s3.bucket import Bucket
+from gateway.backends.s3.failures import PRECONDITION, code_of
+from gateway.backends.s3.layout import Layout
+from gateway.backends.s3.pool import Traits
+
+_SKEW_S = 60
+
+NO_CREATE = "the store does not keep to If-None-Match: two gateways that begin at once may both hold the lease"
+NO_UPDATE = "the store does not keep to If-Match: two gateways may both renew the lease"
+NO_MARKER = "the store marks only what is there as removed: what a clone removes of its source is copied before"
+ANYBODY = "the store answers requests that nobody signed: whoever reaches it may read everything"
+SKEWED = "the clock of the store differs by more than a minute: signed requests begin or end at other times"
+
+
+def probe(data: Bucket, control: Bucket, nobody: Bucket, *, layout: Layout) -> Traits:
+    """Find out what a store does. What it takes to ask is removed again. `nobody`: the latter without keys."""
+    key = f"{layout.probes}{uuid4()}"
+    try:
+        creates = _creates(control, key)
+        updates, quoted = _updates(control, key)
+        open_to_all = _open_to_all(nobody, key)
+    finally:
+        control.delete(key)
+    marks_absent = _marks_absent(data, key)
+    said = ((not creates, NO_CREATE), (not updates, NO_UPDATE), (not marks_absent, NO_MARKER))
+    more = ((open_to_all, ANYBODY), (_skewed(control), SKEWED))
+    return Traits(
+        creates=creates,
+        updates=updates,
+        quoted=quoted,
+        marks_absent=marks_absent,
+        remarks=tuple(text for holds, text in (*said, *more) if holds),
+    )
+
+
+def _creates(control: Bucket, key: str) -> bool:
+    control.put(key, b"first")
+    return refused(lambda: control.put(key, b"second", IfNoneMatch="*"))
+
+
+def _updates(control: Bucket, key: str) -> tuple[bool, bool]:
+    """Tell whether If-Match holds, and whether the ETag stands in quotes there."""
+    for quoted in (True, False):
+        etag = as_asked(control.put(key, b"third"), quoted=quoted)
+        wrong = as_asked("0" * 32, quoted=quoted)
+        if not refused(lambda etag=etag: control.put(key, b"fourth", IfMatch=etag)):  # type: ignore[misc]
+            return refused(lambda wrong=wrong: control.put(key, b"fifth", IfMatch=wrong)), quoted  # type: ignore[misc]
+    return False, True
+
+
+def as_asked(etag: str, *, quoted: bool) -> str:
+    """Give an ETag with quotes or without."""
+    bare = etag.strip('"')
+    return f'"{bare}"' if quoted else bare
+
+
+def refused(attempt: Callable[[], object]) -> bool:
+    """Tell whether a store refused something for a condition. What it knows no conditions for is refused, too."""
+    try:
+        attempt()
+    except ClientError as error:
+        if code_of(error) not in PRECONDITION | {"NotImplemented"}:
+            raise
+        return True
+    return False
+
+
+def _marks_absent(data: Bucket, key: str) -> bool:
+    data.delete(key)
+    found = data.of(key)
+    data.delete_versions([(each.key, each.version) for each in found])
+    return bool(found)
+
+
+def _open_to_all(nobody: Bucket, key: str) -> bool:
+    try:
+        return nobody.get(key) is not None
+    except (ClientError, BotoCoreError):
+        return False
+
+
+def _skewed(control: Bucket) -> bool:
+    with contextlib.suppress(ClientError, BotoCoreError, KeyError, ValueError, TypeError):
+        answer = control.s3.head_bucket(Bucket=control.name)
+        told = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return abs((datetime.now(UTC) - told).total_seconds()) > _SKEW_S
+    return False

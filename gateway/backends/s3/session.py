@@ -1,0 +1,137 @@
+"""What lives from the opening of a pool to its end. Everything below here needs boto3, which is an extra."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from gateway.backends.s3.collecting import Collector
+from gateway.backends.s3.copying import Copier
+from gateway.backends.s3.failures import translated
+from gateway.backends.s3.lease import RENEW_S
+from gateway.backends.s3.opening import Opened, open_pool, settle
+from gateway.backends.s3.options import S3Options
+from gateway.backends.s3.signing import Signer
+from gateway.backends.s3.snapshots import Snapshots
+from gateway.backends.s3.volumes import Volumes
+from gateway.core.backend import FaultHook
+from gateway.core.errors import GatewayError, Unavailable
+from gateway.core.locks import KeyLocks
+from gateway.core.worker import Worker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ELSEWHERE = "another gateway has the lease of the pool: this one only reads, until that one ends"
+
+
+async def open_session(name: str, options: S3Options, fault: FaultHook, *, copy_max: int) -> Session:
+    """Open a pool, or raise Unavailable with the reason."""
+    worker = Worker(f"s3-{name}", options.threads)
+    try:
+        opened = await worker.run(_open, name, options, fault)
+    except BaseException:
+        await worker.close()
+        raise
+    session = Session(opened, worker, copy_max)
+    try:
+        await session.lead()
+    except BaseException:
+        await session.close()
+        raise
+    session.begin()
+    return session
+
+
+def _open(name: str, options: S3Options, fault: FaultHook) -> Opened:
+    with translated(name):
+        return open_pool(name, options, fault)
+
+
+class Session:
+    """An open pool, its threads, and its lease."""
+
+    def __init__(self, opened: Opened, worker: Worker, copy_max: int) -> None:
+        self.opened = opened
+        self.pool = opened.pool
+        self.worker = worker
+        self.collector = Collector(self.pool)
+        self.volumes = Volumes(self.pool, self.collector, Copier(self.pool, at_once=copy_max))
+        self.snapshots = Snapshots(self.pool, self.collector, self.volumes)
+        self.signer = Signer(self.pool, self.volumes)
+        self.keys = KeyLocks()
+        self.may_change = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the operator should know about the store and the pool."""
+        found = self.pool.traits.remarks
+        return found if self.may_change else (*found, ELSEWHERE)
+
+    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking part in a thread, with errors as the core knows them."""
+
+        def guarded() -> T:
+            with translated(self.pool.name):
+                return fn(*args, **kwargs)
+
+        return await self.worker.run(guarded)
+
+    async def change(self, volumes: Iterable[UUID], fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a change of volumes, one at a time for each of them and for all that they rest on."""
+        async with self.holding(volumes):
+            return await self.run(fn, *args, **kwargs)
+
+    @asynccontextmanager
+    async def holding(self, volumes: Iterable[UUID]) -> AsyncIterator[None]:
+        """Keep other changes from volumes and all that they rest on, for a block."""
+        if not self.may_change or not self.opened.leasing.held:
+            raise Unavailable(what=self.pool.name, reason=ELSEWHERE)
+        taken = await self.keys.acquire(await self.run(self._involved, tuple(volumes)))
+        try:
+            yield
+        finally:
+            self.keys.release(taken)
+
+    def _involved(self, volumes: tuple[UUID, ...]) -> set[UUID]:
+        found = [self.pool.find_volume(volume) for volume in volumes]
+        return {*volumes, *(owner for sidecar in found if sidecar is not None for owner in sidecar.owners)}
+
+    async def lead(self) -> None:
+        """Take or renew the lease. Whoever gets it settles what others left before it changes anything."""
+        if not await self.run(self.opened.leasing.renew):
+            self.may_change = False
+        elif not self.may_change:
+            await self.run(settle, self.pool, self.volumes, self.collector)
+            self.may_change = True
+
+    def begin(self) -> None:
+        """Renew the lease from now on."""
+        self._task = asyncio.create_task(self._renew(), name=f"lease of {self.pool.name}")
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            with contextlib.suppress(GatewayError):
+                await self.lead()
+
+    async def parts(self, items: Iterator[T], length: int) -> AsyncIterator[list[T]]:
+        """Yield items in lists, each taken in a thread."""
+        while part := await self.run(lambda: list(itertools.islice(items, length))):
+            yield part
+
+    async def close(self) -> None:
+        """Give the lease back, and end the threads."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(GatewayError):
+            await self.run(self.opened.leasing.release)
+        await self.worker.close()
+        self.pool.close()

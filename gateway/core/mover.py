@@ -1,0 +1,57 @@
+"""The protocol of what moves content from one volume to another where no stream leads from pool to pool.
+
+The bytes never pass through the process of the gateway: a mover is another
+process under its control, which opens both ends itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from gateway.core.model import AccessHandle, VolumeKind
+
+
+class MoveJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be moved: all that `source`, which is only read, has and `destination` does not.
+
+    `size` is the volume's in bytes. `throttle` is bytes per second, 0 for no
+    limit. `full`: content is compared, and nothing believed of sizes and times.
+    """
+
+    id: UUID
+    kind: VolumeKind
+    source: AccessHandle
+    destination: AccessHandle
+    size: int
+    throttle: int = 0
+    full: bool = False
+
+
+class MoveProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a move is. `bytes_transferred` were written to the destination; `bytes_total` None: not known yet."""
+
+    bytes_transferred: int = 0
+    bytes_total: int | None = None
+    files: int = 0
+
+
+class Mover(Protocol):
+    """Makes one place hold what another one does.
+
+    A move that failed, was cancelled or died leaves the destination somewhere
+    between; made again with the same job it moves what still differs. When it
+    returns, the destination is equal to the source, and that survives a power cut.
+    """
+
+    def reaches(self, kind: VolumeKind, source: AccessHandle, destination: AccessHandle) -> str:
+        """Give why there is no way between two such handles; empty when there is one."""
+
+    async def move(self, job: MoveJob, *, progress: Callable[[MoveProgress], None]) -> MoveProgress:
+        """Move, and give what it came to. Cancelling it ends the process before it returns.
+
+        `progress` is called in the event loop, now and then. Raises errors of the core's tree only.
+        """

@@ -1,0 +1,108 @@
+"""What replications keep others from doing, and what both ends have in common."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from gateway.core import errors
+from gateway.core.catalog import walk
+from gateway.core.context import Core
+from gateway.core.model import Replication, Snapshot, SnapshotState, Transfer, Volume
+from gateway.core.query import Compare, Op, Order, Query
+
+_ENDS = ("volume.id", "source.volume_id")
+
+
+async def involving(core: Core, volume_id: UUID) -> tuple[Replication, ...]:
+    """Give the replications that have a volume at one of their ends."""
+    found: dict[UUID, Replication] = {}
+    for field in _ENDS:
+        query = Query(where=Compare(field, Op.EQ, volume_id), order=(Order("created"),))
+        found |= {one.id: one async for one in walk(core.catalog, Replication, query)}
+    return tuple(found.values())
+
+
+async def require_unreplicated(core: Core, volume: Volume, *, action: str) -> None:
+    """Raise InUse while a replication has the volume at one of its ends."""
+    for field in _ENDS:
+        if await core.catalog.count(Replication, Compare(field, Op.EQ, volume.id)):
+            raise errors.InUse(kind="volume", ref=volume.name, by="replication", action=action)
+
+
+def require_writable(volume: Volume, *, action: str) -> None:
+    """Raise InvalidState while the volume only follows another one."""
+    if volume.replica_of is not None:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state="replica", action=action)
+
+
+async def require_unneeded(core: Core, *snapshots: Snapshot, action: str = "delete") -> None:
+    """Raise InUse for a snapshot that a replication builds on or is sending. All are of one volume."""
+    if not snapshots:
+        return
+    kept = await needed_of(core, snapshots[0].volume_id)
+    for snapshot in snapshots:
+        if snapshot.id in kept:
+            raise errors.InUse(kind="snapshot", ref=snapshot.name, by="replication", action=action)
+
+
+async def needed_of(core: Core, volume_id: UUID) -> frozenset[UUID]:
+    """Give the ids of a volume's snapshots that replications build on or are sending."""
+    kept: set[UUID] = set()
+    for replication in await involving(core, volume_id):
+        if replication.base_id is not None:
+            kept |= await both_halves(core, replication, replication.base_id)
+        transfer = await current(core, replication)
+        if transfer is not None and transfer.snapshot_id is not None:
+            kept.add(transfer.snapshot_id)
+    return frozenset(kept)
+
+
+async def both_halves(core: Core, replication: Replication, base_id: UUID) -> set[UUID]:
+    """Give the ids of a common snapshot at both ends, of which `base_id` is the destination's."""
+    found = {base_id}
+    base = await core.catalog.get(Snapshot, base_id)
+    if base is not None and base.lineage is not None:
+        found.add(base.lineage)
+    other = await core.find(Snapshot, lineage=base_id, volume__id=replication.source.volume_id)
+    return found | ({other.id} if other is not None else set())
+
+
+async def current(core: Core, replication: Replication) -> Transfer | None:
+    """Give the transfer under way, or None."""
+    if replication.transfer_id is None:
+        return None
+    transfer = await core.catalog.get(Transfer, replication.transfer_id)
+    return transfer if transfer is not None and transfer.ended is None else None
+
+
+class Common(msgspec.Struct, frozen=True):
+    """A snapshot that both ends have, as the source and as the destination has it."""
+
+    source: Snapshot
+    destination: Snapshot
+
+
+async def newest_common(core: Core, replication: Replication) -> Common | None:
+    """Give the newest snapshot that both ends have. Either may have come from the other."""
+    there = {one.id: one for one in await snapshots_at(core, replication.source.volume_id)}
+    by_lineage = {one.lineage: one for one in there.values() if one.lineage is not None}
+    found: list[Common] = []
+    for copy in await snapshots_at(core, replication.volume_id):
+        source = there.get(copy.lineage) if copy.lineage is not None else None
+        source = source or by_lineage.get(copy.id)
+        if source is not None and {source.state, copy.state} == {SnapshotState.VALID}:
+            found.append(Common(source, copy))
+    return max(found, key=lambda common: (common.source.created, common.source.id), default=None)
+
+
+async def snapshots_at(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
+    """Give the snapshots of a volume at one of the ends, oldest first."""
+    query = Query(where=Compare("volume.id", Op.EQ, volume_id), order=(Order("created"),))
+    return tuple([snapshot async for snapshot in walk(core.catalog, Snapshot, query)])
+
+
+def own_mark(replication: Replication) -> str:
+    """Give what `Snapshot.taken_by` says of snapshots, and of their copies, that transfers took for themselves."""
+    return f"{replication.id}/transfer"

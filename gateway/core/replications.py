@@ -1,0 +1,319 @@
+"""Use cases of replications: volumes that follow others by transfers of snapshots.
+
+A destination can only be read until its replication is broken. What it holds
+is that of the base, the newest snapshot that both ends have; the base is kept
+at both ends whatever else goes. See `gateway.core.transfers` for what moves.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+import msgspec
+
+from gateway.core import errors, transfers
+from gateway.core.catalog import Batch, Guard, drop, put, walk, when
+from gateway.core.context import Core
+from gateway.core.model import (
+    Replication,
+    ReplicationPolicy,
+    ReplicationSource,
+    ReplicationState,
+    Tenant,
+    Transfer,
+    TransferKind,
+    Volume,
+    VolumeState,
+    utc_now,
+)
+from gateway.core.ownership import Access, permit
+from gateway.core.query import Compare, Op, Order, Query
+from gateway.core.replicas import newest_common, own_mark, snapshots_at
+from gateway.core.replication_policies import check_throttle, schedules_there
+from gateway.core.tidying import remove
+from gateway.core.transferring import amend, free, mark
+from gateway.core.transfers import permitted, require_idle, way, wrong_state
+from gateway.core.volumes import settled
+
+_RETRIES = 10
+
+
+class NewReplication(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller says about a replication to make. `schedule`, `throttle`: see `Replication`."""
+
+    source_id: UUID
+    destination_id: UUID
+    policy_id: UUID
+    schedule: str | None = None
+    throttle: int | None = None
+
+
+class ReplicationChange(msgspec.Struct, frozen=True, kw_only=True):
+    """New values; UNSET leaves a thing as it is. `schedule`, `throttle`: see `Replication`."""
+
+    policy_id: UUID | msgspec.UnsetType = msgspec.UNSET
+    schedule: str | msgspec.UnsetType | None = msgspec.UNSET
+    throttle: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+async def create(core: Core, new: NewReplication, *, description: str) -> Replication:
+    """Make a volume the destination of a replication; nothing is transferred yet.
+
+    It must be of the source's kind, at least as large, no clone, and without
+    snapshots, clones, attachments and mounts; what it holds goes with the first
+    transfer. NotFound for volumes and policy, AlreadyExists when it is a
+    destination already, InUse for what keeps it from becoming one, Unsupported
+    with the reason where no way leads from pool to pool.
+    """
+    source = await core.get(Volume, new.source_id)
+    permit(core.caller, source, Access.READ, action="replicate")
+    destination = await settled(core, new.destination_id)
+    await _check(core, source, destination, new)
+    tenant = await core.get(Tenant, source.tenant_id)
+    made = Replication(
+        id=uuid4(),
+        tenant_id=destination.tenant_id,
+        volume_id=destination.id,
+        source=ReplicationSource(volume_id=source.id, tenant=tenant.name, volume=source.name),
+        policy_id=new.policy_id,
+        created=utc_now(),
+        schedule=new.schedule,
+        throttle=new.throttle,
+    )
+    await core.catalog.commit(_references(made) + put(made))
+    try:
+        await mark(core, destination.id, made.id, description=description)
+    except errors.GatewayError:
+        with suppress(errors.NotFound, errors.StaleRevision):
+            await core.catalog.commit(drop(await core.get(Replication, made.id)))
+        raise
+    await core.manifest.write()
+    return await core.get(Replication, made.id)
+
+
+async def change(core: Core, replication_id: UUID, change: ReplicationChange) -> Replication:
+    """Change policy, schedule or throttle. NotFound for what it names."""
+    await permitted(core, replication_id, action="change the replication to")
+    given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not msgspec.UNSET}
+    for attempt in range(_RETRIES + 1):
+        before = await core.get(Replication, replication_id)
+        after = msgspec.structs.replace(before, **given)
+        if after == before:
+            return before
+        await _check_words(core, after.policy_id, after.tenant_id, after.throttle)
+        try:
+            await core.catalog.commit(_references(after) + put(after))
+        except errors.StaleRevision:
+            if attempt == _RETRIES:
+                raise
+            continue
+        break
+    await core.manifest.write()
+    return await core.get(Replication, replication_id)
+
+
+async def pause(core: Core, replication_id: UUID) -> Replication:
+    """Let no further transfer begin; one under way goes on. Idempotent. InvalidState unless it is mirrored."""
+    states = {ReplicationState.MIRRORED, ReplicationState.PAUSED}
+    return await _switch(core, replication_id, states, ReplicationState.PAUSED, action="pause")
+
+
+async def resume(core: Core, replication_id: UUID) -> Replication:
+    """Let transfers begin again. Idempotent. InvalidState unless it is paused or mirrored."""
+    states = {ReplicationState.MIRRORED, ReplicationState.PAUSED}
+    return await _switch(core, replication_id, states, ReplicationState.MIRRORED, action="resume")
+
+
+async def break_(core: Core, replication_id: UUID, *, description: str) -> Replication:
+    """Make the destination a volume that is written to, with the content of the base. Idempotent.
+
+    Conflict while a transfer runs, InvalidState when none has come yet.
+    """
+    states = {ReplicationState.MIRRORED, ReplicationState.PAUSED, ReplicationState.BROKEN}
+    async with core.changes.locks.holding(replication_id):
+        broken = await _switch(core, replication_id, states, ReplicationState.BROKEN, action="break", idle=True)
+        await free(core, broken, description=description)
+    return await core.get(Replication, replication_id)
+
+
+async def resync(core: Core, replication_id: UUID, *, throttle: int | None = None, description: str) -> Transfer:
+    """Make the destination of a broken replication follow again; what was written there since the base goes.
+
+    InvalidState when it is not broken or both ends have no common snapshot any
+    more; InUse while nodes may write to it.
+    """
+    broken = await permitted(core, replication_id, action="discard the content of")
+    if broken.state is not ReplicationState.BROKEN:
+        raise wrong_state(broken, "resync")
+    _require_unused(await settled(core, broken.volume_id))
+    return await transfers.begin(core, replication_id, TransferKind.RESYNC, throttle=throttle, description=description)
+
+
+async def reverse(core: Core, replication_id: UUID, *, throttle: int | None = None, description: str) -> Transfer:
+    """Swap the ends of a broken replication, and resync the other way.
+
+    Fails as `resync` does; AlreadyExists when the source follows another volume
+    already, LimitExceeded when it is smaller.
+    """
+    await permitted(core, replication_id, action="replicate")
+    async with core.changes.locks.holding(replication_id):
+        await _swap(core, replication_id, description=description)
+    await core.manifest.write()
+    return await resync(core, replication_id, throttle=throttle, description=description)
+
+
+async def delete(core: Core, replication_id: UUID, *, keep_source: bool = False, description: str) -> None:
+    """End a replication: the destination becomes a volume as any other, with the content of the base.
+
+    The snapshots that transfers took go at both ends; with `keep_source` those
+    of the source stay. Conflict while a transfer runs.
+    """
+    found = await permitted(core, replication_id, action="end the replication to")
+    async with core.changes.locks.holding(replication_id):
+        await require_idle(core, found)
+        if await core.catalog.get(Volume, found.volume_id) is not None:
+            await free(core, found, description=description)
+        let_go = await amend(core, replication_id, _ended)
+        # The gateway itself does that: not everybody who may end it may change the source.
+        own = msgspec.structs.replace(core, caller=None)
+        ends = [let_go.volume_id] if keep_source else [let_go.volume_id, let_go.source.volume_id]
+        for volume_id in ends:
+            taken = [one for one in await snapshots_at(core, volume_id) if one.taken_by == own_mark(let_go)]
+            await remove(own, taken, description=description)
+        query = Query(where=Compare("replication.id", Op.EQ, replication_id), order=(Order("created"),))
+        runs = [one async for one in walk(core.catalog, Transfer, query)]
+        await core.catalog.commit(drop(*runs, await core.get(Replication, replication_id)))
+    await core.manifest.write()
+
+
+def _ended(replication: Replication) -> Replication:
+    """Give a replication that keeps nothing from going any more."""
+    state = ReplicationState.BROKEN
+    if replication.state is ReplicationState.UNINITIALIZED:
+        state = replication.state
+    return msgspec.structs.replace(replication, state=state, base_id=None, base_created=None)
+
+
+async def _check(core: Core, source: Volume, destination: Volume, new: NewReplication) -> None:
+    """Raise unless one volume can follow the other."""
+    await _check_words(core, new.policy_id, destination.tenant_id, new.throttle)
+    if source.retired is not None or source.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
+        state = "retired" if source.retired is not None else source.state
+        raise errors.InvalidState(kind="volume", ref=source.name, state=state, action="replicate")
+    if source.id == destination.id:
+        raise errors.InvalidArgument(field="destination_id", value=str(source.id), reason="is the source")
+    if source.kind is not destination.kind:
+        reason = f"holds {destination.kind}, the source {source.kind}"
+        raise errors.InvalidArgument(field="destination_id", value=str(destination.id), reason=reason)
+    _require_room(source, destination)
+    present = await core.find(Replication, volume__id=destination.id)
+    if present is not None:
+        raise errors.AlreadyExists(kind="replication", name=destination.name, field="volume_id")
+    for by, there in (
+        ("snapshots", destination.snapshot_count),
+        ("clones", destination.clone_count),
+        ("clone", destination.origin),
+        ("attachments", destination.attachments),
+        ("mounts", destination.mounts),
+    ):
+        if there:
+            raise errors.InUse(kind="volume", ref=destination.name, by=by, action="replicate")
+    await way(core, source, destination)
+
+
+def _require_room(source: Volume, destination: Volume) -> None:
+    if destination.size < source.size:
+        raise errors.LimitExceeded(limit="size", value=destination.size, minimum=source.size)
+
+
+def _require_unused(destination: Volume) -> None:
+    if destination.attachments:
+        raise errors.InUse(kind="volume", ref=destination.name, by="attachments", action="replicate")
+    if destination.mounts:
+        raise errors.InUse(kind="volume", ref=destination.name, by="mounts", action="replicate")
+
+
+async def _check_words(core: Core, policy_id: UUID, tenant_id: UUID, throttle: int | None) -> None:
+    policy = await core.get(ReplicationPolicy, policy_id)
+    if policy.tenant_id not in {None, tenant_id}:
+        raise errors.NotFound(kind="replication policy", ref=policy.name)
+    if throttle is not None:
+        check_throttle(throttle)
+
+
+def _references(replication: Replication) -> Batch:
+    """Give the guards that hold while everything that the replication names exists."""
+    wanted: tuple[tuple[type[ReplicationPolicy | Volume], str, UUID], ...] = (
+        (ReplicationPolicy, "replication policy", replication.policy_id),
+        (Volume, "volume", replication.volume_id),
+        (Volume, "volume", replication.source.volume_id),
+    )
+    guards = when(
+        *(
+            Guard(kind, Compare("id", Op.EQ, key), exists=True, error=errors.NotFound(kind=word, ref=str(key)))
+            for kind, word, key in wanted
+        )
+    )
+    return guards + schedules_there([replication.schedule] if replication.schedule else [])
+
+
+async def _switch(
+    core: Core,
+    replication_id: UUID,
+    states: set[ReplicationState],
+    state: ReplicationState,
+    *,
+    action: str,
+    idle: bool = False,
+) -> Replication:
+    """Put a replication that is in one of the states into another one."""
+    await permitted(core, replication_id, action=f"{action} the replication to")
+    for attempt in range(_RETRIES + 1):
+        before = await core.get(Replication, replication_id)
+        if before.state not in states:
+            raise wrong_state(before, action)
+        if idle:
+            await require_idle(core, before)
+        if before.state is state:
+            return before
+        try:
+            await core.catalog.commit(put(msgspec.structs.replace(before, state=state)))
+        except errors.StaleRevision:
+            if attempt == _RETRIES:
+                raise
+            continue
+        break
+    await core.manifest.write()
+    return await core.get(Replication, replication_id)
+
+
+async def _swap(core: Core, replication_id: UUID, *, description: str) -> None:
+    """Make the source the destination, in one commit that nothing was transferred before."""
+    before = await core.get(Replication, replication_id)
+    if before.state is not ReplicationState.BROKEN or before.source.peer_id is not None:
+        raise wrong_state(before, "reverse")
+    await require_idle(core, before)
+    await free(core, before, description=description)
+    source, destination = await core.get(Volume, before.volume_id), await settled(core, before.source.volume_id)
+    _require_unused(destination)
+    _require_room(source, destination)
+    await way(core, source, destination)
+    common = await newest_common(core, before)
+    if common is None:
+        raise wrong_state(before, "reverse without a common snapshot")
+    if destination.replica_of is not None or await core.find(Replication, volume__id=destination.id) is not None:
+        raise errors.AlreadyExists(kind="replication", name=destination.name, field="volume_id")
+    tenant = await core.get(Tenant, source.tenant_id)
+
+    def swapped(one: Replication) -> Replication:
+        return msgspec.structs.replace(
+            one,
+            tenant_id=destination.tenant_id,
+            volume_id=destination.id,
+            source=ReplicationSource(volume_id=source.id, tenant=tenant.name, volume=source.name),
+            base_id=common.source.id,
+            base_created=common.destination.created,
+        )
+
+    await amend(core, replication_id, swapped)

@@ -1,0 +1,157 @@
+"""A real S3 server for tests: Ceph's object gateway on one daemon that keeps everything in memory.
+
+The processes of a test run share one. Who starts it leaves it to a guard,
+which ends it when nobody holds the file `users` any more, however they ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+
+ACCESS, SECRET = "gwaccess", "gwsecret"
+_READY = "starting handler: beast"
+_SERVING = "serving"
+
+_CONFIG = """
+[global]
+fsid = {fsid}
+mon host = [v2:127.0.0.1:{mon}]
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+auth cluster required = none
+auth service required = none
+auth client required = none
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 1
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon max pg per osd = 1000
+paxos propose interval = 0.05
+paxos min wait = 0.01
+run dir = {folder}
+crash dir = {folder}
+admin socket = {folder}/$name.$pid.asok
+log file = {folder}/$name.log
+[mon.a]
+mon data = {folder}/mon
+[osd]
+osd data = {folder}/osd
+osd objectstore = memstore
+memstore device bytes = 2147483648
+[client.rgw]
+ms mon client mode = crc
+auth client required = none
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
+rgw enable usage log = false
+rgw enable ops log = false
+rgw enable gc threads = false
+rgw enable lc threads = false
+rgw thread pool size = 16
+rgw dns name = 127.0.0.1
+"""
+
+
+class S3Server(msgspec.Struct, frozen=True):
+    """Where a store is, and with which keys it is used."""
+
+    url: str
+    access: str
+    secret: str
+
+
+@contextmanager
+def radosgw(folder: Path) -> Iterator[S3Server]:
+    """Give the server that runs in a folder, started if none does; it ends some time after its last user."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        users = held.enter_context((folder / "users").open("ab"))
+        with (folder / "start").open("ab") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            fcntl.flock(users, fcntl.LOCK_SH)
+            ready = folder / _SERVING
+            if not ready.exists():
+                command = (sys.executable, "-m", "gateway.testing.radosgw", str(folder))
+                guard = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+                assert guard.stdout is not None
+                with guard.stdout:
+                    assert guard.stdout.readline(), f"radosgw did not start; see {folder}"
+        yield msgspec.json.decode(ready.read_bytes(), type=S3Server)
+
+
+def _guard(folder: Path) -> None:
+    ready = folder / _SERVING
+    with ExitStack() as stack, (folder / "users").open("ab") as users:
+        server = _start(folder / "ceph", stack)
+        ready.write_bytes(msgspec.json.encode(server))
+        stack.callback(ready.unlink)
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
+        fcntl.flock(users, fcntl.LOCK_EX)
+
+
+def _start(folder: Path, stack: ExitStack) -> S3Server:
+    folder.mkdir()
+    mon, port = _free_ports(2)
+    config = folder / "ceph.conf"
+    config.write_text(_CONFIG.format(fsid=uuid4(), mon=mon, port=port, folder=folder))
+    common = ("-c", str(config))
+    monmap, osd = folder / "monmap", str(uuid4())
+    _run("monmaptool", "--create", "--addv", "a", f"[v2:127.0.0.1:{mon}]", "--enable-all-features", str(monmap))
+    _run("ceph-mon", *common, "--mkfs", "-i", "a", "--monmap", str(monmap))
+    _spawn(stack, "ceph-mon", *common, "-i", "a", "-f")
+    _run("ceph", *common, "osd", "new", osd)
+    (folder / "osd").mkdir()
+    _run("ceph-osd", *common, "-i", "0", "--mkfs", "--osd-uuid", osd)
+    _spawn(stack, "ceph-osd", *common, "-i", "0", "-f")
+    name = ("-n", "client.rgw")
+    account = ("--uid=gw", "--display-name=gw", f"--access-key={ACCESS}", f"--secret-key={SECRET}")
+    _run("radosgw-admin", *common, *name, "user", "create", *account)
+    _spawn(stack, "radosgw", *common, *name, "-d", ready=_READY)
+    return S3Server(f"http://127.0.0.1:{port}", ACCESS, SECRET)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+
+
+def _spawn(stack: ExitStack, *command: str, ready: str = "") -> None:
+    """Start a program that ends with the stack; return once it has said that it is ready, where that is known."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    stack.callback(_end, process)
+    assert process.stderr is not None
+    lines = process.stderr
+    assert not ready or any(ready in line for line in lines), f"{command[0]} ended"
+    threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    # Nothing of it is wanted any more, and it would take its time.
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+if __name__ == "__main__":
+    _guard(Path(sys.argv[1]))
