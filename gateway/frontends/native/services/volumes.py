@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from gateway.core import clones, moves, retired, volumes
+from gateway.core import clones, moves, retired, tokens, volumes
 from gateway.core.model import Volume, VolumeState
 from gateway.core.ownership import readable
 from gateway.core.query import And, Compare, Filter, IsNull, Op, Query
@@ -52,6 +52,16 @@ async def inspect(ask: Ask[Nothing, Nothing]) -> model.Volume:
 async def access(ask: Ask[Nothing, Nothing]) -> model.Handles:
     """Give every way to the bytes of a volume."""
     return model.Handles(handles=await volumes.access(ask.core, (await asked_volume(ask)).id))
+
+
+async def read_token(ask: Ask[Nothing, Nothing]) -> model.Token:
+    """Give a token that opens a published tree, and its snapshots, for reading."""
+    return await _token(ask, write=False)
+
+
+async def write_token(ask: Ask[Nothing, Nothing]) -> model.Token:
+    """Give a token that opens a published tree for writing, too."""
+    return await _token(ask, write=True)
 
 
 async def create(ask: Ask[Nothing, NewVolume]) -> model.Volume:
@@ -149,6 +159,11 @@ async def move(ask: Ask[Nothing, Move]) -> model.Volume:
     moved = await ask.done(await moves.move(ask.core, volume.id, pool.id, description=description))
     await retired.collect_after(ask.core, volume)
     return await _shown(ask, moved)
+
+
+async def _token(ask: Ask[Nothing, Nothing], *, write: bool) -> model.Token:
+    volume = await asked_volume(ask)
+    return model.Token(token=(await tokens.token(ask.core, volume.id, write=write)).reveal())
 
 
 async def _shown(ask: Ask[Any, Any], volume_id: UUID) -> model.Volume:
