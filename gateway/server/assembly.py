@@ -31,6 +31,7 @@ from gateway.core.tenants import ensure_defaults
 from gateway.exports.git import GitExporter, GitOptions
 from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nfs import NfsExporter, NfsOptions
+from gateway.mover.client import ProcessMover
 from gateway.server.drivers import BLOCK_EXPORTERS, drivers
 
 
@@ -173,12 +174,14 @@ async def bare(
         publisher = Publisher(
             catalog, pools, exporters.nfs, exporters.block, mounter=exporters.mounts, trees=exporters.git
         )
-        changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
+        context = Context(catalog, pools, publisher, fault, ProcessMover())
+        changes = Changes(catalog, context, observer, fault)
         core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
         try:
             yield House(core, Recovery(core, observer), exporters, observer)
         finally:
             await changes.close()
+            await mover.close()
             for exporter in exporters.all().values():
                 await exporter.close()
             await pools.close()
