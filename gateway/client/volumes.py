@@ -143,7 +143,7 @@ def access(uuid: str) -> Flow[tuple[Handle, ...]]:
 
 def token(uuid: str, *, write: bool) -> Flow[str]:
     """Give what opens a published tree, for reading or also for writing. The gateway's own resource, too."""
-    reply = yield from ask(Call(method="POST", path=f"/gateway/volumes/{uuid}/tokens/{'write' if write else 'read'}"))
+    reply = yield from ask(Call(method="POST", path=f"/gateway/volumes/{uuid}/tokens", body={"write": write}))
     return decode(reply, _Token).token
 
 

@@ -78,8 +78,7 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _change("PATCH", _VOLUME, volumes.change, ("volume", "update"), bodies.VolumeChange, "volume.update"),
     _remove(_VOLUME, volumes.delete, ("volume", "delete"), bodies.Removal, "volume.delete"),
     _show(f"{_VOLUME}/access", volumes.access, ("volume", "inspect")),
-    _change("POST", f"{_VOLUME}/tokens/read", volumes.read_token, ("volume", "inspect"), Nothing, "volume.token"),
-    _change("POST", f"{_VOLUME}/tokens/write", volumes.write_token, ("volume", "update"), Nothing, "volume.token"),
+    _change("POST", f"{_VOLUME}/tokens", volumes.token, ("mountattach", "attach"), bodies.NewToken, "volume.token"),
     _change("POST", f"{_VOLUME}/clone", volumes.clone, ("volume", "clone"), bodies.NewClone, "volume.clone", made=True),
     _change(
         "POST", f"{_VOLUME}/restore", volumes.restore, ("volume", "snapshotrestore"), bodies.Restore, "volume.restore"

@@ -17,6 +17,7 @@ from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import (
     Move,
     NewClone,
+    NewToken,
     NewVolume,
     Nothing,
     Removal,
@@ -54,14 +55,10 @@ async def access(ask: Ask[Nothing, Nothing]) -> model.Handles:
     return model.Handles(handles=await volumes.access(ask.core, (await asked_volume(ask)).id))
 
 
-async def read_token(ask: Ask[Nothing, Nothing]) -> model.Token:
-    """Give a token that opens a published tree, and its snapshots, for reading."""
-    return await _token(ask, write=False)
-
-
-async def write_token(ask: Ask[Nothing, Nothing]) -> model.Token:
-    """Give a token that opens a published tree for writing, too."""
-    return await _token(ask, write=True)
+async def token(ask: Ask[Nothing, NewToken]) -> model.Token:
+    """Give a token that opens a published tree with its snapshots, for reading or also for writing."""
+    volume = await asked_volume(ask)
+    return model.Token(token=(await tokens.token(ask.core, volume.id, write=ask.body.write)).reveal())
 
 
 async def create(ask: Ask[Nothing, NewVolume]) -> model.Volume:
@@ -159,11 +156,6 @@ async def move(ask: Ask[Nothing, Move]) -> model.Volume:
     moved = await ask.done(await moves.move(ask.core, volume.id, pool.id, description=description))
     await retired.collect_after(ask.core, volume)
     return await _shown(ask, moved)
-
-
-async def _token(ask: Ask[Nothing, Nothing], *, write: bool) -> model.Token:
-    volume = await asked_volume(ask)
-    return model.Token(token=(await tokens.token(ask.core, volume.id, write=write)).reveal())
 
 
 async def _shown(ask: Ask[Any, Any], volume_id: UUID) -> model.Volume:
