@@ -174,8 +174,8 @@ async def bare(
         publisher = Publisher(
             catalog, pools, exporters.nfs, exporters.block, mounter=exporters.mounts, trees=exporters.git
         )
-        context = Context(catalog, pools, publisher, fault, ProcessMover())
-        changes = Changes(catalog, context, observer, fault)
+        mover = ProcessMover()
+        changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), observer, fault)
         core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
         try:
             yield House(core, Recovery(core, observer), exporters, observer)
