@@ -53,6 +53,7 @@ FAULTS = (
 )
 """The points of a run: behind each of its steps."""
 
+_NUMBERS = "transfer.snapshot"
 _RETRIES = 20
 
 
@@ -239,10 +240,10 @@ class Run:
         return found
 
     async def _taken(self, replication: Replication, snapshot_id: UUID) -> Snapshot:
-        core, number = self._core, await self._core.catalog.next_number("transfer.snapshot")
+        core, source_id = self._core, replication.source.volume_id
         new = NewSnapshot(
-            name=f"snapmirror.{replication.id}_{number}.{utc_now():%Y-%m-%d_%H%M%S}",
-            volume_id=replication.source.volume_id,
+            name=await self._free_name(f"snapmirror.{replication.id}", source_id),
+            volume_id=source_id,
             label=OWN_LABEL,
             taken_by=own_mark(replication),
         )
@@ -261,6 +262,13 @@ class Run:
         await (await core.start({new.volume_id}, plan)).result()
         self._fault("transfer.taken")
         return await core.get(Snapshot, snapshot_id)
+
+    async def _free_name(self, stem: str, volume_id: UUID) -> str:
+        """Give a name that no snapshot of the volume has: after a rebuild numbers begin anew."""
+        while True:
+            name = f"{stem}_{await self._core.catalog.next_number(_NUMBERS)}"
+            if await self._core.find(Snapshot, name=name, volume__id=volume_id) is None:
+                return name
 
     async def _copied(self, replication: Replication, sent: Snapshot) -> Snapshot:
         """Give the destination's copy of a snapshot; it is received now when it is not there."""
