@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from gateway.core import errors
 from gateway.core.catalog import drop, put
@@ -16,9 +16,14 @@ FINAL = frozenset({JobState.SUCCESS, JobState.FAILURE})
 _AT_ONCE = 500
 
 
-async def finished(core: Core, operation: str, *, description: str, tenant: Tenant) -> Job:
-    """Record a change of a tenant, which one commit made true, as a job that already ended."""
-    now = utc_now()
+async def finished(
+    core: Core, operation: str, *, description: str, tenant: Tenant | None, target_id: UUID | None = None
+) -> Job:
+    """Record a change that is made already as a job that ended.
+
+    It is one of `target_id`, which belongs to the tenant if to any, or of the tenant itself.
+    """
+    now, tenant_id = utc_now(), tenant.id if tenant else None
     job = Job(
         id=uuid4(),
         operation=operation,
@@ -26,8 +31,8 @@ async def finished(core: Core, operation: str, *, description: str, tenant: Tena
         state=JobState.SUCCESS,
         created=now,
         ended=now,
-        target_id=tenant.id,
-        tenant_id=tenant.id,
+        target_id=target_id or tenant_id,
+        tenant_id=tenant_id,
         owner=core.catalog.owner,
         caller=core.job_caller,
     )

@@ -286,7 +286,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     everybody's. Snapshots are taken as all of its policies say, and as its own
     `schedules` do. `retired`: when its user deleted it although snapshots or
     clones still need it (`gateway.core.retired`). `replica_of`: the replication
-    whose destination it is; nobody else writes to it until that is broken.
+    whose destination it is; nobody else writes to it until that is broken. Its
+    own id: it waits for one.
     """
 
     id: UUID

@@ -48,6 +48,7 @@ async def remove(core: Core, surplus: Sequence[Snapshot], *, description: str) -
     """Delete snapshots, but for those with a clone or an expiry."""
     for snapshot in surplus:
         expired = snapshot.expires is None or snapshot.expires <= utc_now()
-        if snapshot.state is SnapshotState.VALID and expired and not snapshot.clone_count:
+        settled = snapshot.state in {SnapshotState.VALID, SnapshotState.ERROR}
+        if settled and expired and not snapshot.clone_count:
             with suppress(errors.NotFound, errors.InUse, errors.InvalidState):
                 await (await snapshots.delete(core, snapshot.id, description=description)).result()

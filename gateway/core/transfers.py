@@ -115,7 +115,9 @@ async def wait(core: Core, transfer_id: UUID, timeout_s: float | None = None) ->
     """
     task = core.changes.context.carried.task(transfer_id)
     if task is not None:
-        await asyncio.wait({task}, timeout=timeout_s)
+        done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        for ended in done:
+            ended.result()
     return await core.get(Transfer, transfer_id)
 
 

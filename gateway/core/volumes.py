@@ -46,7 +46,8 @@ _JUNCTION_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]{1,255})+")
 class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller says about a volume to make; names are resolved to ids before.
 
-    `ownership` says what others may; the owner is who makes it.
+    `ownership` says what others may; the owner is who makes it. `replica`: it
+    is to become the destination of a replication, so nobody writes to it before that.
     """
 
     name: str
@@ -67,6 +68,7 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     multi_attach: bool = False
     annotations: dict[str, str] = {}
     ownership: Ownership | None = None
+    replica: bool = False
 
 
 class VolumeChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +102,13 @@ async def create(core: Core, new: NewVolume, *, description: str, caseless: bool
     Raises NotFound for its tenant, pool or policies, AlreadyExists for its
     name or junction path, Unsupported, LimitExceeded or InvalidArgument.
     """
+    volume_id = uuid4()
     volume = Volume(
-        id=uuid4(),
+        id=volume_id,
         created=utc_now(),
+        replica_of=volume_id if new.replica else None,
         **{
-            **{name: getattr(new, name) for name in new.__struct_fields__},
+            **{name: getattr(new, name) for name in new.__struct_fields__ if name != "replica"},
             "ownership": owned(core.caller, new.ownership),
         },
     )

@@ -25,13 +25,15 @@ ELSEWHERE = (
     "volume.update.remounted",
     "volume.retire.",
     "snapshot.group.",
+    "snapshot.receive.",
+    "transfer.",
     "btrfs.receive.",
     "scheduler.",
 )
 """Points that no request of this door to a btrfs pool passes.
 
-They are visited by test_kill_pools.py, test_kill_moves.py, test_kill_schedules.py, test_changes.py,
-test_mounted_volumes.py, test_groups.py and test_zfs_groups.py.
+They are visited by test_kill_pools.py, test_kill_moves.py, test_kill_replications.py, test_kill_schedules.py,
+test_changes.py, test_mounted_volumes.py, test_groups.py and test_zfs_groups.py.
 """
 FAULT = re.compile(r'[._]fault\(\s*f?"([^"]+)"')
 

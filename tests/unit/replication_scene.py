@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
-from core_scene import MIB, make
+from core_scene import make
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import replication_policies, replications, transfers
@@ -36,14 +36,28 @@ METHODS = [*TransferMethod]
 
 
 class Lasting(MemoryBackend):
-    """A memory pool that several cores of a test may have, one after the other; of another driver if it says so."""
+    """A memory pool that several cores of a test may have, one after the other; of another driver if it says so.
+
+    `before_send` comes before each part that it sends.
+    """
 
     def __init__(self, name: str, *, driver: str = "memory", fault: FaultHook = no_fault) -> None:
         super().__init__(name, MemoryOptions(), fault=fault)
         self._driver = driver
+        self.before_send: Callable[[], Awaitable[object]] | None = None
 
     def describe(self) -> Substrate:
         return msgspec.structs.replace(super().describe(), driver=self._driver, volatile=False)
+
+    async def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
+        if self.before_send is not None:
+            await self.before_send()
+        async for part in super().send(volume, snapshot, base):
+            yield part
+
+    def forget_newest(self, volume: UUID) -> None:
+        """Lose a volume's newest snapshot, as when somebody deletes it behind the gateway's back."""
+        self._drop([*self._snapshots[volume].values()][-1])
 
 
 class Scene:
@@ -82,7 +96,7 @@ class Scene:
         """Make a source with a file in it, an empty destination, and the replication between them."""
         source = await make(self.core, "source")
         self.write(source, f=b"content", g=b"more")
-        destination = await make(self.core, "destination", pool="there", size=30 * MIB)
+        destination = await make(self.core, "destination", pool="there")
         found = await replication_policies.named(self.core, policy)
         new = replications.NewReplication(
             source_id=source.id, destination_id=destination.id, policy_id=found.id, **more
@@ -119,7 +133,8 @@ class Scene:
         """Fail unless nothing is under way, and the catalog says what the pools hold."""
         assert (await self.core.catalog.page(Intent, Query())).records == ()
         for pool in self.core.pools:
-            assert await Reconciler(self.core, pool, SilentObserver()).run() == []
+            found = await Reconciler(self.core, pool, SilentObserver()).run()
+            assert found == [], found
         for volume in (await self.core.catalog.page(Volume, Query())).records:
             own = [
                 one for one in (await self.core.catalog.page(Snapshot, Query())).records if one.volume_id == volume.id

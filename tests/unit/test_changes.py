@@ -306,8 +306,8 @@ class Crash(BaseException):
     """Stands for the end of the process: nothing of ours may catch it."""
 
 
-IN_ONE_POOL = [operation for operation in CHANGES if operation != "volume.move"]
-"""The other one has test_moves.py."""
+IN_ONE_POOL = [operation for operation in CHANGES if operation not in {"volume.move", "snapshot.receive"}]
+"""The other ones have test_moves.py and test_replications.py."""
 POINTS = [f"{operation}.{step}" for operation in IN_ONE_POOL for step in ("journalled", "applied", "committed")]
 
 

@@ -303,6 +303,7 @@ _CONVERTERS: Mapping[Kind, Callable[[Field, object], Scalar]] = {
     Kind.NUMBER: _number,
     Kind.BOOLEAN: _boolean,
     Kind.DATETIME: _parsed,
+    Kind.DURATION: _parsed,
 }
 
 

@@ -44,6 +44,10 @@ SERVICES: Mapping[str, str] = {
     "lun_map": "mountattach",
     "iscsi_service": "cluster",
     "iscsi_credentials": "cluster",
+    "license": "cluster",
+    "snapmirror_policy": "schedulepolicy",
+    "snapmirror_relationship": "migrate",
+    "snapmirror_transfer": "migrate",
 }
 """The service of each resource."""
 

@@ -89,8 +89,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "scheduled_snapshot_naming_scheme": "create_time",
         "snaplock.type": "non_snaplock",
         "snapmirror.destinations.is_cloud": False,
-        "snapmirror.destinations.is_ontap": False,
-        "snapmirror.is_protected": False,
         "snapshot_directory_access_enabled": False,
         "snapshot_locking_enabled": False,
         "space.filesystem_size_fixed": False,
@@ -100,14 +98,12 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "space.snapshot.reserve_percent": 0,
         "style": "flexvol",
         "tiering.policy": "none",
-        "type": "rw",
     },
     "schedule": {"scope": "cluster"},
     "lun": {
         "auto_delete": False,
         "class": "regular",
         "encryption.state": "unencrypted",
-        "status.read_only": False,
         "vvol.is_bound": False,
     },
     "igroup": {
@@ -131,6 +127,16 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "state": "up",
         "vip": False,
     },
+    "snapmirror_policy": {
+        "network_compression_enabled": False,
+        "type": "async",
+    },
+    "snapmirror_relationship": {
+        "group_type": "none",
+        "policy.type": "async",
+        "restore": False,
+    },
+    "snapmirror_transfer": {"relationship.restore": False},
 }
 """Resource -> path -> the value that every record shows."""
 
@@ -146,6 +152,21 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
         "space.snapshot.autodelete_enabled": False,
         "validate_only": False,
     },
+    "snapmirror_policy": {
+        "retention.preserve": False,
+        "retention.warn": 0,
+    },
+    "snapmirror_relationship": {
+        "create_destination.snapshot_locking_enabled": False,
+        "create_destination.storage_service.enabled": False,
+        "create_destination.tiering.policy": "none",
+        "create_destination.tiering.supported": False,
+        "preserve": False,
+        "quick_resync": False,
+        "recover_after_break": False,
+        "restore_to_snapshot": "",
+    },
+    "snapmirror_transfer": {"storage_efficiency_enabled": True},
     "export_policy": {
         "rules.chown_mode": "restricted",
         "rules.ntfs_unix_security": "fail",

@@ -147,7 +147,8 @@ class OntapDoor:
         ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links, principal=principal)
         if verb is Verb.GET:
             answer = await self._server.get(found.target, ask)
-            if key is not None and not answer.parts and isinstance(found.target.endpoint.source, CatalogSource):
+            source = found.target.endpoint.source
+            if key is not None and not answer.parts and isinstance(source, CatalogSource) and not source.ages:
                 kept = msgspec.structs.replace(answer, route=found.target.template)
                 self._answers.put(key, version, kept, weight=_weight(key, answer))
             return answer

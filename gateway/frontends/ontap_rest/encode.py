@@ -99,6 +99,21 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "iscsi_service": {"svm": ("/api/svm/svms", "uuid")},
     "iscsi_credentials": {"svm": ("/api/svm/svms", "uuid")},
+    "snapmirror_policy": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "transfer_schedule": ("/api/cluster/schedules", "uuid"),
+        "retention.creation_schedule": ("/api/cluster/schedules", "uuid"),
+    },
+    "snapmirror_relationship": {
+        "source.svm": ("/api/svm/svms", "uuid"),
+        "destination.svm": ("/api/svm/svms", "uuid"),
+        "policy": ("/api/snapmirror/policies", "uuid"),
+        "transfer_schedule": ("/api/cluster/schedules", "uuid"),
+    },
+    "snapmirror_transfer": {
+        "relationship": ("/api/snapmirror/relationships", "uuid"),
+        "relationship.destination.svm": ("/api/svm/svms", "uuid"),
+    },
 }
 """Resource -> object inside its record -> the collection it refers to and its key."""
 

@@ -11,8 +11,10 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
+from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.writes import policies as write_policies
@@ -25,7 +27,8 @@ from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
     """Give every route by its template below `/api`."""
     table: dict[str, Route] = {}
-    for collection, endpoint in {**_endpoints(schema, site), **san_endpoints(schema, site)}.items():
+    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema)}
+    for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
         if not endpoint.singleton:
             instance = f"{collection}/{endpoint.instance}"
@@ -55,6 +58,9 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
             resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
+        ),
+        "cluster/licensing/licenses": Endpoint(
+            resource=schema["license"], source=Licenses(site), operation=named("license")
         ),
         "cluster/schedules": Endpoint(
             resource=schema["schedule"],

@@ -22,6 +22,9 @@ RESERVE = "ontap.lun_reserve"
 SCSI_THIN = "ontap.lun_scsi_thin"
 PROTOCOL = "ontap.protocol"
 
+OF_LUNS = frozenset({LUN, FLEXVOL, OS_TYPE, COMMENT, RESERVE, SCSI_THIN})
+"""What a copy of a volume that holds a LUN has to have, too."""
+
 EMPTY_FLEXVOL: Mapping[str, str] = {LUN: "", FLEXVOL: "true"}
 """The annotations of a FlexVol that holds blocks but no LUN yet."""
 

@@ -35,6 +35,10 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "lun_map": ("lun.uuid", "lun.name", "igroup.uuid", "igroup.name", "svm.uuid", "svm.name"),
     "iscsi_service": ("svm.uuid", "svm.name"),
     "iscsi_credentials": ("initiator", "svm.uuid", "svm.name"),
+    "license": ("name",),
+    "snapmirror_policy": ("uuid", "name"),
+    "snapmirror_relationship": ("uuid", "source.path", "destination.path"),
+    "snapmirror_transfer": ("uuid", "relationship.uuid"),
 }
 """What a bare collection GET shows, and what no `fields` can take away."""
 

@@ -18,7 +18,18 @@ from uuid import UUID
 import msgspec
 
 from gateway.core import query as core
-from gateway.core.model import JobState, LoginKind, PoolState, SnapshotState, TenantState, VolumeKind, VolumeState
+from gateway.core.model import (
+    JobState,
+    LoginKind,
+    PoolState,
+    ReplicationState,
+    SnapshotChoice,
+    SnapshotState,
+    TenantState,
+    TransferState,
+    VolumeKind,
+    VolumeState,
+)
 from gateway.core.query import Filter, IsNull, Match, Op, Order
 from gateway.frontends.ontap_rest.constants import CONSTANTS
 from gateway.frontends.ontap_rest.query import OrderBy, not_orderable
@@ -43,8 +54,10 @@ Translate = Callable[[Leaf, str], Filter | None]
 S = TypeVar("S", bound=core.Value)
 
 _SECOND = timedelta(seconds=1)
+_UNSTORED = (float, timedelta)
 _PATTERN_MAX = 4096
 _SERIAL = re.compile("[0-9a-f]{12}")
+_COLONS_MAX = 10
 _TERMS_MAX = 1000
 """A larger condition is evaluated here: it costs less than its statement would."""
 
@@ -71,9 +84,9 @@ class Split(msgspec.Struct, frozen=True):
 def _compared(leaf: Leaf, field: str) -> Filter | None:
     if isinstance(leaf, Unset):
         return IsNull(field)
-    if isinstance(leaf, Compare) and not isinstance(leaf.value, float):
+    if isinstance(leaf, Compare) and not isinstance(leaf.value, _UNSTORED):
         return core.Compare(field, leaf.op, leaf.value)
-    if isinstance(leaf, Between) and not isinstance(leaf.low, float) and not isinstance(leaf.high, float):
+    if isinstance(leaf, Between) and not isinstance(leaf.low, _UNSTORED) and not isinstance(leaf.high, _UNSTORED):
         return core.And((core.Compare(field, Op.GE, leaf.low), core.Compare(field, Op.LE, leaf.high)))
     return None
 
@@ -201,6 +214,28 @@ def _lun_path(leaf: Leaf, field: str) -> Filter | None:
     return core.Compare(field, Op.EQ, name)
 
 
+def _endpoint(leaf: Leaf, field: str) -> Filter | None:
+    """Translate the path `svm:volume` of a relationship's destination, however many colons the names have."""
+    if isinstance(leaf, Unset):
+        return core.NONE
+    if not isinstance(leaf, Compare) or leaf.op is not Op.EQ or "\0" in str(leaf.value):
+        return None
+    parts = str(leaf.value).split(":")
+    if len(parts) > _COLONS_MAX:
+        return None
+    return core.Or(
+        tuple(
+            core.And(
+                (
+                    core.Compare("tenant.name", Op.EQ, ":".join(parts[:place])),
+                    core.Compare(field, Op.EQ, ":".join(parts[place:])),
+                )
+            )
+            for place in range(1, len(parts))
+        )
+    )
+
+
 def _choice(unset: object, otherwise: object) -> Translate:
     """Translate a path that shows only whether the field is set."""
 
@@ -230,6 +265,22 @@ NAS_STYLES: Mapping[VolumeKind, str | None] = {
     kind: "unix" if kind is VolumeKind.FILESYSTEM else None for kind in VolumeKind
 }
 """Only a volume of files has a `nas`: `nas.security_style=null` finds them."""
+
+MIRROR_STATES: Mapping[ReplicationState, str] = {
+    ReplicationState.UNINITIALIZED: "uninitialized",
+    ReplicationState.MIRRORED: "snapmirrored",
+    ReplicationState.BROKEN: "broken_off",
+    ReplicationState.PAUSED: "paused",
+}
+
+SENT: Mapping[SnapshotChoice, Mapping[str, bool]] = {
+    choice: {
+        "copy_latest_source_snapshot": choice is SnapshotChoice.LATEST,
+        "create_snapshot_on_source": choice is SnapshotChoice.CREATE,
+    }
+    for choice in SnapshotChoice
+}
+"""What of its source a policy sends, in two of ONTAP's three words; the third one depends on its rules, too."""
 
 LUN_STATES: Mapping[VolumeState, str] = {
     state: "online" if state is VolumeState.ONLINE else "offline" for state in VolumeState
@@ -271,6 +322,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "snapshot_policy.name": Column("snapshot_policy.name", _text),
         "snapshot_policy.uuid": Column("snapshot_policy.id", _uuid),
         "guarantee.type": Column("thick", _shown({True: "volume", False: "none"}), ordered=False),
+        "type": Column("replica_of", _choice("rw", "dp"), ordered=False),
         "clone.is_flexclone": Column("is_clone", _shown({True: True, False: False})),
         "clone.has_flexclone": Column("clone_count", _positive, ordered=False),
         "clone.parent_volume.uuid": Column("origin.volume.id", _uuid),
@@ -311,6 +363,7 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "create_time": Column("created", _time),
         "enabled": Column("state", _shown(LUN_ENABLED), ordered=False),
         "status.state": Column("state", _shown(LUN_STATES), ordered=False),
+        "status.read_only": Column("replica_of", _choice(unset=False, otherwise=True), ordered=False),
         "status.mapped": Column("attachment_count", _positive, ordered=False),
         "lun_maps.igroup.uuid": Column("attachment.node", _node, ordered=False, exact=False),
     },
@@ -363,6 +416,34 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "schedule": {
         "uuid": Column("id", _uuid),
         "name": Column("name", _text),
+    },
+    "snapmirror_policy": {
+        **_SVM,
+        "uuid": Column("id", _uuid),
+        "name": Column("name", _text),
+        "comment": Column("comment", _text),
+        "scope": Column("tenant.id", _choice("cluster", "svm"), ordered=False),
+        **{
+            path: Column("choice", _shown({choice: sent[path] for choice, sent in SENT.items()}), ordered=False)
+            for path in SENT[SnapshotChoice.CREATE]
+        },
+    },
+    "snapmirror_relationship": {
+        "uuid": Column("id", _uuid),
+        "destination.path": Column("volume.name", _endpoint, ordered=False),
+        "destination.svm.uuid": Column("tenant.id", _uuid),
+        "destination.svm.name": Column("tenant.name", _text),
+        "policy.uuid": Column("policy.id", _uuid),
+        "policy.name": Column("policy.name", _text),
+        "state": Column("state", _shown(MIRROR_STATES), ordered=False),
+        "healthy": Column("healthy", _shown({True: True, False: False})),
+        "transfer.uuid": Column("transfer_id", _uuid),
+    },
+    "snapmirror_transfer": {
+        "uuid": Column("id", _uuid),
+        "relationship.uuid": Column("replication.id", _uuid),
+        "state": Column("state", _shown({state: state.value for state in TransferState}), ordered=False),
+        "end_time": Column("ended", _time),
     },
     "job": {
         **_SVM,

@@ -84,6 +84,16 @@ OPTION_KINDS: Mapping[str, Kind] = {
     "recommend": Kind.BOOLEAN,
     "flash_pool_eligible": Kind.BOOLEAN,
     "simulate": Kind.BOOLEAN,
+    "list_destinations_only": Kind.BOOLEAN,
+    "destination_only": Kind.BOOLEAN,
+    "source_only": Kind.BOOLEAN,
+    "source_info_only": Kind.BOOLEAN,
+    "delete_lun_maps_in_destination": Kind.BOOLEAN,
+    "unmap_namespace": Kind.BOOLEAN,
+    "failback": Kind.BOOLEAN,
+    "failover": Kind.BOOLEAN,
+    "force-failover": Kind.BOOLEAN,
+    "validate_only": Kind.BOOLEAN,
 }
 """Types of the resources' own parameters that are not fields at the same time; others are text."""
 

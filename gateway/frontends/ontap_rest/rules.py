@@ -114,6 +114,13 @@ PREFIX = (
     ),
 )
 
+ENDPOINT = (
+    _rule(r".*:.*", "13303852", 'The path of an endpoint is the name of an SVM, ":" and the name of a volume'),
+    _rule(
+        r"[^:]+:[^/:]+", "13303841", "Relationships of this platform are between volumes, whose paths are svm:volume"
+    ),
+)
+
 TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ("volume", "name"): VOLUME_NAME,
     ("volume", "nas.path"): (
@@ -161,6 +168,17 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
         ),
         *(msgspec.structs.replace(rule, pattern=_or_default(rule.pattern)) for rule in INITIATOR),
     ),
+    ("snapmirror_policy", "name"): (
+        _rule(_SNAPSHOT_NAME, "13303850", "The policy name is empty, too long, or holds a character that it must not"),
+    ),
+    ("snapmirror_policy", "retention.count"): (
+        _rule(r"[1-9][0-9]{0,3}", "13303850", "A rule keeps 1 to 1023 snapshots"),
+    ),
+    ("snapmirror_policy", "retention.label"): (
+        _rule(r".{1,31}", "13303850", "The label must have 1 to 31 characters"),
+    ),
+    ("snapmirror_relationship", "source.path"): ENDPOINT,
+    ("snapmirror_relationship", "destination.path"): ENDPOINT,
     ("snapshot_policy", "copies.count"): COPIES,
     ("snapshot_policy", "copies.prefix"): PREFIX,
     ("snapshot_policy_schedule", "count"): COPIES,
@@ -216,6 +234,11 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("lun.uuid", "lun.name"), "5374901", 'One of "lun.uuid" and "lun.name" is required'),
         Required(("igroup.uuid", "igroup.name"), "5374902", 'One of "igroup.uuid" and "igroup.name" is required'),
     ),
+    "snapmirror_policy": (Required(("name",), "262212", 'A value is required for field "name"'),),
+    "snapmirror_relationship": (
+        Required(("source.path",), "262212", 'A value is required for field "source.path"'),
+        Required(("destination.path",), "262212", 'A value is required for field "destination.path"'),
+    ),
     "iscsi_service": (_SVM,),
     "iscsi_credentials": (
         _SVM,
@@ -264,6 +287,28 @@ _LUN_BOTH = (
 )
 _RECURRENCE = ("interval", *(f"cron.{part}" for part in ("days", "hours", "minutes", "months", "weekdays")))
 _CHAP = tuple(f"chap.{side}.{part}" for side in ("inbound", "outbound") for part in ("user", "password"))
+_MIRROR_POLICY_BOTH = (
+    "comment",
+    "retention",
+    "retention.count",
+    "retention.creation_schedule.name",
+    "retention.creation_schedule.uuid",
+    "retention.label",
+    "retention.prefix",
+    "throttle",
+    "transfer_schedule.name",
+    "transfer_schedule.uuid",
+)
+_MIRROR_BOTH = (
+    "destination.path",
+    "policy.name",
+    "policy.uuid",
+    "source.path",
+    "state",
+    "throttle",
+    "transfer_schedule.name",
+    "transfer_schedule.uuid",
+)
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
 _EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
 
@@ -282,6 +327,7 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
             "clone.parent_volume.name",
             "clone.parent_volume.uuid",
             "guarantee.type",
+            "type",
         }
     ),
     ("volume", Verb.PATCH): frozenset(
@@ -336,5 +382,24 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("iscsi_service", Verb.PATCH): frozenset({"enabled", "target.alias"}),
     ("iscsi_credentials", Verb.POST): frozenset({*_PARENT, *_CHAP, "authentication_type", "initiator"}),
     ("iscsi_credentials", Verb.PATCH): frozenset({*_CHAP, "authentication_type"}),
+    ("snapmirror_policy", Verb.POST): frozenset(
+        {
+            *_MIRROR_POLICY_BOTH,
+            *_PARENT,
+            "copy_all_source_snapshots",
+            "copy_latest_source_snapshot",
+            "create_snapshot_on_source",
+            "name",
+        }
+    ),
+    ("snapmirror_policy", Verb.PATCH): frozenset(_MIRROR_POLICY_BOTH),
+    ("snapmirror_relationship", Verb.POST): frozenset(
+        {*_MIRROR_BOTH, "create_destination.enabled", "create_destination.size"}
+    ),
+    ("snapmirror_relationship", Verb.PATCH): frozenset({*_MIRROR_BOTH, "quick_resync"}),
+    ("snapmirror_transfer", Verb.POST): frozenset(
+        {"files.destination_path", "files.source_path", "files", "source_snapshot", "throttle"}
+    ),
+    ("snapmirror_transfer", Verb.PATCH): frozenset({"state"}),
 }
 """The fields that the door carries out. Every other one may only confirm what is reported anyway."""

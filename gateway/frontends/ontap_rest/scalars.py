@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from gateway.frontends.ontap_rest.schema import Kind
 
-Scalar = str | int | float | bool | datetime
+Scalar = str | int | float | bool | datetime | timedelta
 
 INTEGER_MAX = 2**63 - 1
 """Numbers of this protocol are signed 64-bit; a larger one is refused, never wrapped."""
@@ -96,6 +96,20 @@ def format_duration(seconds: int) -> str:
     return "P" + (f"{days}D" if days else "") + (f"T{time}" if time or not days else "") + ("" if seconds else "0S")
 
 
+def format_hours(seconds: int) -> str:
+    """Give seconds as hours, minutes and seconds, however many hours: Cinder cannot read days."""
+    return "PT" + "".join(
+        f"{number}{letter}"
+        for number, letter in ((seconds // 3_600, "H"), (seconds // 60 % 60, "M"), (seconds % 60, "S"))
+        if number or (letter == "S" and not seconds)
+    )
+
+
+def parse_span(text: str) -> timedelta:
+    """Give an ISO 8601 duration as one that compares; the vendor's own examples write `P2DT`."""
+    return timedelta(seconds=parse_duration(text.removesuffix("T")))
+
+
 PARSERS: Mapping[Kind, Callable[[str], Scalar]] = {
     Kind.STRING: str,
     Kind.PASSWORD: str,
@@ -104,6 +118,7 @@ PARSERS: Mapping[Kind, Callable[[str], Scalar]] = {
     Kind.NUMBER: parse_number,
     Kind.BOOLEAN: parse_boolean,
     Kind.DATETIME: parse_datetime,
+    Kind.DURATION: parse_span,
 }
 
 HINTS: Mapping[Kind, str] = {
@@ -114,5 +129,6 @@ HINTS: Mapping[Kind, str] = {
     Kind.NUMBER: "number",
     Kind.BOOLEAN: "true|false",
     Kind.DATETIME: "ISO 8601 date and time",
+    Kind.DURATION: "ISO 8601 duration",
 }
 """What a message says a value should have been."""

@@ -22,6 +22,7 @@ class Kind(enum.StrEnum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     DATETIME = "datetime"
+    DURATION = "duration"
     UUID = "uuid"
     PASSWORD = "password"  # noqa: S105 - a type's name
 

@@ -38,6 +38,7 @@ from gateway.core.retired import RETIRED
 from gateway.core.schedules import named
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
+from gateway.frontends.ontap_rest.protection import bases_among, sources_among
 from gateway.frontends.ontap_rest.render.cluster import (
     ClusterFacts,
     InterfaceFacts,
@@ -133,13 +134,15 @@ class CatalogSource(Generic[R]):
     They are restricted to the tunnelled SVM by `tenant_field`, and to what the
     caller may read by `reader_field`: the rest is as if it were not there.
     `one_each`: every record that `base` selects gives one item. Otherwise it
-    may give none, or several that say which part of it they are.
+    may give none, or several that say which part of it they are. `ages`: what
+    it shows changes by itself, so no answer is kept.
     """
 
     kind: type[R]
     tenant_field: str | None = "tenant.id"
     reader_field: str | None = None
     one_each = True
+    ages = False
 
     async def base(self, ask: Ask) -> Filter:
         """Give what the path and the tunnel restrict the collection to; WireError when the parent is missing."""
@@ -222,6 +225,7 @@ class Volumes(CatalogSource[Volume]):
         pools = await known.get_many(Pool, {v.pool_id for v in records})
         exports = await known.get_many(ExportPolicy, {v.export_policy_id for v in records if v.export_policy_id})
         policies = await known.get_many(SnapshotPolicy, {v.snapshot_policy_id for v in records if v.snapshot_policy_id})
+        protected = await sources_among(ask.core, [v.id for v in records])
         origins = [v.origin for v in records if v.origin is not None]
         parents = await catalog.get_many(Volume, {o.volume_id for o in origins}) if origins else {}
         bases = await catalog.get_many(Snapshot, {o.snapshot_id for o in origins if o.snapshot_id}) if origins else {}
@@ -242,8 +246,10 @@ class Volumes(CatalogSource[Volume]):
                 parent=parents.get(origin.volume_id) if origin else None,
                 parent_snapshot=bases.get(origin.snapshot_id) if origin and origin.snapshot_id else None,
                 parent_tenant=tenant if origin else None,
+                protected=volume.id in protected,
             )
-            items.append(Item(volume, partial(render_volume, volume, refs), stamp(volume, *refs.records)))
+            seen = (*stamp(volume, *refs.records), refs.protected)
+            items.append(Item(volume, partial(render_volume, volume, refs), seen))
         return items
 
 
@@ -285,12 +291,14 @@ class Snapshots(CatalogSource[Snapshot]):
         core = ask.core
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
         tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
+        bases = await bases_among(core, volumes)
         items: list[Item] = []
         for snapshot in records:
             volume, tenant = volumes.get(snapshot.volume_id), tenants.get(snapshot.tenant_id)
             if volume is not None and tenant is not None and visible(core.caller, volume):
-                render = partial(render_snapshot, snapshot, volume, tenant)
-                items.append(Item(snapshot, render, stamp(snapshot, volume, tenant)))
+                base = snapshot.id in bases
+                render = partial(render_snapshot, snapshot, volume, tenant, base=base)
+                items.append(Item(snapshot, render, (*stamp(snapshot, volume, tenant), base)))
         return items
 
 

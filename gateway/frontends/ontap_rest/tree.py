@@ -9,13 +9,13 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from gateway.core.query import Op
-from gateway.frontends.ontap_rest.scalars import Scalar, parse_datetime
+from gateway.frontends.ontap_rest.scalars import Scalar, parse_datetime, parse_span
 
 Predicate = Callable[[Mapping[str, object]], bool]
 
@@ -145,11 +145,11 @@ def _test(leaf: Leaf) -> Callable[[object], bool]:
 
 
 def _related(value: object, op: Op, operand: Scalar) -> bool:
-    if isinstance(operand, datetime):
+    if isinstance(operand, datetime | timedelta):
         if not isinstance(value, str):
             return False
         try:
-            value = parse_datetime(value)
+            value = parse_datetime(value) if isinstance(operand, datetime) else parse_span(value)
         except ValueError:
             return False
     elif isinstance(operand, str) != isinstance(value, str) or isinstance(operand, bool) != isinstance(value, bool):

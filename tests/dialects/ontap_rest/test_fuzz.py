@@ -88,6 +88,7 @@ FIT: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.INTEGER: ODD_NUMBER | st.integers(0, 1 << 40),
     Kind.NUMBER: st.floats() | ODD_NUMBER,
     Kind.BOOLEAN: st.booleans(),
+    Kind.DURATION: st.sampled_from(["PT5M", "P2DT", "PT", "P1DT2H", ""]) | TEXT,
     Kind.DATETIME: st.datetimes().map(lambda when: f"{when.isoformat()}Z") | TEXT,
 }
 KEY = st.just("known") | st.just("known") | st.just("*") | st.uuids().map(str) | TEXT
@@ -124,6 +125,7 @@ def bodies(draw: st.DrawFn, resource: Resource, verb: Verb | None) -> bytes:
 NAME = st.integers(0, 10_000).map("fresh{}".format) | st.sampled_from(["vol1", "vol2", "snap1", "a/b", "x" * 300])
 SVM = st.sampled_from([{"name": "svm1"}] * 8 + [{"name": "nobody"}, {"uuid": "x"}])
 LUN_PATH = st.sampled_from(["/vol/vol2/l", "/vol/lv1/l1", "/vol/lv1/l2", "/vol/vol1/l", "/vol/x/y/z", "l", "/vol/"])
+ENDPOINT = st.sampled_from(["svm1:vol1", "svm1:vol2", "svm1:dst1", "svm1:lv1", "svm1:fresh", "svm1:", "x:y", "vol1"])
 HOST = st.sampled_from(["iqn.1993-08.org.debian:01:host1", "iqn.2000-01.x:b", "eui.0123456789abcdef", "x", "default"])
 RULE = st.fixed_dictionaries(
     {"clients": st.sampled_from([[{"match": "::/0"}], [{"match": "10.0.0.1,10.0.0.2"}], [{}], []])}
@@ -156,6 +158,13 @@ NEEDED: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "export_policy": {"name": NAME, "svm": SVM, "rules": st.lists(RULE, max_size=2)},
     "export_rule": {"clients": st.just([{"match": "::/0"}]), "ro_rule": st.just(["any"]), "rw_rule": st.just(["any"])},
     "schedule": {"name": NAME, "cron": st.sampled_from([{"minutes": [5]}, {"minutes": []}, {"hours": [1]}, {}])},
+    "snapmirror_policy": {"name": NAME, "svm": SVM},
+    "snapmirror_relationship": {
+        "source.path": ENDPOINT,
+        "destination.path": ENDPOINT,
+        "create_destination.enabled": st.booleans(),
+    },
+    "snapmirror_transfer": {},
     "snapshot_policy_schedule": {"count": st.integers(-1, 9), "schedule": st.sampled_from([{"name": "weekly"}, {}])},
     "snapshot_policy": {
         "name": NAME,

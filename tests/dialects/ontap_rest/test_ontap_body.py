@@ -285,7 +285,6 @@ def test_an_svm_may_be_asked_to_serve_nfs_unless_it_does_not():
     ("verb", "body", "code", "target"),
     [
         (Verb.POST, {"tiering.policy": "auto"}, "918701", "tiering.policy"),
-        (Verb.POST, {"type": "dp"}, "918701", "type"),
         (Verb.POST, {"encryption.enabled": True}, "918701", "encryption.enabled"),
         (Verb.POST, {"qos.policy.name": "gold"}, "918701", "qos.policy.name"),
         (Verb.POST, {"space.snapshot.reserve_percent": 5}, "918701", "space.snapshot.reserve_percent"),

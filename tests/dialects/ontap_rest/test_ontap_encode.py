@@ -4,14 +4,20 @@ import json
 
 import msgspec
 import pytest
+from mirror_scene import DAILY, NOW, RELATIONSHIPS, RUNNING, SHARED, VAULT
+from mirror_scene import FAILED as FAILED_TRANSFER
 from netapp_ontap.resources import (
     Aggregate,
     Cluster,
     ExportPolicy,
     ExportRule,
     IpInterface,
+    LicensePackage,
     Node,
     Schedule,
+    SnapmirrorPolicy,
+    SnapmirrorRelationship,
+    SnapmirrorTransfer,
     Snapshot,
     SnapshotPolicy,
     SnapshotPolicySchedule,
@@ -39,6 +45,7 @@ from gateway.frontends.ontap_rest.encode import (
     wants_links,
     with_links,
 )
+from gateway.frontends.ontap_rest.licensing import render_license
 from gateway.frontends.ontap_rest.projection import compile_projection
 from gateway.frontends.ontap_rest.pushdown import SNAPSHOT_STATES, VOLUME_STATES
 from gateway.frontends.ontap_rest.query import parse_query
@@ -53,12 +60,15 @@ from gateway.frontends.ontap_rest.render import (
     render_export_rule,
     render_interface,
     render_job,
+    render_mirror_policy,
     render_node,
     render_policy_line,
+    render_relationship,
     render_schedule,
     render_snapshot,
     render_snapshot_policy,
     render_svm,
+    render_transfer,
     render_volume,
     tags_to_labels,
 )
@@ -103,6 +113,22 @@ RECORDS = [
     ("ip_interface", IpInterface, render_interface(INTERFACE)),
     ("job", SdkJob, render_job(DONE, tenant=TENANT, node=NODE)),
     ("job", SdkJob, render_job(FAILED)),
+    ("license", LicensePackage, render_license("nfs", NODE, licensed=True)),
+    ("license", LicensePackage, render_license("fcp", NODE, licensed=False)),
+    ("snapmirror_policy", SnapmirrorPolicy, render_mirror_policy(SHARED, None)),
+    ("snapmirror_policy", SnapmirrorPolicy, render_mirror_policy(VAULT, OTHER, {"daily": DAILY})),
+    *(
+        ("snapmirror_relationship", SnapmirrorRelationship, render_relationship(replication, refs, now=NOW))
+        for replication, refs in RELATIONSHIPS
+    ),
+    *(
+        (
+            "snapmirror_transfer",
+            SnapmirrorTransfer,
+            render_transfer(transfer, row[0], row[1].ends, snapshot=BASE, now=NOW),
+        )
+        for transfer, row in zip((RUNNING, FAILED_TRANSFER), RELATIONSHIPS, strict=True)
+    ),
 ]
 IDS = [f"{name}-{number}" for number, (name, _, _) in enumerate(RECORDS)]
 
@@ -118,7 +144,15 @@ def leaves(node, prefix=""):
         yield prefix[:-1], node
 
 
-PYTHON = {"string": str, "integer": int, "boolean": bool, "uuid": str, "datetime": str, "number": (int, float)}
+PYTHON = {
+    "duration": str,
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "uuid": str,
+    "datetime": str,
+    "number": (int, float),
+}
 
 
 @pytest.mark.parametrize(("name", "sdk", "record"), RECORDS, ids=IDS)

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from mirror_scene import FAILED, NOW, RELATIONSHIPS, RUNNING, SHARED, VAULT
 from ontap_scene import (
     BARE_GROUP,
     BASE,
@@ -38,10 +39,13 @@ from gateway.core.model import (
     IscsiService,
     Job,
     Pool,
+    Replication,
+    ReplicationPolicy,
     Schedule,
     Snapshot,
     SnapshotPolicy,
     Tenant,
+    Transfer,
     Volume,
 )
 from gateway.core.query import Op, Order
@@ -58,9 +62,12 @@ from gateway.frontends.ontap_rest.render import (
     render_iscsi_service,
     render_lun,
     render_lun_map,
+    render_mirror_policy,
+    render_relationship,
     render_schedule,
     render_snapshot,
     render_snapshot_policy,
+    render_transfer,
     render_volume,
 )
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
@@ -81,6 +88,9 @@ KINDS: dict[str, type] = {
     "igroup": HostGroup,
     "iscsi_service": Tenant,
     "iscsi_credentials": InitiatorLogin,
+    "snapmirror_policy": ReplicationPolicy,
+    "snapmirror_relationship": Replication,
+    "snapmirror_transfer": Transfer,
 }
 FIELDS = {name: frozenset(TABLES[kind].fields) for name, kind in KINDS.items()}
 
@@ -155,6 +165,22 @@ def owned_values(record: HostGroup | InitiatorLogin, tenant: Tenant) -> dict[str
     return {**values, "tenant.id": record.tenant_id, "tenant.name": tenant.name}
 
 
+def replication_values(replication: Replication, refs) -> dict[str, Any]:
+    return {
+        **{name: getattr(replication, name) for name in replication.__struct_fields__},
+        "tenant.id": replication.tenant_id,
+        "tenant.name": refs.ends.tenant.name,
+        "volume.name": refs.ends.volume.name,
+        "policy.id": replication.policy_id,
+        "policy.name": refs.policy.name,
+    }
+
+
+def transfer_values(transfer: Transfer) -> dict[str, Any]:
+    values = {name: getattr(transfer, name) for name in transfer.__struct_fields__}
+    return {**values, "replication.id": transfer.replication_id}
+
+
 def tenant_values(tenant: Tenant) -> dict[str, Any]:
     return {name: getattr(tenant, name) for name in tenant.__struct_fields__}
 
@@ -201,6 +227,17 @@ ROWS = {
         (owned_values(login, tenant), render_credentials(login, tenant))
         for login, tenant in ((LOGIN, TENANT), (DEFAULT_LOGIN, OTHER))
     ],
+    "snapmirror_policy": [
+        (policy_values(policy, tenant), render_mirror_policy(policy, tenant))
+        for policy, tenant in ((SHARED, None), (VAULT, OTHER))
+    ],
+    "snapmirror_relationship": [
+        (replication_values(*row), render_relationship(*row, now=NOW)) for row in RELATIONSHIPS
+    ],
+    "snapmirror_transfer": [
+        (transfer_values(transfer), render_transfer(transfer, row[0], row[1].ends, snapshot=None, now=NOW))
+        for transfer, row in zip((RUNNING, FAILED), RELATIONSHIPS, strict=True)
+    ],
 }
 
 OPERANDS = st.sampled_from(
@@ -240,6 +277,18 @@ OPERANDS = st.sampled_from(
         *("/vol/lv1/data", "/vol/lv1/*", "/vol/*", "/vol/lv1/data*", "/vol/vol1/lun0", "/vol/x/y", "lv1", "lun0"),
         *("000000000000", "ffffffffffff", "00000000000", "ffff*", "ig1", "iqn*", "eui.0123456789abcdef", "chap", "me"),
         *(str(GROUP.id), "unix", "windows", "vmware", "4KB", "1GB", "deny", "default"),
+        *(
+            "svm2:vol1_dst",
+            "svm2:*",
+            "svm1:vol1",
+            ":",
+            "a:b:c",
+            "snapmirrored",
+            "uninitialized",
+            "dp",
+            "aborted",
+            "PT1H",
+        ),
         *("valid", "unknown", "keep", "cluster", "svm", "755", "2750", "10"),
         *("2022-11-24T10:23:13Z", "2022-11-24T10:23:13.25Z", "2022-11-24T10:23:12.999999Z", "2022-11-24T10:23:14Z"),
         *("2022-11-24T10:23:12Z..2022-11-24T10:23:13Z", "2022*", "2099-11-24T10:23:13+00:00"),
@@ -294,11 +343,19 @@ def asked(text, resource="volume"):
 def test_constants_never_reach_the_catalog_or_a_record():
     parts = asked("type=rw&style=flex*&is_svm_root=false&error_state.is_inconsistent=false&state=online")
     assert parts.residual == TRUE
-    assert parts.where == core.Or((core.Compare("state", Op.EQ, "online"),))
-    assert asked("type=dp").where == core.NONE
-    assert asked("type=null").where == core.NONE
-    assert asked("type=!dp").where == core.ALL
-    assert asked("type=!null").where == core.ALL
+    assert parts.where == core.And(
+        (core.Or((core.IsNull("replica_of"),)), core.Or((core.Compare("state", Op.EQ, "online"),)))
+    )
+    assert asked("is_svm_root=true").where == core.NONE
+    assert asked("is_svm_root=null").where == core.NONE
+    assert asked("is_svm_root=!true").where == core.ALL
+    assert asked("is_svm_root=!null").where == core.ALL
+
+
+def test_the_path_of_a_destination_is_two_names():
+    parts = asked("destination.path=svm2:v", "snapmirror_relationship")
+    names = core.And((core.Compare("tenant.name", Op.EQ, "svm2"), core.Compare("volume.name", Op.EQ, "v")))
+    assert (parts.where, parts.residual) == (core.Or((names,)), TRUE)
     assert asked("type=!rw").where == core.NONE
 
 

@@ -31,7 +31,10 @@ COLLECTIONS = (
     "/api/protocols/san/iscsi/credentials",
     "/api/network/ip/interfaces",
     "/api/cluster/jobs",
+    "/api/snapmirror/policies",
+    "/api/snapmirror/relationships",
 )
+_OWN_CLOCK = {"/api/snapmirror/relationships": ",!lag_time"}
 _LEAKS = re.compile(
     rb"Traceback|\.py\b|<class |object at 0x|NoneType|(?<![A-Za-z0-9])b'|[\[{]'|aiohttp|Python|sqlite|msgspec"
 )
@@ -203,9 +206,10 @@ class Caller:
 
 def everything(caller: Caller) -> dict[str, Any]:
     """Give all that the gateway shows, apart from what its own clock moves; changes under way are over then."""
-    while caller.get("/api/cluster/jobs?state=queued|running|paused")["num_records"]:
-        pass
-    return {path: caller.get(f"{path}?fields=**")["records"] for path in COLLECTIONS}
+    for going in ("cluster/jobs?state=queued|running|paused", "snapmirror/relationships/*/transfers?"):
+        while caller.get(f"/api/{going}")["num_records"]:
+            pass
+    return {path: caller.get(f"{path}?fields=**{_OWN_CLOCK.get(path, '')}")["records"] for path in COLLECTIONS}
 
 
 def check(reply: Reply, *, head: bool = False, said: bytes = b"") -> Reply:
@@ -265,6 +269,7 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
     job = caller.get("/api/cluster/jobs?max_records=1")["records"][0]["uuid"]
     return {
         **furnish_san(caller, svm, svm_uuid),
+        **furnish_mirror(caller, svm),
         "svm/svms": svm_uuid,
         "storage/aggregates": aggregate,
         "storage/volumes": volumes["vol1"],
@@ -275,6 +280,22 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
         "cluster/schedules": schedule,
         "schedules": line,
         "cluster/jobs": job,
+    }
+
+
+def furnish_mirror(caller: Caller, svm: str) -> dict[str, str]:
+    """Make a volume that mirrors another one, and had a transfer."""
+    body = {"name": "dst1", "svm.name": svm, "aggregates": [{"name": "memory"}], "size": "64MB", "type": "dp"}
+    caller.do("POST", "/api/storage/volumes", body)
+    caller.do("POST", "/api/snapmirror/policies", {"name": "mp1", "svm.name": svm})
+    ends = {"source": {"path": f"{svm}:vol2"}, "destination": {"path": f"{svm}:dst1"}, "policy.name": "mp1"}
+    caller.do("POST", "/api/snapmirror/relationships", {**ends, "state": "snapmirrored"})
+    found = caller.get(f"/api/snapmirror/relationships?destination.path={svm}:dst1&fields=transfer.uuid,policy.uuid")
+    (relationship,) = found["records"]
+    return {
+        "snapmirror/policies": relationship["policy"]["uuid"],
+        "snapmirror/relationships": relationship["uuid"],
+        "transfers": relationship["transfer"]["uuid"],
     }
 
 

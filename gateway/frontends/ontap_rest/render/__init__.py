@@ -16,6 +16,13 @@ from gateway.frontends.ontap_rest.render.cluster import (
     render_job,
     render_node,
 )
+from gateway.frontends.ontap_rest.render.mirror import (
+    Ends,
+    MirrorRefs,
+    render_mirror_policy,
+    render_relationship,
+    render_transfer,
+)
 from gateway.frontends.ontap_rest.render.policies import (
     render_export_policy,
     render_export_rule,
@@ -45,7 +52,9 @@ from gateway.frontends.ontap_rest.render.storage import (
 
 __all__ = [
     "ClusterFacts",
+    "Ends",
     "InterfaceFacts",
+    "MirrorRefs",
     "NodeFacts",
     "VolumeRefs",
     "labels_to_tags",
@@ -63,12 +72,15 @@ __all__ = [
     "render_job",
     "render_lun",
     "render_lun_map",
+    "render_mirror_policy",
     "render_node",
     "render_policy_line",
+    "render_relationship",
     "render_schedule",
     "render_snapshot",
     "render_snapshot_policy",
     "render_svm",
+    "render_transfer",
     "render_volume",
     "tags_to_labels",
 ]

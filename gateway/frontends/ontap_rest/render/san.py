@@ -55,10 +55,11 @@ def render_lun(
             "guarantee": {"requested": requested, "reserved": requested and volume.thick},
         },
     }
-    record["status"] |= {
+    record["status"] = {
         "state": LUN_STATES[volume.state],
         "container_state": _container_state(volume, pool),
         "mapped": bool(volume.attachments),
+        "read_only": volume.replica_of is not None,
     }
     mapped = [
         {"igroup": _named(groups[a.host_group_id]), "logical_unit_number": a.lun}

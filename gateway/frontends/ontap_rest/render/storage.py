@@ -15,7 +15,10 @@ from gateway.frontends.ontap_rest.scalars import format_datetime
 
 
 class VolumeRefs(msgspec.Struct, frozen=True, kw_only=True):
-    """The records that a volume refers to. None: not set, or not wanted by the projection."""
+    """The records that a volume refers to. None: not set, or not wanted by the projection.
+
+    `protected`: it is the source of a relationship.
+    """
 
     tenant: Tenant
     pool: Pool
@@ -24,6 +27,7 @@ class VolumeRefs(msgspec.Struct, frozen=True, kw_only=True):
     parent: Volume | None = None
     parent_snapshot: Snapshot | None = None
     parent_tenant: Tenant | None = None
+    protected: bool = False
 
     @property
     def records(self) -> tuple[Tenant | Pool | ExportPolicy | SnapshotPolicy | Volume | Snapshot | None, ...]:
@@ -95,6 +99,9 @@ def render_volume(volume: Volume, refs: VolumeRefs) -> dict[str, Any]:
     }
     if volume.labels:
         record["_tags"] = labels_to_tags(volume.labels)
+    record["type"] = "rw" if volume.replica_of is None else "dp"
+    record["snapmirror"]["is_protected"] = refs.protected
+    record["snapmirror"]["destinations"]["is_ontap"] = refs.protected
     record["guarantee"]["type"] = "volume" if volume.thick else "none"
     record["efficiency"]["volume_path"] = f"/vol/{volume.name}"
     if refs.snapshot_policy is not None:
@@ -156,8 +163,11 @@ def _clone(volume: Volume, refs: VolumeRefs) -> dict[str, Any]:
     return clone
 
 
-def render_snapshot(snapshot: Snapshot, volume: Volume, tenant: Tenant) -> dict[str, Any]:
-    """Render a snapshot. `owners` says what keeps it from being deleted and is absent when nothing does."""
+def render_snapshot(snapshot: Snapshot, volume: Volume, tenant: Tenant, *, base: bool = False) -> dict[str, Any]:
+    """Render a snapshot. `owners` says what keeps it from being deleted and is absent when nothing does.
+
+    `base`: a SnapMirror relationship goes on from it.
+    """
     record: dict[str, Any] = {
         "uuid": str(snapshot.id),
         "name": snapshot.name,
@@ -173,8 +183,9 @@ def render_snapshot(snapshot: Snapshot, volume: Volume, tenant: Tenant) -> dict[
         record["snapmirror_label"] = snapshot.label
     if snapshot.expires is not None:
         record["expiry_time"] = format_datetime(snapshot.expires)
-    if snapshot.clone_count:
-        record["owners"] = ["volume_clone"]
+    owners = [name for name, holds in (("volume_clone", snapshot.clone_count > 0), ("snapmirror", base)) if holds]
+    if owners:
+        record["owners"] = owners
     return record
 
 

@@ -41,6 +41,7 @@ async def create(ask: Ask, values: Values) -> Started:
     for path in values:
         if path.startswith("clone.") and path != "clone.is_flexclone":
             raise WireError(400, "918247", message=f'Field "{path}" needs "clone.is_flexclone".', target=path)
+    replica = _replica(values)
     tenant = await tenant_of(ask, values)
     pool = await pool_of(ask.core, values)
     if VolumeKind.FILESYSTEM not in ask.core.pools.get(pool.id).capabilities:
@@ -59,6 +60,7 @@ async def create(ask: Ask, values: Values) -> Started:
         export_policy_id=policy or await default_export_policy(ask.core, tenant.id),
         snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=VolumeKind.FILESYSTEM),
         root=msgspec.structs.replace(RootDirectory(), **_root(values)),
+        replica=replica,
     )
     return await volumes.create(ask.core, new, description=ask.description)
 
@@ -79,14 +81,36 @@ async def _create_for_lun(ask: Ask, values: Values, *, tenant: Tenant, pool: Poo
         labels=_labels(values) or {},
         snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=VolumeKind.BLOCK),
         annotations=dict(kept.EMPTY_FLEXVOL),
+        replica=_replica(values),
     )
     return await volumes.create(ask.core, new, description=ask.description)
 
 
 async def _policy(ask: Ask, values: Values, *, pool: Pool, tenant: Tenant, kind: VolumeKind) -> UUID | None:
     """Give the policy that is named; where none is, the usual one, or the empty one if the pool takes no snapshots."""
-    usual = "default" if ask.core.pools.get(pool.id).capability(kind).can("snapshot") else "none"
+    able = ask.core.pools.get(pool.id).capability(kind).can("snapshot")
+    usual = "default" if able and not _replica(values) else "none"
     return await snapshot_policy_of(ask.core, values, tenant.id, fallback=usual)
+
+
+def _replica(values: Values) -> bool:
+    """Tell whether the volume is to be a destination of SnapMirror, which has nothing to mount or to take before."""
+    kind = text(values, "type") or "rw"
+    if kind == "ls":
+        raise WireError(
+            400,
+            "918701",
+            message="The specified operation on the volume endpoint is not supported on this platform. "
+            "There are no load-sharing mirrors.",
+            target="type",
+        )
+    if kind == "dp" and text(values, "nas.path"):
+        message = 'Field "nas.path" cannot be set for a volume of type DP that holds nothing yet.'
+        raise WireError(400, "917628", message=message, target="nas.path")
+    if kind == "dp" and (text(values, "snapshot_policy.name") or "none") != "none":
+        message = "A volume of type DP takes no snapshots by a policy."
+        raise WireError(400, "917617", message=message, target="snapshot_policy.name")
+    return kind == "dp"
 
 
 def _refuse_nas(values: Values, code: str, why: str, *words: str) -> None:

@@ -1,0 +1,37 @@
+"""What SnapMirror needs of volumes and snapshots that show nothing of it themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from gateway.core.catalog import walk
+from gateway.core.context import Core
+from gateway.core.model import Replication, Snapshot
+from gateway.core.query import ALL, Compare, Op, Or, Order, Query
+
+
+async def sources_among(core: Core, volume_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Give those of the volumes that a relationship reads. Costs next to nothing where there are none."""
+    found = await _touching(core, volume_ids, "source.volume_id")
+    return frozenset(replication.source.volume_id for replication in found)
+
+
+async def bases_among(core: Core, volume_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Give the snapshots of the volumes, sources and destinations, from which the next transfers go on."""
+    found = await _touching(core, volume_ids, "source.volume_id", "volume.id")
+    ids = {replication.base_id for replication in found if replication.base_id is not None}
+    if not ids:
+        return frozenset()
+    bases = await core.catalog.get_many(Snapshot, ids)
+    # Where the ends were swapped, it is the source's that is the copy.
+    copied = Query(where=Or(tuple(Compare("lineage", Op.EQ, base_id) for base_id in ids)), order=(Order("id"),))
+    copies = [snapshot.id async for snapshot in walk(core.catalog, Snapshot, copied)]
+    return frozenset({*bases, *copies} | {base.lineage for base in bases.values() if base.lineage is not None})
+
+
+async def _touching(core: Core, volume_ids: Collection[UUID], *fields: str) -> list[Replication]:
+    if not volume_ids or not await core.catalog.count(Replication, ALL):
+        return []
+    where = Or(tuple(Compare(field, Op.EQ, volume_id) for volume_id in volume_ids for field in fields))
+    return [found async for found in walk(core.catalog, Replication, Query(where=where, order=(Order("id"),)))]

@@ -1,0 +1,112 @@
+"""The ends of a relationship: paths become volumes, and a destination is made where it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.core import errors, volumes
+from gateway.core.model import Pool, Tenant, Volume
+from gateway.core.pools import OpenPool
+from gateway.frontends.ontap_rest import kept
+from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.writes.names import seen, snapshot_policy_of, text
+
+_CREATE = "create_destination"
+
+
+async def source_of(ask: Ask, values: Values) -> Volume:
+    """Give the volume that `source.path` names."""
+    tenant, name = await _end(ask, values, "source.path")
+    found = await _volume(ask, tenant, name)
+    if found is None:
+        raise _no_volume(tenant, name, "source.path")
+    return found
+
+
+@asynccontextmanager
+async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncIterator[Volume]:
+    """Give the volume that `destination.path` names, which was made to be a destination.
+
+    With `create_destination` it is made where it is not there, and goes again
+    when what is done with it fails.
+    """
+    tenant, name = await _end(ask, values, "destination.path")
+    if ask.tenant is not None and tenant.id != ask.tenant.id:
+        message = 'The SVM of "destination.path" is not the one that the request is for.'
+        raise WireError(400, "2621706", message=message, target="destination.path")
+    found = await _volume(ask, tenant, name)
+    if found is not None:
+        if found.id == source.id:
+            message = "The source and the destination of a relationship must be different."
+            raise WireError(400, "6619441", message=message, target="destination.path")
+        if found.replica_of is None:
+            message = f'Volume "{name}" in SVM "{tenant.name}" is not a volume of type DP.'
+            raise WireError(409, "6619546", message=message, target="destination.path")
+        yield found
+        return
+    if values.get(f"{_CREATE}.enabled") is not True:
+        raise _no_volume(tenant, name, "destination.path")
+    made = await _provisioned(ask, values, source, tenant=tenant, name=name)
+    try:
+        yield made
+    except Exception:
+        await (await volumes.delete(ask.core, made.id, description=ask.description)).result()
+        raise
+
+
+async def _provisioned(ask: Ask, values: Values, source: Volume, *, tenant: Tenant, name: str) -> Volume:
+    size = values.get(f"{_CREATE}.size")
+    new = volumes.NewVolume(
+        name=name,
+        tenant_id=tenant.id,
+        pool_id=(await _pool(ask, source)).id,
+        kind=source.kind,
+        size=max(size, source.size) if isinstance(size, int) else source.size,
+        snapshot_policy_id=await snapshot_policy_of(ask.core, {}, tenant.id, fallback="none"),
+        annotations={key: value for key, value in source.annotations.items() if key in kept.OF_LUNS},
+        replica=True,
+    )
+    started = await volumes.create(ask.core, new, description=ask.description)
+    await started.result()
+    made = await ask.core.find(Volume, name=name, tenant__id=tenant.id)
+    if made is None:
+        raise errors.NotFound(kind="volume", ref=name)
+    return made
+
+
+async def _pool(ask: Ask, source: Volume) -> OpenPool:
+    """Give the pool in which a destination is made: another than the source's, of its driver, with the most room."""
+    core = ask.core
+    records = await core.known.get_many(Pool, {pool.id for pool in core.pools})
+    able = [
+        pool
+        for pool in core.pools
+        if source.kind in pool.capabilities and pool.capability(source.kind).can("snapshot") and pool.id in records
+    ]
+    if not able:
+        message = "No aggregate can hold the destination."
+        raise WireError(409, "13303918", message=message, target=_CREATE)
+    driver = core.pools.get(source.pool_id).substrate.driver
+    return max(
+        able,
+        key=lambda pool: (pool.id != source.pool_id, pool.substrate.driver == driver, records[pool.id].available),
+    )
+
+
+async def _end(ask: Ask, values: Values, path: str) -> tuple[Tenant, str]:
+    tenant, _, name = (text(values, path) or "").partition(":")
+    found = await ask.core.find(Tenant, name=tenant)
+    if found is None:
+        raise errors.NotFound(kind="tenant", ref=tenant)
+    return found, name
+
+
+async def _volume(ask: Ask, tenant: Tenant, name: str) -> Volume | None:
+    return seen(ask.core, await ask.core.find(Volume, name=name, tenant__id=tenant.id))
+
+
+def _no_volume(tenant: Tenant, name: str, path: str) -> WireError:
+    return WireError(404, "917525", message=f'Volume "{name}" does not exist in SVM "{tenant.name}".', target=path)
