@@ -319,6 +319,22 @@ def test_it_ends(ontap: Door, ends: tuple[str, str]) -> None:
     assert [ontap.get(SNAPSHOTS.format(uuid))["num_records"] for uuid in (source, copy)] == [0, 0]
 
 
+def test_another_relationship_goes_on_where_one_ended(ontap: Door, ends: tuple[str, str]) -> None:
+    """The way in which Cinder, Manila and Trident turn round: they end the relationship and create the opposite one."""
+    path = relationship(ontap, state="snapmirrored")
+    settled(ontap, path)
+    bring(ontap, path, "broken_off")
+    ontap.must("DELETE", f"{path}?destination_only=true")
+    turned = relationship(ontap, source=ENDS["destination"], destination=ENDS["source"])
+    shown = ontap.get(turned)
+    assert (shown["state"], "exported_snapshot" in shown) == ("broken_off", True)
+    assert ontap.names("type=rw") == ["dst", "src"]
+    assert bring(ontap, turned, "snapmirrored")["last_transfer_type"] == "resync"
+    assert (ontap.names("type=dp"), ontap.names("type=rw")) == (["src"], ["dst"])
+    ontap.must("DELETE", turned)
+    assert [ontap.get(SNAPSHOTS.format(uuid))["num_records"] for uuid in ends] == [0, 0]
+
+
 def test_who_may_do_what(gateway: LiveGateway, ontap: Door, ends: tuple[str, str]) -> None:
     path = relationship(ontap)
     with door(gateway, READER) as reader:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from gateway.core import errors, volumes
 from gateway.core.model import Pool, Tenant, Volume
 from gateway.core.pools import OpenPool
+from gateway.core.replicas import in_common
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -28,7 +29,7 @@ async def source_of(ask: Ask, values: Values) -> Volume:
 
 @asynccontextmanager
 async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncIterator[Volume]:
-    """Give the volume that `destination.path` names, which was made to be a destination.
+    """Give the volume that `destination.path` names: one made to be a destination, or one that was at an end before.
 
     With `create_destination` it is made where it is not there, and goes again
     when what is done with it fails.
@@ -42,7 +43,7 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
         if found.id == source.id:
             message = "The source and the destination of a relationship must be different."
             raise WireError(400, "6619441", message=message, target="destination.path")
-        if found.replica_of is None:
+        if found.replica_of is None and await in_common(ask.core, source.id, found.id) is None:
             message = f'Volume "{name}" in SVM "{tenant.name}" is not a volume of type DP.'
             raise WireError(409, "6619546", message=message, target="destination.path")
         yield found
