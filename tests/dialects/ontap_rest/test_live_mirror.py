@@ -435,6 +435,23 @@ def test_policies_that_cannot_be(ontap: Door, body: dict[str, Any], expected: tu
     assert refusal(ontap.ask("POST", f"{POLICIES}?return_timeout=60", body)) == expected
 
 
+# --- peers ---
+
+
+def test_svms_are_each_others_peers(ontap: Door) -> None:
+    peers = "/api/svm/peers"
+    asked = "fields=svm.name,state,peer.svm.name,peer.cluster.name,applications&name=dr&svm.name=svm1"
+    (found,) = ontap.get(f"{peers}?{asked}")["records"]
+    assert (found["state"], found["peer"]["svm"]["name"], found["applications"]) == ("peered", "dr", ["snapmirror"])
+    assert found["peer"]["cluster"]["name"] == ontap.get("/api/cluster")["name"]
+    assert ontap.get(f"{peers}/{found['uuid']}")["svm"]["name"] == "svm1"
+    assert ontap.get(f"{peers}?max_records=1")["num_records"] == 1
+    assert sorted(ontap.names("", peers)) == ["dr", "svm1"]
+    assert ontap.names("", "/api/cluster/peers") == []
+    assert refusal(ontap.ask("GET", f"{peers}/{MISSING}")) == (404, "4")
+    assert refusal(ontap.ask("POST", peers, {"svm.name": "dr"})) == (405, "3")
+
+
 # --- licences ---
 
 
