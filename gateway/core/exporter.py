@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.model import AccessHandle, LocalPath, VolumeKind
+from gateway.core.model import AccessHandle, GitRemote, LocalPath, VolumeKind
 from gateway.core.secret import Secret
 
 
@@ -135,6 +135,48 @@ class BlockExporter(Protocol):
 
     def handle(self, export: BlockExport, access: BlockAccess) -> AccessHandle:
         """Give what the node of an attachment needs to reach the blocks."""
+
+    async def close(self) -> None:
+        """Stop what `open` started. Idempotent."""
+
+
+class TreeExport(msgspec.Struct, frozen=True, kw_only=True):
+    """A tree under version control as it should be reachable: desired state, computed from the catalog.
+
+    `id` is the volume's; `source` where it is on this host. Its snapshots are
+    reachable with it.
+    """
+
+    id: UUID
+    source: GitRemote
+    generation: int = 0
+
+
+@runtime_checkable
+class TreeExporter(Protocol):
+    """Publishes trees under version control to whoever has a token. Everything here is idempotent by export id.
+
+    `generation` changes when the same volume's content was replaced (restore):
+    what is under way then ends.
+    """
+
+    async def open(self) -> None:
+        """Start or find the server."""
+
+    async def publish(self, export: TreeExport) -> None:
+        """Make or change the publication so that it is as described."""
+
+    async def withdraw(self, export_id: UUID) -> None:
+        """End the publication and all that is under way for it. Nothing there: succeeds."""
+
+    async def published(self) -> frozenset[UUID]:
+        """Give what is published now."""
+
+    def handle(self, export: TreeExport, snapshot: UUID | None = None) -> AccessHandle:
+        """Give what a client needs, but for a token, to reach the publication or a snapshot in it."""
+
+    def token(self, export_id: UUID, *, write: bool) -> Secret:
+        """Give what a client logs in with, to read or also to write. Unavailable while the exporter is not open."""
 
     async def close(self) -> None:
         """Stop what `open` started. Idempotent."""

@@ -4,8 +4,9 @@ A filesystem volume is published when it is online and has a junction path and
 an export policy, its tenant runs, and an exporter is configured: to the nodes
 that it is attached to, and as the policy says; a block volume when it is online
 and has attachments; either is mounted on this host when it is online and has
-mounts here. Export servers forget and get restarted, so the same step serves a
-change, the start and a timer.
+mounts here. For trees under version control see `gateway.core.trees`. Export
+servers forget and get restarted, so the same step serves a change, the start
+and a timer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import msgspec
 from gateway.core import errors
 from gateway.core.backend import HostBackend
 from gateway.core.catalog import Catalog, walk
-from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter, Mounter
+from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter, Mounter, TreeExporter
 from gateway.core.locks import KeyLocks
 from gateway.core.model import (
     AccessHandle,
@@ -44,12 +45,14 @@ from gateway.core.mounting import Mounting
 from gateway.core.pools import Pools
 from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
 from gateway.core.targets import block_access, file_access, serial_of
+from gateway.core.trees import Trees
 
 _FILES, _OWN_SERVER = "local_path", "nfs"
 _NFS = frozenset({"any", "nfs", "nfs4"})
 _MAY = frozenset({"any", "sys"})
 _WAYS = (Transport.LOCAL, Transport.NFS, Transport.ISCSI, Transport.NBD)
 _WISHED = Or((Not(IsNull("junction_path")), Compare("attachment_count", Op.GT, 0), Compare("mount_count", Op.GT, 0)))
+_TREES = Compare("kind", Op.EQ, VolumeKind.TREE)
 
 
 class NfsServer(enum.Enum):
@@ -82,6 +85,7 @@ class Publisher:
         block: Mapping[Transport, BlockExporter] = {},
         *,
         mounter: Mounter | None = None,
+        trees: TreeExporter | None = None,
         patience_s: float = 30,
     ) -> None:
         self._catalog = catalog
@@ -89,13 +93,15 @@ class Publisher:
         self._exporter = exporter
         self._block = block
         self.mounting = None if mounter is None else Mounting(mounter, self._here)
+        self.trees = None if trees is None else Trees(trees, self._found)
+        self._wished = _WISHED if trees is None else Or((_WISHED, _TREES))
         self._patience_s = patience_s
         self._locks = KeyLocks()
 
     @property
     def idle(self) -> bool:
         """Whether there is no exporter at all."""
-        return self._exporter is None and not self._block and self.mounting is None
+        return self._exporter is None and not self._block and self.mounting is None and self.trees is None
 
     def files_by(self, pool_id: UUID, kind: VolumeKind = VolumeKind.FILESYSTEM) -> NfsServer | None:
         """Tell who serves a pool's volumes over NFS, None when nobody can. Unavailable while the pool is not open.
@@ -204,6 +210,8 @@ class Publisher:
                 works.append(partial(self._converge_files, self._exporter, volume_id, volume))
             if kind in {None, VolumeKind.BLOCK}:
                 works += [partial(self._converge_blocks, one, volume_id, volume, force=force) for one in self._block]
+            if self.trees is not None and kind in {None, VolumeKind.TREE}:
+                works.append(partial(self._converge_tree, self.trees, volume_id, volume))
             if self.mounting is not None:
                 works.append(partial(self._converge_mounts, self.mounting, volume_id, volume, force=force))
             await _all_tried(works)
@@ -232,6 +240,8 @@ class Publisher:
         for transport, exporter in self._block.items():
             wished = _attached(volume, transport)
             await _tolerantly(exporter.withdraw(volume.id, force=force), wished=wished)
+        if self.trees is not None and volume.kind is VolumeKind.TREE:
+            await self.trees.converge(volume.id, None)
 
     async def narrow(self, before: Volume, after: Volume, *, force: bool) -> None:
         """End what attachments gave that they do not give in `after`; what is new there comes later.
@@ -281,7 +291,7 @@ class Publisher:
     async def _converge_all(self, where: Filter, changing: KeyLocks, *, force: bool = False) -> None:
         if self.idle:
             return
-        left = [volume.id async for volume in self._volumes(And((where, _WISHED)))]
+        left = [volume.id async for volume in self._volumes(And((where, self._wished)))]
         failures: dict[UUID, errors.GatewayError] = {}
         # Twice: of two publications one may stand in the way of the other until both are as they should be.
         for _ in range(2):
@@ -305,6 +315,9 @@ class Publisher:
         for exporter in self._block.values():
             with suppress(errors.Unavailable):
                 published |= await exporter.published()
+        if self.trees is not None:
+            with suppress(errors.Unavailable):
+                published |= await self.trees.published()
         stale = set()
         for volume_id in published:
             volume = await self._volume(volume_id)
@@ -316,8 +329,8 @@ class Publisher:
         return frozenset(stale)
 
     async def wished(self) -> AsyncIterator[UUID]:
-        """Yield every volume that has a junction path, attachments or mounts."""
-        async for volume in self._volumes(_WISHED):
+        """Yield every volume that has a junction path, attachments or mounts, or is a tree."""
+        async for volume in self._volumes(self._wished):
             yield volume.id
 
     async def handles(self, volume: Volume) -> tuple[AccessHandle, ...]:
@@ -331,6 +344,7 @@ class Publisher:
         for transport, exporter in self._block.items():
             blocks = await self.desired_block(volume, transport)
             found += [exporter.handle(blocks, access) for access in blocks.access] if blocks is not None else []
+        found += await self.trees.handles(volume) if self.trees is not None else ()
         if isinstance(backend, HostBackend):
             found.append(await backend.here(volume.id))
         return tuple(msgspec.structs.replace(one, read_only=True) if follows else one for one in found)
@@ -367,20 +381,22 @@ class Publisher:
 
     async def _source(self, volume: Volume) -> LocalPath | None:
         """Give where the exporter of files finds a volume's; None when others have them or its tenant is stopped."""
-        if not await self._runs(volume.tenant_id):
-            return None
-        source = await self._pools.get(volume.pool_id).backend.access(volume.id)
+        source = await self._found(volume)
         return source if isinstance(source, LocalPath) else None
+
+    async def _found(self, volume: Volume) -> AccessHandle | None:
+        """Give where a volume's pool has its bytes; None while its tenant is stopped."""
+        return await self._pools.get(volume.pool_id).backend.access(volume.id) if await self._runs(volume) else None
 
     async def _here(self, volume: Volume) -> LocalPath | None:
         """Give where this host finds a volume's bytes, also those that a server of the pool's own has."""
         backend = self._pools.get(volume.pool_id).backend
         if not isinstance(backend, HostBackend):
             return await self._source(volume)
-        return await backend.here(volume.id) if await self._runs(volume.tenant_id) else None
+        return await backend.here(volume.id) if await self._runs(volume) else None
 
-    async def _runs(self, tenant_id: UUID) -> bool:
-        tenant = await self._catalog.get(Tenant, tenant_id)
+    async def _runs(self, volume: Volume) -> bool:
+        tenant = await self._catalog.get(Tenant, volume.tenant_id)
         return tenant is not None and tenant.state is TenantState.RUNNING
 
     async def _converge_files(self, exporter: Exporter, volume_id: UUID, volume: Volume | None) -> None:
@@ -395,6 +411,10 @@ class Publisher:
         wanted = await self.desired_block(volume, transport) if volume is not None else None
         work = self._converge_block(self._block[transport], volume_id, wanted, force=force)
         await _tolerantly(work, wished=volume is not None and _attached(volume, transport))
+
+    async def _converge_tree(self, trees: Trees, volume_id: UUID, volume: Volume | None) -> None:
+        wanted = await trees.desired(volume)
+        await _tolerantly(self._patiently(trees.converge(volume_id, wanted)), wished=wanted is not None)
 
     async def _converge_mounts(
         self, mounting: Mounting, volume_id: UUID, volume: Volume | None, *, force: bool
@@ -470,6 +490,8 @@ def _wish(volume: Volume | None) -> tuple[object, ...] | None:
     """Give what a publication depends on; None when there is to be none."""
     if volume is None or volume.state is not VolumeState.ONLINE:
         return None
+    if volume.kind is VolumeKind.TREE:
+        return (volume.pool_id, volume.replica_of is not None, volume.generation)
     if volume.junction_path is not None:
         where, follows = (volume.junction_path, volume.export_policy_id), volume.replica_of is not None
         return (*where, follows, volume.attachments, volume.mounts, volume.generation)

@@ -1,4 +1,4 @@
-"""Use cases of snapshots: create, update, delete."""
+"""Use cases of snapshots: create, update, delete, access."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.core import errors
 from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
-from gateway.core.model import Snapshot, SnapshotState, Volume, VolumeState, utc_now
+from gateway.core.model import AccessHandle, Snapshot, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.notes import require_short
 from gateway.core.ownership import Access, permit
 from gateway.core.replicas import require_unneeded
@@ -170,6 +170,16 @@ def require_expired(snapshot: Snapshot) -> None:
     """Raise InUse while the snapshot must not be deleted."""
     if snapshot.expires is not None and snapshot.expires > utc_now():
         raise errors.InUse(kind="snapshot", ref=snapshot.name, by="expiry", action="delete")
+
+
+async def access(core: Core, snapshot_id: UUID) -> tuple[AccessHandle, ...]:
+    """Give every way to the snapshot's bytes. Asks the substrate, unlike other reads."""
+    snapshot = await core.get(Snapshot, snapshot_id)
+    volume = await core.get(Volume, snapshot.volume_id)
+    permit(core.caller, volume, Access.READ, action="read")
+    own = await core.pools.get(volume.pool_id).backend.access(volume.id, snapshot.id)
+    trees = core.publisher.trees
+    return (own, *(await trees.handles(volume, snapshot) if trees is not None else ()))
 
 
 async def settled_one(core: Core, snapshot_id: UUID, *, access: Access, broken_too: bool = False) -> Snapshot:

@@ -17,7 +17,7 @@ from gateway.core.backend import FaultHook
 from gateway.core.catalog import Catalog
 from gateway.core.change import Changes
 from gateway.core.context import Core
-from gateway.core.exporter import BlockExporter, Exporter, Mounter
+from gateway.core.exporter import BlockExporter, Exporter, Mounter, TreeExporter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import CLUSTER_ID, ManifestKeeper
@@ -28,8 +28,10 @@ from gateway.core.pools import Configured, Pools
 from gateway.core.reconcile import Finding, Reconciler
 from gateway.core.recover import Recovery
 from gateway.core.tenants import ensure_defaults
+from gateway.exports.git import GitExporter, GitOptions
 from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nfs import NfsExporter, NfsOptions
+from gateway.mover.client import ProcessMover
 from gateway.server.drivers import BLOCK_EXPORTERS, drivers
 
 
@@ -39,10 +41,11 @@ class Exporters(msgspec.Struct, frozen=True, kw_only=True):
     nfs: Exporter | None = None
     block: Mapping[Transport, BlockExporter] = {}
     mounts: Mounter | None = None
+    git: TreeExporter | None = None
 
-    def all(self) -> Mapping[str, Exporter | BlockExporter | Mounter]:
+    def all(self) -> Mapping[str, Exporter | BlockExporter | Mounter | TreeExporter]:
         """Give them by kind, as `[export.*]` names it."""
-        one_each = {"nfs": self.nfs, "mounts": self.mounts}
+        one_each = {"nfs": self.nfs, "mounts": self.mounts, "git": self.git}
         found = {kind: exporter for kind, exporter in one_each.items() if exporter is not None}
         return found | {transport.value: exporter for transport, exporter in self.block.items()}
 
@@ -138,7 +141,9 @@ def make_exporters(settings: Settings, fault: FaultHook) -> Exporters:
     }
     wanted = cast("MountsOptions | None", settings.export.get("mounts"))
     mounts = None if wanted is None else HostMounter(wanted, settings.data_dir / "mounts", fault=fault)
-    return Exporters(nfs=nfs, block=block, mounts=mounts)
+    over_git = cast("GitOptions | None", settings.export.get("git"))
+    git = None if over_git is None else GitExporter(over_git, settings.data_dir / "git", fault=fault)
+    return Exporters(nfs=nfs, block=block, mounts=mounts, git=git)
 
 
 NO_EXPORTERS = Exporters()
@@ -166,13 +171,17 @@ async def bare(
     await catalog.open()
     try:
         pools = Pools(catalog, configured_pools(settings, fault))
-        publisher = Publisher(catalog, pools, exporters.nfs, exporters.block, mounter=exporters.mounts)
-        changes = Changes(catalog, Context(catalog, pools, publisher, fault), observer, fault)
+        publisher = Publisher(
+            catalog, pools, exporters.nfs, exporters.block, mounter=exporters.mounts, trees=exporters.git
+        )
+        mover = ProcessMover()
+        changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), observer, fault)
         core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
         try:
             yield House(core, Recovery(core, observer), exporters, observer)
         finally:
             await changes.close()
+            await mover.close()
             for exporter in exporters.all().values():
                 await exporter.close()
             await pools.close()

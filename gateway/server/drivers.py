@@ -15,6 +15,7 @@ from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.core.exporter import BlockExporter
 from gateway.core.model import Transport
 from gateway.core.needs import Need
+from gateway.exports.git import GitExporter, GitOptions
 from gateway.exports.iscsi import IscsiExporter
 from gateway.exports.local import LocalExporter
 from gateway.exports.mounts import HostMounter, MountsOptions
@@ -54,6 +55,7 @@ EXPORTERS: Mapping[str, type[msgspec.Struct]] = {
     "nfs": NfsOptions,
     **{transport.value: driver.Options for transport, driver in BLOCK_EXPORTERS.items()},
     "mounts": MountsOptions,
+    "git": GitOptions,
 }
 """Kind of export, as `[export.*]` names it -> its options."""
 
@@ -93,6 +95,7 @@ def needs_of(settings: Settings) -> dict[str, tuple[Need, ...]]:
         "nfs": NfsExporter,
         **{transport.value: driver for transport, driver in BLOCK_EXPORTERS.items()},
         "mounts": HostMounter,
+        "git": GitExporter,
     }
     return found | {
         f"export.{kind}": needs_of_driver(exporters[kind], options) for kind, options in settings.export.items()

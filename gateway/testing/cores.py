@@ -11,7 +11,7 @@ from gateway.catalog import SqliteCatalog
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.change import Changes
 from gateway.core.context import Core
-from gateway.core.exporter import BlockExporter, Exporter, Mounter
+from gateway.core.exporter import BlockExporter, Exporter, Mounter, TreeExporter
 from gateway.core.exports import Publisher
 from gateway.core.known import Known
 from gateway.core.manifest import ManifestKeeper
@@ -35,6 +35,7 @@ async def core_on(
     exporter: Exporter | None = None,
     block: Mapping[Transport, BlockExporter] = {},
     mounter: Mounter | None = None,
+    trees: TreeExporter | None = None,
     mover: Mover | None = None,
     fault: FaultHook = no_fault,
     tenants: tuple[str, ...] = ("svm1",),
@@ -48,7 +49,7 @@ async def core_on(
     catalog = SqliteCatalog(directory / CATALOG, fault=fault)
     await catalog.open()
     pools = Pools(catalog, configured)
-    publisher = Publisher(catalog, pools, exporter, block, mounter=mounter)
+    publisher = Publisher(catalog, pools, exporter, block, mounter=mounter, trees=trees)
     changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), watcher, fault)
     core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher), Known(catalog))
     try:

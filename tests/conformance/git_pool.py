@@ -1,20 +1,43 @@
-"""The git-lfs instances of the conformance suite: by a path on this host, and over HTTP by the gateway's exporter."""
+"""The git-lfs instance of the conformance suite: bytes go over HTTP, as the gateway's exporter serves them.
+
+Its server runs in this process, which is quick; `tests/clients/test_git_export.py`
+has it as the process that it is else.
+"""
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from uuid import UUID
+
+import msgspec
 
 from gateway.backends.git_lfs import GitLfsBackend, GitLfsOptions
 from gateway.core.backend import VolumeBackend
-from gateway.core.model import VolumeKind
+from gateway.core.exporter import TreeExport
+from gateway.core.model import AccessHandle, GitRemote, VolumeKind
+from gateway.exports.git.application import Application
+from gateway.exports.git.publications import record_of
+from gateway.exports.git.records import EXPORTS, Place, Record, Settings
+from gateway.exports.git.serve import listening
+from gateway.exports.git.tokens import Tokens
+from gateway.exports.records import Records
 from gateway.testing.backends import Harness
 from gateway.testing.loop_pool import detach, run
 from gateway.testing.wire.git import GitContent
 
 SIZE = 128 * 1024
 """Cases write some volumes full, a sixteenth at a time, and each is a commit that is pushed."""
+
+
+def free_port() -> int:
+    """Give a port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -27,6 +50,37 @@ def _memory(folder: Path) -> Iterator[Path]:
         yield place
     finally:
         detach(place)
+
+
+class Served:
+    """The exporter's server for a block of a test. A volume is published while a case has hold of its content."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokens = Tokens(b"k" * 32, time.time)
+        self._folder = folder
+        self._records = Records(folder / EXPORTS, Record)
+        self._records.load()
+        self.base = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        port = free_port()
+        self.base = f"http://127.0.0.1:{port}"
+        self._application = Application(self._folder, tokens=self._tokens, base=self.base, processes=8)
+        async with listening(self._application, Settings(bind="127.0.0.1", port=port, base=self.base, processes=8)):
+            yield
+
+    @asynccontextmanager
+    async def content(self, handle: AccessHandle) -> AsyncIterator[GitContent]:
+        assert isinstance(handle, GitRemote)
+        volume, tree = map(UUID, handle.namespace.split("/"))
+        if not handle.read_only or self._records.get(volume) is None:
+            source = msgspec.structs.replace(handle, read_only=False)
+            self._records.put(record_of(TreeExport(id=volume, source=source)))
+        place = Place(volume, tree if handle.read_only else None)
+        token = self._tokens.make(volume, write=True, lifetime_s=3600)
+        async with GitContent(GitRemote(url=self.base + place.path), token=token) as content:
+            yield content
 
 
 @asynccontextmanager
@@ -43,8 +97,10 @@ async def git_lfs(folder: Path) -> AsyncIterator[Harness]:
             await harness.opened.close()
             return await opened()
 
-        harness = Harness(opened=await opened(), content=GitContent, reopen=reopen, kind=VolumeKind.TREE, size=SIZE)
+        served = Served(folder / "export")
+        harness = Harness(opened=await opened(), content=served.content, reopen=reopen, kind=VolumeKind.TREE, size=SIZE)
         try:
-            yield harness
+            async with served.running():
+                yield harness
         finally:
             await harness.opened.close()

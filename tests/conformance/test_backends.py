@@ -39,6 +39,7 @@ import pytest
 from btrfs_pool import btrfs
 from file_pools import btrfs_block, ext4, ext4_block, nfs, nfs_block, xfs, xfs_block
 from git_pool import git_lfs
+from ontap_pool import ontap
 from perforce_pool import perforce
 from qcow2_pool import qcow2
 from wire_pools import btrfs_over_nfs, ext4_block_as_device, qcow2_over_nbd, xfs_block_over_iscsi, xfs_over_nfs
@@ -82,6 +83,7 @@ INSTANCES = [
     pytest.param(qcow2, id="qcow2", marks=pytest.mark.root),
     pytest.param(perforce, id="perforce"),
     pytest.param(git_lfs, id="git-lfs", marks=pytest.mark.root),
+    pytest.param(ontap, id="ontap"),
 ]
 
 

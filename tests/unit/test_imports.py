@@ -37,6 +37,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "frontends.cinder_driver": frozenset({"core", "client", "frontends.openstack"}),
     "frontends.manila_driver": frozenset({"core", "client", "frontends.openstack"}),
     "frontends.openstack": frozenset({"core", "client", "config"}),
+    "mover": frozenset({"core"}),
     "client": frozenset(),
     "config": frozenset({"core"}),
     "observe": frozenset({"core", "config"}),
@@ -54,7 +55,9 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
             "testing",
         }
     ),
-    "server": frozenset({"core", "catalog", "backends", "exports", "frontends", "client", "config", "observe"}),
+    "server": frozenset(
+        {"core", "catalog", "backends", "exports", "frontends", "mover", "client", "config", "observe"}
+    ),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
     "embedded": frozenset({"config", "observe", "server"}),
     "__main__": frozenset({"cli"}),

@@ -105,6 +105,10 @@ def snapshot_ref(volume: UUID, snapshot: UUID) -> str:
     return f"{SNAPSHOTS}{volume}/{snapshot}"
 
 
+def snapshots_of(volume: UUID) -> str:
+    return f"{SNAPSHOTS}{volume}/"
+
+
 def sidecar_ref(sidecar: Sidecar) -> str:
     if isinstance(sidecar, VolumeSidecar):
         return volume_ref(sidecar.id)
@@ -121,6 +125,12 @@ def parse_snapshot(ref: str) -> tuple[UUID, UUID] | None:
     volume, _, snapshot = ref.removeprefix(SNAPSHOTS).partition("/")
     pair = parse_id(volume), parse_id(snapshot)
     return None if not ref.startswith(SNAPSHOTS) or pair[0] is None or pair[1] is None else (pair[0], pair[1])
+
+
+def snapshot_of(ref: str) -> UUID | None:
+    """Give the id of a snapshot in the ref of its sidecar; None for another ref."""
+    pair = parse_snapshot(ref)
+    return None if pair is None else pair[1]
 
 
 def parse_tree(ref: str) -> tuple[Tree, str] | None:

@@ -27,6 +27,7 @@ from gateway.backends.git_lfs.layout import (
     VolumeSidecar,
     parse_tree,
     record_decoder,
+    trees_of,
 )
 from gateway.backends.git_lfs.pool import GitLfsOptions, Pool
 from gateway.backends.git_lfs.repository import GIT, NOTHING, Move, Repository
@@ -113,8 +114,6 @@ def _furnish(pool: Pool) -> None:
 
 def _identify(pool: Pool) -> PoolRecord:
     repository = pool.repository
-    if repository.ask("rev-parse", "--is-bare-repository").text.strip() != "true":
-        raise Unavailable(what=pool.name, reason="its repository is not whole")
     for _ in range(2):
         written = repository.refs(POOL).get(POOL)
         if written is not None:
@@ -181,6 +180,7 @@ def _trees(pool: Pool) -> set[Tree]:
     found = {pair[0] for ref in pool.repository.refs(NAMESPACES) if (pair := parse_tree(ref)) is not None}
     for name in pool.repository.folders(NAMESPACES):
         volume = parse_id(name)
-        if volume is not None:
-            found |= pool.trees(volume)
+        inner = [] if volume is None else pool.repository.folders(trees_of(volume))
+        names = {tree for name in inner if (tree := parse_id(name)) is not None}
+        found |= {Tree(volume, tree) for tree in names if volume is not None}
     return found

@@ -19,7 +19,9 @@ from gateway.backends.git_lfs.layout import (
     parse_tree,
     sidecar_decoder,
     sidecar_ref,
+    snapshot_of,
     snapshot_ref,
+    snapshots_of,
     trees_of,
     volume_ref,
 )
@@ -204,9 +206,10 @@ class Pool:
     def leftovers(self, volume: UUID) -> set[Tree]:
         """Give the trees of a volume that no sidecar names."""
         kept = self.find_volume(volume)
-        named = {kept.sidecar.tree} if kept is not None else set()
-        there = self.trees(volume)
-        return {tree for tree in there if tree.name not in named and self.find_snapshot(volume, tree.name) is None}
+        named = {snapshot_of(ref) for ref in self.repository.refs(snapshots_of(volume))}
+        if kept is not None:
+            named.add(kept.sidecar.tree)
+        return {tree for tree in self.trees(volume) if tree.name not in named}
 
     # --- sidecars ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -138,10 +139,13 @@ class Cluster:
                 return
 
 
-def _verify(name: str, options: OntapOptions) -> Any:
+def _verify(name: str, options: OntapOptions) -> ssl.SSLContext | bool:
     address = urlsplit(options.url)
     if address.scheme == "https":
-        return trust(options.fingerprint, options.ca)
+        try:
+            return trust(options.fingerprint, options.ca)
+        except OSError as error:
+            raise Unavailable(what=name, reason=f"{options.ca} cannot be used as certificate") from error
     if address.hostname not in _LOCAL:
         raise Unavailable(what=name, reason="over plain HTTP everybody would read the password: use https")
     return False

@@ -85,7 +85,10 @@ class Pool:
 
     def find(self, key: UUID) -> Known | None:
         """Give a volume of ours; None when there is none. Damaged when it is there and its description is not."""
-        family = self.family(key)
+        return self.known(key, self.family(key))
+
+    def known(self, key: UUID, family: Family) -> Known | None:
+        """Give the volume of ours that a family has; None when it has none."""
         if family.volume is None:
             return None
         text = self.text(key, family.volume, family.carriers)

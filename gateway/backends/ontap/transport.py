@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from gateway.core.errors import Timeout
+from gateway.core.errors import Timeout, Unavailable
 from gateway.core.runner import Circuit, SystemRunner
 
 _ATTEMPTS = 3
@@ -99,12 +99,18 @@ class GuardedTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and give the whole answer; Unavailable while the cluster is left alone."""
         attempts = _ATTEMPTS if request.method == "GET" else 1
+        failure: httpx.TransportError | None = None
         for attempt in range(1, attempts + 1):
             try:
                 return self._sent(request)
             except httpx.TransportError as error:
                 if attempt == attempts or isinstance(error, httpx.TimeoutException):
                     raise
+                failure = error
+            except Unavailable:
+                if failure is None:
+                    raise
+                raise failure from None
             self._pause(_PAUSE_S * attempt)
         raise AssertionError("the loop returns")
 

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.backends.ontap.carriers import Carriers
 from gateway.backends.ontap.descriptions import Damaged, Pending, VolumeSidecar, from_tags, unpack
-from gateway.backends.ontap.pool import Known, Pool, Step
+from gateway.backends.ontap.pool import Family, Known, Pool, Step
 from gateway.backends.ontap.records import FlexVol
 from gateway.core.backend import Note, Observed, VolumeSpec
 from gateway.core.errors import AlreadyExists, NotFound, OutOfSpace
@@ -32,11 +32,13 @@ class Volumes:
     # --- making ---
 
     def create(self, spec: VolumeSpec) -> Observed:
-        present = self._present(spec.id)
+        family = self._pool.family(spec.id)
+        present = self._present(spec.id, family)
         if present is not None:
             return self.observed(present)
         passed = self._pool.steps("create")
         passed("begun")
+        self._carriers.drop(family.carriers)
         best = self._pool.aggregates()[0]
         free = best.space.block_storage.available
         if spec.thick and free < spec.size:
@@ -60,7 +62,8 @@ class Volumes:
         return self.observed(self._pool.volume(spec.id))
 
     def clone(self, source: UUID, snapshot: UUID | None, spec: VolumeSpec) -> Observed:
-        present = self._present(spec.id)
+        family = self._pool.family(spec.id)
+        present = self._present(spec.id, family)
         if present is not None:
             return self.observed(present)
         parent = self._pool.volume(source).flexvol
@@ -69,7 +72,9 @@ class Volumes:
             raise NotFound(kind="snapshot", ref=str(snapshot))
         passed = self._pool.steps("clone")
         passed("begun")
-        self._discard_staged(spec.id)
+        if family.staged is not None:
+            self.discard(family.staged)
+        self._carriers.drop(family.carriers)
         sidecar = VolumeSidecar(id=spec.id, note=spec.note, origin=source, origin_snapshot=snapshot)
         tags = self._carriers.tags(sidecar, spec.id)
         passed("carried")
@@ -105,24 +110,18 @@ class Volumes:
         self._cluster.set_volume(staged, {"name": self._names.volume(spec.id)})
         passed("named")
 
-    def _discard_staged(self, key: UUID) -> None:
-        family = self._pool.family(key)
-        if family.staged is not None:
-            self.discard(family.staged)
-        self._carriers.drop(family.carriers)
-
     def _nas(self, root: RootDirectory) -> dict[str, Any]:
         nas: dict[str, Any] = _permissions(root)
         if self._pool.options.export_policy:
             nas["export_policy"] = {"name": self._pool.options.export_policy}
         return nas
 
-    def _present(self, key: UUID) -> Known | None:
+    def _present(self, key: UUID, family: Family) -> Known | None:
         """Give a volume of ours; None when its name is free, AlreadyExists when something else has it."""
-        family = self._pool.family(key)
-        if family.volume is not None and from_tags(family.volume.tags) is None:
+        known = self._pool.known(key, family)
+        if known is None and family.volume is not None:
             raise AlreadyExists(kind="volume", name=str(key), field="id")
-        return None if family.volume is None else self._pool.find(key)
+        return known
 
     # --- removing ---
 

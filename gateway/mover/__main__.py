@@ -1,0 +1,66 @@
+"""The process: a job on standard input, and as long as that stays open it works."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import traceback
+
+import msgspec
+
+from gateway.core.errors import GatewayError, Internal
+from gateway.core.mover import MoveJob, MoveProgress
+from gateway.mover import kernel
+from gateway.mover.ends import move
+from gateway.mover.meter import Meter
+from gateway.mover.wire import Failed, Line, Moved, Moving
+
+_NICE = 5
+
+
+def main() -> int:
+    """Do the one job that there is. The last line says how it ended."""
+    kernel.die_with_parent()
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=MoveJob)
+    threading.Thread(target=_die_unwanted, daemon=True).start()
+    _settle_in()
+    meter = Meter(job.throttle, _tell)
+    try:
+        move(job, meter)
+    except GatewayError as error:
+        _say(Failed(error=error.to_record()))
+    except Exception:  # noqa: BLE001 - whatever it is, the gateway has to hear of it
+        traceback.print_exc()
+        _say(Failed(error=Internal(incident=f"move {job.id}").to_record()))
+    else:
+        _say(Moved(progress=meter.progress))
+    return 0
+
+
+def _settle_in() -> None:
+    """Make room for deep trees, make files exactly as asked for, and let the gateway go first."""
+    os.umask(0)
+    os.nice(_NICE)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _die_unwanted() -> None:
+    """End everything when the other end of standard input is gone."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def _tell(progress: MoveProgress) -> None:
+    _say(Moving(progress=progress))
+
+
+def _say(line: Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
