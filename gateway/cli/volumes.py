@@ -232,6 +232,17 @@ def _snapshot_id(session: Session, volume_id: str, name: str | None) -> str | No
     return found.id
 
 
+@volume.command()
+@_name
+@click.option("--read-only", is_flag=True, help="A token that does not let write.")
+@_tenant
+@connected
+def token(session: Session, *, name: str, read_only: bool, tenant: str | None) -> None:
+    """Show a token, the password to a volume that is published as a git remote; any user name will do."""
+    uuid = session.run(volumes.show(name, tenant=tenant)).uuid
+    click.echo(session.run(volumes.token(uuid, write=not read_only)))
+
+
 def _print_handles(session: Session, uuid: str) -> None:
     session.print_all(
         session.run(volumes.access(uuid)),
