@@ -73,7 +73,11 @@ class Scene:
     def git(self, *arguments: str, stdin: bytes = b"") -> str:
         """Run git in the repository; CalledProcessError when it fails."""
         line = ("git", f"--git-dir={self.path}", *arguments)
-        return subprocess.run(line, input=stdin, capture_output=True, check=True, env=AUTHOR).stdout.decode().strip()
+        return (
+            subprocess.run(line, input=stdin, capture_output=True, check=True, env=AUTHOR)
+            .stdout.decode(errors="surrogateescape")
+            .strip()
+        )
 
     def tree(self, volume: UUID) -> Tree:
         """Give the live tree of a volume."""
@@ -92,10 +96,10 @@ class Scene:
     def refs(self) -> dict[Tree, dict[str, str]]:
         """Give all refs by tree, and where each HEAD leads to."""
         found: dict[Tree, dict[str, str]] = {}
-        for line in self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/namespaces/").splitlines():
-            target, ref = line.split(" ")
+        for line in self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/namespaces/").split("\n"):
+            target, _, ref = line.partition(" ")
             pair = parse_tree(ref)
-            assert pair is not None
+            assert pair is not None, line
             found.setdefault(pair[0], {})[pair[1]] = target
         for path in (self.path / "refs").rglob("HEAD"):
             pair = parse_tree(str(path.relative_to(self.path)))

@@ -14,11 +14,14 @@ from git_scene import SIZE, Died, Scene, note, scene, spec
 from gateway.backends.git_lfs import FAULT_POINTS
 from gateway.backends.git_lfs.faults import STEPS
 from gateway.backends.git_lfs.layout import Tree
+from gateway.core.backend import GroupMember
 from gateway.core.errors import GatewayError
 
 VOLUME, OTHER, CLONE, KID = (UUID(int=number, version=4) for number in range(1, 5))
 FIRST, SECOND, NEXT = (UUID(int=number, version=4) for number in range(11, 14))
 TOKEN = UUID(int=21, version=4)
+
+BOTH = (VOLUME, KID)
 
 Act = Callable[[Scene], Awaitable[object]]
 
@@ -32,6 +35,12 @@ CHANGES: dict[str, tuple[str, Act]] = {
     "split": ("split", lambda at: at.backend.split(KID)),
     "resize": ("resize", lambda at: at.backend.resize(VOLUME, 3 * SIZE)),
     "snapshot": ("snapshot", lambda at: at.backend.snapshot(VOLUME, NEXT, note("next"))),
+    "snapshot_group": (
+        "snapshot_group",
+        lambda at: at.backend.snapshot_group(
+            [GroupMember(volume=one, snapshot=UUID(int=30 + one.int % 9, version=4), note=note("g")) for one in BOTH]
+        ),
+    ),
     "delete_snapshot": ("delete_snapshot", lambda at: at.backend.delete_snapshot(VOLUME, FIRST)),
     "annotate_snapshot": ("annotate_snapshot", lambda at: at.backend.annotate_snapshot(VOLUME, FIRST, note("new"))),
     "restore": ("restore", lambda at: at.backend.restore(VOLUME, FIRST, TOKEN)),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
     FaultHook,
+    GroupMember,
     Note,
     Observed,
     ObservedSnapshot,
@@ -173,7 +174,7 @@ class GitLfsBackend:
     async def resize(self, volume: UUID, size: int) -> None:
         await self._session.change(volume, self._session.volumes.resize, volume, size)
 
-    # --- SnapshotBackend ---
+    # --- SnapshotBackend, GroupSnapshotBackend ---
 
     async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
         return await self._session.change(volume, self._session.snapshots.snapshot, volume, snapshot, note)
@@ -192,6 +193,11 @@ class GitLfsBackend:
         session = self._session
         for seen in await session.run(session.snapshots.look):
             yield seen
+
+    async def snapshot_group(self, members: Sequence[GroupMember]) -> None:
+        session = self._session
+        async with session.keys.holding(*(member.volume for member in members)):
+            await session.run(session.snapshots.snapshot_group, members)
 
     # --- RestoreBackend, CloneBackend ---
 

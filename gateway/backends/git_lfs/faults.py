@@ -17,6 +17,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "resize": ("begun", "written", "noted", "durable"),
     "split": ("begun", "written", "noted", "durable"),
     "snapshot": ("begun", "copied", "made", "written", "noted", "durable"),
+    "snapshot_group": ("begun", "copied", "made", "written", "noted", "durable"),
     "delete_snapshot": ("begun", "forgotten", "removed", "durable"),
     "annotate_snapshot": ("begun", "written", "noted", "durable"),
     "restore": ("begun", "copied", "made", "written", "noted", "durable", "removed"),
