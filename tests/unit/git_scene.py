@@ -109,7 +109,7 @@ class Scene:
         return found
 
     async def picture(self) -> dict[str, object]:
-        """Give all that can be seen of the pool."""
+        """Give all that can be seen of the pool, but for bytes: an object may be there twice, and packed or not."""
         picture: dict[str, object] = {"manifest": await self.backend.manifest()}
         refs = self.refs()
         live = {
@@ -117,12 +117,12 @@ class Scene:
         }
         async for seen in self.backend.scan():
             assert seen.id is not None, seen.place
-            about = (seen.size, seen.note, seen.origin, seen.origin_snapshot, seen.used)
+            about = (seen.size, seen.note, seen.origin, seen.origin_snapshot)
             picture[f"volume {seen.id}"] = (*about, refs[live[seen.id]])
         async for taken in self.backend.scan_snapshots():
             assert taken.id is not None
             assert taken.volume_id is not None
-            about = (taken.volume_id, taken.note, taken.size)
+            about = (taken.volume_id, taken.note)
             picture[f"snapshot {taken.id}"] = (*about, refs[Tree(taken.volume_id, taken.id)])
         return picture
 

@@ -156,7 +156,7 @@ async def test_of_two_gateways_the_later_change_of_one_thing_is_told_to_try_agai
             kept = at.pool.volume(volume.id)
             await other.annotate(volume.id, note("theirs"))
             with pytest.raises(Busy):
-                at.pool.put(kept.sidecar, old=kept.written, passed=lambda _: None)
+                at.pool.put(kept.sidecar, kept.written, passed=lambda _: None)
             assert (await other.create(volume)).note == note("theirs")
         finally:
             await other.close()
@@ -191,7 +191,10 @@ async def test_what_is_no_pool_is_not_made_one(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "full").iterdir()} <= {"precious", "gateway.lock"}
 
 
-@pytest.mark.parametrize("document", [b"not json", b'{"format":99,"id":"%s"}' % str(uuid4()).encode()])
+LATER = b'{"format":99,"id":"00000000-0000-4000-8000-000000000001"}'
+
+
+@pytest.mark.parametrize("document", [b"not json", LATER], ids=["damaged", "later"])
 async def test_a_pool_that_is_not_understood_is_not_opened(tmp_path: Path, document: bytes) -> None:
     async with scene(tmp_path) as at:
         at.git("update-ref", "refs/gateway/pool", at.git("hash-object", "-w", "--stdin", stdin=document))

@@ -22,6 +22,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "annotate_snapshot": ("begun", "written", "noted", "durable"),
     "restore": ("begun", "copied", "made", "written", "noted", "durable", "removed"),
     "settle_restore": ("begun", "removed"),
+    "receive": ("begun", "streamed", "made", "written", "noted", "durable", "placed", "removed"),
     "put_manifest": ("begun", "written", "noted", "durable"),
 }
 """Operation -> its steps. An operation that finds its work done passes none."""

@@ -217,11 +217,12 @@ class Pool:
         named = {snapshot_of(ref) for ref in self.repository.refs(snapshots_of(volume))}
         if kept is not None:
             named.add(kept.sidecar.tree)
+            named.add(None if kept.sidecar.arriving is None else kept.sidecar.arriving.id)
         return {tree for tree in self.trees(volume) if tree.name not in named}
 
     # --- sidecars ---
 
-    def put(self, sidecar: Sidecar, *, old: str, passed: Step) -> None:
+    def put(self, sidecar: Sidecar, old: str, *, passed: Step) -> None:
         """Write a sidecar in the place of the object `old`, or of NOTHING: the one step that decides."""
         self.put_all((sidecar,), old=old, passed=passed)
 

@@ -72,7 +72,7 @@ class Snapshots:
         present = self._pool.snapshot(volume, snapshot)
         passed = self._pool.steps("annotate_snapshot")
         passed("begun")
-        self._pool.put(msgspec.structs.replace(present.sidecar, note=note), old=present.written, passed=passed)
+        self._pool.put(msgspec.structs.replace(present.sidecar, note=note), present.written, passed=passed)
 
     def inspect(self, volume: UUID, snapshot: UUID) -> ObservedSnapshot | None:
         present = self._pool.find_snapshot(volume, snapshot)

@@ -26,7 +26,10 @@ _BATCH = 8192
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """What some tips reach. Objects never change, so this is true for ever."""
+    """What some tips reach: bytes of objects as they lay on disk when they were counted, and (sha256, bytes) of files.
+
+    Objects never change. Only how they lie on disk does, when git packs them anew.
+    """
 
     disk: int
     files: frozenset[tuple[str, int]]
