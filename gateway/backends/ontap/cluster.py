@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 
 from gateway.backends.ontap.options import OntapOptions
-from gateway.backends.ontap.records import COPY, FLEXVOL, Copy, FlexVol
+from gateway.backends.ontap.records import COPY, FLEXVOL, STRANGER, Copy, FlexVol
 from gateway.backends.ontap.transport import GuardedTransport, trust
 from gateway.client import Client, ClientError, Listing
 from gateway.client.flows import change, fetch, gathered
@@ -28,6 +29,7 @@ _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 _BUSY = frozenset({"13107406", "524486", "262160"})
 """Codes of changes that were not begun and may be asked for again."""
 
+_ABSENT = 404
 _ATTEMPTS = 6
 _PAUSE_S = 0.25
 
@@ -80,6 +82,25 @@ class Cluster:
     def flexvols(self, pattern: str, *, fields: str = FLEXVOL) -> Iterator[FlexVol]:
         """Yield the SVM's volumes by name."""
         return self.each(VOLUMES, FlexVol, fields=fields, name=pattern, svm__name=exactly(self._svm))
+
+    def strangers(self, pattern: str) -> Iterator[FlexVol]:
+        """Yield the volumes of the SVM whose names are not of the pattern, without what is no plain volume."""
+        for found in self.flexvols(f"!{pattern}", fields=STRANGER):
+            if self._plain(found):
+                yield found
+
+    def stranger(self, uuid: UUID) -> FlexVol | None:
+        """Give a plain volume of the SVM by its own id; None when there is none."""
+        try:
+            found = self.get(f"{VOLUMES}/{uuid}", FlexVol, fields=STRANGER)
+        except ClientError as error:
+            if error.status == _ABSENT:
+                return None
+            raise
+        return found if self._plain(found) else None
+
+    def _plain(self, found: FlexVol) -> bool:
+        return (found.svm.name, found.style, found.type) == (self._svm, "flexvol", "rw") and not found.is_svm_root
 
     def copies(self, volume: FlexVol, pattern: str) -> tuple[Copy, ...]:
         """Give a volume's snapshots by name."""
