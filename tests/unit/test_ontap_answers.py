@@ -172,6 +172,18 @@ def test_what_is_gone_already_is_removed(wire: respx.MockRouter, cluster: Cluste
     cluster.remove_volume(FOUND)
 
 
+def test_what_was_made_although_the_answer_was_late_is_made(
+    wire: respx.MockRouter, cluster: Cluster, clock: Clock
+) -> None:
+    made = wire.post(VOLUMES).mock(side_effect=httpx.ReadTimeout("late"))
+    there = httpx.Response(200, json=records({"uuid": "u1", "name": "gw_x"}))
+    wire.get(path=VOLUMES).mock(side_effect=[httpx.Response(200, json=records()), there])
+    cluster.make_volume({"name": "gw_x"})
+    assert made.call_count == 1
+    wire.get(path=VOLUMES).mock(return_value=httpx.Response(200, json=records()))
+    assert isinstance(failed(lambda: cluster.make_volume({"name": "gw_x"})), errors.Timeout)
+
+
 # --- jobs ---
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -29,6 +29,10 @@ _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 _BUSY = frozenset({"13107406", "524486", "262160"})
 """Codes of changes that were not begun and may be asked for again."""
 
+_PAGE = "500"
+"""Records of an answer: each may have many tags."""
+
+_LOOKS = 5
 _ABSENT = 404
 _ATTEMPTS = 6
 _PAUSE_S = 0.25
@@ -76,7 +80,8 @@ class Cluster:
 
     def each(self, path: str, kind: type[R], *, fields: str, **where: str) -> Iterator[R]:
         """Yield every object of a collection that `where` describes, a page at a time; `__` stands for a dot."""
-        query = (("fields", fields), *((key.replace("__", "."), value) for key, value in where.items()))
+        named = ((key.replace("__", "."), value) for key, value in where.items())
+        query = (("fields", fields), ("max_records", _PAGE), *named)
         return self._client.each(Listing(path=path, kind=kind, query=query))
 
     def flexvols(self, pattern: str, *, fields: str = FLEXVOL) -> Iterator[FlexVol]:
@@ -104,7 +109,7 @@ class Cluster:
 
     def copies(self, volume: FlexVol, pattern: str) -> tuple[Copy, ...]:
         """Give a volume's snapshots by name."""
-        query = (("fields", COPY), ("name", pattern))
+        query = (("fields", COPY), ("max_records", _PAGE), ("name", pattern))
         listing = Listing(path=f"{VOLUMES}/{volume.uuid}/snapshots", kind=Copy, query=query)
         return self._client.run(gathered(listing))
 
@@ -117,7 +122,7 @@ class Cluster:
 
     def make_volume(self, body: Mapping[str, Any]) -> None:
         """Make a volume of the SVM."""
-        self._change("POST", VOLUMES, {"svm": {"name": self._svm}, **body})
+        self._make(VOLUMES, {"svm": {"name": self._svm}, **body}, lambda: [*self.flexvols(body["name"])])
 
     def set_volume(self, volume: FlexVol, values: Mapping[str, Any]) -> None:
         """Set fields of a volume."""
@@ -130,7 +135,7 @@ class Cluster:
 
     def make_copy(self, volume: FlexVol, body: Mapping[str, Any]) -> None:
         """Take a snapshot."""
-        self._change("POST", f"{VOLUMES}/{volume.uuid}/snapshots", body)
+        self._make(f"{VOLUMES}/{volume.uuid}/snapshots", body, lambda: self.copies(volume, body["name"]))
 
     def set_copy(self, volume: FlexVol, copy: Copy, values: Mapping[str, Any]) -> None:
         """Set fields of a snapshot."""
@@ -139,6 +144,21 @@ class Cluster:
     def remove_copy(self, volume: FlexVol, copy: Copy) -> None:
         """Remove a snapshot; one that is gone already is no failure."""
         self._remove(f"{VOLUMES}/{volume.uuid}/snapshots/{copy.uuid}")
+
+    def _make(self, path: str, body: Mapping[str, Any], look: Callable[[], Sequence[object]]) -> None:
+        """Make something; where the answer is late, it is looked for a few times before that is a failure."""
+        try:
+            self._change("POST", path, body)
+        except ClientError as error:
+            if not error.late or not self._appeared(look):
+                raise
+
+    def _appeared(self, look: Callable[[], Sequence[object]]) -> bool:
+        for attempt in range(_LOOKS):
+            if look():
+                return True
+            self._pause(_PAUSE_S * 2**attempt)
+        return False
 
     def _remove(self, path: str, *query: tuple[str, str]) -> None:
         try:
