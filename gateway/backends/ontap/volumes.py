@@ -98,8 +98,9 @@ class Volumes:
         if staged is None:
             raise NotFound(kind="volume", ref=str(spec.id))
         values: dict[str, Any] = {"comment": _comment(spec.note), "_tags": tags}
-        if spec.root is not None:
-            values["nas"] = self._nas(spec.root)
+        nas = self._nas(spec.root)
+        if nas:
+            values["nas"] = nas
         if self._pool.options.thick:
             values["guarantee"] = {"type": "volume" if spec.thick else "none"}
         self._cluster.set_volume(staged, values)
@@ -110,11 +111,10 @@ class Volumes:
         self._cluster.set_volume(staged, {"name": self._names.volume(spec.id)})
         passed("named")
 
-    def _nas(self, root: RootDirectory) -> dict[str, Any]:
-        nas: dict[str, Any] = {"security_style": "unix", **_permissions(root)}
-        if self._pool.options.export_policy:
-            nas["export_policy"] = {"name": self._pool.options.export_policy}
-        return nas
+    def _nas(self, root: RootDirectory | None) -> dict[str, Any]:
+        nas = {} if root is None else {"security_style": "unix", **_permissions(root)}
+        policy = self._pool.options.export_policy
+        return nas | ({"export_policy": {"name": policy}} if policy else {})
 
     def _present(self, key: UUID, family: Family) -> Known | None:
         """Give a volume of ours; None when its name is free, AlreadyExists when something else has it."""
