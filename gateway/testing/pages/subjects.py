@@ -93,6 +93,11 @@ def _zpool(folder: Path) -> Iterator[Table]:
 
 
 @contextmanager
+def _folder(folder: Path) -> Iterator[Table]:
+    yield {"path": str(folder)}
+
+
+@contextmanager
 def _stand_in(_folder: Path) -> Iterator[Table]:
     yield {"port": "perforce.example:1666", "depot": DEPOT, "user": USER}
 
@@ -113,6 +118,7 @@ SUBJECTS: Mapping[str, Subject] = {
         example={"path": "/mnt/filer", "server": "filer.example", "export": "/export"},
         instances={"": Instance(opener=_nfs)},
     ),
+    "git-lfs": Subject(example={"path": "/srv/git"}, instances={"": Instance(opener=_folder, root=False)}),
     "ontap": Subject(
         example={
             "url": "https://cluster.example",
