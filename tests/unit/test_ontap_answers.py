@@ -345,6 +345,9 @@ def test_a_password_does_not_go_over_plain_http_to_elsewhere() -> None:
     with pytest.raises(errors.Unavailable, match="https"):
         Cluster("pool", options(url="http://cluster.example"))
     Cluster("pool", options(url="http://127.0.0.1:1")).close()
+    for url in ("cluster.example", "ftp://cluster.example", "https://"):
+        with pytest.raises(errors.Unavailable, match="no address"):
+            Cluster("pool", options(url=url))
 
 
 def test_a_ca_that_is_no_certificate(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from gateway.core.model import VolumeKind
 
 KEY = UUID(int=1, version=4)
 FACTS = {"name": "c1", "version": {"generation": 9, "major": 15, "minor": 1}}
-SVM = {"uuid": "02c9e252-41be-11e9-81d5-00a0986138f7", "name": "svm1", "state": "running", "nfs": {"enabled": True}}
+SVM = {"uuid": "02c9e252-41be-11e9-81d5-00a0986138f7", "name": "svm1", "state": "running"}
 SPACE = {"size": 100 << 30, "used": 40 << 30, "available": 60 << 30}
 AGGREGATES = [
     {"uuid": "1", "name": "aggr1", "state": "online", "space": {"block_storage": SPACE}},

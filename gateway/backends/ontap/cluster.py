@@ -182,6 +182,8 @@ class Cluster:
 
 def _verify(name: str, options: OntapOptions) -> ssl.SSLContext | bool:
     address = urlsplit(options.url)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise Unavailable(what=name, reason="its url is no address such as https://cluster.example")
     if address.scheme == "https":
         try:
             return trust(options.fingerprint, options.ca)

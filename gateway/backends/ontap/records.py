@@ -64,12 +64,6 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     version: Version = Version()
 
 
-class Protocol(msgspec.Struct, frozen=True):
-    """Whether an SVM speaks a protocol."""
-
-    enabled: bool = False
-
-
 class Svm(msgspec.Struct, frozen=True, kw_only=True):
     """An SVM. No aggregates: it may use all of them."""
 
@@ -77,7 +71,6 @@ class Svm(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: str = ""
     aggregates: tuple[Ref, ...] = ()
-    nfs: Protocol = Protocol()
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
