@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from core_scene import Script
+from core_scene import Script, clone_of, snap
 from move_scene import Nth
 from replication_scene import METHODS, Scene
 
@@ -193,6 +193,11 @@ async def test_a_break_brings_back_what_a_mover_has_torn(tmp_path: Path) -> None
         torn = await scene.now(replication)
         assert (torn.torn, torn.healthy, torn.reason) == (True, False, str(BUSY))
         assert scene.files(destination) == {"f": b"changed", "g": b"more"}
+        torn_volume = await scene.core.get(Volume, destination.id)
+        with pytest.raises(errors.InvalidState, match="between"):
+            await snap(scene.core, torn_volume, "s")
+        with pytest.raises(errors.InvalidState, match="between"):
+            await clone_of(scene.core, torn_volume, "c")
         await replications.break_(scene.core, replication.id, description="t")
         assert scene.files(destination) == OLD
         assert not (await scene.now(replication)).torn
