@@ -108,10 +108,25 @@ async def test_delete_lets_go_of_both_ends(scene: Scene) -> None:
     await scene.assert_whole()
 
 
-async def test_delete_can_keep_what_the_source_has(scene: Scene) -> None:
+async def test_what_is_kept_is_where_another_replication_goes_on(scene: Scene) -> None:
     source, destination, replication = await scene.mirrored()
     await replications.delete(scene.core, replication.id, keep_source=True, description="t")
-    assert (await scene.names(source), await scene.names(destination)) == (["snapmirror"], [])
+    assert await scene.names(source) == await scene.names(destination) == ["snapmirror"]
+    scene.write(destination, f=b"written here")
+    new = replications.NewReplication(
+        source_id=destination.id, destination_id=source.id, policy_id=replication.policy_id
+    )
+    turned = await replications.create(scene.core, new, description="t")
+    assert (turned.state, turned.base_id is not None) == (ReplicationState.BROKEN, True)
+    assert (await scene.core.get(Volume, source.id)).replica_of is None
+    ended = await scene.ended(await replications.resync(scene.core, turned.id, description="t"))
+    assert ended.error is None
+    assert scene.files(source) == {"f": b"written here", "g": b"more"}
+    assert (await scene.transferred(turned)).error is None
+    assert len(await scene.names(source)) == len(await scene.names(destination)) == 1
+    await replications.delete(scene.core, turned.id, description="t")
+    assert await scene.names(source) == await scene.names(destination) == []
+    await scene.assert_whole()
 
 
 async def test_nobody_else_writes_to_a_destination(scene: Scene) -> None:
