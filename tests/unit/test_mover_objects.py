@@ -30,7 +30,11 @@ from gateway.mover.wire import decode_job, encode_job
 MIB = 1 << 20
 BUCKET = "bucket"
 KEYS = AccessKeys("access", Secret("very secret"))
-NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=4).filter(lambda n: n not in {".", ".."})
+NAMES = (
+    (st.binary(min_size=1, max_size=4) | st.sampled_from([b".gateway", b"%41", "\ufffe".encode()]))
+    .filter(lambda name: not {0, 0x2F} & {*name} and name not in {b".", b".."})
+    .map(os.fsdecode)
+)
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +181,7 @@ def test_a_move_that_broke_off_goes_on(at):
     assert objects(at) == {"a": b"one", "b": b"new"}
 
 
-@pytest.mark.parametrize(
-    "key", ["../out", "/etc/out", "a/../../out", "%2E%2E", "a%2Fb", "", "nowhere/out", "a%00", "folder/"]
-)
+@pytest.mark.parametrize("key", ["../out", "/etc/out", "%2E%2E", "a%2Fb", "", "nowhere/out", "a%00", "folder/"])
 def test_a_document_leads_nowhere_else(at, key):
     moved(up(at))
     entry = Entry(key=key, mode=0o100644, uid=os.getuid(), gid=os.getgid(), modified=0, changed=0)
@@ -190,7 +192,7 @@ def test_a_document_leads_nowhere_else(at, key):
     assert list(at.back.iterdir()) == []
 
 
-@pytest.mark.parametrize("document", [b"", b"no gzip", gzip.compress(b"{}\n"), gzip.compress(b"")])
+@pytest.mark.parametrize("document", [b"no gzip", gzip.compress(b"{}\n")])
 @pytest.mark.parametrize("kind", [TREE, BLOCK])
 def test_documents_of_others(at, document, kind):
     if kind is BLOCK:
