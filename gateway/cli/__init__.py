@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, str] = {
     "snapshot": "objects",
     "clone": "volumes",
     "host": "objects",
+    "mirror": "mirrors",
     "pool": "objects",
     "job": "objects",
 }

@@ -163,6 +163,43 @@ class HostGroup(msgspec.Struct, frozen=True, kw_only=True):
     lun_maps: tuple[LunMap, ...] = ()
 
 
+class MirrorEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """One end of a mirror; `path` is `tenant:volume`."""
+
+    path: str = ""
+    svm: Ref = Ref()
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """The transfer that is under way, or the last one."""
+
+    uuid: str = ""
+    state: str = ""
+    type: str = ""
+    bytes_transferred: int = 0
+    end_time: str = ""
+    total_duration: str = ""
+
+
+class Mirror(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that follows another one (ONTAP's SnapMirror relationship). `lag_time` is an ISO 8601 duration."""
+
+    uuid: str
+    source: MirrorEnd = MirrorEnd()
+    destination: MirrorEnd = MirrorEnd()
+    state: str = ""
+    healthy: bool = True
+    unhealthy_reason: tuple[JobError, ...] = ()
+    policy: Ref = Ref()
+    transfer_schedule: Ref = Ref()
+    throttle: int = 0
+    lag_time: str = ""
+    exported_snapshot: str = ""
+    transfer: Transfer | None = None
+    last_transfer_type: str = ""
+    total_transfer_bytes: int = 0
+
+
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """One way to a volume's bytes. `kind` says which of the others are set.
 
