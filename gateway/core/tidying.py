@@ -20,7 +20,7 @@ async def tidy(core: Core, replication_id: UUID, *, description: str) -> None:
     here = await snapshots_at(core, replication.volume_id)
     surplus = [one for one in there if one.taken_by == own_mark(replication)]
     surplus += await abandoned(core, there, here)
-    surplus += beyond(replication, policy, here, {one.id for one in there})
+    surplus += beyond(replication, policy, here, {one.id for one in there} - {one.id for one in surplus})
     kept = await needed_of(core, replication.source.volume_id) | await needed_of(core, replication.volume_id)
     await remove(core, [one for one in surplus if one.id not in kept], description=description)
 

@@ -73,10 +73,10 @@ class Scene:
         self._folder = folder
 
     @asynccontextmanager
-    async def running(self, fault: FaultHook | None = None) -> AsyncIterator[Core]:
+    async def running(self, fault: FaultHook | None = None, **more: Any) -> AsyncIterator[Core]:
         """Give a core on the pools, with what a predecessor left settled."""
         pools = [Configured("memory", self.here), Configured("there", self.there)]
-        async with core_on(self._folder, pools, mover=self.mover, fault=fault or self.fault) as core:
+        async with core_on(self._folder, pools, mover=self.mover, fault=fault or self.fault, **more) as core:
             self.core = core
             yield core
 
