@@ -165,6 +165,17 @@ def access(session: Session, *, name: str, tenant: str | None) -> None:
     _print_handles(session, session.run(volumes.show(name, tenant=tenant)).uuid)
 
 
+@volume.command()
+@_name
+@click.option("--read-only", is_flag=True, help="A token that does not let write.")
+@_tenant
+@connected
+def token(session: Session, *, name: str, read_only: bool, tenant: str | None) -> None:
+    """Show a token, the password to a volume that is published as a git remote; any user name will do."""
+    uuid = session.run(volumes.show(name, tenant=tenant)).uuid
+    click.echo(session.run(volumes.token(uuid, write=not read_only)))
+
+
 def _print_handles(session: Session, uuid: str) -> None:
     session.print_all(
         session.run(volumes.access(uuid)),

@@ -204,7 +204,9 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """One way to a volume's bytes. `kind` says which of the others are set.
 
     It is `local_path`, `in_process`, `nfs` (`file`: of blocks, the path below
-    `path`), `iscsi` (`target`, `lun`, `chap`) or `nbd` (`name`).
+    `path`), `iscsi` (`target`, `lun`, `chap`), `nbd` (`name`) or `git` (`url`;
+    `namespace`: what GIT_NAMESPACE has to be; `lfs_url`: where large files are,
+    if not there).
     """
 
     kind: str = msgspec.field(name="type")
@@ -218,11 +220,16 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
     chap: bool = False
     name: str = ""
+    url: str = ""
+    namespace: str = ""
+    lfs_url: str = ""
     read_only: bool = False
 
     @property
     def place(self) -> str:
-        """Give what a client asks the address for: a path, a target with its unit, or an export's name."""
+        """Give what a client asks the address for: a path, a target with its unit, an export's name, or a URL."""
+        if self.url:
+            return f"{self.url} GIT_NAMESPACE={self.namespace}" if self.namespace else self.url
         if self.target:
             return f"{self.target}/{self.lun}"
         if self.file:

@@ -24,6 +24,10 @@ class _Handles(msgspec.Struct, frozen=True):
     handles: tuple[Handle, ...]
 
 
+class _Token(msgspec.Struct, frozen=True):
+    token: str
+
+
 def every(*, tenant: str | None = None, clones_only: bool = False) -> Listing[Volume]:
     """Ask for every volume, of one tenant or of all."""
     query = [("fields", _FIELDS)]
@@ -142,6 +146,12 @@ def access(uuid: str) -> Flow[tuple[Handle, ...]]:
     """Give every way to a volume's bytes. This is the gateway's own resource; a real ONTAP has none."""
     reply = yield from ask(Call(method="GET", path=f"/gateway/volumes/{uuid}/access"))
     return decode(reply, _Handles).handles
+
+
+def token(uuid: str, *, write: bool) -> Flow[str]:
+    """Give what opens a published tree, for reading or also for writing. The gateway's own resource, too."""
+    reply = yield from ask(Call(method="POST", path=f"/gateway/volumes/{uuid}/tokens", body={"write": write}))
+    return decode(reply, _Token).token
 
 
 def _optional(

@@ -38,7 +38,8 @@ def move_tree(source_path: str, path: str, meter: Meter, *, full: bool) -> None:
         stack.callback(os.close, root)
         stack.enter_context(alone(root))
         try:
-            _Walk(source, root, meter, full=full).run()
+            with at(DESTINATION):
+                _Walk(source, root, meter, full=full).run()
         except OutOfSpace:
             # What is to go may lie where the walk did not come yet.
             if not _Walk(source, root, meter, full=full).prune():

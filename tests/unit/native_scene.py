@@ -17,7 +17,7 @@ from gateway.config import Address, LimitSettings
 from gateway.core import errors
 from gateway.core.context import Core
 from gateway.core.door import Trace
-from gateway.core.exporter import BlockExporter, Exporter
+from gateway.core.exporter import BlockExporter, Exporter, TreeExporter
 from gateway.core.model import Transport
 from gateway.core.pools import Configured
 from gateway.core.principal import Principal
@@ -100,11 +100,12 @@ async def native_door(
     *,
     exporter: Exporter | None = None,
     block: Mapping[Transport, BlockExporter] = {},
+    trees: TreeExporter | None = None,
     answer_timeout_s: float = 150,
 ) -> AsyncIterator[Scene]:
     """Give a door to a core, on a pool in memory whose volumes claim to be on this host if no other is given."""
     configured = pools or [scripted_pool(Script())]
-    async with core_on(folder, configured, exporter=exporter, block=block) as core:
+    async with core_on(folder, configured, exporter=exporter, block=block, trees=trees) as core:
         door = NativeDoor(core, Named(), max_body_bytes=MIB, receive_timeout_s=30, answer_timeout_s=answer_timeout_s)
         traces: list[Trace] = []
 

@@ -476,6 +476,8 @@ async def test_what_is_not_licensed_is_lacking(
     assert {name for name in ("clone", "restore") if not capability.can(name)} == lacking
     assert all("license" in capability.why_not[name] for name in lacking)
     assert capability.can("split") is ("clone" not in lacking)
+    told = any("does not tell" in remark for remark in backend.describe().remarks)
+    assert told is (not lacking), "what is not known is said"
 
 
 async def test_volumes_are_made_where_there_is_most_room(wire: respx.MockRouter, backend: OntapBackend) -> None:
@@ -543,3 +545,4 @@ async def test_clients_are_led_to_an_interface_of_the_svm(
     furnish(wire, network__ip__interfaces=httpx.Response(200, json=records(*interfaces)))
     await backend.open()
     assert backend._session.opened.address == address
+    assert any("no interface" in remark for remark in backend.describe().remarks) is (not address)

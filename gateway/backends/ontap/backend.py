@@ -141,6 +141,7 @@ class OntapBackend:
             kinds={VolumeKind.FILESYSTEM: facts},
             lacks={VolumeKind.FILESYSTEM: session.opened.lacks},
             handles=("nfs",),
+            remarks=session.opened.remarks,
         )
 
     def _about(self, key: UUID, action: str = "inspect", kind: str = "volume") -> Subject:

@@ -68,6 +68,11 @@ def handles(volume_id: str) -> Flow[tuple[Handle, ...]]:
     return (yield from read(f"{VOLUMES}/{volume_id}/access", _Handles)).handles
 
 
+def snapshot_handles(snapshot_id: str) -> Flow[tuple[Handle, ...]]:
+    """Give every way to a snapshot's bytes."""
+    return (yield from read(f"{SNAPSHOTS}/{snapshot_id}/access", _Handles)).handles
+
+
 def snapshots(*, volume: str | None = None, tenant: str | None = None, name: str | None = None) -> Listing[Snapshot]:
     """Ask for snapshots: every one, or those that are all of what is given. The volume by id, the tenant by name."""
     return Listing(path=SNAPSHOTS, kind=Snapshot, query=_given(volume=volume, tenant=tenant, name=name))

@@ -95,6 +95,12 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     multi_attach: bool = False
 
 
+class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token to make."""
+
+    write: bool = False
+
+
 class NewClone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A clone to make: of the volume as it is, without a `snapshot`. What is not given here it has of its source."""
 

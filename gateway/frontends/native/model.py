@@ -178,8 +178,17 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
     login: Login | None
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client of a published tree gives as its password; any user name will do."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "Token()"
+
+
 class Handles(msgspec.Struct, frozen=True, kw_only=True):
-    """Every way to the bytes of a volume."""
+    """Every way to the bytes of a volume or snapshot."""
 
     handles: tuple[AccessHandle, ...]
 

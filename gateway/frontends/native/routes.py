@@ -78,6 +78,7 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _change("PATCH", _VOLUME, volumes.change, ("volume", "update"), bodies.VolumeChange, "volume.update"),
     _remove(_VOLUME, volumes.delete, ("volume", "delete"), bodies.Removal, "volume.delete"),
     _show(f"{_VOLUME}/access", volumes.access, ("volume", "inspect")),
+    _change("POST", f"{_VOLUME}/tokens", volumes.token, ("mountattach", "attach"), bodies.NewToken, "volume.token"),
     _change("POST", f"{_VOLUME}/clone", volumes.clone, ("volume", "clone"), bodies.NewClone, "volume.clone", made=True),
     _change(
         "POST", f"{_VOLUME}/restore", volumes.restore, ("volume", "snapshotrestore"), bodies.Restore, "volume.restore"
@@ -109,6 +110,7 @@ ROUTES: Sequence[Route[Any, Any]] = (
     ),
     _read(_SNAPSHOTS, snapshots.enumerate_, ("volume", "snapshotenumerate"), bodies.SnapshotsWanted),
     _show(_SNAPSHOT, snapshots.inspect, ("volume", "inspect")),
+    _show(f"{_SNAPSHOT}/access", snapshots.access, ("volume", "inspect")),
     _change("PATCH", _SNAPSHOT, snapshots.change, ("volume", "update"), bodies.SnapshotChange, "snapshot.update"),
     _remove(_SNAPSHOT, snapshots.delete, ("volume", "delete"), bodies.SnapshotRemoval, "snapshot.delete"),
     _change(

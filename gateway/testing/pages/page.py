@@ -26,6 +26,7 @@ _HANDLES: Mapping[str, str] = {
     "nfs": "an NFS export",
     "iscsi": "an iSCSI target",
     "nbd": "an NBD export",
+    "git": "a git remote",
     "perforce": "a stream of a Perforce server",
 }
 _NEEDS: Mapping[NeedKind, str] = {

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.testing.btrfs_pool import btrfs_pool
+from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
 from gateway.testing.loop_pool import loop_pool, run
 from gateway.testing.mirror import mirror
 from gateway.testing.perforce import DEPOT, USER, on_stand_in
@@ -75,6 +76,12 @@ def _nfs(folder: Path) -> Iterator[Table]:
 
 
 @contextmanager
+def _cluster(folder: Path) -> Iterator[Table]:
+    with live_gateway(folder / "cluster") as far:
+        yield {"url": far.url, "user": ACCOUNT, "password": PASSWORD, "svm": "svm1", "address": "192.0.2.1"}
+
+
+@contextmanager
 def _zpool(folder: Path) -> Iterator[Table]:
     image = folder / "zfs.img"
     run("truncate", "-s", "1G", str(image))
@@ -83,6 +90,11 @@ def _zpool(folder: Path) -> Iterator[Table]:
         yield {"pool": "gwpages", "mountpoint": str(folder / "mnt")}
     finally:
         run("zpool", "destroy", "-f", "gwpages")
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[Table]:
+    yield {"path": str(folder)}
 
 
 @contextmanager
@@ -105,6 +117,17 @@ SUBJECTS: Mapping[str, Subject] = {
     "nfs": Subject(
         example={"path": "/mnt/filer", "server": "filer.example", "export": "/export"},
         instances={"": Instance(opener=_nfs)},
+    ),
+    "git-lfs": Subject(example={"path": "/srv/git"}, instances={"": Instance(opener=_folder, root=False)}),
+    "ontap": Subject(
+        example={
+            "url": "https://cluster.example",
+            "user": "gateway",
+            "password": "env:CLUSTER_PASSWORD",
+            "svm": "svm1",
+            "ca": "cluster.pem",
+        },
+        instances={"": Instance(opener=_cluster, root=False)},
     ),
     "perforce": Subject(
         example={

@@ -38,6 +38,12 @@ async def inspect(ask: Ask[Nothing, Nothing]) -> model.Snapshot:
     return await render.snapshot(ask.core, found)
 
 
+async def access(ask: Ask[Nothing, Nothing]) -> model.Handles:
+    """Give every way to the bytes of a snapshot."""
+    found, _ = await asked_snapshot(ask)
+    return model.Handles(handles=await snapshots.access(ask.core, found.id))
+
+
 async def create(ask: Ask[Nothing, NewSnapshot]) -> model.Snapshot:
     """Take a snapshot."""
     volume, wanted = await asked_volume(ask), ask.body

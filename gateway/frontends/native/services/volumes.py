@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from gateway.core import clones, moves, retired, volumes
+from gateway.core import clones, moves, retired, tokens, volumes
 from gateway.core.model import Volume, VolumeState
 from gateway.core.ownership import readable
 from gateway.core.query import And, Compare, Filter, IsNull, Op, Query
@@ -17,6 +17,7 @@ from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import (
     Move,
     NewClone,
+    NewToken,
     NewVolume,
     Nothing,
     Removal,
@@ -52,6 +53,12 @@ async def inspect(ask: Ask[Nothing, Nothing]) -> model.Volume:
 async def access(ask: Ask[Nothing, Nothing]) -> model.Handles:
     """Give every way to the bytes of a volume."""
     return model.Handles(handles=await volumes.access(ask.core, (await asked_volume(ask)).id))
+
+
+async def token(ask: Ask[Nothing, NewToken]) -> model.Token:
+    """Give a token that opens a published tree with its snapshots, for reading or also for writing."""
+    volume = await asked_volume(ask)
+    return model.Token(token=(await tokens.token(ask.core, volume.id, write=ask.body.write)).reveal())
 
 
 async def create(ask: Ask[Nothing, NewVolume]) -> model.Volume:
