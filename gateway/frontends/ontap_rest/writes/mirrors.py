@@ -12,7 +12,7 @@ from gateway.core.replications import NewReplication, ReplicationChange
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
-from gateway.frontends.ontap_rest.render.mirror import KIB, path_of
+from gateway.frontends.ontap_rest.render.mirror import KIB, path_of, source_end
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources_mirror import ends_of
 from gateway.frontends.ontap_rest.writes.mirror_ends import destination_of, source_of
@@ -162,10 +162,7 @@ async def _reversed(ask: Ask, replication: Replication, values: Values) -> bool:
     if not any(path in values for path in _ENDS):
         return False
     ends = (await ends_of(ask.core, [replication]))[replication.id]
-    source = replication.source
-    source_path = path_of(source.tenant, source.volume)
-    if ends.source_tenant is not None and ends.source_volume is not None:
-        source_path = path_of(ends.source_tenant.name, ends.source_volume.name)
+    source_path = None if ends.hidden else source_end(replication, ends)["path"]
     destination_path = path_of(ends.tenant.name, ends.volume.name)
     wanted = [text(values, path) for path in _ENDS]
     if all(given in (None, present) for given, present in zip(wanted, (source_path, destination_path), strict=True)):
