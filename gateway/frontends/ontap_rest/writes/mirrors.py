@@ -9,6 +9,7 @@ import msgspec
 from gateway.core import errors, jobs, replications, transfers
 from gateway.core.model import Job, Replication, ReplicationState, Tenant
 from gateway.core.replications import NewReplication, ReplicationChange
+from gateway.core.transferring import mark
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
@@ -105,7 +106,10 @@ async def modify(ask: Ask, replication: Replication, values: Values) -> Job:
 
 
 async def delete(ask: Ask, replication: Replication) -> Job:
-    """End a relationship. `destination_only` leaves the source its snapshots, so that it can go on from them later."""
+    """End a relationship. `destination_only` leaves both ends a snapshot from which another one can go on.
+
+    A destination that nothing has come to stays one, and waits for another source.
+    """
     for side in _SIDES[1:]:
         if ask.parameters.options.get(side) is True:
             message = (
@@ -114,6 +118,8 @@ async def delete(ask: Ask, replication: Replication) -> Job:
             raise WireError(409, "13303822", message=message, target=side)
     keep_source = ask.parameters.options.get("destination_only") is True
     await replications.delete(ask.core, replication.id, keep_source=keep_source, description=ask.description)
+    if replication.state is ReplicationState.UNINITIALIZED:
+        await mark(ask.core, replication.volume_id, replication.volume_id, description=ask.description)
     return await _done(ask, replication, "delete")
 
 
