@@ -71,6 +71,61 @@ class ObjectsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     limit: PageSize = _LIMIT
 
 
+class ReplicationsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which replications a list shows; those that are all of what is given. `tenant` is the destination's."""
+
+    tenant: str | UnsetType = UNSET
+    volume: UUID | UnsetType = UNSET
+    source: UUID | UnsetType = UNSET
+    after: str = ""
+    limit: PageSize = _LIMIT
+
+
+class PageWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page of a list."""
+
+    after: str = ""
+    limit: PageSize = _LIMIT
+
+
+class NewReplication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A replication to make: `volume` shall follow `source`. `schedule`, `throttle` null: as the policy says."""
+
+    source: UUID
+    volume: UUID
+    policy: str = "Asynchronous"
+    schedule: str | None = None
+    throttle: int | None = None
+
+
+class ReplicationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """New values. `paused`: whether transfers begin."""
+
+    policy: str | UnsetType = UNSET
+    schedule: str | UnsetType | None = UNSET
+    throttle: int | UnsetType | None = UNSET
+    paused: bool | UnsetType = UNSET
+
+
+class Letting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`keep_source`: the snapshots that transfers took of the source stay."""
+
+    keep_source: bool = False
+
+
+class NewTransfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A transfer to start. `snapshot` null: as the policy says; `throttle` null: as the replication says."""
+
+    snapshot: UUID | None = None
+    throttle: int | None = None
+
+
+class Turning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How quickly a transfer that this starts may be; see `NewTransfer`."""
+
+    throttle: int | None = None
+
+
 class Removal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`force`: whoever uses it is cut off."""
 
