@@ -119,7 +119,7 @@ async def test_an_answer_is_told_in_our_words_after_few_tries(
 async def test_a_store_that_is_not_there_is_unavailable(moto: S3Server) -> None:
     with answering(200, "") as (server, _):
         pass
-    assert type(await asked_about(fresh_options(moto), server)) is Unavailable
+    assert (await asked_about(fresh_options(moto), server)).reason == "the store cannot be reached"
 
 
 @pytest.mark.root
