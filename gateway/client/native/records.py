@@ -50,6 +50,47 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
         return kind in self.kinds and ability in self.kinds[kind].can
 
 
+class Object(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of a volume or snapshot. `etag` is what its store says of its bytes."""
+
+    key: str
+    size: int = 0
+    etag: str = ""
+    modified: datetime | None = None
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request to sign.
+
+    `action` is one of get, put, delete, multipart_start, multipart_part,
+    multipart_complete and multipart_abort. `snapshot`: whose object is read,
+    by id. `size`: the body has to be exactly that many bytes long. `upload` is
+    the id that the store gave when the upload in parts began, `part` the number
+    of a part.
+    """
+
+    action: str
+    key: str
+    snapshot: str | None = None
+    expires_s: int = 900
+    size: int | None = None
+    content_type: str = ""
+    upload: str = ""
+    part: int = 0
+
+
+class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that whoever holds it may make until `expires`, at the store and with all of `headers`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    expires: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.method} {self.url.partition('?')[0]})"
+
+
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """A name space of volumes and policies."""
 

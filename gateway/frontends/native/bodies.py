@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gateway.core.backend import SignAction
 from gateway.core.errors import InvalidArgument
 from gateway.core.model import AttachMode, Transport, VolumeKind
 
@@ -57,6 +58,15 @@ class SnapshotsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     tenant: str | UnsetType = UNSET
     volume: UUID | UnsetType = UNSET
     name: str | UnsetType = UNSET
+    after: str = ""
+    limit: PageSize = _LIMIT
+
+
+class ObjectsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which objects a list shows: of a `snapshot`, else of the volume; whose keys begin with `prefix`."""
+
+    snapshot: UUID | UnsetType = UNSET
+    prefix: str = ""
     after: str = ""
     limit: PageSize = _LIMIT
 
@@ -258,6 +268,19 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class _Wait(msgspec.Struct, frozen=True, kw_only=True):
     wait: Annotated[int, Meta(ge=0, le=_WAIT_MAX_S)] = WAIT_S
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request to sign: see `gateway.core.backend.SignRequest`. `snapshot`: what is read is its."""
+
+    action: SignAction
+    key: str
+    snapshot: UUID | None = None
+    expires_s: int = 900
+    size: int | None = None
+    content_type: str = ""
+    upload: str = ""
+    part: int = 0
 
 
 def read_body(content: bytes, kind: type[T]) -> T:

@@ -262,6 +262,31 @@ class Handles(msgspec.Struct, frozen=True, kw_only=True):
     handles: tuple[AccessHandle, ...]
 
 
+class Object(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of a volume or snapshot. `etag` is what the store says of its bytes."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+class Objects(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of objects; see `Volumes`."""
+
+    records: tuple[Object, ...]
+    next: str
+
+
+class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that whoever holds it may make until `expires`, with all of `headers`."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires: datetime
+
+
 class Pools(msgspec.Struct, frozen=True, kw_only=True):
     """All pools."""
 

@@ -10,7 +10,7 @@ import msgspec
 from gateway.frontends.native import bodies
 from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import Nothing
-from gateway.frontends.native.services import attachments, policies, pools, replications, snapshots, volumes
+from gateway.frontends.native.services import attachments, objects, policies, pools, replications, snapshots, volumes
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 B = TypeVar("B", bound=msgspec.Struct)
@@ -80,6 +80,8 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _change("PATCH", _VOLUME, volumes.change, ("volume", "update"), bodies.VolumeChange, "volume.update"),
     _remove(_VOLUME, volumes.delete, ("volume", "delete"), bodies.Removal, "volume.delete"),
     _show(f"{_VOLUME}/access", volumes.access, ("volume", "inspect")),
+    _read(f"{_VOLUME}/objects", objects.enumerate_, ("volume", "inspect"), bodies.ObjectsWanted),
+    _change("POST", f"{_VOLUME}/sign", objects.sign, ("mountattach", "attach"), bodies.Signing, "volume.sign"),
     _change("POST", f"{_VOLUME}/tokens", volumes.token, ("mountattach", "attach"), bodies.NewToken, "volume.token"),
     _change("POST", f"{_VOLUME}/clone", volumes.clone, ("volume", "clone"), bodies.NewClone, "volume.clone", made=True),
     _change(
