@@ -45,11 +45,8 @@ def streams(kind: VolumeKind, source: OpenPool, destination: OpenPool) -> bool:
 
 
 async def source_handle(pool: OpenPool, volume_id: UUID, snapshot_id: UUID | None) -> AccessHandle:
-    """Give the way by which a mover reads a snapshot, or what is like it when there is none yet."""
-    backend = pool.backend
-    if snapshot_id is None and isinstance(backend, HostBackend):
-        return msgspec.structs.replace(await backend.here(volume_id), read_only=True)
-    return msgspec.structs.replace(await backend.access(volume_id, snapshot_id), read_only=True)
+    """Give the way by which a mover reads a snapshot; while there is none, that to the volume, which is alike."""
+    return msgspec.structs.replace(await pool.backend.access(volume_id, snapshot_id), read_only=True)
 
 
 async def destination_handle(pool: OpenPool, volume_id: UUID) -> AccessHandle:
