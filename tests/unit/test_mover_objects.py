@@ -19,7 +19,6 @@ from mover_scene import BLOCK, MEMORY, TREE, job, moved, picture, same
 
 from gateway.backends.s3 import S3Backend
 from gateway.backends.s3.bucket import client
-from gateway.backends.s3.options import S3Options
 from gateway.core import replication_policies, replications, transfers
 from gateway.core.errors import GatewayError, LimitExceeded, NotFound, Unavailable
 from gateway.core.model import VolumeKind
@@ -31,12 +30,12 @@ from gateway.mover.client import ProcessMover
 from gateway.mover.upload import walk
 from gateway.mover.wire import decode_job, encode_job
 from gateway.testing.cores import core_on
-from gateway.testing.moto_store import moto_store
-from gateway.testing.object_store import BUCKET, S3Server, make_bucket, options_at
+from gateway.testing.object_store import make_bucket, options_at
+
+pytestmark = pytest.mark.root
 
 MIB = 1 << 20
-POOLS = "pools"
-KEYS = AccessKeys("access", Secret("very secret"))
+BUCKET, POOLS = "moved", "moved-in-pools"
 NAMES = (
     (st.binary(min_size=1, max_size=4) | st.sampled_from([b".gateway", b"%41", "\ufffe".encode()]))
     .filter(lambda name: not {0, 0x2F} & {*name} and name not in {b".", b".."})
@@ -44,21 +43,16 @@ NAMES = (
 )
 
 
-@pytest.fixture(scope="module")
-def endpoint():
-    with moto_store() as server:
-        yield server.url
-
-
 @pytest.fixture
-def at(endpoint, tmp_path):
+def at(ceph, tmp_path):
     """Give two trees, and a place of objects."""
+    make_bucket(ceph, BUCKET)
     prefix = f"v/{uuid4()}/"
     found = SimpleNamespace(
         source=tmp_path / "source",
         back=tmp_path / "back",
-        place=ObjectPlace(endpoint=endpoint, region="us-east-1", bucket=BUCKET, prefix=prefix, keys=KEYS),
-        s3=client(S3Options(bucket=BUCKET, endpoint=endpoint, credentials=KEYS), endpoint),
+        place=ObjectPlace(endpoint=ceph.url, region="us-east-1", bucket=BUCKET, prefix=prefix, keys=ceph.keys),
+        s3=client(options_at(ceph, BUCKET), ceph.url),
     )
     for path in (found.source, found.back):
         path.mkdir()
@@ -275,11 +269,11 @@ def copied(at, **changes) -> MoveJob:
     return msgspec.structs.replace(given_job, source=at.place, destination=place)
 
 
-@pytest.mark.parametrize("keys", [KEYS, AccessKeys("other", Secret("other"))])
-def test_objects_to_objects(at, keys):
-    """By the store itself, or through here where the keys are others; with what is kept beside their bytes."""
+@pytest.mark.parametrize("other_name", ["", "/"])
+def test_objects_to_objects(at, other_name):
+    """By the store itself, or through here where it may be another one; with what is kept beside their bytes."""
     there = SimpleNamespace(s3=at.s3, place=msgspec.structs.replace(at.place, prefix=f"v/{uuid4()}/"))
-    given_job = copied(at, prefix=there.place.prefix, keys=keys)
+    given_job = copied(at, prefix=there.place.prefix, endpoint=at.place.endpoint + other_name)
     for key, data in (("a", b"a"), ("a/b", b"b" * 1000), ("a.b", b""), ("z %41+", b"z")):
         put(at, key, data)
     at.s3.upload_fileobj(io.BytesIO(os.urandom(17 * MIB)), BUCKET, f"{at.place.prefix}large")
@@ -299,16 +293,15 @@ def test_objects_to_objects(at, keys):
     assert objects(there) == objects(at)
 
 
-async def test_pools_in_object_stores_follow_each_other(endpoint, tmp_path):
-    server = S3Server(endpoint, "any", "any")
-    make_bucket(server, POOLS)
-    options = [options_at(server, POOLS, prefix=f"{name}/") for name in ("one", "two")]
+async def test_pools_in_object_stores_follow_each_other(ceph, tmp_path):
+    make_bucket(ceph, POOLS)
+    options = [options_at(ceph, POOLS, prefix=f"{name}/") for name in ("one", "two")]
     pools = [Configured(name, S3Backend(name, each)) for name, each in zip(("one", "two"), options, strict=True)]
     mover = ProcessMover()
     try:
         async with core_on(tmp_path, pools, mover=mover) as core:
             made = [await make(core, name, pool=name, kind=VolumeKind.OBJECTS, size=MIB) for name in ("one", "two")]
-            at_store = client(options[0], endpoint)
+            at_store = client(options[0], ceph.url)
             places = [
                 SimpleNamespace(place=await pool.backend.place(volume.id), s3=at_store)
                 for pool, volume in zip(pools, made, strict=True)
@@ -344,7 +337,8 @@ async def test_by_the_process(at):
 
 
 def test_jobs_survive_the_wire_and_show_no_secret(at):
-    given_job = up(at)
+    keys = AccessKeys("access", Secret("very secret"))
+    given_job = msgspec.structs.replace(up(at), destination=msgspec.structs.replace(at.place, keys=keys))
     assert decode_job(encode_job(given_job)) == given_job
     assert b"very secret" in encode_job(given_job)
     assert "very secret" not in repr(given_job)
