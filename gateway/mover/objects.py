@@ -75,6 +75,7 @@ class _Copying:
                     return data
 
                 self._store.put(key, read, wanted.size, self._meter, about=about)
+        self._meter.passed("object.copied")
         self._meter.file()
 
 

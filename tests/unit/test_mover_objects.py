@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import signal
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from gateway.mover.client import ProcessMover
 from gateway.mover.upload import walk
 from gateway.mover.wire import decode_job, encode_job
 from gateway.testing.cores import core_on
+from gateway.testing.forks import ForkServer
 from gateway.testing.object_store import make_bucket, options_at
 
 pytestmark = pytest.mark.root
@@ -172,6 +174,29 @@ def test_a_move_that_broke_off_goes_on(at):
     (at.source / "a").write_bytes(b"one")
     moved(up(at))
     assert objects(at) == {"a": b"one", "b": b"new"}
+
+
+@pytest.mark.parametrize("kind", [TREE, BLOCK])
+def test_moves_that_are_killed(at, kind):
+    """After some of the objects, and after the document; what was sent is not sent again."""
+    if kind is BLOCK:
+        blocks(at, 12 * MIB, m0=os.urandom(6 * MIB))
+    else:
+        for number in range(6):
+            (at.source / f"f{number}").write_bytes(os.urandom(MIB))
+    document = encode_job(up(at, kind)).decode()
+    with ForkServer(["mover_scene"], folders=[Path(__file__).parent]) as forks:
+        for point in ("object.put", "object.settled"):
+            process = forks.start(
+                "mover_scene:die", document, f"mover.{point}", "1", environment=os.environ, stdout=2, stderr=2
+            )
+            assert process.wait(60) == -signal.SIGKILL
+    assert moved(up(at, kind)).bytes_transferred == 0
+    moved(down(at, kind))
+    if kind is BLOCK:
+        assert at.back.read_bytes() == at.source.read_bytes()
+    else:
+        same(at.source, at.back)
 
 
 @pytest.mark.parametrize("key", ["../out", "/etc/out", "%2E%2E", "a%2Fb", "", "nowhere/out", "a%00", "folder/"])
