@@ -14,6 +14,7 @@ from bench.changes import changes, creators
 from bench.cinder import cinder
 from bench.fill import prepare
 from bench.libstorage import libstorage
+from bench.mover import mover
 from bench.process import lag, memory, start
 from bench.reads import reads
 from bench.results import Result, table
@@ -54,6 +55,7 @@ PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
         scene.sizes,
     ),
     "libstorage": lambda scene: libstorage(scene.folder, scene.sizes),
+    "mover": lambda scene: mover(scene.folder, scene.sizes),
     "cinder": lambda scene: cinder(scene.folder, scene.sizes),
 }
 

@@ -34,6 +34,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     lists: int = 300
     at_once: int = 1_000
     headers: int = 30
+    moved_files: int = 5_000
+    moved_mib: int = 512
 
     def but(self, **given: int | None) -> Sizes:
         """Give these sizes with those that are not None in their place."""
@@ -57,6 +59,8 @@ QUICK = Sizes(
     lists=10,
     at_once=50,
     headers=3,
+    moved_files=100,
+    moved_mib=4,
 )
 
 

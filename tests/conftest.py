@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from gateway.testing.object_store import S3Server
 
 # The shipped suites assert like tests, so their assertions explain themselves like those of tests.
 # Here, because whatever is imported first decides: the suites are used from several folders.
@@ -62,6 +67,26 @@ def rexray() -> Path:
     program = Path(__file__).parents[1] / "build/rexray"
     assert program.exists(), "run `make build/rexray`"
     return program
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give a real S3 server, which all workers of a run share."""
+    from gateway.testing.radosgw import radosgw
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with radosgw(shared / "radosgw") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    """Give an S3 emulator of this process. It checks no signatures."""
+    from gateway.testing.moto_store import moto_store
+
+    with moto_store() as server:
+        yield server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,8 @@ from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.model import Replication, Snapshot, SnapshotState, Transfer, Volume
 from gateway.core.query import Compare, Op, Order, Query
+
+_TRANSFER = "transfer"
 
 _ENDS = ("volume.id", "source.volume_id")
 
@@ -35,6 +38,15 @@ def require_writable(volume: Volume, *, action: str) -> None:
     """Raise InvalidState while the volume only follows another one."""
     if volume.replica_of is not None:
         raise errors.InvalidState(kind="volume", ref=volume.name, state="replica", action=action)
+
+
+async def require_whole(core: Core, volume: Volume, *, action: str) -> None:
+    """Raise InvalidState while a volume that follows another one is between two of the other's snapshots."""
+    if volume.replica_of is None:
+        return
+    replication = await core.catalog.get(Replication, volume.replica_of)
+    if replication is not None and replication.torn:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state="between two transfers", action=action)
 
 
 async def require_unneeded(core: Core, *snapshots: Snapshot, action: str = "delete") -> None:
@@ -85,11 +97,16 @@ class Common(msgspec.Struct, frozen=True):
 
 
 async def newest_common(core: Core, replication: Replication) -> Common | None:
-    """Give the newest snapshot that both ends have. Either may have come from the other."""
-    there = {one.id: one for one in await snapshots_at(core, replication.source.volume_id)}
+    """Give the newest snapshot that both ends have."""
+    return await in_common(core, replication.source.volume_id, replication.volume_id)
+
+
+async def in_common(core: Core, source_id: UUID, destination_id: UUID) -> Common | None:
+    """Give the newest snapshot that two volumes have in common. Either may have come from the other."""
+    there = {one.id: one for one in await snapshots_at(core, source_id)}
     by_lineage = {one.lineage: one for one in there.values() if one.lineage is not None}
     found: list[Common] = []
-    for copy in await snapshots_at(core, replication.volume_id):
+    for copy in await snapshots_at(core, destination_id):
         source = there.get(copy.lineage) if copy.lineage is not None else None
         source = source or by_lineage.get(copy.id)
         if source is not None and {source.state, copy.state} == {SnapshotState.VALID}:
@@ -105,4 +122,17 @@ async def snapshots_at(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
 
 def own_mark(replication: Replication) -> str:
     """Give what `Snapshot.taken_by` says of snapshots, and of their copies, that transfers took for themselves."""
-    return f"{replication.id}/transfer"
+    return f"{replication.id}/{_TRANSFER}"
+
+
+async def abandoned(core: Core, there: Sequence[Snapshot], here: Sequence[Snapshot]) -> list[Snapshot]:
+    """Give the snapshots that both of two volumes have because of transfers of replications that are gone."""
+    known = {one.id for one in (*there, *here)}
+    copies = [one for one in (*there, *here) if one.lineage in known]
+    halves = {one.id for one in copies} | {one.lineage for one in copies}
+    found: list[Snapshot] = []
+    for one in (*there, *here):
+        owner, _, what = one.taken_by.partition("/")
+        if one.id in halves and what == _TRANSFER and await core.catalog.get(Replication, UUID(owner)) is None:
+            found.append(one)
+    return found

@@ -29,7 +29,7 @@ from gateway.core.model import (
 )
 from gateway.core.ownership import Access, permit
 from gateway.core.query import Compare, Op, Order, Query
-from gateway.core.replicas import newest_common, own_mark, snapshots_at
+from gateway.core.replicas import abandoned, in_common, newest_common, own_mark, snapshots_at
 from gateway.core.replication_policies import check_throttle, schedules_there
 from gateway.core.tidying import remove
 from gateway.core.transferring import amend, free, mark
@@ -62,14 +62,15 @@ async def create(core: Core, new: NewReplication, *, description: str) -> Replic
 
     It must be of the source's kind, at least as large, no clone, and without
     snapshots, clones, attachments and mounts; what it holds goes with the first
-    transfer. NotFound for volumes and policy, AlreadyExists when it is a
+    transfer. One that has a snapshot in common with the source, from an earlier
+    replication, may have all of these: the replication begins as a broken one,
+    to be resynchronized. NotFound for volumes and policy, AlreadyExists when it is a
     destination already, InUse for what keeps it from becoming one, Unsupported
     with the reason where no way leads from pool to pool.
     """
     source = await core.get(Volume, new.source_id)
     permit(core.caller, source, Access.READ, action="replicate")
     destination = await settled(core, new.destination_id)
-    await _check(core, source, destination, new)
     tenant = await core.get(Tenant, source.tenant_id)
     made = Replication(
         id=uuid4(),
@@ -81,9 +82,15 @@ async def create(core: Core, new: NewReplication, *, description: str) -> Replic
         schedule=new.schedule,
         throttle=new.throttle,
     )
+    common = None if destination.replica_of is not None else await in_common(core, source.id, destination.id)
+    if common is not None:
+        base = {"base_id": common.destination.id, "base_created": common.source.created}
+        made = msgspec.structs.replace(made, state=ReplicationState.BROKEN, **base)
+    await _check(core, source, destination, made)
     await core.catalog.commit(_references(made) + put(made))
     try:
-        await mark(core, destination.id, made.id, description=description)
+        if common is None:
+            await mark(core, destination.id, made.id, description=description)
     except errors.GatewayError:
         with suppress(errors.NotFound, errors.StaleRevision):
             await core.catalog.commit(drop(await core.get(Replication, made.id)))
@@ -166,8 +173,9 @@ async def reverse(core: Core, replication_id: UUID, *, throttle: int | None = No
 async def delete(core: Core, replication_id: UUID, *, keep_source: bool = False, description: str) -> None:
     """End a replication: the destination becomes a volume as any other, with the content of the base.
 
-    The snapshots that transfers took go at both ends; with `keep_source` those
-    of the source stay. Conflict while a transfer runs.
+    The snapshots that transfers took go at both ends. With `keep_source` those
+    of the source stay, as does the base at the destination: a replication
+    between the two may go on from there. Conflict while a transfer runs.
     """
     found = await permitted(core, replication_id, action="end the replication to")
     async with core.changes.locks.holding(replication_id):
@@ -178,9 +186,12 @@ async def delete(core: Core, replication_id: UUID, *, keep_source: bool = False,
         # The gateway itself does that: not everybody who may end it may change the source.
         own = msgspec.structs.replace(core, caller=None)
         ends = [let_go.volume_id] if keep_source else [let_go.volume_id, let_go.source.volume_id]
+        kept = {found.base_id} if keep_source else set()
+        at = {one: await snapshots_at(core, one) for one in (let_go.volume_id, let_go.source.volume_id)}
+        left = await abandoned(core, *at.values())
         for volume_id in ends:
-            taken = [one for one in await snapshots_at(core, volume_id) if one.taken_by == own_mark(let_go)]
-            await remove(own, taken, description=description)
+            taken = [one for one in at[volume_id] if one.taken_by == own_mark(let_go) or one in left]
+            await remove(own, [one for one in taken if one.id not in kept], description=description)
         query = Query(where=Compare("replication.id", Op.EQ, replication_id), order=(Order("created"),))
         runs = [one async for one in walk(core.catalog, Transfer, query)]
         await core.catalog.commit(drop(*runs, await core.get(Replication, replication_id)))
@@ -195,9 +206,9 @@ def _ended(replication: Replication) -> Replication:
     return msgspec.structs.replace(replication, state=state, base_id=None, base_created=None)
 
 
-async def _check(core: Core, source: Volume, destination: Volume, new: NewReplication) -> None:
+async def _check(core: Core, source: Volume, destination: Volume, made: Replication) -> None:
     """Raise unless one volume can follow the other."""
-    await _check_words(core, new.policy_id, destination.tenant_id, new.throttle)
+    await _check_words(core, made.policy_id, destination.tenant_id, made.throttle)
     if source.retired is not None or source.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
         state = "retired" if source.retired is not None else source.state
         raise errors.InvalidState(kind="volume", ref=source.name, state=state, action="replicate")
@@ -217,7 +228,7 @@ async def _check(core: Core, source: Volume, destination: Volume, new: NewReplic
         ("attachments", destination.attachments),
         ("mounts", destination.mounts),
     ):
-        if there:
+        if there and made.state is ReplicationState.UNINITIALIZED:
             raise errors.InUse(kind="volume", ref=destination.name, by=by, action="replicate")
     await way(core, source, destination)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from gateway.core import errors, snapshots
 from gateway.core.context import Core
 from gateway.core.model import Replication, ReplicationPolicy, Snapshot, SnapshotChoice, SnapshotState, utc_now
-from gateway.core.replicas import needed_of, own_mark, snapshots_at
+from gateway.core.replicas import abandoned, needed_of, own_mark, snapshots_at
 
 
 async def tidy(core: Core, replication_id: UUID, *, description: str) -> None:
@@ -19,7 +19,8 @@ async def tidy(core: Core, replication_id: UUID, *, description: str) -> None:
     there = await snapshots_at(core, replication.source.volume_id)
     here = await snapshots_at(core, replication.volume_id)
     surplus = [one for one in there if one.taken_by == own_mark(replication)]
-    surplus += beyond(replication, policy, here, {one.id for one in there})
+    surplus += await abandoned(core, there, here)
+    surplus += beyond(replication, policy, here, {one.id for one in there} - {one.id for one in surplus})
     kept = await needed_of(core, replication.source.volume_id) | await needed_of(core, replication.volume_id)
     await remove(core, [one for one in surplus if one.id not in kept], description=description)
 

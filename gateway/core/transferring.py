@@ -34,6 +34,7 @@ from gateway.core.model import (
     Volume,
     utc_now,
 )
+from gateway.core.notes import lasting
 from gateway.core.receiving import streams
 from gateway.core.replicas import Common, current, newest_common, own_mark, snapshots_at
 from gateway.core.replication_policies import OWN_LABEL
@@ -52,6 +53,7 @@ FAULTS = (
 )
 """The points of a run: behind each of its steps."""
 
+_NUMBERS = "transfer.snapshot"
 _RETRIES = 20
 
 
@@ -70,6 +72,13 @@ async def amend(core: Core, replication_id: UUID, change: Callable[[Replication]
             continue
         return stored[replication_id]  # type: ignore[return-value]
     raise AssertionError
+
+
+async def turn(core: Core, replication_id: UUID, state: ReplicationState) -> Replication:
+    """Put a replication into another state, and tell the pools, from which it can be rebuilt."""
+    after = await amend(core, replication_id, lambda one: msgspec.structs.replace(one, state=state))
+    await core.manifest.write()
+    return after
 
 
 async def mark(core: Core, volume_id: UUID, replication_id: UUID | None, *, description: str) -> None:
@@ -130,7 +139,7 @@ async def settle(core: Core, replication_id: UUID, *, description: str) -> None:
         if follows:
             await free(core, replication, description=description)
     elif not follows:
-        await amend(core, replication_id, lambda one: msgspec.structs.replace(one, state=ReplicationState.BROKEN))
+        await turn(core, replication_id, ReplicationState.BROKEN)
     if replication.base_id is None and replication.state is not ReplicationState.UNINITIALIZED:
         common = await newest_common(core, replication)
         if common is not None:
@@ -192,9 +201,7 @@ class Run:
             return
         await mark(self._core, replication.volume_id, replication.id, description=self._description)
         await bring_back(self._core, replication, description=self._description)
-        await amend(
-            self._core, replication.id, lambda one: msgspec.structs.replace(one, state=ReplicationState.MIRRORED)
-        )
+        await turn(self._core, replication.id, ReplicationState.MIRRORED)
         self._fault("transfer.rebased")
 
     async def _wanted(self, replication: Replication, policy: ReplicationPolicy) -> list[Snapshot]:
@@ -233,10 +240,10 @@ class Run:
         return found
 
     async def _taken(self, replication: Replication, snapshot_id: UUID) -> Snapshot:
-        core, number = self._core, await self._core.catalog.next_number("transfer.snapshot")
+        core, source_id = self._core, replication.source.volume_id
         new = NewSnapshot(
-            name=f"snapmirror.{replication.id}_{number}",
-            volume_id=replication.source.volume_id,
+            name=await self._free_name(f"snapmirror.{replication.id}", source_id),
+            volume_id=source_id,
             label=OWN_LABEL,
             taken_by=own_mark(replication),
         )
@@ -255,6 +262,13 @@ class Run:
         await (await core.start({new.volume_id}, plan)).result()
         self._fault("transfer.taken")
         return await core.get(Snapshot, snapshot_id)
+
+    async def _free_name(self, stem: str, volume_id: UUID) -> str:
+        """Give a name that no snapshot of the volume has: after a rebuild numbers begin anew."""
+        while True:
+            name = f"{stem}_{await self._core.catalog.next_number(_NUMBERS)}"
+            if await self._core.find(Snapshot, name=name, volume__id=volume_id) is None:
+                return name
 
     async def _copied(self, replication: Replication, sent: Snapshot) -> Snapshot:
         """Give the destination's copy of a snapshot; it is received now when it is not there."""
@@ -365,7 +379,10 @@ class Run:
                 one, state=state, base_id=copy.id, base_created=sent.created, torn=False, source=source
             )
 
-        await amend(self._core, self._transfer.replication_id, advanced)
+        before = await self._core.get(Replication, self._transfer.replication_id)
+        after = await amend(self._core, before.id, advanced)
+        if lasting(after) != lasting(before):
+            await self._core.manifest.write()
 
     async def _end(self, error: errors.GatewayError | None) -> Transfer:
         """Write how it ended, into the transfer and the replication at once."""

@@ -71,8 +71,6 @@ class Batch:
         try:
             if os.fstat(fd).st_ino != file.inode:
                 raise Unavailable(what=DESTINATION, reason="somebody else changes it")
-            # Some file systems, such as those of other programs, put nothing on disk when all of it is asked for.
-            os.fsync(fd)
             prove(fd, file.pieces)
             os.utime(fd, ns=(file.mark, file.modified))
             self._meter.passed("batch.marked")

@@ -7,17 +7,21 @@ which ends it when nobody holds the file `users` any more, however they ended.
 from __future__ import annotations
 
 import fcntl
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
+
+from gateway.testing.object_store import S3Server, make_bucket
 
 ACCESS, SECRET = "gwaccess", "gwsecret"
 _READY = "starting handler: beast"
@@ -64,14 +68,6 @@ rgw dns name = 127.0.0.1
 """
 
 
-class S3Server(msgspec.Struct, frozen=True):
-    """Where a store is, and with which keys it is used."""
-
-    url: str
-    access: str
-    secret: str
-
-
 @contextmanager
 def radosgw(folder: Path) -> Iterator[S3Server]:
     """Give the server that runs in a folder, started if none does; it ends some time after its last user."""
@@ -83,23 +79,38 @@ def radosgw(folder: Path) -> Iterator[S3Server]:
             fcntl.flock(users, fcntl.LOCK_SH)
             ready = folder / _SERVING
             if not ready.exists():
-                command = (sys.executable, "-m", "gateway.testing.radosgw", str(folder))
-                guard = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
-                assert guard.stdout is not None
-                with guard.stdout:
-                    assert guard.stdout.readline(), f"radosgw did not start; see {folder}"
+                subprocess.run((sys.executable, "-m", "gateway.testing.radosgw", str(folder)), check=True)
         yield msgspec.json.decode(ready.read_bytes(), type=S3Server)
 
 
-def _guard(folder: Path) -> None:
-    ready = folder / _SERVING
+def _guard(folder: Path, ready: Callable[[], None]) -> None:
+    """Have the server run as long as somebody holds `users`."""
+    serving, data = folder / _SERVING, folder / "ceph"
     with ExitStack() as stack, (folder / "users").open("ab") as users:
-        server = _start(folder / "ceph", stack)
-        ready.write_bytes(msgspec.json.encode(server))
-        stack.callback(ready.unlink)
-        sys.stdout.write(f"{server.url}\n")
-        sys.stdout.flush()
+        stack.callback(shutil.rmtree, data, ignore_errors=True)
+        server = _start(data, stack)
+        make_bucket(server)
+        serving.write_bytes(msgspec.json.encode(server))
+        stack.callback(serving.unlink)
+        ready()
         fcntl.flock(users, fcntl.LOCK_EX)
+
+
+def _detached(folder: Path) -> bool:
+    """Leave a guard behind in a process of its own, and tell whether its server serves."""
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(writing)
+        return os.read(reading, 1) == b"y"
+    os.close(reading)
+    os.setsid()
+    _guard(folder, lambda: _say(writing))
+    return True
+
+
+def _say(writing: int) -> None:
+    os.write(writing, b"y")
+    os.close(writing)
 
 
 def _start(folder: Path, stack: ExitStack) -> S3Server:
@@ -129,10 +140,10 @@ def _run(*command: str) -> None:
 
 def _spawn(stack: ExitStack, *command: str, ready: str = "") -> None:
     """Start a program that ends with the stack; return once it has said that it is ready, where that is known."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     stack.callback(_end, process)
-    assert process.stderr is not None
-    lines = process.stderr
+    assert process.stdout is not None
+    lines = process.stdout
     assert not ready or any(ready in line for line in lines), f"{command[0]} ended"
     threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
 
@@ -141,8 +152,8 @@ def _end(process: subprocess.Popen[str]) -> None:
     # Nothing of it is wanted any more, and it would take its time.
     process.send_signal(signal.SIGKILL)
     process.wait()
-    if process.stderr is not None:
-        process.stderr.close()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _free_ports(count: int) -> list[int]:
@@ -154,4 +165,4 @@ def _free_ports(count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    _guard(Path(sys.argv[1]))
+    sys.exit(0 if _detached(Path(sys.argv[1])) else f"radosgw did not start; see {sys.argv[1]}")

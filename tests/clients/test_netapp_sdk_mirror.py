@@ -1,14 +1,18 @@
-"""SnapMirror by the official SDK, unmodified, between two btrfs pools; bytes are compared after every step."""
+"""SnapMirror by the official SDK, unmodified, between pools of several kinds; bytes are compared after every step."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from netapp_ontap.resources import (
     LicensePackage,
+    Lun,
     SnapmirrorPolicy,
     SnapmirrorRelationship,
     SnapmirrorTransfer,
@@ -20,13 +24,14 @@ from sdk_scene import MIB, OWN_WARNINGS, refused, sdk, seen, volume
 
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway, live_gateway
+from gateway.testing.loop_pool import loop_pool
 
 pytestmark = [pytest.mark.root, OWN_WARNINGS]
 GOING = {"queued", "transferring"}
 
 
 class Bed:
-    """A gateway over two btrfs pools, `here` and `there`, and an SVM for what follows."""
+    """A gateway over pools of files, `here` and `there`, others of blocks, and an SVM for what follows."""
 
     def __init__(self, gateway: LiveGateway) -> None:
         self._gateway = gateway
@@ -43,6 +48,19 @@ class Bed:
         for name, content in files.items():
             (self.place(made) / name).write_bytes(content)
 
+    def put(self, made: Volume, *, at: int, data: bytes) -> None:
+        """Write into a volume of blocks, to the disk."""
+        with self.place(made).open("r+b") as device:
+            device.seek(at)
+            device.write(data)
+            device.flush()
+            os.fsync(device.fileno())
+
+    def blocks(self, made: Volume) -> bytes:
+        """Give a digest of all of a volume's blocks."""
+        with self.place(made).open("rb") as device:
+            return hashlib.file_digest(device, "sha256").digest()
+
     def read(self, made: Volume) -> Mapping[str, bytes]:
         return {path.name: path.read_bytes() for path in self.place(made).iterdir()}
 
@@ -50,10 +68,22 @@ class Bed:
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     folder = tmp_path_factory.mktemp("mirror")
-    with btrfs_pool(folder / "one") as here, btrfs_pool(folder / "two") as there:
+    (folder / "images").mkdir()
+    (folder / "more").mkdir()
+    with (
+        btrfs_pool(folder / "one") as here,
+        btrfs_pool(folder / "two") as there,
+        loop_pool(folder / "three", "xfs", "400M") as raw,
+    ):
+        places = {
+            "here": ("btrfs", here),
+            "there": ("btrfs", there),
+            "raw": ("directory", raw),
+            "images": ("qcow2", folder / "images"),
+            "more": ("qcow2", folder / "more"),
+        }
         pools = "".join(
-            f'[backend.{name}]\ndriver = "btrfs"\npath = "{path}"\n'
-            for name, path in (("here", here), ("there", there))
+            f'[backend.{name}]\ndriver = "{driver}"\npath = "{path}"\n' for name, (driver, path) in places.items()
         )
         with live_gateway(folder / "gateway", pools=pools) as gateway, sdk(gateway):
             Svm(name="dr").post()
@@ -82,6 +112,12 @@ def bring(relationship: SnapmirrorRelationship, state: str) -> None:
 
 def snapshots(of: Volume) -> list[str]:
     return [found.name for found in Snapshot.get_collection(of.uuid)]
+
+
+def seen_lun(path: str) -> Lun:
+    found = Lun.find(name=path, fields="**")
+    assert found is not None, path
+    return found
 
 
 def test_a_mirror_from_its_first_transfer_to_its_end(bed: Bed) -> None:
@@ -179,6 +215,36 @@ def test_a_destination_is_made_on_the_way(bed: Bed) -> None:
     policy.delete()
     for made in (copy, source):
         made.delete()
+
+
+@pytest.mark.parametrize("waiting", ["more", "raw", ""], ids=["blocks wait", "files wait", "nothing waits"])
+def test_a_lun_follows_between_pools_of_other_kinds(bed: Bed, waiting: str) -> None:
+    source = volume("lv", "images", size=32 * MIB)
+    Lun(name="/vol/lv/data", svm={"name": "svm1"}, os_type="linux", space={"size": 32 * MIB}).post()
+    bed.put(source, at=MIB, data=b"first" * 1000)
+    made: dict[str, Any] = {"create_destination": {"enabled": True}}
+    if waiting:
+        aggregates = [{"name": waiting}]
+        Volume(name="lv_copy", svm={"name": "dr"}, aggregates=aggregates, size=32 * MIB, type="dp").post()
+        made = {}
+    relationship = SnapmirrorRelationship(
+        source={"path": "svm1:lv"}, destination={"path": "dr:lv_copy"}, state="snapmirrored", **made
+    )
+    relationship.post(hydrate=True)
+    settled(relationship)
+    copy = seen("lv_copy")
+    assert seen_lun("/vol/lv_copy/data").status.read_only is True
+    assert bed.blocks(copy) == bed.blocks(source)
+    bed.put(source, at=5 * MIB, data=b"second" * 1000)
+    SnapmirrorTransfer(relationship.uuid).post()
+    settled(relationship)
+    assert relationship.transfer.bytes_transferred <= 4 * MIB
+    assert bed.blocks(copy) == bed.blocks(source)
+    bring(relationship, "broken_off")
+    assert seen_lun("/vol/lv_copy/data").status.read_only is False
+    relationship.delete()
+    for one in (copy, source):
+        one.delete()
 
 
 def test_the_licence_is_there(bed: Bed) -> None:

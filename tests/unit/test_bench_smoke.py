@@ -38,6 +38,8 @@ def test_every_part_without_btrfs() -> None:
         "libStorage GET",
         "header of",
         "Cinder driver: requests",
+        "1 % of a tree changed: bytes",
+        "1 % of a device changed: time",
     ):
         assert words in table
 

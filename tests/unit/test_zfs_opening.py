@@ -12,7 +12,7 @@ from gateway.backends.zfs.rights import ALL, Rights, facts, lacks
 from gateway.core.backend import derive
 from gateway.core.capability import assemble
 from gateway.core.errors import Timeout, Unavailable
-from gateway.core.model import VolumeKind
+from gateway.core.model import FILES_AND_BLOCKS
 from gateway.testing.runner import Exchange, ScriptedRunner
 
 IDENTITY = "volume-gateway:pool"
@@ -51,7 +51,7 @@ async def test_a_known_pool_opens(tmp_path: Path) -> None:
     backend, runner = pool(tmp_path, WELL, parent(), *REST)
     await backend.open()
     assert backend.describe().id == ONE
-    assert set(derive("pool", backend)) == set(VolumeKind)
+    assert set(derive("pool", backend)) == set(FILES_AND_BLOCKS)
     runner.finish()
     await backend.close()
     await backend.close()

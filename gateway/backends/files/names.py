@@ -46,7 +46,7 @@ def replace_file(path: Path, data: bytes, written: Callable[[], None] = lambda: 
         with open(fd, "wb", closefd=True) as file:  # noqa: PTH123 - made by descriptor for its mode
             file.write(data)
             file.flush()
-            os.fsync(fd)
+            put_on_disk(fd)
         written()
         new.replace(path)
     except OSError:
@@ -81,9 +81,19 @@ def flush(path: Path) -> None:
     """Put a file's content, or a directory's names, on disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        put_on_disk(fd)
     finally:
         os.close(fd)
+
+
+def put_on_disk(fd: int) -> None:
+    """Put what was done to an open file or directory on disk.
+
+    XFS that fails meanwhile throws away what is not in its log yet, and then
+    finds nothing left to do: the call succeeds. Asked again, it says that it failed.
+    """
+    os.fsync(fd)
+    os.fstat(fd)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from gateway.backends.files.layout import (
     volume_sidecar,
 )
 from gateway.backends.files.lock import Lock
-from gateway.backends.files.names import PASSABLE, flush, move
+from gateway.backends.files.names import PASSABLE, flush, move, put_on_disk
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, NotFound, Unavailable
 from gateway.core.model import VolumeKind
@@ -180,7 +180,7 @@ class Pool:
     def keep_file(self, fd: int) -> None:
         """Make what was done to an open file durable, if the pool is to."""
         if self._durable:
-            os.fsync(fd)
+            put_on_disk(fd)
 
     # --- what is there ---
 

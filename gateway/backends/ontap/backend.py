@@ -77,8 +77,8 @@ class _Session:
                 yield one
 
     async def close(self) -> None:
-        await self._worker.run(self.pool.cluster.close)
         await self._worker.close()
+        self.pool.cluster.close()
 
 
 class OntapBackend:
@@ -141,6 +141,7 @@ class OntapBackend:
             kinds={VolumeKind.FILESYSTEM: facts},
             lacks={VolumeKind.FILESYSTEM: session.opened.lacks},
             handles=("nfs",),
+            remarks=session.opened.remarks,
         )
 
     def _about(self, key: UUID, action: str = "inspect", kind: str = "volume") -> Subject:

@@ -32,17 +32,26 @@ _OLDEST = (9, 13, 1)
 _NEEDED: Mapping[str, str] = {"flexclone": "clone", "snaprestore": "restore"}
 """Package -> the operation that is not there without it."""
 
+_UNTRIED = "tried with scripted answers and with gateways in the place of clusters, never with ONTAP itself"
+_UNLICENSED = "the cluster does not tell its licenses, so clones and restores are taken to be allowed"
+_UNREACHED = "the SVM has no interface for NFS, so no client is told a way to its volumes"
+
 _ABSENT = 404
 _LEFTOVER = "uuid,name,create_time,nas.path,_tags"
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """What opening gives. `lacks`: operations that the cluster is not licensed for, with the reason."""
+    """What opening gives.
+
+    lacks: operations that the cluster is not licensed for, with the reason.
+    remarks: see `gateway.core.backend.Substrate`.
+    """
 
     pool: Pool
     carriers: Carriers
     volumes: Volumes
     lacks: Mapping[str, str]
+    remarks: tuple[str, ...]
     address: str
 
 
@@ -72,13 +81,15 @@ def _opened(
         fault=fault,
     )
     pool.aggregates()
-    carriers = Carriers(pool)
+    carriers, licensed = Carriers(pool), _licensed(cluster)
+    where = options.address or address(pool)
     opened = Opened(
         pool=pool,
         carriers=carriers,
         volumes=Volumes(pool, carriers),
-        lacks=_lacks(cluster),
-        address=options.address or address(pool),
+        lacks=_lacks(licensed),
+        remarks=(_UNTRIED, *(() if licensed else (_UNLICENSED,)), *(() if where else (_UNREACHED,))),
+        address=where,
     )
     _settle(opened, now() - timedelta(seconds=options.leftovers_after_s))
     return opened
@@ -92,7 +103,7 @@ def _require_release(name: str, version: Version) -> None:
 
 
 def _svm(name: str, options: OntapOptions, cluster: Cluster) -> Svm:
-    fields = "uuid,name,state,aggregates.name,nfs.enabled"
+    fields = "uuid,name,state,aggregates.name"
     for svm in cluster.each("/api/svm/svms", Svm, fields=fields, name=exactly(options.svm)):
         if svm.name == options.svm:
             if svm.state != "running":
@@ -101,15 +112,18 @@ def _svm(name: str, options: OntapOptions, cluster: Cluster) -> Svm:
     raise Unavailable(what=name, reason=f"there is no SVM {options.svm}")
 
 
-def _lacks(cluster: Cluster) -> dict[str, str]:
-    """Give what is not licensed, as far as the cluster tells; one that does not tell is taken at its word later."""
+def _licensed(cluster: Cluster) -> frozenset[str]:
+    """Give the packages that may be used; none when the cluster does not tell."""
     try:
         found = list(cluster.each("/api/cluster/licensing/licenses", License, fields="name,state"))
     except ClientError as error:
         if error.status in {_ABSENT, FORBIDDEN}:
-            return {}
+            return frozenset()
         raise
-    licensed = {package.name for package in found if package.state != "unlicensed"}
+    return frozenset(package.name for package in found if package.state != "unlicensed")
+
+
+def _lacks(licensed: frozenset[str]) -> dict[str, str]:
     return {
         operation: f"the cluster has no license for {package}"
         for package, operation in _NEEDED.items()

@@ -29,8 +29,8 @@ No command changes the bytes of a file, and none passes through the gateway.
 **Nothing here was ever run against a real server**, because none can be had
 where it is developed. Commands, forms, tagged output and the numbers of
 messages were taken from Perforce's documentation and from the published source
-of its client, and tried with a stand-in (`gateway.testing.perforce`). The
-backend says so in its remarks.
+of its client, and tried by its library with a stand-in for the server
+(`gateway.testing.perforce`). The backend says so in its remarks.
 """
 
 from __future__ import annotations

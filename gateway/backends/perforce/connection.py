@@ -43,12 +43,21 @@ Connect = Callable[[], Connection]
 class P4Connection:
     """A connection by p4python, Perforce's own library."""
 
-    def __init__(self, *, port: str, user: str, password: Secret | None, charset: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        port: str,
+        user: str,
+        password: Secret | None,
+        charset: str,
+        timeout_s: float,
+    ) -> None:
         library = _library()
         self._error: type[Exception] = library.P4Exception
         self._p4 = p4 = library.P4()
         p4.port, p4.user, p4.prog = port, user, "volume-gateway"
-        p4.exception_level = 0
+        # Errors only: at level 0 a connection that is not there answers nothing, and says nothing.
+        p4.exception_level = 1
         if charset:
             p4.charset = charset
         p4.set_tunable("net.maxwait", str(max(1, round(timeout_s))))
@@ -81,10 +90,11 @@ class P4Connection:
         try:
             answer = self._p4.run(command, *args)
         except self._error as error:
-            raise Refused(Meaning.GONE, str(error)) from error
-        worst = max(self._p4.messages, key=lambda message: int(message.severity), default=None)
-        if worst is not None and worst.severity >= FAILED:
-            raise refusal(int(worst.msgid), int(worst.generic), str(worst))
+            worst = max(self._p4.messages, key=lambda message: int(message.severity), default=None)
+            if worst is None or worst.severity < FAILED:
+                # The library's own trouble: it never came to a command.
+                raise Refused(Meaning.GONE, str(error)) from error
+            raise refusal(int(worst.msgid), int(worst.generic), str(worst)) from error
         return answer if isinstance(answer, list) else []
 
     def close(self) -> None:

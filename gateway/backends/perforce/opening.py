@@ -15,7 +15,6 @@ from gateway.backends.perforce.connection import Connect, Connections, Record
 from gateway.backends.perforce.failures import Meaning, Refused
 from gateway.backends.perforce.pool import PerforceOptions, Pool, text
 from gateway.backends.perforce.records import FORMAT, PoolRecord, VolumeRecord, decode, encode
-from gateway.backends.perforce.snapshots import Snapshots
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, Unavailable
 
@@ -153,7 +152,7 @@ def _settle(pool: Pool) -> None:
     """Remove what changes left that did not end. One that resists must not keep the others out."""
     for line in pool.read("clients", "-e", pool.names.workspaces):
         with _lenient(pool):
-            Snapshots(pool).clear(text(line, "client"))
+            pool.clear(text(line, "client"))
     for line in pool.read("streams", pool.names.streams):
         volume = pool.names.volume_of(text(line, "Stream"))
         listed = decode(line.get("desc"), VolumeRecord)

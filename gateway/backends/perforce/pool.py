@@ -197,6 +197,25 @@ class Pool:
                 return int(text(found[0], "change"))
         raise Unavailable(what=self.name, reason="nothing was ever submitted to its server")
 
+    # --- workspaces ---
+
+    def clear(self, workspace: str) -> None:
+        """Remove the workspace of a restore with what it has open."""
+        if self.form("client", workspace) is None:
+            return
+        self.change("revert", "-k", f"//{workspace}/...", workspace=workspace)
+        for line in self.read("changes", "-s", "pending", "-c", workspace):
+            self.change("change", "-d", text(line, "change"), workspace=workspace)
+        self.remove("client", workspace, "-f")
+
+    def workspaces_of(self, volume: UUID) -> list[str]:
+        """Give the workspaces that others have for a volume; those of restores, which only a failure leaves, go."""
+        found = [text(line, "client") for line in self.read("clients", "-S", self.names.stream(volume))]
+        ours = [name for name in found if self.names.restores(name)]
+        for name in ours:
+            self.clear(name)
+        return [name for name in found if name not in ours]
+
     # --- space ---
 
     def sizes(self, paths: Sequence[str]) -> dict[str, int]:

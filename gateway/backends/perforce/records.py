@@ -93,6 +93,7 @@ class Names:
         self.labels = f"gateway-{depot}-v-*"
         self.workspaces = f"gateway-{depot}-restore-*"
         self._stream = re.compile(rf"//{re.escape(depot)}/v-([0-9a-f]{{32}})")
+        self._workspace = re.compile(rf"gateway-{re.escape(depot)}-restore-[0-9a-f]{{32}}")
         self._label = re.compile(rf"gateway-{re.escape(depot)}-v-([0-9a-f]{{32}})-s-([0-9a-f]{{32}})")
 
     def stream(self, volume: UUID) -> str:
@@ -114,6 +115,10 @@ class Names:
     def workspace(self, token: UUID) -> str:
         """Give the workspace that submits a restore."""
         return f"gateway-{self.depot}-restore-{token.hex}"
+
+    def restores(self, workspace: str) -> bool:
+        """Tell whether a workspace is one that submits restores."""
+        return self._workspace.fullmatch(workspace) is not None
 
     def volume_of(self, stream: str) -> UUID | None:
         """Give the volume that a stream would be by its name."""

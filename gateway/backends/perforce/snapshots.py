@@ -64,6 +64,7 @@ class Snapshots:
     def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
         found = self._pool.volume(volume)
         if found.record.restored == token:
+            self._pool.clear(self._pool.names.workspace(token))
             return
         target = self._pool.snapshot(volume, snapshot).record.change
         passed = self._pool.steps("restore")
@@ -72,7 +73,7 @@ class Snapshots:
             self._bring_back(volume, target, token, passed)
         self._note_restored(found, token)
         passed("noted")
-        self.clear(self._pool.names.workspace(token))
+        self._pool.clear(self._pool.names.workspace(token))
         passed("cleared")
 
     def _bring_back(self, volume: UUID, change: int, token: UUID, passed: Step) -> None:
@@ -96,7 +97,7 @@ class Snapshots:
             self._submit(workspace, f"Restore of {names.stream(volume)} to changelist {change}, by volume-gateway")
         except (Refused, GatewayError):
             with contextlib.suppress(Refused):
-                self.clear(workspace)
+                self._pool.clear(workspace)
             raise
         passed("submitted")
 
@@ -112,7 +113,7 @@ class Snapshots:
 
     def _stage(self, volume: UUID, workspace: str) -> None:
         """Make the workspace that submits a restore. No file of it is ever on a disk."""
-        self.clear(workspace)
+        self._pool.clear(workspace)
         stream = self._pool.names.stream(volume)
         offered = self._pool.template("client", workspace, "-S", stream)
         form = {
@@ -137,22 +138,12 @@ class Snapshots:
     def _note_restored(self, found: Volume, token: UUID) -> None:
         self._pool.describe(found, msgspec.structs.replace(found.record, restored=token))
 
-    def clear(self, workspace: str) -> None:
-        """Remove the workspace of a restore with what it has open."""
-        pool = self._pool
-        if pool.form("client", workspace) is None:
-            return
-        pool.change("revert", "-k", f"//{workspace}/...", workspace=workspace)
-        for line in pool.read("changes", "-s", "pending", "-c", workspace):
-            pool.change("change", "-d", text(line, "change"), workspace=workspace)
-        pool.remove("client", workspace, "-f")
-
     def settle(self, volume: UUID, token: UUID) -> bool:
         found = self._pool.volume(volume)
         happened = found.record.restored == token or self._submitted(volume, token)
         if happened and found.record.restored != token:
             self._note_restored(found, token)
-        self.clear(self._pool.names.workspace(token))
+        self._pool.clear(self._pool.names.workspace(token))
         return happened
 
     # --- looking ---
@@ -188,8 +179,18 @@ class Snapshots:
 
 
 def _path(line: Record) -> str:
-    """Give the file that a line of a comparison is about; one that is on one side only has no name on the other."""
-    return text(line, "depotFile2" if "depotFile2" in line else "depotFile")
+    """Give the file that a line of a comparison of revisions is about: it is called the same on both sides.
+
+    The library takes the 2 of the second side's fields for an index when the
+    first side has no such file.
+    """
+    for field in ("depotFile", "depotFile2"):
+        value = line.get(field)
+        if isinstance(value, str):
+            return value
+        if value:
+            return value[-1]
+    return text(line, "depotFile")
 
 
 def _titled(record: SnapshotRecord) -> str:

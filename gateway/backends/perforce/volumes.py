@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -96,9 +97,9 @@ class Volumes:
     def _refuse_used(self, volume: UUID) -> None:
         """Raise InUse while anything depends on the stream: looked at before anything is taken away."""
         names = self._pool.names
-        users = {
+        users: dict[str, Sequence[object]] = {
             "snapshots": self._pool.read("labels", "-m", "1", "-e", names.labels_of(volume)),
-            "sessions": self._pool.read("clients", "-m", "1", "-S", names.stream(volume)),
+            "sessions": self._pool.workspaces_of(volume),
             "volumes": self._pool.read("streams", "-m", "1", "-F", f"Parent={names.stream(volume)}"),
         }
         for by, found in users.items():

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.backends.files.names import flush
+from gateway.backends.files.names import flush, put_on_disk
 from gateway.backends.qcow2.images import Extent, Layer
 from gateway.backends.qcow2.layers import Layers
 from gateway.backends.qcow2.layout import SnapshotSidecar, VolumeSidecar, device_name
@@ -152,7 +152,7 @@ class Receiver:
         self._begin()
         if self.layer is None:
             raise broken_stream()
-        os.fsync(self._fd)
+        put_on_disk(self._fd)
         self._replicas.passed("streamed")
         self.stop()
         flush(self.layer.path)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import IO, Any
 
 import boto3
 import msgspec
-from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from gateway.backends.s3.failures import is_absent
 from gateway.backends.s3.options import S3Options
@@ -42,10 +44,19 @@ class Upload(msgspec.Struct, frozen=True):
     begun: datetime
 
 
-def client(options: S3Options, endpoint: str, *, signed: bool = True) -> Any:
-    """Give a client of a store, or one that is nobody in particular. Threads may share it."""
+@cache
+def _descriptions() -> Loader:
+    """Give what describes the protocol to the client: a megabyte to be read, once for the process."""
+    return Loader()
+
+
+def client(options: S3Options, endpoint: str) -> Any:
+    """Give a client of a store. Threads may share it."""
     keys = options.credentials
+    core = Session()
+    core.register_component("data_loader", _descriptions())
     session = boto3.session.Session(
+        botocore_session=core,
         aws_access_key_id=keys.access if keys else None,
         aws_secret_access_key=keys.secret.reveal() if keys else None,
         aws_session_token=keys.token.reveal() if keys and keys.token else None,
@@ -57,7 +68,7 @@ def client(options: S3Options, endpoint: str, *, signed: bool = True) -> Any:
         verify=str(options.ca) if options.ca else None,
         config=Config(
             # Against endpoints of others, boto3 signs URLs in an old way otherwise.
-            signature_version="s3v4" if signed else UNSIGNED,
+            signature_version="s3v4",
             s3={"addressing_style": options.addressing},
             retries={"mode": "standard", "total_max_attempts": _TRIES},
             connect_timeout=_CONNECT_S,

@@ -17,7 +17,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "annotate_snapshot": ("begun", "placed"),
     "clone": ("begun", "marked", "held", "placed", "settled"),
     "split": ("begun", "copied", "marked", "placed", "released", "settled"),
-    "restore": ("begun", "journalled", "replaced", "placed", "settled"),
+    "restore": ("begun", "journalled", "replaced", "placed", "collected", "settled"),
     "put_manifest": ("begun", "placed"),
 }
 """Operation -> its steps. An operation that finds its work done passes none."""

@@ -41,23 +41,22 @@ class Opened(msgspec.Struct, frozen=True):
 
 def open_pool(name: str, options: S3Options, fault: FaultHook) -> Opened:
     """Open a pool, or raise Unavailable with the reason."""
-    s3, public, nobody = _clients(name, options)
+    s3, public = _clients(name, options)
     data, control = Bucket(s3, options.bucket), Bucket(s3, options.control)
     layout = Layout(options.prefix)
     _make_control(name, control)
     known = _identity(name, control, layout)
     _check_data(name, data, layout, known=known)
-    traits = probe(data, control, Bucket(nobody, options.control), layout=layout)
+    traits = probe(data, control, options)
     record = known or _identify(data, control, layout, traits)
     pool = Pool(name, options, s3=s3, public=public, traits=traits, fault=fault)
     return Opened(pool, record.id, Leasing(control, layout, traits))
 
 
-def _clients(name: str, options: S3Options) -> tuple[Any, Any, Any]:
+def _clients(name: str, options: S3Options) -> tuple[Any, Any]:
     try:
         s3 = client(options, options.endpoint)
-        public = client(options, options.public_endpoint) if options.public_endpoint else s3
-        return s3, public, client(options, options.endpoint, signed=False)
+        return s3, client(options, options.public_endpoint) if options.public_endpoint else s3
     except (ValueError, OSError, BotoCoreError) as error:
         raise Unavailable(what=name, reason=f"the settings make no client: {type(error).__name__}") from error
 

@@ -6,16 +6,22 @@ import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
 from uuid import uuid4
 
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
 
 from gateway.backends.s3.bucket import Bucket
 from gateway.backends.s3.failures import PRECONDITION, code_of
 from gateway.backends.s3.layout import Layout
+from gateway.backends.s3.options import S3Options
 from gateway.backends.s3.pool import Traits
 
 _SKEW_S = 60
+_TIMEOUT_S = 10
 
 NO_CREATE = "the store does not keep to If-None-Match: two gateways that begin at once may both hold the lease"
 NO_UPDATE = "the store does not keep to If-Match: two gateways may both renew the lease"
@@ -24,13 +30,14 @@ ANYBODY = "the store answers requests that nobody signed: whoever reaches it may
 SKEWED = "the clock of the store differs by more than a minute: signed requests begin or end at other times"
 
 
-def probe(data: Bucket, control: Bucket, nobody: Bucket, *, layout: Layout) -> Traits:
-    """Find out what a store does. What it takes to ask is removed again. `nobody`: the latter without keys."""
+def probe(data: Bucket, control: Bucket, options: S3Options) -> Traits:
+    """Find out what a store does. What it takes to ask is removed again."""
+    layout = Layout(options.prefix)
     key = f"{layout.probes}{uuid4()}"
     try:
         creates = _creates(control, key)
         updates, quoted = _updates(control, key)
-        open_to_all = _open_to_all(nobody, key)
+        open_to_all = _open_to_all(control, key, ca=options.ca)
     finally:
         control.delete(key)
     marks_absent = _marks_absent(data, key)
@@ -84,11 +91,17 @@ def _marks_absent(data: Bucket, key: str) -> bool:
     return bool(found)
 
 
-def _open_to_all(nobody: Bucket, key: str) -> bool:
+def _open_to_all(control: Bucket, key: str, *, ca: Path | None) -> bool:
+    """Tell whether the store gives an object to somebody who shows no keys."""
+    signed = control.s3.generate_presigned_url("get_object", Params={"Bucket": control.name, "Key": key})
+    nobody = URLLib3Session(verify=True if ca is None else str(ca), timeout=_TIMEOUT_S)
     try:
-        return nobody.get(key) is not None
-    except (ClientError, BotoCoreError):
+        answer = nobody.send(AWSRequest("GET", signed.partition("?")[0]).prepare())
+    except BotoCoreError:
         return False
+    finally:
+        nobody.close()
+    return bool(answer.status_code == HTTPStatus.OK)
 
 
 def _skewed(control: Bucket) -> bool:

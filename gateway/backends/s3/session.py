@@ -128,10 +128,19 @@ class Session:
 
     async def close(self) -> None:
         """Give the lease back, and end the threads."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._end_renewing()
         with contextlib.suppress(GatewayError):
             await self.run(self.opened.leasing.release)
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """End the threads, and leave the lease to its time."""
+        await self._end_renewing()
         await self.worker.close()
         self.pool.close()
+
+    async def _end_renewing(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -192,6 +192,8 @@ class Volumes:
             )
         )
         passed("placed")
+        self._collector.collect(volume)
+        passed("collected")
         self._pool.end_restore(volume)
         passed("settled")
 

@@ -45,6 +45,8 @@ SERVICES: Mapping[str, str] = {
     "iscsi_service": "cluster",
     "iscsi_credentials": "cluster",
     "license": "cluster",
+    "cluster_peer": "cluster",
+    "svm_peer": "cluster",
     "snapmirror_policy": "schedulepolicy",
     "snapmirror_relationship": "migrate",
     "snapmirror_transfer": "migrate",

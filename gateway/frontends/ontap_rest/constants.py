@@ -137,6 +137,7 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "restore": False,
     },
     "snapmirror_transfer": {"relationship.restore": False},
+    "svm_peer": {"state": "peered"},
 }
 """Resource -> path -> the value that every record shows."""
 

@@ -99,6 +99,10 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "iscsi_service": {"svm": ("/api/svm/svms", "uuid")},
     "iscsi_credentials": {"svm": ("/api/svm/svms", "uuid")},
+    "svm_peer": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "peer.svm": ("/api/svm/svms", "uuid"),
+    },
     "snapmirror_policy": {
         "svm": ("/api/svm/svms", "uuid"),
         "transfer_schedule": ("/api/cluster/schedules", "uuid"),

@@ -27,7 +27,7 @@ from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
     """Give every route by its template below `/api`."""
     table: dict[str, Route] = {}
-    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema)}
+    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
         if not endpoint.singleton:

@@ -9,15 +9,21 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Made, named
 from gateway.frontends.ontap_rest.schema import Schema
+from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.sources_peers import ClusterPeers, SvmPeers
 from gateway.frontends.ontap_rest.writes import mirror_policies as write_policies
 from gateway.frontends.ontap_rest.writes import mirrors as write_mirrors
 from gateway.frontends.ontap_rest.writes import transfers as write_transfers
 
 
-def mirror_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
+def mirror_endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     """Give every endpoint by its collection's path."""
     relationships = sources.Relationships()
     return {
+        "cluster/peers": Endpoint(
+            resource=schema["cluster_peer"], source=ClusterPeers(), operation=named("cluster_peer")
+        ),
+        "svm/peers": Endpoint(resource=schema["svm_peer"], source=SvmPeers(site), operation=named("svm_peer")),
         "snapmirror/policies": Endpoint(
             resource=schema["snapmirror_policy"],
             source=sources.MirrorPolicies(),

@@ -36,6 +36,8 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "iscsi_service": ("svm.uuid", "svm.name"),
     "iscsi_credentials": ("initiator", "svm.uuid", "svm.name"),
     "license": ("name",),
+    "cluster_peer": ("uuid", "name"),
+    "svm_peer": ("uuid", "name"),
     "snapmirror_policy": ("uuid", "name"),
     "snapmirror_relationship": ("uuid", "source.path", "destination.path"),
     "snapmirror_transfer": ("uuid", "relationship.uuid"),

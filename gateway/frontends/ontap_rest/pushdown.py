@@ -417,6 +417,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "uuid": Column("id", _uuid),
         "name": Column("name", _text),
     },
+    "svm_peer": {
+        "svm.uuid": Column("id", _uuid),
+        "svm.name": Column("name", _text),
+    },
     "snapmirror_policy": {
         **_SVM,
         "uuid": Column("id", _uuid),

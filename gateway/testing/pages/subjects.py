@@ -11,8 +11,11 @@ import msgspec
 
 from gateway.core.backend import FaultHook, VolumeBackend
 from gateway.testing.btrfs_pool import btrfs_pool
+from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
 from gateway.testing.loop_pool import loop_pool, run
 from gateway.testing.mirror import mirror
+from gateway.testing.moto_store import moto_store
+from gateway.testing.object_store import fresh_options
 from gateway.testing.perforce import DEPOT, USER, on_stand_in
 
 Table = Mapping[str, object]
@@ -75,6 +78,12 @@ def _nfs(folder: Path) -> Iterator[Table]:
 
 
 @contextmanager
+def _cluster(folder: Path) -> Iterator[Table]:
+    with live_gateway(folder / "cluster") as far:
+        yield {"url": far.url, "user": ACCOUNT, "password": PASSWORD, "svm": "svm1", "address": "192.0.2.1"}
+
+
+@contextmanager
 def _zpool(folder: Path) -> Iterator[Table]:
     image = folder / "zfs.img"
     run("truncate", "-s", "1G", str(image))
@@ -88,6 +97,12 @@ def _zpool(folder: Path) -> Iterator[Table]:
 @contextmanager
 def _folder(folder: Path) -> Iterator[Table]:
     yield {"path": str(folder)}
+
+
+@contextmanager
+def _store(_folder: Path) -> Iterator[Table]:
+    with moto_store() as server:
+        yield msgspec.structs.asdict(fresh_options(server))
 
 
 @contextmanager
@@ -111,7 +126,26 @@ SUBJECTS: Mapping[str, Subject] = {
         example={"path": "/mnt/filer", "server": "filer.example", "export": "/export"},
         instances={"": Instance(opener=_nfs)},
     ),
+    "s3": Subject(
+        example={
+            "endpoint": "https://s3.example",
+            "bucket": "volumes",
+            "region": "us-east-1",
+            "credentials": "env:ARCHIVE",
+        },
+        instances={"": Instance(opener=_store, root=False)},
+    ),
     "git-lfs": Subject(example={"path": "/srv/git"}, instances={"": Instance(opener=_folder, root=False)}),
+    "ontap": Subject(
+        example={
+            "url": "https://cluster.example",
+            "user": "gateway",
+            "password": "env:CLUSTER_PASSWORD",
+            "svm": "svm1",
+            "ca": "cluster.pem",
+        },
+        instances={"": Instance(opener=_cluster, root=False)},
+    ),
     "perforce": Subject(
         example={
             "port": "ssl:perforce.example:1666",

@@ -7,9 +7,11 @@ fields and refusals follow Perforce's documentation (Command Reference, and what
 `p4 help` says) and its published client's list of messages. A flag that the
 stand-in does not know is refused as the server refuses it.
 
-It is reached at the boundary `gateway.backends.perforce.connection.Connection`:
-nothing of this shows that a real server answers so. Where the documentation
-leaves something open, what the backend does not rely on was chosen.
+`on_wire` serves it on a TCP port to Perforce's own library (p4python, which must
+be installed): what that makes of commands, forms, fields and messages is real.
+`StandIn.connect` gives the same without a wire, for tests of many steps. That a
+server answers so is what nothing of this shows; where the documentation leaves
+something open, what the backend does not rely on was chosen.
 """
 
 from __future__ import annotations
@@ -17,5 +19,6 @@ from __future__ import annotations
 from gateway.testing.perforce.content import StreamContent
 from gateway.testing.perforce.server import DEPOT, USER, StandIn, on_stand_in
 from gateway.testing.perforce.state import Message
+from gateway.testing.perforce.wire import on_wire
 
-__all__ = ["DEPOT", "USER", "Message", "StandIn", "StreamContent", "on_stand_in"]
+__all__ = ["DEPOT", "USER", "Message", "StandIn", "StreamContent", "on_stand_in", "on_wire"]

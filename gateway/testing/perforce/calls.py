@@ -24,7 +24,7 @@ class Call:
         """Refuse whoever has less than a permission."""
         held = self.state.permission if self.state.protected else "super"
         if LEVELS.index(held) < LEVELS.index(level):
-            raise NO_PERMISSION.refused()
+            raise NO_PERMISSION.failure()
 
 
 Handler = Callable[[Call], list[Record]]
@@ -41,5 +41,5 @@ def flags(call: Call, *, plain: str = "", valued: str = "") -> tuple[dict[str, s
         elif len(flag) == 1 and flag in valued and rest:
             given[flag] = rest.pop(0)
         else:
-            raise USAGE.refused(usage=call.command)
+            raise USAGE.failure(usage=call.command)
     return given, rest

@@ -36,9 +36,9 @@ def protects(call: Call) -> list[Record]:
     """Tell the user's highest permission."""
     given, _ = flags(call, plain="m")
     if "m" not in given:
-        raise USAGE.refused(usage="protects")
+        raise USAGE.failure(usage="protects")
     if not call.state.protected:
-        raise NO_PROTECTIONS.refused()
+        raise NO_PROTECTIONS.failure()
     return [{"permMax": call.state.permission}]
 
 
@@ -84,13 +84,13 @@ def change(call: Call) -> list[Record]:
     """Delete a pending changelist that has nothing in it."""
     given, names = flags(call, plain="d")
     if "d" not in given or len(names) != 1:
-        raise USAGE.refused(usage="change")
+        raise USAGE.failure(usage="change")
     number = int(names[0])
     known = call.state.changes.get(number)
     if known is None or known.status != "pending":
-        raise NO_CHANGE.refused(name=number)
+        raise NO_CHANGE.failure(name=number)
     if any(each.change == number for each in call.state.workspace(known.client).opened.values()):
-        raise CHANGES_PENDING.refused(name=known.client)
+        raise CHANGES_PENDING.failure(name=known.client)
     del call.state.changes[number]
     return []
 
@@ -108,7 +108,7 @@ def submit(call: Call) -> list[Record]:
         state.changes[number] = Change("pending", call.user, call.workspace, given.get("d", ""))
         for each in mine.values():
             each.change = number
-        raise NOT_SUBMITTED.refused(name=number)
+        raise NOT_SUBMITTED.failure(name=number)
     number = state.submit(call.user, call.workspace, given.get("d", ""))
     for path, each in mine.items():
         state.files.setdefault(path, []).append(_revision(number, path, each, work))
@@ -130,7 +130,7 @@ def sync(call: Call) -> list[Record]:
     """Say that a workspace has the newest revisions; no file is moved (`-k`)."""
     given, paths = flags(call, plain="k")
     if "k" not in given:
-        raise USAGE.refused(usage="sync")
+        raise USAGE.failure(usage="sync")
     work = call.state.workspace(call.workspace)
     for path in paths:
         for name, number, _ in call.state.matching(path):
@@ -190,7 +190,7 @@ def sizes(call: Call) -> list[Record]:
     """Add up files: the ones that are there, or all revisions that are no lazy copies."""
     given, paths = flags(call, plain="saz")
     if "s" not in given:
-        raise USAGE.refused(usage="sizes")
+        raise USAGE.failure(usage="sizes")
     found: list[Record] = []
     for path in paths:
         if "a" in given:
@@ -208,7 +208,7 @@ def diff2(call: Call) -> list[Record]:
     """List files that differ between two sets of the same path."""
     given, arguments = flags(call, plain="q")
     if "q" not in given or len(arguments) != 2:
-        raise USAGE.refused(usage="diff2")
+        raise USAGE.failure(usage="diff2")
     left, right = (call.state.there(each) for each in arguments)
     found: list[Record] = []
     for path in sorted({*left, *right}):
@@ -225,7 +225,7 @@ def copy(call: Call) -> list[Record]:
     """Open in a workspace what makes the target the same as the source; its files are not touched (`-v`)."""
     given, arguments = flags(call, plain="v")
     if "v" not in given or len(arguments) != 2:
-        raise USAGE.refused(usage="copy")
+        raise USAGE.failure(usage="copy")
     state, work = call.state, call.state.workspace(call.workspace)
     call.require("open")
     source, target = (state.there(each) for each in arguments)
@@ -246,14 +246,14 @@ def populate(call: Call) -> list[Record]:
     """Branch files to where there are none, submitted at once."""
     given, arguments = flags(call, valued="d")
     if len(arguments) != 2:
-        raise USAGE.refused(usage="populate")
+        raise USAGE.failure(usage="populate")
     call.require("write")
     state, (source, target) = call.state, arguments
     start, end = (parse(each)[0].removesuffix("...") for each in (source, target))
     if state.stream_of(end + "x") is None:
-        raise NO_STREAM_PATH.refused(name=target)
+        raise NO_STREAM_PATH.failure(name=target)
     if state.there(target):
-        raise NOT_EMPTY.refused()
+        raise NOT_EMPTY.failure()
     branched = state.there(source)
     if not branched:
         return []

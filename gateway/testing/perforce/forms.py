@@ -37,7 +37,7 @@ def form(kind: str) -> Handler:
         if "i" in given:
             return _save(call, kind, forced="f" in given)
         if len(names) != 1 or not {"o", "d"} & given.keys():
-            raise USAGE.refused(usage=kind)
+            raise USAGE.failure(usage=kind)
         if "d" in given:
             return _remove(call, kind, names[0], forced="f" in given)
         found = call.state.forms[kind].get(names[0])
@@ -79,11 +79,11 @@ def _save(call: Call, kind: str, *, forced: bool) -> list[Record]:
     given = call.form or {}
     name = given.get(_KEYS[kind])
     if not isinstance(name, str) or not name:
-        raise FIELD_MISSING.refused(name=_KEYS[kind])
+        raise FIELD_MISSING.failure(name=_KEYS[kind])
     call.require("admin" if forced else "open")
     known = call.state.forms[kind].get(name)
     if known is not None and _locked(known) and known["Owner"] != call.user and not forced:
-        raise LOCKED.refused(kind=kind, name=name, user=known["Owner"])
+        raise LOCKED.failure(kind=kind, name=name, user=known["Owner"])
     if kind == "stream":
         _check_stream(call, name, given)
     saved = {field: value for field, value in given.items() if value not in ("", [])}
@@ -98,39 +98,39 @@ def _save(call: Call, kind: str, *, forced: bool) -> list[Record]:
 def _check_stream(call: Call, name: str, given: Record) -> None:
     depot, _, rest = name.removeprefix("//").partition("/")
     if call.state.depots.get(depot) != "stream":
-        raise NO_DEPOT.refused(name=depot)
+        raise NO_DEPOT.failure(name=depot)
     if not rest or "/" in rest or not name.startswith("//"):
-        raise STREAM_DEPTH.refused(name=name)
+        raise STREAM_DEPTH.failure(name=name)
     for field in ("Owner", "Parent", "Type", "Paths"):
         if not given.get(field):
-            raise FIELD_MISSING.refused(name=field)
+            raise FIELD_MISSING.failure(name=field)
     parent = given["Parent"]
     if (given["Type"] == "mainline") != (parent == "none"):
-        raise STREAM_PARENT.refused(name=parent)
+        raise STREAM_PARENT.failure(name=parent)
     if parent != "none" and parent not in call.state.forms["stream"]:
-        raise STREAM_PARENT.refused(name=parent)
+        raise STREAM_PARENT.failure(name=parent)
 
 
 def _remove(call: Call, kind: str, name: str, *, forced: bool) -> list[Record]:
     state = call.state
     known = state.forms[kind].get(name)
     if known is None:
-        raise NO_FORM.refused(kind=kind, name=name)
+        raise NO_FORM.failure(kind=kind, name=name)
     call.require("admin" if forced else "open")
     if _locked(known) and not forced:
-        raise LOCKED_DELETE.refused(kind=kind, name=name)
+        raise LOCKED_DELETE.failure(kind=kind, name=name)
     if not forced and known["Owner"] != call.user:
-        raise NO_PERMISSION.refused()
+        raise NO_PERMISSION.failure()
     if kind == "stream":
         if any(each.get("Parent") == name for each in state.forms["stream"].values()):
-            raise CHILDREN.refused(name=name)
+            raise CHILDREN.failure(name=name)
         if any(each.get("Stream") == name for each in state.forms["client"].values()):
-            raise WORKSPACES.refused(name=name)
+            raise WORKSPACES.failure(name=name)
     if kind == "client":
         if state.workspaces[name].opened:
-            raise FILES_OPENED.refused(name=name)
+            raise FILES_OPENED.failure(name=name)
         if any(each.client == name and each.status == "pending" for each in state.changes.values()):
-            raise CHANGES_PENDING.refused(name=name)
+            raise CHANGES_PENDING.failure(name=name)
         del state.workspaces[name]
     del state.forms[kind][name]
     return []
@@ -201,7 +201,7 @@ def depot(call: Call) -> list[Record]:
     """Give a depot's form."""
     given, names = flags(call, plain="o")
     if "o" not in given or len(names) != 1:
-        raise USAGE.refused(usage="depot")
+        raise USAGE.failure(usage="depot")
     kind = call.state.depots.get(names[0], "local")
     found: Record = {"Depot": names[0], "Type": kind, "Map": f"{names[0]}/..."}
     return [{**found, "StreamDepth": f"//{names[0]}/{call.state.depth}"} if kind == "stream" else found]

@@ -7,10 +7,11 @@ from typing import Final
 
 from gateway.backends.perforce import PerforceBackend, PerforceOptions
 from gateway.backends.perforce.connection import Record
+from gateway.backends.perforce.failures import Refused, refusal
 from gateway.core.backend import FaultHook
 from gateway.testing.perforce import files, forms
 from gateway.testing.perforce.calls import Call, Handler
-from gateway.testing.perforce.state import CLOSED, NO_COMMAND, NO_SESSION, Revision, State
+from gateway.testing.perforce.state import CLOSED, NO_COMMAND, NO_SESSION, Failure, Revision, State
 
 DEPOT: Final = "volumes"
 USER: Final = "gateway"
@@ -53,37 +54,40 @@ class StandIn:
         number = self.state.submit("somebody", "desk", "The first file.")
         self.state.files["//depot/readme"] = [Revision(number, "add", b"hello")]
         self.commands: list[tuple[str, ...]] = []
-        self._started = 0
-        self._running = True
+        self.password, self.ticket = "secret", "0123456789ABCDEF0123456789ABCDEF"
+        self.started = 0
+        self.running = True
 
     def connect(self, user: str = USER) -> StandInConnection:
-        """Make a connection; refused while the server is stopped."""
-        if not self._running:
-            raise CLOSED.refused()
-        return StandInConnection(self, user, self._started)
+        """Make a connection without a wire; refused while the server is stopped."""
+        if not self.running:
+            raise _refused(CLOSED.failure())
+        return StandInConnection(self, user, self.started)
 
     def stop(self) -> None:
         """End every connection and take no new one."""
-        self._running = False
-        self._started += 1
+        self.running = False
+        self.started += 1
 
     def start(self) -> None:
         """Take connections again."""
-        self._running = True
+        self.running = True
 
     def log_out(self) -> None:
         """Let every ticket run out."""
-        self._started += 1
+        self.started += 1
 
     def serve(self, call: Call, *, started: int) -> list[Record]:
         """Run one command of a connection."""
-        if not self._running:
-            raise CLOSED.refused()
-        if started != self._started:
-            raise NO_SESSION.refused()
+        if not self.running:
+            raise CLOSED.failure()
+        if started != self.started:
+            raise NO_SESSION.failure()
         handler = COMMANDS.get(call.command)
         if handler is None:
-            raise NO_COMMAND.refused()
+            raise NO_COMMAND.failure()
+        if call.command in self.state.odd:
+            raise self.state.odd[call.command].failure()
         with self.state.lock:
             self.commands.append((call.command, *call.args))
             return handler(call)
@@ -92,6 +96,10 @@ class StandIn:
 def on_stand_in(name: str, options: PerforceOptions, fault: FaultHook) -> PerforceBackend:
     """Make a backend on a stand-in of its own."""
     return PerforceBackend(name, options, fault=fault, connect=StandIn().connect)
+
+
+def _refused(failure: Failure) -> Refused:
+    return refusal(failure.message.number, failure.message.generic, failure.text)
 
 
 class StandInConnection:
@@ -104,8 +112,13 @@ class StandInConnection:
 
     def run(self, command: str, *args: str, form: Record | None = None, workspace: str = "") -> list[Record]:
         """See `Connection`."""
-        call = Call(self._server.state, self._user, command, args, form, workspace)
-        return self._server.serve(call, started=self._started)
+        state = self._server.state
+        with state.lock:
+            text = None if form is None else state.library.through(command, form)
+        try:
+            return self._server.serve(Call(state, self._user, command, args, text, workspace), started=self._started)
+        except Failure as failure:
+            raise _refused(failure) from failure
 
     def close(self) -> None:
         """Do nothing: nothing is held."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from gateway.backends.perforce.connection import Record
-from gateway.backends.perforce.failures import Refused, refusal
 
 GONE: Final = frozenset({"delete"})
 LEVELS: Final = ("none", "list", "read", "open", "write", "admin", "super")
@@ -26,15 +26,30 @@ class Message:
     generic: int
     text: str
 
-    def refused(self, **values: object) -> Refused:
-        """Give it as the library raises it."""
-        return refusal(self.subsystem * 1024 + self.code, self.generic, self.text.format(**values))
+    @property
+    def number(self) -> int:
+        """Give the number by which clients know it."""
+        return self.subsystem * 1024 + self.code
+
+    def failure(self, **values: object) -> Failure:
+        """Give what ends a command with it."""
+        return Failure(self, self.text.format(**values))
+
+
+class Failure(Exception):  # noqa: N818 - it never leaves the stand-in
+    """A command was not done."""
+
+    def __init__(self, message: Message, text: str) -> None:
+        super().__init__(message, text)
+        self.message = message
+        self.text = text
 
 
 USAGE = Message(7, 30, 0x01, "Usage: {usage}")
 NO_COMMAND = Message(7, 26, 0x01, "Unknown command.  Try 'p4 help' for info.")
 NO_PERMISSION = Message(6, 41, 0x06, "You don't have permission for this operation.")
 NO_PROTECTIONS = Message(6, 456, 0x23, "Protections table is empty.")
+PASSWORD = Message(7, 21, 0x24, "Perforce password (P4PASSWD) invalid or unset.")
 NO_SESSION = Message(7, 312, 0x04, "Your session has expired, please login again.")
 CLOSED = Message(3, 1, 0x26, "Partner exited unexpectedly.")
 NO_DEPOT = Message(6, 32, 0x02, "Depot '{name}' doesn't exist.")
@@ -94,9 +109,27 @@ class Workspace:
     disk: dict[str, bytes] = field(default_factory=dict)
 
 
+class Library:
+    """Perforce's own library, p4python: forms reach the stand-in as the text that it makes of them."""
+
+    def __init__(self) -> None:
+        self._p4: Any = importlib.import_module("P4").P4()
+
+    def through(self, kind: str, form: Record) -> Record:
+        """Give a form as a server reads it. Fields that the library does not know in such forms are lost."""
+        return self.read(kind, self._p4.format_spec(kind, dict(form)))
+
+    def read(self, kind: str, text: str) -> Record:
+        """Give what the text of a form says."""
+        return dict(self._p4.parse_spec(kind, text))
+
+
 @dataclass
 class State:
-    """Everything of one server, behind one lock: commands are transactions."""
+    """Everything of one server, behind one lock: commands are transactions.
+
+    `exclusive`: files that somebody holds alone. `odd`: commands that are refused, whatever they ask.
+    """
 
     version: str = "2024.1"
     permission: str = "super"
@@ -112,6 +145,8 @@ class State:
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     exclusive: set[str] = field(default_factory=set)
     disk_size: int = 1 << 40
+    odd: dict[str, Message] = field(default_factory=dict)
+    library: Library = field(default_factory=Library)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def next_change(self) -> int:
@@ -149,7 +184,7 @@ class State:
     def workspace(self, name: str) -> Workspace:
         """Give the workspace of a client that exists."""
         if name not in self.forms["client"]:
-            raise NEEDS_CLIENT.refused(name=name)
+            raise NEEDS_CLIENT.failure(name=name)
         return self.workspaces.setdefault(name, Workspace())
 
 
@@ -157,5 +192,5 @@ def parse(argument: str) -> tuple[str, int | None]:
     """Split an argument into the pattern of files and the changelist."""
     found = _FILES.fullmatch(argument)
     if found is None:
-        raise USAGE.refused(usage=argument)
+        raise USAGE.failure(usage=argument)
     return found[1], None if found[2] is None else int(found[2])

@@ -319,6 +319,22 @@ def test_it_ends(ontap: Door, ends: tuple[str, str]) -> None:
     assert [ontap.get(SNAPSHOTS.format(uuid))["num_records"] for uuid in (source, copy)] == [0, 0]
 
 
+def test_another_relationship_goes_on_where_one_ended(ontap: Door, ends: tuple[str, str]) -> None:
+    """The way in which Cinder, Manila and Trident turn round: they end the relationship and create the opposite one."""
+    path = relationship(ontap, state="snapmirrored")
+    settled(ontap, path)
+    bring(ontap, path, "broken_off")
+    ontap.must("DELETE", f"{path}?destination_only=true")
+    turned = relationship(ontap, source=ENDS["destination"], destination=ENDS["source"])
+    shown = ontap.get(turned)
+    assert (shown["state"], "exported_snapshot" in shown) == ("broken_off", True)
+    assert ontap.names("type=rw") == ["dst", "src"]
+    assert bring(ontap, turned, "snapmirrored")["last_transfer_type"] == "resync"
+    assert (ontap.names("type=dp"), ontap.names("type=rw")) == (["src"], ["dst"])
+    ontap.must("DELETE", turned)
+    assert [ontap.get(SNAPSHOTS.format(uuid))["num_records"] for uuid in ends] == [0, 0]
+
+
 def test_who_may_do_what(gateway: LiveGateway, ontap: Door, ends: tuple[str, str]) -> None:
     path = relationship(ontap)
     with door(gateway, READER) as reader:
@@ -417,6 +433,23 @@ def test_life_of_a_policy(ontap: Door) -> None:
 )
 def test_policies_that_cannot_be(ontap: Door, body: dict[str, Any], expected: tuple[int, str]) -> None:
     assert refusal(ontap.ask("POST", f"{POLICIES}?return_timeout=60", body)) == expected
+
+
+# --- peers ---
+
+
+def test_svms_are_each_others_peers(ontap: Door) -> None:
+    peers = "/api/svm/peers"
+    asked = "fields=svm.name,state,peer.svm.name,peer.cluster.name,applications&name=dr&svm.name=svm1"
+    (found,) = ontap.get(f"{peers}?{asked}")["records"]
+    assert (found["state"], found["peer"]["svm"]["name"], found["applications"]) == ("peered", "dr", ["snapmirror"])
+    assert found["peer"]["cluster"]["name"] == ontap.get("/api/cluster")["name"]
+    assert ontap.get(f"{peers}/{found['uuid']}")["svm"]["name"] == "svm1"
+    assert ontap.get(f"{peers}?max_records=1")["num_records"] == 1
+    assert sorted(ontap.names("", peers)) == ["dr", "svm1"]
+    assert ontap.names("", "/api/cluster/peers") == []
+    assert refusal(ontap.ask("GET", f"{peers}/{MISSING}")) == (404, "4")
+    assert refusal(ontap.ask("POST", peers, {"svm.name": "dr"})) == (405, "3")
 
 
 # --- licences ---

@@ -22,6 +22,7 @@ from netapp_ontap.resources import (
     SnapshotPolicy,
     SnapshotPolicySchedule,
     Svm,
+    SvmPeer,
     Volume,
 )
 from netapp_ontap.resources import Job as SdkJob
@@ -68,6 +69,7 @@ from gateway.frontends.ontap_rest.render import (
     render_snapshot,
     render_snapshot_policy,
     render_svm,
+    render_svm_peer,
     render_transfer,
     render_volume,
     tags_to_labels,
@@ -115,6 +117,7 @@ RECORDS = [
     ("job", SdkJob, render_job(FAILED)),
     ("license", LicensePackage, render_license("nfs", NODE, licensed=True)),
     ("license", LicensePackage, render_license("fcp", NODE, licensed=False)),
+    ("svm_peer", SvmPeer, render_svm_peer(uid(60), TENANT, peer=OTHER, cluster="gateway", cluster_id=uid(32))),
     ("snapmirror_policy", SnapmirrorPolicy, render_mirror_policy(SHARED, None)),
     ("snapmirror_policy", SnapmirrorPolicy, render_mirror_policy(VAULT, OTHER, {"daily": DAILY})),
     *(

@@ -88,6 +88,7 @@ KINDS: dict[str, type] = {
     "igroup": HostGroup,
     "iscsi_service": Tenant,
     "iscsi_credentials": InitiatorLogin,
+    "svm_peer": Tenant,
     "snapmirror_policy": ReplicationPolicy,
     "snapmirror_relationship": Replication,
     "snapmirror_transfer": Transfer,
@@ -350,13 +351,13 @@ def test_constants_never_reach_the_catalog_or_a_record():
     assert asked("is_svm_root=null").where == core.NONE
     assert asked("is_svm_root=!true").where == core.ALL
     assert asked("is_svm_root=!null").where == core.ALL
+    assert asked("is_svm_root=!false").where == core.NONE
 
 
 def test_the_path_of_a_destination_is_two_names():
     parts = asked("destination.path=svm2:v", "snapmirror_relationship")
     names = core.And((core.Compare("tenant.name", Op.EQ, "svm2"), core.Compare("volume.name", Op.EQ, "v")))
     assert (parts.where, parts.residual) == (core.Or((names,)), TRUE)
-    assert asked("type=!rw").where == core.NONE
 
 
 def test_a_clients_usual_question_is_answered_by_the_catalog_alone():

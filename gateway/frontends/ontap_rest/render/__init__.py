@@ -21,6 +21,7 @@ from gateway.frontends.ontap_rest.render.mirror import (
     MirrorRefs,
     render_mirror_policy,
     render_relationship,
+    render_svm_peer,
     render_transfer,
 )
 from gateway.frontends.ontap_rest.render.policies import (
@@ -80,6 +81,7 @@ __all__ = [
     "render_snapshot",
     "render_snapshot_policy",
     "render_svm",
+    "render_svm_peer",
     "render_transfer",
     "render_volume",
     "tags_to_labels",

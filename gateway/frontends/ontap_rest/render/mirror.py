@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -119,6 +120,18 @@ def render_mirror_policy(
     if tenant is not None:
         record["svm"] = _named(tenant)
     return record
+
+
+def render_svm_peer(uuid: UUID, tenant: Tenant, *, peer: Tenant, cluster: str, cluster_id: UUID) -> dict[str, Any]:
+    """Render what an SVM has to do with another one of the same cluster."""
+    record: dict[str, Any] = nested("svm_peer")
+    return record | {
+        "uuid": str(uuid),
+        "name": peer.name,
+        "svm": _named(tenant),
+        "peer": {"svm": _named(peer), "cluster": {"name": cluster, "uuid": str(cluster_id)}},
+        "applications": ["snapmirror"],
+    }
 
 
 def source_end(replication: Replication, ends: Ends) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.core import errors, volumes
-from gateway.core.model import Pool, Tenant, Volume
+from gateway.core.model import Pool, Tenant, Volume, VolumeKind
 from gateway.core.pools import OpenPool
+from gateway.core.replicas import in_common
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -28,7 +29,7 @@ async def source_of(ask: Ask, values: Values) -> Volume:
 
 @asynccontextmanager
 async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncIterator[Volume]:
-    """Give the volume that `destination.path` names, which was made to be a destination.
+    """Give the volume that `destination.path` names: one made to be a destination, or one that was at an end before.
 
     With `create_destination` it is made where it is not there, and goes again
     when what is done with it fails.
@@ -42,10 +43,10 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
         if found.id == source.id:
             message = "The source and the destination of a relationship must be different."
             raise WireError(400, "6619441", message=message, target="destination.path")
-        if found.replica_of is None:
+        if found.replica_of is None and await in_common(ask.core, source.id, found.id) is None:
             message = f'Volume "{name}" in SVM "{tenant.name}" is not a volume of type DP.'
             raise WireError(409, "6619546", message=message, target="destination.path")
-        yield found
+        yield await _fitted(ask, found, source)
         return
     if values.get(f"{_CREATE}.enabled") is not True:
         raise _no_volume(tenant, name, "destination.path")
@@ -57,6 +58,28 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
         raise
 
 
+async def _fitted(ask: Ask, found: Volume, source: Volume) -> Volume:
+    """Give the destination of a volume that holds a LUN the same LUN, and blocks where it waits as an empty FlexVol."""
+    if source.kind is not VolumeKind.BLOCK or found.replica_of != found.id:
+        return found
+    if found.kind is VolumeKind.FILESYSTEM:
+        step = ask.core.pools.get(found.pool_id).capability(VolumeKind.BLOCK).facts.size_step
+        size = -(-max(found.size, source.size) // step) * step
+        started = await volumes.convert(
+            ask.core, found.id, size=size, annotations=_lun_of(source), description=ask.description
+        )
+    else:
+        annotations = {**found.annotations, **_lun_of(source)}
+        change = volumes.VolumeChange(annotations=annotations)
+        started = await volumes.update(ask.core, found.id, change, description=ask.description)
+    await started.result()
+    return await ask.core.get(Volume, found.id)
+
+
+def _lun_of(source: Volume) -> dict[str, str]:
+    return {key: value for key, value in source.annotations.items() if key in kept.OF_LUNS}
+
+
 async def _provisioned(ask: Ask, values: Values, source: Volume, *, tenant: Tenant, name: str) -> Volume:
     size = values.get(f"{_CREATE}.size")
     new = volumes.NewVolume(
@@ -66,7 +89,7 @@ async def _provisioned(ask: Ask, values: Values, source: Volume, *, tenant: Tena
         kind=source.kind,
         size=max(size, source.size) if isinstance(size, int) else source.size,
         snapshot_policy_id=await snapshot_policy_of(ask.core, {}, tenant.id, fallback="none"),
-        annotations={key: value for key, value in source.annotations.items() if key in kept.OF_LUNS},
+        annotations=_lun_of(source),
         replica=True,
     )
     started = await volumes.create(ask.core, new, description=ask.description)
