@@ -7,8 +7,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from cluster_scene import SIZE, far, scene, spec
 from far_gateway import FarGateway
-from ontap_scene import SIZE, far, scene, spec
 
 from gateway.core import snapshots, volumes
 from gateway.core.context import Core

@@ -131,10 +131,16 @@ def _replica(values: Values) -> bool:
     if kind == "dp" and text(values, "nas.path"):
         message = 'Field "nas.path" cannot be set for a volume of type DP that holds nothing yet.'
         raise WireError(400, "917628", message=message, target="nas.path")
-    if kind == "dp" and (text(values, "snapshot_policy.name") or "none") != "none":
-        message = "A volume of type DP takes no snapshots by a policy."
-        raise WireError(400, "917617", message=message, target="snapshot_policy.name")
+    if kind == "dp":
+        _refuse_policy(values)
     return kind == "dp"
+
+
+def _refuse_policy(values: Values) -> None:
+    named = text(values, "snapshot_policy.name") or text(values, "snapshot_policy.uuid") or "none"
+    if named != "none":
+        message = "A volume of type DP takes no snapshots by a policy."
+        raise WireError(400, "917617", message=message, target="snapshot_policy")
 
 
 def _refuse_nas(values: Values, code: str, why: str, *words: str) -> None:
@@ -253,6 +259,8 @@ async def _restore(ask: Ask, volume: Volume, restore_to: Mapping[str, object]) -
 async def _change(ask: Ask, volume: Volume, values: Values) -> volumes.VolumeChange:
     if volume.kind is VolumeKind.BLOCK:
         _refuse_nas(values, "918703", "the volume holds a LUN, not files")
+    if volume.replica_of is not None:
+        _refuse_policy(values)
     unset = msgspec.UNSET
     core = ask.core
     tenant_id = volume.tenant_id
