@@ -23,9 +23,9 @@ _COMMANDS: Mapping[str, str] = {
     "snapshot": "objects",
     "clone": "volumes",
     "host": "objects",
-    "mirror": "mirrors",
     "pool": "objects",
     "job": "objects",
+    "mirror": "mirrors",
 }
 """Command -> the module of this package that has it."""
 

@@ -14,10 +14,10 @@ Everything that fails raises `ClientError`.
 
 from __future__ import annotations
 
-from gateway.client import hosts, jobs, mirrors, native, policies, pools, snapshots, tenants, volumes
+from gateway.client import hosts, jobs, native, policies, pools, snapshots, tenants, volumes
 from gateway.client.carriers import AsyncClient, Client
 from gateway.client.flows import Flow, Listing, Progress
-from gateway.client.records import Handle, HostGroup, Job, Mirror, Policy, Pool, Snapshot, Volume
+from gateway.client.records import Handle, HostGroup, Job, Policy, Pool, Snapshot, Volume
 from gateway.client.wire import ClientError
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "HostGroup",
     "Job",
     "Listing",
-    "Mirror",
     "Policy",
     "Pool",
     "Progress",
@@ -37,7 +36,6 @@ __all__ = [
     "Volume",
     "hosts",
     "jobs",
-    "mirrors",
     "native",
     "policies",
     "pools",

@@ -163,50 +163,14 @@ class HostGroup(msgspec.Struct, frozen=True, kw_only=True):
     lun_maps: tuple[LunMap, ...] = ()
 
 
-class MirrorEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """One end of a mirror; `path` is `tenant:volume`."""
-
-    path: str = ""
-    svm: Ref = Ref()
-
-
-class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """The transfer that is under way, or the last one."""
-
-    uuid: str = ""
-    state: str = ""
-    type: str = ""
-    bytes_transferred: int = 0
-    end_time: str = ""
-    total_duration: str = ""
-
-
-class Mirror(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume that follows another one (ONTAP's SnapMirror relationship). `lag_time` is an ISO 8601 duration."""
-
-    uuid: str
-    source: MirrorEnd = MirrorEnd()
-    destination: MirrorEnd = MirrorEnd()
-    state: str = ""
-    healthy: bool = True
-    unhealthy_reason: tuple[JobError, ...] = ()
-    policy: Ref = Ref()
-    transfer_schedule: Ref = Ref()
-    throttle: int = 0
-    lag_time: str = ""
-    exported_snapshot: str = ""
-    transfer: Transfer | None = None
-    last_transfer_type: str = ""
-    total_transfer_bytes: int = 0
-
-
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """One way to a volume's bytes. `kind` says which of the others are set.
 
     It is `local_path`, `in_process`, `nfs` (`file`: of blocks, the path below
-    `path`), `iscsi` (`target`, `lun`, `chap`), `nbd` (`name`) or `git` (`url`;
+    `path`), `iscsi` (`target`, `lun`, `chap`), `nbd` (`name`), `git` (`url`;
     `namespace`: what GIT_NAMESPACE has to be; `lfs_url`: where large files are,
-    if not there).
+    if not there) or `objects` (`endpoint`, `region`, `bucket`, `prefix`;
+    `partial`: only signed requests lead to all of them).
     """
 
     kind: str = msgspec.field(name="type")
@@ -220,6 +184,11 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
     chap: bool = False
     name: str = ""
+    endpoint: str = ""
+    region: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    partial: bool = False
     url: str = ""
     namespace: str = ""
     lfs_url: str = ""
@@ -232,6 +201,8 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
             return f"{self.url} GIT_NAMESPACE={self.namespace}" if self.namespace else self.url
         if self.target:
             return f"{self.target}/{self.lun}"
+        if self.bucket:
+            return f"{self.endpoint}/{self.bucket}/{self.prefix}"
         if self.file:
             return f"{self.path.rstrip('/')}/{self.file}"
         return self.path or self.name or self.key

@@ -67,13 +67,6 @@ def create(
     return (yield from show(name, tenant=tenant))
 
 
-def create_replica(name: str, *, tenant: str, pool: str, size: int, progress: Progress | None = None) -> Flow[Volume]:
-    """Make a volume of `size` bytes that waits for the volume that it is to follow, and give it."""
-    body = {"name": name, "svm": {"name": tenant}, "aggregates": [{"name": pool}], "size": size, "type": "dp"}
-    yield from change("POST", PATH, body, progress=progress)
-    return (yield from show(name, tenant=tenant))
-
-
 def create_block(
     name: str,
     *,

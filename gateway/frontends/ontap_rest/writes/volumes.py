@@ -44,8 +44,10 @@ async def create(ask: Ask, values: Values) -> Started:
     replica = _replica(values)
     tenant = await tenant_of(ask, values)
     pool = await pool_of(ask.core, values)
-    if VolumeKind.FILESYSTEM not in ask.core.pools.get(pool.id).capabilities:
-        return await _create_for_lun(ask, values, tenant=tenant, pool=pool)
+    held = ask.core.pools.get(pool.id).capabilities
+    if VolumeKind.FILESYSTEM not in held:
+        make = _create_for_lun if VolumeKind.BLOCK in held else _create_unmounted
+        return await make(ask, values, tenant=tenant, pool=pool)
     policy = await export_policy_of(ask.core, values, tenant.id)
     new = volumes.NewVolume(
         name=text(values, "name") or "",
@@ -81,6 +83,28 @@ async def _create_for_lun(ask: Ask, values: Values, *, tenant: Tenant, pool: Poo
         labels=_labels(values) or {},
         snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=VolumeKind.BLOCK),
         annotations=dict(kept.EMPTY_FLEXVOL),
+        replica=_replica(values),
+    )
+    return await volumes.create(ask.core, new, description=ask.description)
+
+
+async def _create_unmounted(ask: Ask, values: Values, *, tenant: Tenant, pool: Pool) -> Started:
+    """Start a volume in a pool of objects or of trees under version control, which no host mounts."""
+    (kind,) = ask.core.pools.get(pool.id).capabilities
+    _refuse_nas(values, "918701", 'aggregate "{}" holds nothing that a host can mount', pool.name)
+    if values.get("guarantee.type") == "volume":
+        message = f'Aggregate "{pool.name}" cannot reserve space: it knows no limits.'
+        raise WireError(400, "918701", message=message, target="guarantee.type")
+    new = volumes.NewVolume(
+        name=text(values, "name") or "",
+        tenant_id=tenant.id,
+        pool_id=pool.id,
+        kind=kind,
+        size=_size(values, SIZE_MIN),
+        state=VolumeState(text(values, "state") or VolumeState.ONLINE),
+        comment=text(values, "comment") or "",
+        labels=_labels(values) or {},
+        snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=kind),
         replica=_replica(values),
     )
     return await volumes.create(ask.core, new, description=ask.description)
