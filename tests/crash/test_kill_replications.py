@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from mirror_scene import ENDS, Order, die, folder_of, furnish, go_on, held, opened, perform, taken
+from mirror_scene import ENDS, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
 
-from gateway.core import replications, volumes
+from gateway.core import replications, transfers, volumes
 from gateway.core.context import Core
-from gateway.core.model import Intent, Replication, ReplicationState, TransferMethod, Volume
+from gateway.core.model import Intent, Replication, ReplicationState, TransferMethod, TransferState, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
@@ -24,6 +26,7 @@ from gateway.testing.forks import ForkServer
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
 STEPS = {TransferMethod.NATIVE: {"snapshot.receive.received"}, TransferMethod.MOVER: {"snapshot.receive.moved"}}
+OTHERS = 15
 OURS = ("transfer.", "snapshot.receive.", "volume.update.")
 
 
@@ -49,6 +52,7 @@ async def change(core: Core, word: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("method", TransferMethod)
 async def test_death_at_any_step_of_a_transfer(folder: Path, forks: ForkServer, method: TransferMethod) -> None:
+    """At each step of ours once, and at some of all the others: those of the pools and of the catalog."""
     recorder = Recorder()
     async with opened(folder, method, recorder) as core:
         key = await furnish(core)
@@ -58,20 +62,51 @@ async def test_death_at_any_step_of_a_transfer(folder: Path, forks: ForkServer, 
         recorder.points.clear()
         assert (await perform(core, key)).error is None
         assert await held(core, "destination") == before
-    points = {point for point in recorder.points if point.startswith(OURS)}
-    assert {*FAULTS} - {"transfer.rebased"} | STEPS[method] <= points
-    for point in sorted(points):
+    counts = Counter(recorder.points)
+    steps = {(point, 1) for point in counts if point.startswith(OURS)}
+    assert {*FAULTS} - {"transfer.rebased"} | STEPS[method] <= {point for point, _ in steps}
+    # How often progress is written depends on the time that it takes, so not all passes come each time.
+    every = {(point, number) for point, count in counts.items() for number in (1, (count + 1) // 2)}
+    others = random.Random(7).sample(sorted(every - steps), OTHERS)
+    for point, count in [*sorted(steps), *others]:
         async with opened(folder, method) as core:
-            wanted = await change(core, point)
-        die(Order(folder=str(folder), method=method, replication=key, point=point), forks)
+            wanted = await change(core, f"{point}.{count}")
+        die(Order(folder=str(folder), method=method, replication=key, point=point, count=count), forks)
         async with opened(folder, method) as core:
             await go_on(core)
-            assert await held(core, "destination") == wanted, f"killed at {point}"
+            if await held(core, "destination") == before:
+                # It died before the transfer was durable.
+                assert (await perform(core, key)).error is None
+            assert await held(core, "destination") == wanted, f"killed at {point} {count}"
             await assert_settled(core, point)
-            assert await taken(core, key) == [1, 1], f"killed at {point}"
+            assert await taken(core, key) == [1, 1], f"killed at {point} {count}"
             replication = await core.get(Replication, key)
             assert (replication.state, replication.torn) == (ReplicationState.MIRRORED, False)
+            before = wanted
     async with opened(folder, method) as core:
+        await dismantle(core, key)
+
+
+@pytest.mark.parametrize("point", ["mover.file.written", "mover.file.placed", "mover.batch.flushed"])
+async def test_death_of_the_mover_leaves_the_base(folder: Path, point: str) -> None:
+    method = TransferMethod.MOVER
+    async with opened(folder, method) as core:
+        key = await furnish(core)
+        before = await change(core, "first")
+        assert (await perform(core, key)).error is None
+        wanted = await change(core, "second")
+    async with opened(folder, method, mover=doomed(point)) as core:
+        ended = await perform(core, key)
+        assert ended.state is TransferState.FAILED
+        assert ended.error is not None
+        assert (await core.get(Replication, key)).torn
+        await replications.break_(core, key, description="t")
+        assert await held(core, "destination") == before
+    async with opened(folder, method) as core:
+        begun = await replications.resync(core, key, description="t")
+        assert (await transfers.wait(core, begun.id)).error is None
+        assert await held(core, "destination") == wanted
+        assert await taken(core, key) == [1, 1]
         await dismantle(core, key)
 
 

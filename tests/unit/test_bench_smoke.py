@@ -13,6 +13,9 @@ from bench.run import PARTS
 ROOT = Path(__file__).parents[2]
 
 
+ON_BTRFS = ("changes", "transfers")
+
+
 def bench(*arguments: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", "bench", "--quick", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
@@ -25,7 +28,7 @@ def bench(*arguments: str) -> str:
 
 @pytest.mark.slow
 def test_every_part_without_btrfs() -> None:
-    table = bench(*(part for part in PARTS if part != "changes"))
+    table = bench(*(part for part in PARTS if part not in ON_BTRFS))
     for words in (
         "GET by uuid",
         "page of 100",
@@ -46,8 +49,9 @@ def test_every_part_without_btrfs() -> None:
 
 @pytest.mark.root
 def test_changes_on_btrfs() -> None:
-    table = bench("changes")
+    table = bench(*ON_BTRFS)
     assert all(f"{change} on btrfs" in table for change in ("create", "snapshot", "clone"))
+    assert all(f"1 % changed, by {way}: bytes" in table for way in ("streams", "the mover"))
 
 
 def test_unknown_part() -> None:
