@@ -25,6 +25,7 @@ _COMMANDS: Mapping[str, str] = {
     "host": "objects",
     "pool": "objects",
     "job": "objects",
+    "mirror": "mirrors",
 }
 """Command -> the module of this package that has it."""
 

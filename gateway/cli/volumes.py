@@ -25,6 +25,13 @@ _CLONE_COLUMNS: Sequence[tuple[str, Callable[[Volume], object]]] = (
     ("SNAPSHOT", lambda volume: volume.clone.parent_snapshot.name or "-"),
 )
 
+_OBJECT_COLUMNS: Sequence[tuple[str, Callable[[native.Object], object]]] = (
+    ("KEY", lambda each: each.key),
+    ("SIZE", lambda each: human(each.size)),
+    ("MODIFIED", lambda each: each.modified or "-"),
+    ("ETAG", lambda each: each.etag or "-"),
+)
+
 _tenant = click.option("--tenant", envvar="GATEWAY_TENANT", help="Tenant (SVM); needed when there are several.")
 _name = click.argument("name")
 _path = click.option("--path", help="Mount it at this junction path.")
@@ -163,6 +170,66 @@ def create_clone(
 def access(session: Session, *, name: str, tenant: str | None) -> None:
     """Show every way to a volume's bytes."""
     _print_handles(session, session.run(volumes.show(name, tenant=tenant)).uuid)
+
+
+@volume.command("objects")
+@_name
+@click.option("--snapshot", help="Those that this snapshot has.")
+@click.option("--prefix", help="Those whose keys begin with it.")
+@_tenant
+@connected
+def list_objects(session: Session, *, name: str, snapshot: str | None, prefix: str | None, tenant: str | None) -> None:
+    """List the objects of a volume."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    of = _snapshot_id(session, found.uuid, snapshot)
+    session.print_all(session.each(native.objects(found.uuid, snapshot=of, prefix=prefix)), _OBJECT_COLUMNS)
+
+
+@volume.command("url")
+@_name
+@click.argument("key")
+@click.option("--put", "action", flag_value="put", help="To write the object.")
+@click.option("--delete", "action", flag_value="delete", help="To remove it.")
+@click.option("--get", "action", flag_value="get", default=True, help="To read it; so it is when nothing is said.")
+@click.option("--snapshot", help="Read it as this snapshot has it.")
+@click.option("--expires", type=click.IntRange(1, 604_800), default=900, show_default=True, help="In so many seconds.")
+@click.option("--size", type=Size(), help="What is written has to be exactly that long.")
+@click.option("--content-type", default="", help="What is written is called that.")
+@_tenant
+@connected
+def url(
+    session: Session,
+    *,
+    name: str,
+    key: str,
+    action: str,
+    snapshot: str | None,
+    expires: int,
+    size: int | None,
+    content_type: str,
+    tenant: str | None,
+) -> None:
+    """Give a URL by which whoever has it reads one object of a volume, or writes or removes it."""
+    found = session.run(volumes.show(name, tenant=tenant))
+    wanted = native.Signing(
+        action=action,
+        key=key,
+        snapshot=_snapshot_id(session, found.uuid, snapshot),
+        expires_s=expires,
+        size=size,
+        content_type=content_type,
+    )
+    session.print_one(session.run(native.sign(found.uuid, wanted)))
+
+
+def _snapshot_id(session: Session, volume_id: str, name: str | None) -> str | None:
+    """Give the id of a volume's snapshot by name; None for none."""
+    if name is None:
+        return None
+    found = session.run(native.snapshot_named(volume_id, name))
+    if found is None:
+        raise click.ClickException(f"there is no snapshot {name!r}")
+    return found.id
 
 
 @volume.command()

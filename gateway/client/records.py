@@ -167,9 +167,10 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """One way to a volume's bytes. `kind` says which of the others are set.
 
     It is `local_path`, `in_process`, `nfs` (`file`: of blocks, the path below
-    `path`), `iscsi` (`target`, `lun`, `chap`), `nbd` (`name`) or `git` (`url`;
+    `path`), `iscsi` (`target`, `lun`, `chap`), `nbd` (`name`), `git` (`url`;
     `namespace`: what GIT_NAMESPACE has to be; `lfs_url`: where large files are,
-    if not there).
+    if not there) or `objects` (`endpoint`, `region`, `bucket`, `prefix`;
+    `partial`: only signed requests lead to all of them).
     """
 
     kind: str = msgspec.field(name="type")
@@ -183,6 +184,11 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     lun: int | None = None
     chap: bool = False
     name: str = ""
+    endpoint: str = ""
+    region: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    partial: bool = False
     url: str = ""
     namespace: str = ""
     lfs_url: str = ""
@@ -195,6 +201,8 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
             return f"{self.url} GIT_NAMESPACE={self.namespace}" if self.namespace else self.url
         if self.target:
             return f"{self.target}/{self.lun}"
+        if self.bucket:
+            return f"{self.endpoint}/{self.bucket}/{self.prefix}"
         if self.file:
             return f"{self.path.rstrip('/')}/{self.file}"
         return self.path or self.name or self.key

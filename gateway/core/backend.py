@@ -58,8 +58,17 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     note: Note
 
 
+class Offer(msgspec.Struct, frozen=True):
+    """What somebody else made, and the pool is to take on: its name there, and the tenant, by name, that gets it."""
+
+    name: str
+    tenant: str
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """A volume as the substrate has it. `id` None: not one of ours; `place` then says where it was seen.
+
+    `offer`, of one without a note: it is to be adopted all the same, and gets its note by `annotate`.
 
     `origin` and `origin_snapshot` are our ids where the substrate knows them.
     `used` in bytes was true `used_age_s` seconds ago.
@@ -71,6 +80,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     used: int = 0
     used_age_s: int = 0
     note: Note | None = None
+    offer: Offer | None = None
     origin: UUID | None = None
     origin_snapshot: UUID | None = None
     place: str = ""

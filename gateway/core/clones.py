@@ -13,6 +13,7 @@ from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.model import Origin, Snapshot, SnapshotSchedule, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.ownership import Access, Ownership, inherited, owned
+from gateway.core.replicas import require_whole
 from gateway.core.snapshots import require_one_more
 from gateway.core.volumes import check, name_keys, settled
 
@@ -78,6 +79,7 @@ async def create(core: Core, new: NewClone, *, description: str, caseless: bool 
             created=now,
             size=size,
             state=VolumeState.ONLINE,
+            replica_of=None,
             comment=new.comment,
             labels=new.labels,
             junction_path=new.junction_path,
@@ -149,6 +151,7 @@ async def _base(core: Core, new: NewClone, source: Volume, snapshot_id: UUID) ->
     if new.snapshot_id is None:
         if source.state is not VolumeState.ONLINE:
             raise errors.InvalidState(kind="volume", ref=source.name, state=source.state, action="clone")
+        await require_whole(core, source, action="clone")
         require_one_more(core, source)
         now = utc_now()
         made = Snapshot(

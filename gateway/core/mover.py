@@ -13,6 +13,28 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.model import AccessHandle, VolumeKind
+from gateway.core.secret import AccessKeys
+
+
+class ObjectPlace(msgspec.Struct, frozen=True, kw_only=True, tag="object_place"):
+    """Objects whose keys begin with `prefix`, as a mover reaches them: it needs keys of the store for that.
+
+    `endpoint` is a URL, empty for AWS. `addressing`: whether the bucket is in
+    the "path" of a URL or in its host ("virtual"). `ca`: the file of the
+    certificates by which the store is trusted. `keys` None: the machine's own.
+    """
+
+    endpoint: str
+    region: str
+    bucket: str
+    prefix: str
+    addressing: str = "path"
+    ca: str = ""
+    keys: AccessKeys | None = None
+
+
+Place = AccessHandle | ObjectPlace
+"""An end of a move."""
 
 
 class MoveJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,12 +42,15 @@ class MoveJob(msgspec.Struct, frozen=True, kw_only=True):
 
     `size` is the volume's in bytes. `throttle` is bytes per second, 0 for no
     limit. `full`: content is compared, and nothing believed of sizes and times.
+
+    `kind` is that of the content, files or blocks. Where one end is a place of
+    objects these are how such content is kept there: see `gateway.mover`.
     """
 
     id: UUID
     kind: VolumeKind
-    source: AccessHandle
-    destination: AccessHandle
+    source: Place
+    destination: Place
     size: int
     throttle: int = 0
     full: bool = False
@@ -47,7 +72,7 @@ class Mover(Protocol):
     returns, the destination is equal to the source, and that survives a power cut.
     """
 
-    def reaches(self, kind: VolumeKind, source: AccessHandle, destination: AccessHandle) -> str:
+    def reaches(self, kind: VolumeKind, source: Place, destination: Place) -> str:
         """Give why there is no way between two such handles; empty when there is one."""
 
     async def move(self, job: MoveJob, *, progress: Callable[[MoveProgress], None]) -> MoveProgress:

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core import errors
-from gateway.core.backend import Observed, ObservedSnapshot, SnapshotBackend
+from gateway.core.backend import Observed, ObservedSnapshot, Offer, SnapshotBackend
 from gateway.core.catalog import Batch, drop, put, walk
 from gateway.core.context import Core
 from gateway.core.model import (
@@ -29,6 +29,7 @@ from gateway.core.model import (
     Tenant,
     Volume,
     VolumeState,
+    utc_now,
 )
 from gateway.core.notes import note, read_snapshot, read_volume
 from gateway.core.observer import Observer
@@ -86,7 +87,7 @@ class Reconciler:
 
     async def _volume(self, observed: Observed) -> bool:
         """Compare one volume of the substrate; give True when the catalog does not know it but could."""
-        if observed.id is None or observed.note is None:
+        if observed.id is None or (observed.note is None and observed.offer is None):
             self._found("flagged", "volume", observed.place or str(observed.id), "not made by this gateway")
             return False
         self._scanned.add(observed.id)
@@ -142,7 +143,30 @@ class Reconciler:
             observed = await self._pool.backend.inspect(seen.id)
             if observed is None or await self._core.catalog.get(Volume, seen.id) is not None:
                 return
-            await self._adopt_orphan(observed)
+            if observed.note is None and observed.offer is not None:
+                observed = await self._taken_on(observed, observed.offer)
+            if observed is not None:
+                await self._adopt_orphan(observed)
+
+    async def _taken_on(self, observed: Observed, offer: Offer) -> Observed | None:
+        """Give what somebody else made a note, as if it were made here; None when its tenant is unknown."""
+        where = Query(where=Compare("name", Op.EQ, offer.tenant), limit=1)
+        tenants = (await self._core.catalog.page(Tenant, where)).records
+        if not tenants or observed.id is None:
+            self._found("flagged", "volume", offer.name, f"there is no tenant {offer.tenant!r} to adopt it")
+            return None
+        volume = Volume(
+            id=observed.id,
+            name=offer.name,
+            tenant_id=tenants[0].id,
+            pool_id=self._pool.id,
+            created=utc_now(),
+            kind=observed.kind,
+            size=observed.size or 0,
+        )
+        noted = note(volume, offer.tenant)
+        await self._pool.backend.annotate(volume.id, noted)
+        return msgspec.structs.replace(observed, note=noted)
 
     async def _adopt_orphan(self, observed: Observed) -> None:
         noted = observed.note

@@ -40,6 +40,15 @@ def require_writable(volume: Volume, *, action: str) -> None:
         raise errors.InvalidState(kind="volume", ref=volume.name, state="replica", action=action)
 
 
+async def require_whole(core: Core, volume: Volume, *, action: str) -> None:
+    """Raise InvalidState while a volume that follows another one is between two of the other's snapshots."""
+    if volume.replica_of is None:
+        return
+    replication = await core.catalog.get(Replication, volume.replica_of)
+    if replication is not None and replication.torn:
+        raise errors.InvalidState(kind="volume", ref=volume.name, state="between two transfers", action=action)
+
+
 async def require_unneeded(core: Core, *snapshots: Snapshot, action: str = "delete") -> None:
     """Raise InUse for a snapshot that a replication builds on or is sending. All are of one volume."""
     if not snapshots:

@@ -51,9 +51,10 @@ class Replicator:
     def __init__(self, core: Core, observer: Observer) -> None:
         self._core = core
         self._observer = observer
+        self._told: dict[UUID, str] = {}
 
     async def run(self, now: datetime) -> Passed:
-        """Serve every replication once; what fails is logged and tried again by the next pass."""
+        """Serve every replication once; what fails is logged once and tried again by the next pass."""
         passed = Passed(taken_over=await transfers.take_over(self._core))
         policies = {policy.id: policy for policy in await everything(self._core.catalog, ReplicationPolicy)}
         schedules = {schedule.name: schedule for schedule in await everything(self._core.catalog, Schedule)}
@@ -67,8 +68,16 @@ class Replicator:
                 continue  # somebody is at it
             except errors.GatewayError as error:
                 passed.failed += 1
-                self._observer.event("replication_not_served", replication=str(replication.id), error=str(error))
+                self._tell(replication, str(error))
+            else:
+                self._told.pop(replication.id, None)
         return passed
+
+    def _tell(self, replication: Replication, error: str) -> None:
+        """Log why a replication could not be served, once for as long as that is why."""
+        if self._told.get(replication.id) != error:
+            self._told[replication.id] = error
+            self._observer.event("replication_not_served", replication=str(replication.id), error=error)
 
     async def _serve(
         self,

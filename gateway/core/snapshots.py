@@ -15,7 +15,7 @@ from gateway.core.context import Core
 from gateway.core.model import AccessHandle, Snapshot, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.notes import require_short
 from gateway.core.ownership import Access, permit
-from gateway.core.replicas import require_unneeded
+from gateway.core.replicas import require_unneeded, require_whole
 from gateway.core.volumes import check_name, check_text, settled
 
 _COMMENT_MAX = 4096
@@ -70,6 +70,7 @@ async def planned(core: Core, new: NewSnapshot, *, snapshot_id: UUID, created: d
     volume = await settled(core, new.volume_id, access=Access.READ)
     if volume.state is not VolumeState.ONLINE:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="snapshot")
+    await require_whole(core, volume, action="snapshot")
     require_one_more(core, volume)
     snapshot = Snapshot(
         id=snapshot_id,

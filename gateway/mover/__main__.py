@@ -11,11 +11,11 @@ import traceback
 import msgspec
 
 from gateway.core.errors import GatewayError, Internal
-from gateway.core.mover import MoveJob, MoveProgress
+from gateway.core.mover import MoveProgress
 from gateway.mover import kernel
 from gateway.mover.ends import move
 from gateway.mover.meter import Meter
-from gateway.mover.wire import Failed, Line, Moved, Moving
+from gateway.mover.wire import Failed, Line, Moved, Moving, decode_job
 
 _NICE = 5
 
@@ -23,7 +23,7 @@ _NICE = 5
 def main() -> int:
     """Do the one job that there is. The last line says how it ended."""
     kernel.die_with_parent()
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=MoveJob)
+    job = decode_job(sys.stdin.buffer.readline())
     threading.Thread(target=_die_unwanted, daemon=True).start()
     _settle_in()
     meter = Meter(job.throttle, _tell)

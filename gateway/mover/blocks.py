@@ -19,14 +19,14 @@ from gateway.mover.meter import Meter
 def move_blocks(source_path: str, path: str, meter: Meter) -> None:
     """Make a raw file or device equal to another one; what it has beyond the other's end becomes zeros."""
     with ExitStack() as stack:
-        source_fd = stack.enter_context(_opened(source_path, os.O_RDONLY, SOURCE))
-        fd = stack.enter_context(_opened(path, os.O_RDWR, DESTINATION))
+        source_fd = stack.enter_context(opened_blocks(source_path, os.O_RDONLY, SOURCE))
+        fd = stack.enter_context(opened_blocks(path, os.O_RDWR, DESTINATION))
         stack.enter_context(at(DESTINATION))
         stack.enter_context(alone(fd))
         source, length = Source(source_fd), length_of(fd)
         if source.length > length:
             raise LimitExceeded(limit="size", value=source.length, maximum=length)
-        target = Target(fd, meter, keep_room=_reserved(fd))
+        target = Target(fd, meter, keep_room=reserved(fd))
         for difference in differences(source, Present(fd), length):
             target.put(difference)
             meter.passed("blocks.written")
@@ -35,14 +35,14 @@ def move_blocks(source_path: str, path: str, meter: Meter) -> None:
         meter.passed("blocks.proven")
 
 
-def _reserved(fd: int) -> bool:
+def reserved(fd: int) -> bool:
     """Tell whether a file has all of its room, as thick volumes do."""
     status = os.fstat(fd)
     return stat.S_ISREG(status.st_mode) and status.st_blocks * 512 >= status.st_size
 
 
 @contextmanager
-def _opened(path: str, flags: int, end: str) -> Iterator[int]:
+def opened_blocks(path: str, flags: int, end: str) -> Iterator[int]:
     """Open an end; Busy for a device that something else, such as a mount, has for itself."""
     with at(end):
         # Nothing that is no device waits to be opened by name: a FIFO would wait for its other end.

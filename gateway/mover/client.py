@@ -17,11 +17,11 @@ import msgspec
 import structlog
 
 from gateway.core.errors import Internal, Unavailable, from_record
-from gateway.core.model import AccessHandle, VolumeKind
-from gateway.core.mover import MoveJob, MoveProgress
+from gateway.core.model import VolumeKind
+from gateway.core.mover import MoveJob, MoveProgress, Place
 from gateway.core.worker import Worker
 from gateway.mover.ends import obstacle
-from gateway.mover.wire import Failed, Line, Moved, Moving
+from gateway.mover.wire import Failed, Line, Moved, Moving, encode_job
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class ProcessMover:
         self._worker = Worker(WHAT, at_once)
         self._moves: set[_Move] = set()
 
-    def reaches(self, kind: VolumeKind, source: AccessHandle, destination: AccessHandle) -> str:
+    def reaches(self, kind: VolumeKind, source: Place, destination: Place) -> str:
         """See `gateway.core.mover.Mover`."""
         return obstacle(kind, source, destination)
 
@@ -148,7 +148,7 @@ class _Move:
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
                     # It stays open: its end tells the process that we are gone.
-                    process.stdin.write(msgspec.json.encode(self._job) + b"\n")
+                    process.stdin.write(encode_job(self._job))
                     process.stdin.flush()
             yield process
         finally:

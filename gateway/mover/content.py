@@ -11,6 +11,7 @@ import itertools
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -27,21 +28,40 @@ _PIECES_MAX = 64 * 1024
 _ZEROS = bytes(PAGE)
 
 
-class Source:
-    """What is to be had. It does not change while it is read; after its end there are zeros."""
+class Content(Protocol):
+    """What is to be had. It does not change while it is read, in order; after its end there are zeros."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self.length = length_of(fd)
+    @property
+    def length(self) -> int:
+        """Give its bytes."""
 
     def data_from(self, offset: int) -> int | None:
-        """Give where there may be something other than zeros, from an offset on."""
-        with at(SOURCE):
-            return kernel.data_from(self._fd, offset) if offset < self.length else None
+        """Give where there may be something other than zeros, from an offset on; None: nowhere."""
 
     def read(self, offset: int, count: int) -> bytes:
         """Give so many bytes."""
-        wanted = min(count, self.length - offset)
+
+
+class Source:
+    """An open file or device as `Content`."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._length = length_of(fd)
+
+    @property
+    def length(self) -> int:
+        """See `Content`."""
+        return self._length
+
+    def data_from(self, offset: int) -> int | None:
+        """See `Content`."""
+        with at(SOURCE):
+            return kernel.data_from(self._fd, offset) if offset < self._length else None
+
+    def read(self, offset: int, count: int) -> bytes:
+        """See `Content`."""
+        wanted = min(count, self._length - offset)
         with at(SOURCE):
             data = _read(self._fd, offset, wanted) if wanted > 0 else b""
         if len(data) < wanted:
@@ -57,11 +77,11 @@ class Present:
         self._length = 0 if fd is None else length_of(fd)
 
     def data_from(self, offset: int) -> int | None:
-        """See `Source`."""
+        """See `Content`."""
         return None if self._fd is None or offset >= self._length else kernel.data_from(self._fd, offset)
 
     def read(self, offset: int, count: int) -> bytes:
-        """See `Source`."""
+        """See `Content`."""
         if self._fd is None or offset >= self._length:
             return bytes(count)
         return _read(self._fd, offset, count).ljust(count, b"\0")
@@ -138,7 +158,7 @@ class Target:
         self._hash = _checksum()
 
 
-def differences(source: Source, present: Present, length: int) -> Iterator[Difference]:
+def differences(source: Content, present: Present, length: int) -> Iterator[Difference]:
     """Yield where the first `length` bytes differ, in order."""
     offset = 0
     while offset < length:
@@ -149,7 +169,7 @@ def differences(source: Source, present: Present, length: int) -> Iterator[Diffe
         count = min(UNIT, length - offset)
         wanted, found = source.read(offset, count), present.read(offset, count)
         if wanted != found:
-            yield from _runs(offset, wanted, found)
+            yield from runs(offset, wanted, found)
         offset += count
 
 
@@ -170,8 +190,8 @@ def length_of(fd: int) -> int:
     return os.lseek(fd, 0, os.SEEK_END) if stat.S_ISBLK(status.st_mode) else status.st_size
 
 
-def _runs(offset: int, wanted: bytes, found: bytes) -> Iterator[Difference]:
-    """Join differing pages that lie beside each other, those of zeros apart."""
+def runs(offset: int, wanted: bytes, found: bytes) -> Iterator[Difference]:
+    """Yield where two parts of the same length, at an offset, differ: pages beside each other, those of zeros apart."""
 
     def what(start: int) -> bool | None:
         page = wanted[start : start + PAGE]

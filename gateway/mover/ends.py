@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gateway.core.errors import Unsupported
-from gateway.core.model import AccessHandle, LocalPath, VolumeKind
-from gateway.core.mover import MoveJob
+from gateway.core.model import LocalPath, VolumeKind
+from gateway.core.mover import MoveJob, ObjectPlace, Place
 from gateway.mover.blocks import move_blocks
+from gateway.mover.chunks import blocks_to_objects, objects_to_blocks
+from gateway.mover.download import objects_to_tree
 from gateway.mover.meter import Meter
 from gateway.mover.trees import move_tree
+from gateway.mover.upload import tree_to_objects
 
 Course = Callable[[MoveJob, Meter], None]
 """Makes the destination of a job equal to its source. Idempotent. Blocks; raises errors of the core."""
@@ -23,7 +26,29 @@ def _blocks(job: MoveJob, meter: Meter) -> None:
     move_blocks(_path(job.source), _path(job.destination), meter)
 
 
-def _path(handle: AccessHandle) -> str:
+def _tree_up(job: MoveJob, meter: Meter) -> None:
+    tree_to_objects(_path(job.source), _place(job.destination), meter, full=job.full)
+
+
+def _tree_down(job: MoveJob, meter: Meter) -> None:
+    objects_to_tree(_place(job.source), _path(job.destination), meter, full=job.full)
+
+
+def _blocks_up(job: MoveJob, meter: Meter) -> None:
+    blocks_to_objects(_path(job.source), _place(job.destination), meter)
+
+
+def _blocks_down(job: MoveJob, meter: Meter) -> None:
+    objects_to_blocks(_place(job.source), _path(job.destination), meter)
+
+
+def _place(handle: Place) -> ObjectPlace:
+    if not isinstance(handle, ObjectPlace):
+        raise TypeError(f"{type(handle).__name__} is no place of objects")
+    return handle
+
+
+def _path(handle: Place) -> str:
     if not isinstance(handle, LocalPath):
         raise TypeError(f"{type(handle).__name__} is no path")
     return handle.path
@@ -32,11 +57,15 @@ def _path(handle: AccessHandle) -> str:
 COURSES: Mapping[tuple[VolumeKind, str, str], Course] = {
     (VolumeKind.FILESYSTEM, "local_path", "local_path"): _trees,
     (VolumeKind.BLOCK, "local_path", "local_path"): _blocks,
+    (VolumeKind.FILESYSTEM, "local_path", "object_place"): _tree_up,
+    (VolumeKind.FILESYSTEM, "object_place", "local_path"): _tree_down,
+    (VolumeKind.BLOCK, "local_path", "object_place"): _blocks_up,
+    (VolumeKind.BLOCK, "object_place", "local_path"): _blocks_down,
 }
 """(kind, tag of the source's handle, tag of the destination's) -> what moves there."""
 
 
-def obstacle(kind: VolumeKind, source: AccessHandle, destination: AccessHandle) -> str:
+def obstacle(kind: VolumeKind, source: Place, destination: Place) -> str:
     """Tell why nothing moves between two handles; empty when it does."""
     ends = _ends(kind, source, destination)
     if ends in COURSES:
@@ -53,5 +82,5 @@ def move(job: MoveJob, meter: Meter) -> None:
     course(job, meter)
 
 
-def _ends(kind: VolumeKind, source: AccessHandle, destination: AccessHandle) -> tuple[VolumeKind, str, str]:
+def _ends(kind: VolumeKind, source: Place, destination: Place) -> tuple[VolumeKind, str, str]:
     return kind, str(source.__struct_config__.tag), str(destination.__struct_config__.tag)

@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import msgspec
 
-from gateway.core.errors import Unavailable
 from gateway.mover import kernel
 from gateway.mover.attributes import (
     UNPROVEN,
@@ -28,25 +25,23 @@ from gateway.mover.attributes import (
     attributes_of,
     drafted,
     dress,
-    source_attributes,
 )
 from gateway.mover.batch import Batch, Unproven, Way
-from gateway.mover.content import Difference, Piece, Present, Source, Target, differences
-from gateway.mover.failures import SOURCE, at
+from gateway.mover.content import Content, Difference, Piece, Present, Target, differences
 from gateway.mover.meter import Meter
 
 _SHARED_MIN = 64 * 1024
 _IN_PLACE_MIN = 16 * 1024 * 1024
 
 
-class _Work(msgspec.Struct, frozen=True):
+class Work(msgspec.Struct, frozen=True):
     """One file: where it is to be, and what it is to be."""
 
     spot: Spot
     way: Way
     status: os.stat_result
     attributes: Attributes
-    content: Source
+    content: Content
 
 
 class Files:
@@ -68,26 +63,18 @@ class Files:
             not self._full and alike(wanted, found) and times == (found.st_size, found.st_mtime_ns, found.st_atime_ns)
         )
 
-    def make(self, source: Spot, spot: Spot, way: Way) -> None:
+    def make(self, work: Work) -> None:
         """Put a file there, whatever was there."""
-        with _work(source, spot, way) as work:
-            self._make(work)
+        with drafted(work.spot) as (name, fd):
+            self._finish(work, fd, differences(work.content, Present(None), work.content.length), name)
 
-    def update(self, source: Spot, spot: Spot, way: Way) -> None:
-        """Make the file that is there equal to the source's."""
-        with _work(source, spot, way) as work:
-            old = spot.open(os.O_RDONLY)
-            try:
-                self._update(work, old)
-            finally:
-                os.close(old)
-
-    def _update(self, work: _Work, old: int) -> None:
+    def update(self, work: Work, old: int) -> None:
+        """Make the file that is there, and open, equal to what it is to be."""
         found, length = os.fstat(old), work.content.length
         changes = differences(work.content, Present(old), length)
         first = next(changes, None)
         if first is None and found.st_size == length:
-            self._keep(work, old, found)
+            self.keep(work, old)
             return
         rest = itertools.chain(() if first is None else (first,), changes)
         if length >= _SHARED_MIN and self._shares:
@@ -103,20 +90,16 @@ class Files:
             finally:
                 os.close(fd)
         else:
-            self._make(work)
+            self.make(work)
 
-    def _make(self, work: _Work) -> None:
-        with drafted(work.spot) as (name, fd):
-            self._finish(work, fd, differences(work.content, Present(None), work.content.length), name)
-
-    def _keep(self, work: _Work, old: int, found: os.stat_result) -> None:
-        """Leave the content alone, which is the same."""
-        if not alike(work.status, found) or attributes_of(old) != work.attributes:
+    def keep(self, work: Work, old: int) -> None:
+        """Leave the content of the file that is there, and open, alone: it is the same."""
+        if not alike(work.status, os.fstat(old)) or attributes_of(old) != work.attributes:
             dress(old, work.status, work.attributes)
             self._meter.file()
         self._hand_over(work, old, ())
 
-    def _finish(self, work: _Work, fd: int, changes: Iterable[Difference], draft: str = "") -> None:
+    def _finish(self, work: Work, fd: int, changes: Iterable[Difference], draft: str = "") -> None:
         """Write what differs, give it everything else, and put it into its place if it is not there yet."""
         target = Target(fd, self._meter)
         self._meter.passed("file.begun")
@@ -133,7 +116,7 @@ class Files:
         self._meter.file()
         self._hand_over(work, fd, target.pieces())
 
-    def _hand_over(self, work: _Work, fd: int, pieces: Iterable[Piece]) -> None:
+    def _hand_over(self, work: Work, fd: int, pieces: Iterable[Piece]) -> None:
         self._batch.add(
             Unproven(
                 way=work.way,
@@ -144,18 +127,3 @@ class Files:
                 pieces=tuple(pieces),
             )
         )
-
-
-@contextmanager
-def _work(source: Spot, spot: Spot, way: Way) -> Iterator[_Work]:
-    """Open a file of the source."""
-    with at(SOURCE):
-        fd = source.open(os.O_RDONLY)
-    try:
-        with at(SOURCE):
-            status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unavailable(what=SOURCE, reason="somebody changes it")
-        yield _Work(spot, way, status, source_attributes(fd), Source(fd))
-    finally:
-        os.close(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ _STRIDE_MIN, _STRIDE_MAX = 4096, 1024 * 1024
 
 
 class Meter:
-    """The counters of one move.
+    """The counters of one move. Threads may share it.
 
     rate: the most bytes per second; 0: as many as there can be.
     tell: is called with the counters, at most twice a second.
@@ -36,6 +37,7 @@ class Meter:
         self._clock = clock
         self._wait = wait
         self._fault = fault
+        self._lock = threading.Lock()
         self._bytes = 0
         self._files = 0
         self._free = clock()
@@ -54,23 +56,28 @@ class Meter:
         """Wait until so many bytes more may be moved. What was not used for a while does not add up."""
         if not self._rate:
             return
-        now = self._clock()
-        if self._free > now:
-            self._wait(self._free - now)
-        self._free = max(self._free, now - _BURST_S) + count / self._rate
+        with self._lock:
+            now = self._clock()
+            if self._free > now:
+                self._wait(self._free - now)
+            self._free = max(self._free, now - _BURST_S) + count / self._rate
 
     def moved(self, count: int) -> None:
         """Count bytes that were written to the destination."""
-        self._bytes += count
-        now = self._clock()
-        if now - self._told >= _TELL_S:
-            self._told = now
-            self._tell(self.progress)
+        self._count(count, 0)
 
     def file(self) -> None:
         """Count a file that was made or changed."""
-        self._files += 1
-        self.moved(0)
+        self._count(0, 1)
+
+    def _count(self, count: int, files: int) -> None:
+        with self._lock:
+            self._bytes += count
+            self._files += files
+            now = self._clock()
+            if now - self._told >= _TELL_S:
+                self._told = now
+                self._tell(self.progress)
 
     @property
     def progress(self) -> MoveProgress:

@@ -6,23 +6,23 @@ import os
 import stat
 from pathlib import Path
 
-from gateway.mover.attributes import (
-    Spot,
-    alike,
-    attributes_of,
-    draft_name,
-    set_attributes,
-    source_attributes,
-)
-from gateway.mover.failures import SOURCE, at
+import msgspec
+
+from gateway.mover.attributes import Attributes, Spot, alike, attributes_of, draft_name, set_attributes
 from gateway.mover.meter import Meter
 
 
-def put_other(source: Spot, spot: Spot, wanted: os.stat_result, found: os.stat_result | None, meter: Meter) -> None:
-    """Make what is there (None: nothing that may stay) equal to the source's."""
-    with at(SOURCE):
-        points_to = os.readlink(source.name, dir_fd=source.folder) if stat.S_ISLNK(wanted.st_mode) else None
-    attributes = source_attributes(source.path)
+class Other(msgspec.Struct, frozen=True):
+    """What something is to be. `points_to`: where a symbolic link leads."""
+
+    status: os.stat_result
+    points_to: str | None
+    attributes: Attributes
+
+
+def put_other(spot: Spot, other: Other, found: os.stat_result | None, meter: Meter) -> None:
+    """Make what is there (None: nothing that may stay) what it is to be."""
+    wanted, points_to, attributes = other.status, other.points_to, other.attributes
     if found is not None and alike(wanted, found) and wanted.st_rdev == found.st_rdev:
         same = points_to is None or os.readlink(spot.name, dir_fd=spot.folder) == points_to
         if same and attributes_of(spot.path) == attributes:

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from gateway.core.errors import OutOfSpace, Unavailable
-from gateway.mover import kernel
-from gateway.mover.attributes import Spot, draft_name, dress, source_attributes
-from gateway.mover.batch import Batch, Folders, Way, open_folder
+from gateway.mover.attributes import Spot, source_attributes
+from gateway.mover.batch import Way, open_folder
+from gateway.mover.content import Source
 from gateway.mover.failures import DESTINATION, SOURCE, at
-from gateway.mover.files import Files
+from gateway.mover.files import Work
 from gateway.mover.locks import alone
 from gateway.mover.meter import Meter
-from gateway.mover.others import put_other
-
-_Inode = tuple[int, int]
+from gateway.mover.others import Other
+from gateway.mover.placing import Placer, finish_folder, remove
 
 
 def move_tree(source_path: str, path: str, meter: Meter, *, full: bool) -> None:
@@ -65,45 +64,19 @@ class _Frame:
         os.close(self.target)
 
 
-class _Links:
-    """Which files have several names: at the source, and at the destination."""
-
-    def __init__(self) -> None:
-        self._first: dict[_Inode, tuple[Way, str, int]] = {}
-        self._claimed: dict[int, _Inode] = {}
-
-    def first(self, wanted: os.stat_result) -> tuple[Way, str, int] | None:
-        """Give where another name of the source's file was put, and the inode there."""
-        return self._first.get((wanted.st_dev, wanted.st_ino)) if wanted.st_nlink > 1 else None
-
-    def remember(self, wanted: os.stat_result, way: Way, spot: Spot) -> None:
-        """Note where a name was put."""
-        put = spot.status() if wanted.st_nlink > 1 else None
-        if put is not None:
-            self._first[wanted.st_dev, wanted.st_ino] = (way, spot.name, put.st_ino)
-
-    def claim(self, wanted: os.stat_result, found: os.stat_result) -> bool:
-        """Tell whether what is there may become the source's file: it must not be another one's under another name."""
-        mine = (wanted.st_dev, wanted.st_ino)
-        return found.st_nlink == 1 or self._claimed.setdefault(found.st_ino, mine) == mine
-
-
 class _Walk:
     def __init__(self, source: int, root: int, meter: Meter, *, full: bool) -> None:
         self._source = source
         self._root = root
         self._meter = meter
         self._device = os.fstat(source).st_dev
-        self._batch = Batch(root, meter)
-        self._files = Files(self._batch, meter, full=full)
-        self._links = _Links()
+        self._placer = Placer(root, meter, full=full)
         self._removed = 0
 
     def run(self) -> None:
         """Make the trees equal, durably."""
         self._walk(only_prune=False)
-        self._batch.prove()
-        kernel.sync(self._root)
+        self._placer.finish()
 
     def prune(self) -> bool:
         """Remove what the source does not have; tell whether anything was there."""
@@ -154,7 +127,7 @@ class _Walk:
         if stat.S_ISDIR(wanted.st_mode):
             return None if only_prune and found is None else self._descend(frame, name, wanted, found)
         if not only_prune:
-            self._put(source, spot, frame.way, wanted, found)
+            self._placer.put(spot, frame.way, found, Local(source, wanted))
         return None
 
     def _descend(self, frame: _Frame, name: str, wanted: os.stat_result, found: os.stat_result | None) -> _Frame:
@@ -172,97 +145,43 @@ class _Walk:
             raise
         return _Frame(source, target, (*frame.way, name))
 
-    def _put(self, source: Spot, spot: Spot, way: Way, wanted: os.stat_result, found: os.stat_result | None) -> None:
-        first = self._links.first(wanted)
-        if first is not None:
-            self._link(spot, *first, found=found)
-            return
-        if found is not None and not self._links.claim(wanted, found):
-            found = None
-        if not stat.S_ISREG(wanted.st_mode):
-            put_other(source, spot, wanted, found, self._meter)
-        elif found is None or not stat.S_ISREG(found.st_mode):
-            self._files.make(source, spot, way)
-        elif not self._files.unchanged(wanted, found):
-            self._files.update(source, spot, way)
-        self._links.remember(wanted, way, spot)
-
-    def _link(self, spot: Spot, way: Way, name: str, inode: int, *, found: os.stat_result | None) -> None:
-        """Make a further name of a file that is there."""
-        if found is not None and found.st_ino == inode:
-            return
-        with Folders(self._root) as folders, draft_name(spot) as draft:
-            folder = folders.open(way)
-            os.link(name, draft.name, src_dir_fd=folder, dst_dir_fd=draft.folder, follow_symlinks=False)
-            self._meter.passed("link.made")
-            spot.take(draft.name)
-        self._meter.passed("link.placed")
-        self._meter.file()
-
 
 def _finish(frame: _Frame) -> None:
     """Give a directory, in which nothing more will be done, what is kept about it."""
     with at(SOURCE):
         wanted = os.fstat(frame.source)
-    dress(frame.target, wanted, source_attributes(frame.source))
-    found = os.fstat(frame.target)
-    if found.st_mtime_ns != wanted.st_mtime_ns:
-        os.utime(frame.target, ns=(found.st_atime_ns, wanted.st_mtime_ns))
+    finish_folder(frame.target, wanted, source_attributes(frame.source))
 
 
-def remove(folder: int, name: str) -> None:
-    """Remove a name from an open directory, with all that is in it, however deep."""
-    pending = [_Doomed(folder, name)]
-    try:
-        while pending:
-            doomed = pending[-1]
-            inner = doomed.next()
-            if inner is not None:
-                pending.append(inner)
-            else:
-                pending.pop().end()
-    finally:
-        for doomed in pending:
-            doomed.close()
+class Local:
+    """A name of the source's tree that is no directory; see `gateway.mover.placing.Item`."""
 
+    def __init__(self, source: Spot, status: os.stat_result) -> None:
+        self._source = source
+        self.status = status
+        self.identity = (status.st_dev, status.st_ino)
 
-class _Doomed:
-    """Something that is to go, and the directories in it that are still to go before."""
+    def other(self) -> Other:
+        """Look at it."""
+        with at(SOURCE):
+            link = stat.S_ISLNK(self.status.st_mode)
+            points_to = os.readlink(self._source.name, dir_fd=self._source.folder) if link else None
+        return Other(self.status, points_to, source_attributes(self._source.path))
 
-    def __init__(self, folder: int, name: str) -> None:
-        self._folder = folder
-        self._name = name
-        self._fd: int | None = None
-        self._inner: Iterator[str] = iter(())
+    @contextmanager
+    def work(self, spot: Spot, way: Way) -> Iterator[Work]:
+        """Open it."""
+        with at(SOURCE):
+            fd = self._source.open(os.O_RDONLY)
         try:
-            os.unlink(name, dir_fd=folder)
-        except IsADirectoryError:
-            self._fd = open_folder(folder, name)
-            self._inner = iter(_emptied(self._fd))
+            with at(SOURCE):
+                status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise Unavailable(what=SOURCE, reason="somebody changes it")
+            yield Work(spot, way, status, source_attributes(fd), Source(fd))
+        finally:
+            os.close(fd)
 
-    def next(self) -> _Doomed | None:
-        """Give what has to go next; None: nothing."""
-        name = next(self._inner, None)
-        return None if name is None or self._fd is None else _Doomed(self._fd, name)
-
-    def end(self) -> None:
-        """Remove it."""
-        if self._fd is not None:
-            self.close()
-            os.rmdir(self._name, dir_fd=self._folder)
-
-    def close(self) -> None:
-        """Close it."""
-        if self._fd is not None:
-            with suppress(OSError):
-                os.close(self._fd)
-
-
-def _emptied(fd: int) -> Collection[str]:
-    """Remove what is in a directory but directories; give the names of these."""
-    with os.scandir(fd) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, folder in found:
-        if not folder:
-            os.unlink(name, dir_fd=fd)
-    return [name for name, folder in found if folder]
+    def known_in(self, _present: int) -> bool:
+        """Whether it is has to be found out by comparing."""
+        return False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from gateway.core.errors import ErrorRecord
-from gateway.core.mover import MoveProgress
+from gateway.core.mover import MoveJob, MoveProgress
+from gateway.core.secret import AccessKeys
 
 
 class Moving(msgspec.Struct, frozen=True, kw_only=True, tag="moving"):
@@ -27,3 +30,26 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 Line = Moving | Moved | Failed
+
+
+def encode_job(job: MoveJob) -> bytes:
+    """Give the line that a job is. It holds secrets: nowhere does it go but to the process."""
+    return msgspec.json.encode(job, enc_hook=_plain) + b"\n"
+
+
+def decode_job(line: bytes) -> MoveJob:
+    """Give the job that a line is."""
+    return msgspec.json.decode(line, type=MoveJob, dec_hook=_keys)
+
+
+def _plain(value: Any) -> dict[str, str]:
+    if not isinstance(value, AccessKeys):
+        raise NotImplementedError(type(value).__name__)
+    token = value.token.reveal() if value.token else ""
+    return {"access_key": value.access, "secret_key": value.secret.reveal(), "session_token": token}
+
+
+def _keys(kind: type, value: Any) -> Any:
+    if kind is not AccessKeys:
+        raise NotImplementedError(kind.__name__)
+    return AccessKeys.named(value)

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
 from gateway.backends.memory import MemoryBackend
 from gateway.core.errors import GatewayError, Unavailable
-from gateway.core.model import AccessHandle, InProcess, VolumeKind
-from gateway.core.mover import MoveJob, MoveProgress
+from gateway.core.model import InProcess, VolumeKind
+from gateway.core.mover import MoveJob, MoveProgress, Place
 
 
 class MemoryMover:
@@ -24,7 +24,7 @@ class MemoryMover:
         self.before_file: Callable[[str], Awaitable[object]] | None = None
         self.why_not = ""
 
-    def reaches(self, _kind: VolumeKind, source: AccessHandle, destination: AccessHandle) -> str:
+    def reaches(self, _kind: VolumeKind, source: Place, destination: Place) -> str:
         """Give why not: it reaches what is in this process."""
         if self.why_not or (isinstance(source, InProcess) and isinstance(destination, InProcess)):
             return self.why_not
@@ -53,7 +53,7 @@ class MemoryMover:
         if self.before_file is not None:
             await self.before_file(path)
 
-    def _files(self, handle: AccessHandle) -> MutableMapping[str, bytes]:
+    def _files(self, handle: Place) -> MutableMapping[str, bytes]:
         for pool in self.pools:
             if isinstance(handle, InProcess):
                 try:

@@ -77,6 +77,31 @@ def test_a_volume_from_birth_to_death(run: Run) -> None:
     assert (gone.exit_code, gone.output) == (1, "Error: there is no volume 'after' (field name) [code 4]\n")
 
 
+def test_a_volume_follows_another_one(tmp_path: Path) -> None:
+    pools = "[backend.memory]\n[backend.other]\ndriver = 'memory'\n"
+    with live_gateway(tmp_path, pools=pools, tls=True) as gateway:
+        run = commands(gateway)
+        for name, pool in (("source", "memory"), ("copy", "other")):
+            assert run("volume", "create", name, "--size", "64M", "--pool", pool).exit_code == 0
+        made = shown(run("mirror", "create", "source", "copy", "--json"))
+        assert (made["state"], made["volume_name"], made["source"]["name"]) == ("mirrored", "copy", "source")
+        assert "svm1:source" in run("mirror", "list").stdout
+        assert shown(run("mirror", "update", "copy", "--throttle", "1G", "--json"))["kind"] == "update"
+        assert shown(run("mirror", "pause", "copy", "--json"))["state"] == "paused"
+        assert shown(run("mirror", "resume", "copy", "--json"))["state"] == "mirrored"
+        assert shown(run("mirror", "change", "copy", "--policy", "MirrorLatest", "--json"))["policy"] == "MirrorLatest"
+        assert "MirrorLatest" in run("mirror", "policies").stdout
+        assert run("mirror", "abort", "copy").output == "Error: no transfer is under way\n"
+        assert shown(run("mirror", "break", "copy", "--json"))["state"] == "broken"
+        assert shown(run("mirror", "resync", "copy", "--json"))["state"] == "success"
+        assert shown(run("mirror", "break", "copy", "--json"))["state"] == "broken"
+        assert shown(run("mirror", "reverse", "copy", "--json"))["volume_name"] == "source"
+        assert "initialize" in run("mirror", "transfers", "source").stdout
+        assert shown(run("mirror", "show", "source", "--json"))["id"] == made["id"]
+        assert run("mirror", "delete", "source").exit_code == 0
+        assert run("mirror", "show", "source").output == "Error: the volume 'source' follows no other one\n"
+
+
 def test_a_volume_moves_to_another_pool(tmp_path: Path) -> None:
     pools = "".join(f'[backend.{name}]\ndriver = "memory"\n' for name in ("here", "there"))
     with live_gateway(tmp_path / "gw", tls=True, pools=pools) as gateway:

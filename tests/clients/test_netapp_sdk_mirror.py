@@ -217,6 +217,40 @@ def test_a_destination_is_made_on_the_way(bed: Bed) -> None:
         made.delete()
 
 
+def test_a_transfer_is_ended_early(bed: Bed) -> None:
+    source = volume("slow", "here")
+    bed.write(source, large=os.urandom(MIB))
+    relationship = SnapmirrorRelationship(
+        source={"path": "svm1:slow"},
+        destination={"path": "dr:slow_copy"},
+        create_destination={"enabled": True},
+        throttle=1,
+        state="snapmirrored",
+    )
+    relationship.post(hydrate=True)
+    (running,) = SnapmirrorTransfer.get_collection(relationship.uuid, fields="*")
+    assert (running.state, running.throttle) == ("transferring", 1)
+    with refused("13303812", status=409, text="Another transfer is in progress"):
+        SnapmirrorTransfer(relationship.uuid).post()
+    for state, code in (("broken_off", "13303808"), ("snapmirrored", "13303810")):
+        with refused(code, status=409):
+            ask_for(relationship, state)
+    with refused("13303822", status=409, text="Another transfer is in progress"):
+        relationship.delete()
+    ended = SnapmirrorTransfer(relationship.uuid, uuid=running.uuid)
+    ended.state = "aborted"
+    ended.patch()
+    relationship.get()
+    assert (relationship.state, relationship.transfer.state) == ("uninitialized", "aborted")
+    SnapmirrorTransfer(relationship.uuid, throttle=0).post()
+    settled(relationship)
+    copy = seen("slow_copy")
+    assert bed.read(copy) == bed.read(source)
+    relationship.delete()
+    for made in (copy, source):
+        made.delete()
+
+
 @pytest.mark.parametrize("waiting", ["more", "raw", ""], ids=["blocks wait", "files wait", "nothing waits"])
 def test_a_lun_follows_between_pools_of_other_kinds(bed: Bed, waiting: str) -> None:
     source = volume("lv", "images", size=32 * MIB)

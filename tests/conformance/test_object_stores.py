@@ -21,8 +21,10 @@ class TestCeph(BackendConformance):
 
 @content_cases
 class TestMoto(BackendConformance):
-    """An emulator that connects anew for each request: without the cases that only make many of them."""
+    """An emulator: it checks no signatures, and without the cases that only make many requests."""
 
+    test_a_request_for_another_object_is_not_signed = None
+    test_what_is_longer_than_signed_is_refused = None
     test_parallel_creates_and_deletes = None
     test_parallel_snapshots_and_deletes = None
     test_parallel_clones = None

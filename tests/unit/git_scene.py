@@ -73,7 +73,11 @@ class Scene:
     def git(self, *arguments: str, stdin: bytes = b"") -> str:
         """Run git in the repository; CalledProcessError when it fails."""
         line = ("git", f"--git-dir={self.path}", *arguments)
-        return subprocess.run(line, input=stdin, capture_output=True, check=True, env=AUTHOR).stdout.decode().strip()
+        return (
+            subprocess.run(line, input=stdin, capture_output=True, check=True, env=AUTHOR)
+            .stdout.decode(errors="surrogateescape")
+            .strip()
+        )
 
     def tree(self, volume: UUID) -> Tree:
         """Give the live tree of a volume."""
@@ -92,10 +96,10 @@ class Scene:
     def refs(self) -> dict[Tree, dict[str, str]]:
         """Give all refs by tree, and where each HEAD leads to."""
         found: dict[Tree, dict[str, str]] = {}
-        for line in self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/namespaces/").splitlines():
-            target, ref = line.split(" ")
+        for line in self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/namespaces/").split("\n"):
+            target, _, ref = line.partition(" ")
             pair = parse_tree(ref)
-            assert pair is not None
+            assert pair is not None, line
             found.setdefault(pair[0], {})[pair[1]] = target
         for path in (self.path / "refs").rglob("HEAD"):
             pair = parse_tree(str(path.relative_to(self.path)))
@@ -105,7 +109,7 @@ class Scene:
         return found
 
     async def picture(self) -> dict[str, object]:
-        """Give all that can be seen of the pool."""
+        """Give all that can be seen of the pool, but for bytes: an object may be there twice, and packed or not."""
         picture: dict[str, object] = {"manifest": await self.backend.manifest()}
         refs = self.refs()
         live = {
@@ -113,12 +117,12 @@ class Scene:
         }
         async for seen in self.backend.scan():
             assert seen.id is not None, seen.place
-            about = (seen.size, seen.note, seen.origin, seen.origin_snapshot, seen.used)
+            about = (seen.size, seen.note, seen.origin, seen.origin_snapshot)
             picture[f"volume {seen.id}"] = (*about, refs[live[seen.id]])
         async for taken in self.backend.scan_snapshots():
             assert taken.id is not None
             assert taken.volume_id is not None
-            about = (taken.volume_id, taken.note, taken.size)
+            about = (taken.volume_id, taken.note)
             picture[f"snapshot {taken.id}"] = (*about, refs[Tree(taken.volume_id, taken.id)])
         return picture
 

@@ -16,13 +16,16 @@ from gateway.core import replication_policies, replications, transfers
 from gateway.core.backend import FaultHook, Substrate, no_fault
 from gateway.core.context import Core
 from gateway.core.model import (
+    AccessHandle,
     Intent,
+    LocalPath,
     Replication,
     ReplicationPolicy,
     Snapshot,
     Transfer,
     TransferMethod,
     Volume,
+    VolumeKind,
     utc_now,
 )
 from gateway.core.observer import SilentObserver
@@ -38,16 +41,21 @@ METHODS = [*TransferMethod]
 class Lasting(MemoryBackend):
     """A memory pool that several cores of a test may have, one after the other; of another driver if it says so.
 
-    `before_send` comes before each part that it sends.
+    `before_send` comes before each part that it sends. `local`: its volumes claim to be directories of this host.
     """
 
     def __init__(self, name: str, *, driver: str = "memory", fault: FaultHook = no_fault) -> None:
         super().__init__(name, MemoryOptions(), fault=fault)
         self._driver = driver
+        self.local = False
         self.before_send: Callable[[], Awaitable[object]] | None = None
 
     def describe(self) -> Substrate:
-        return msgspec.structs.replace(super().describe(), driver=self._driver, volatile=False)
+        return msgspec.structs.replace(super().describe(), driver=self._driver, handles=("local_path",), volatile=False)
+
+    async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
+        found = await super().access(volume, snapshot)
+        return LocalPath(path=f"/volumes/{volume}") if self.local else found
 
     async def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
         if self.before_send is not None:
@@ -94,9 +102,10 @@ class Scene:
 
     async def pair(self, policy: str = "Asynchronous", **more: Any) -> tuple[Volume, Volume, Replication]:
         """Make a source with a file in it, an empty destination, and the replication between them."""
-        source = await make(self.core, "source")
+        kind = more.pop("kind", VolumeKind.FILESYSTEM)
+        source = await make(self.core, "source", kind=kind)
         self.write(source, f=b"content", g=b"more")
-        destination = await make(self.core, "destination", pool="there")
+        destination = await make(self.core, "destination", pool="there", kind=kind)
         found = await replication_policies.named(self.core, policy)
         new = replications.NewReplication(
             source_id=source.id, destination_id=destination.id, policy_id=found.id, **more

@@ -12,6 +12,7 @@ from gateway.core import backend as protocols
 from gateway.core.backend import PROTOCOLS, Substrate, derive
 from gateway.core.capability import (
     FLAGS,
+    NO_SUCH_OPERATION,
     OPERATIONS,
     Capability,
     CapabilityMismatch,
@@ -69,8 +70,8 @@ def test_flags_are_the_boolean_facts() -> None:
 
 def test_derive_finds_what_the_memory_backend_implements() -> None:
     capability = derive("tank", MemoryBackend("tank", MemoryOptions()))[KIND]
-    assert capability.operations == set(OPERATIONS)
-    assert capability.why_not == {}
+    assert capability.operations == set(OPERATIONS) - {"sign"}
+    assert capability.why_not == {"sign": NO_SUCH_OPERATION}
     assert (capability.pool, capability.kind) == ("tank", KIND)
     assert all(capability.can(name) for name in FLAGS if name != "clone_needs_snapshot")
     assert not capability.can("clone_needs_snapshot")
@@ -79,7 +80,7 @@ def test_derive_finds_what_the_memory_backend_implements() -> None:
 def test_derive_takes_away_what_the_substrate_lacks() -> None:
     facts = msgspec.structs.replace(EVERYTHING, split=False, clone_needs_snapshot=False)
     capability = derive("tank", PartlyAble({"clone": "no reflinks here"}, facts))[KIND]
-    assert capability.operations == set(OPERATIONS) - {"clone"}
+    assert capability.operations == set(OPERATIONS) - {"clone", "sign"}
     with pytest.raises(Unsupported) as refused:
         require(capability, "clone")
     assert refused.value.fields == {"capability": "clone", "backend": "tank", "reason": "no reflinks here"}

@@ -14,13 +14,22 @@ from git_scene import SIZE, Died, Scene, note, scene, spec
 from gateway.backends.git_lfs import FAULT_POINTS
 from gateway.backends.git_lfs.faults import STEPS
 from gateway.backends.git_lfs.layout import Tree
+from gateway.core.backend import GroupMember
 from gateway.core.errors import GatewayError
 
-VOLUME, OTHER, CLONE, KID = (UUID(int=number, version=4) for number in range(1, 5))
+VOLUME, OTHER, CLONE, KID, REPLICA = (UUID(int=number, version=4) for number in range(1, 6))
 FIRST, SECOND, NEXT = (UUID(int=number, version=4) for number in range(11, 14))
 TOKEN = UUID(int=21, version=4)
 
+BOTH = (VOLUME, KID)
+
 Act = Callable[[Scene], Awaitable[object]]
+
+
+async def received(at: Scene, snapshot: UUID, base: UUID | None, *, of: UUID = OTHER) -> None:
+    """Take a snapshot of the volume into another."""
+    stream = at.backend.send(VOLUME, snapshot, base)
+    await at.backend.receive(spec(of), UUID(int=of.int + snapshot.int), note("arrived"), stream)
 
 
 CHANGES: dict[str, tuple[str, Act]] = {
@@ -32,9 +41,17 @@ CHANGES: dict[str, tuple[str, Act]] = {
     "split": ("split", lambda at: at.backend.split(KID)),
     "resize": ("resize", lambda at: at.backend.resize(VOLUME, 3 * SIZE)),
     "snapshot": ("snapshot", lambda at: at.backend.snapshot(VOLUME, NEXT, note("next"))),
+    "snapshot_group": (
+        "snapshot_group",
+        lambda at: at.backend.snapshot_group(
+            [GroupMember(volume=one, snapshot=UUID(int=30 + one.int % 9, version=4), note=note("g")) for one in BOTH]
+        ),
+    ),
     "delete_snapshot": ("delete_snapshot", lambda at: at.backend.delete_snapshot(VOLUME, FIRST)),
     "annotate_snapshot": ("annotate_snapshot", lambda at: at.backend.annotate_snapshot(VOLUME, FIRST, note("new"))),
     "restore": ("restore", lambda at: at.backend.restore(VOLUME, FIRST, TOKEN)),
+    "receive the first": ("receive", lambda at: received(at, FIRST, None)),
+    "receive the next": ("receive", lambda at: received(at, SECOND, FIRST, of=REPLICA)),
     "put_manifest": ("put_manifest", lambda at: at.backend.put_manifest(b"new")),
 }
 
@@ -58,6 +75,7 @@ async def _prepare(folder: Path) -> None:
             await at.backend.snapshot(VOLUME, snapshot, note("taken"))
         at.commit(VOLUME, a=b"newest", b=b"new")
         await at.backend.clone(VOLUME, SECOND, spec(KID))
+        await received(at, FIRST, None, of=REPLICA)
         await at.backend.close()
         shutil.copytree(at.path, folder / "kept", symlinks=True)
 

@@ -141,7 +141,14 @@ async def test_roles_say_who_may_call_what(door: Scene) -> None:
     made = await door.make("mine", who="alice")
     for route in ROUTES:
         path = route.template.format(
-            volume=made.id, snapshot=NOWHERE, tenant="svm1", policy="default", job=NOWHERE, node="n"
+            volume=made.id,
+            snapshot=NOWHERE,
+            tenant="svm1",
+            policy="default",
+            job=NOWHERE,
+            node="n",
+            replication=NOWHERE,
+            transfer=NOWHERE,
         )
         status = (await door.ask(route.verb, path, who="viewer")).status_code
         assert (status == 403) is (route.verb != "GET"), route.template

@@ -7,8 +7,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from cluster_scene import LONG, LONGER, SIZE, Died, Scene, far, note, scene, spec
 from far_gateway import FarGateway
-from ontap_scene import LONG, LONGER, SIZE, Died, Scene, far, note, scene, spec
 
 from gateway.backends.ontap import FAULT_POINTS
 from gateway.backends.ontap.faults import STEPS

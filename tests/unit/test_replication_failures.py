@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from core_scene import Script
+from core_scene import Script, clone_of, snap
 from move_scene import Nth
 from replication_scene import METHODS, Scene
 
@@ -193,6 +193,11 @@ async def test_a_break_brings_back_what_a_mover_has_torn(tmp_path: Path) -> None
         torn = await scene.now(replication)
         assert (torn.torn, torn.healthy, torn.reason) == (True, False, str(BUSY))
         assert scene.files(destination) == {"f": b"changed", "g": b"more"}
+        torn_volume = await scene.core.get(Volume, destination.id)
+        with pytest.raises(errors.InvalidState, match="between"):
+            await snap(scene.core, torn_volume, "s")
+        with pytest.raises(errors.InvalidState, match="between"):
+            await clone_of(scene.core, torn_volume, "c")
         await replications.break_(scene.core, replication.id, description="t")
         assert scene.files(destination) == OLD
         assert not (await scene.now(replication)).torn
@@ -324,3 +329,28 @@ async def test_the_throttle_is_kept_by_the_clock(tmp_path: Path) -> None:
         with pytest.raises(errors.InvalidArgument, match="throttle"):
             await transfers.transfer(core, replication.id, throttle=-1, description="t")
         assert transfer.kind is TransferKind.UPDATE
+
+
+async def test_a_gateway_takes_over_from_another_that_died(slow: Scene) -> None:
+    """Two gateways share the catalog: the other one's transfer is left alone while that lives."""
+    async with slow.running() as core:
+        _, destination, replication = await slow.mirrored()
+        slow.write(await core.get(Volume, replication.source.volume_id), f=b"changed")
+        reached, go = asyncio.Event(), asyncio.Event()
+        hold(slow, reached, go)
+        async with slow.running() as other:
+            begun = await transfers.transfer(other, replication.id, description="t")
+            await reached.wait()
+            assert await transfers.take_over(core) == 0
+            assert (await transfers.wait(core, begun.id)).ended is None
+            with pytest.raises(errors.Conflict):
+                await transfers.abort(core, begun.id)
+            other.changes.context.stopping.set()
+            if slow.method is TransferMethod.NATIVE:
+                go.set()
+        slow.core = core
+        slow.mover.before_file = slow.here.before_send = None
+        await served(slow)
+        assert (await core.get(Transfer, begun.id)).state is TransferState.SUCCESS
+        assert slow.files(destination)["f"] == b"changed"
+        await slow.assert_whole()

@@ -192,7 +192,7 @@ async def test_destinations_take_snapshots_of_their_own(one: Scene) -> None:
         ({"tenant_id": UUID(int=7)}, errors.NotFound),
         ({"name": "Asynchronous"}, errors.AlreadyExists),
     ],
-    ids=str,
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else value.__name__,
 )
 async def test_what_no_policy_can_say(one: Scene, wrong: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):

@@ -6,18 +6,21 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from core_scene import MIB, clone_of, make, snap
+from core_scene import MIB, PaperExporter, clone_of, make, snap
 from replication_scene import METHODS, Scene
 
-from gateway.core import errors, moves, replication_policies, replications, retired, snapshots, transfers
+from gateway.core import errors, moves, policies, replication_policies, replications, retired, snapshots, transfers
 from gateway.core import volumes as volume_cases
 from gateway.core.model import (
+    ExportPolicy,
+    ExportRule,
     Replication,
     ReplicationState,
     Snapshot,
     TransferKind,
     TransferState,
     Volume,
+    VolumeKind,
 )
 from gateway.core.query import ALL
 
@@ -223,3 +226,43 @@ async def test_without_a_mover_only_one_driver_is_reached(tmp_path: Path) -> Non
         scene.mover.why_not = "it is on strike"
         with pytest.raises(errors.Unsupported, match="strike"):
             await scene.pair()
+
+
+async def test_a_clone_of_a_destination_is_a_volume_of_its_own(scene: Scene) -> None:
+    _, destination, replication = await scene.mirrored()
+    assert replication.base_id is not None
+    base = await scene.core.get(Snapshot, replication.base_id)
+    for number, of in enumerate((base, None)):
+        made = await clone_of(scene.core, await scene.core.get(Volume, destination.id), f"clone{number}", of)
+        assert made.replica_of is None
+        scene.write(made, f=b"own")
+    scene.write(await scene.core.get(Volume, replication.source.volume_id), f=b"later")
+    assert (await scene.transferred(replication)).error is None
+    assert (await scene.core.get(Snapshot, base.id)).clone_count == 1
+
+
+async def test_exports_of_a_destination_are_read_only(tmp_path: Path) -> None:
+    scene, exporter = Scene(tmp_path, METHODS[0]), PaperExporter()
+    async with scene.running(exporter=exporter) as core:
+        scene.here.local = scene.there.local = True
+        _, destination, replication = await scene.mirrored()
+        policy = await core.find(ExportPolicy, name="default")
+        assert policy is not None
+        await policies.add_rule(core, policy.id, ExportRule(index=0, clients=("192.0.2.0/24",)))
+        publish = volume_cases.VolumeChange(junction_path="/d", export_policy_id=policy.id)
+        await (await volume_cases.update(core, destination.id, publish, description="t")).result()
+        assert [rule.write for rule in exporter.exports[destination.id].rules] == [False]
+        generation = exporter.exports[destination.id].generation
+        await scene.transferred(replication)
+        assert exporter.exports[destination.id].generation == generation + 1
+        await replications.break_(core, replication.id, description="t")
+        assert [rule.write for rule in exporter.exports[destination.id].rules] == [True]
+
+
+async def test_blocks_follow_blocks(scene: Scene) -> None:
+    source, destination, replication = await scene.pair(kind=VolumeKind.BLOCK)
+    assert (await scene.transferred(replication)).error is None
+    scene.write(source, f=b"changed")
+    assert (await scene.transferred(replication)).error is None
+    await replications.break_(scene.core, replication.id, description="t")
+    assert scene.files(destination) == {"f": b"changed", "g": b"more"}

@@ -1,4 +1,4 @@
-"""A volume that follows another one from one real btrfs to the next: what is in it after every step."""
+"""Volumes that follow others from one real pool to the next: what is in them after every step."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ import pytest
 from core_scene import make, snap
 
 from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
+from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.core import replication_policies, replications, transfers, volumes
 from gateway.core.context import Core
-from gateway.core.model import LocalPath, Replication, Snapshot, Transfer, TransferMethod, Volume
+from gateway.core.model import LocalPath, Replication, Snapshot, Transfer, TransferMethod, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.reconcile import Reconciler
+from gateway.mover.client import ProcessMover
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.cores import core_on
+from gateway.testing.loop_pool import loop_pool
 
 pytestmark = pytest.mark.root
 
 MIB = 1 << 20
+NAMES = ("memory", "there")
 
 
 class Scene:
@@ -65,10 +69,10 @@ def mounts(tmp_path_factory: pytest.TempPathFactory):
 async def scene(mounts: list[Path], tmp_path: Path) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as stack:
         backends = []
-        for name, mount in zip(("memory", "there"), mounts, strict=True):
+        for name, mount in zip(NAMES, mounts, strict=True):
             backends.append(BtrfsBackend(name, BtrfsOptions(path=mount)))
             stack.push_async_callback(backends[-1].close)
-        pools = [Configured(name, one) for name, one in zip(("memory", "there"), backends, strict=True)]
+        pools = [Configured(name, one) for name, one in zip(NAMES, backends, strict=True)]
         core = await stack.enter_async_context(core_on(tmp_path, pools))
         yield Scene(core)
 
@@ -119,3 +123,65 @@ async def test_the_whole_life_of_a_mirror(scene: Scene) -> None:
         assert await Reconciler(core, pool, SilentObserver()).run() == []
     for volume in (source, destination):
         await (await volumes.delete(core, volume.id, description="t")).result()
+
+
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory):
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("disks")
+        yield [stack.enter_context(loop_pool(folder / name, "ext4", "256M")) for name in ("old", "new")]
+
+
+@pytest.mark.parametrize("method", TransferMethod)
+async def test_devices_follow_devices(disks: list[Path], tmp_path: Path, method: TransferMethod) -> None:
+    """Blocks go as streams, and by the mover where these are disabled."""
+    disabled = () if method is TransferMethod.NATIVE else ("replicate",)
+    async with AsyncExitStack() as stack:
+        backends = {name: Qcow2Backend(name, Qcow2Options(path=disk)) for name, disk in zip(NAMES, disks, strict=True)}
+        for backend in backends.values():
+            stack.push_async_callback(backend.close)
+        mover = ProcessMover()
+        stack.push_async_callback(mover.close)
+        pools = [Configured(name, one, disabled) for name, one in backends.items()]
+        core = await stack.enter_async_context(core_on(tmp_path, pools, mover=mover))
+        scene = Scene(core)
+        source, destination = [
+            await make(core, name, pool=pool, kind=VolumeKind.BLOCK, size=32 * MIB)
+            for name, pool in zip(("source", "destination"), NAMES, strict=True)
+        ]
+        policy = await replication_policies.named(core, "Asynchronous")
+        new = replications.NewReplication(source_id=source.id, destination_id=destination.id, policy_id=policy.id)
+        replication = await replications.create(core, new, description="t")
+        first = os.urandom(2 * MIB)
+        await put_blocks(scene, source, 5 * MIB, first)
+        assert (await scene.transferred(replication)).method is method
+        await put_blocks(scene, source, 6 * MIB, b"changed" * 100)
+        second = await scene.transferred(replication)
+        assert second.bytes_transferred <= MIB
+        wanted = first[:MIB] + b"changed" * 100 + first[MIB + 700 :]
+        await replications.break_(core, replication.id, description="t")
+        assert await get_blocks(scene, destination, 5 * MIB, 2 * MIB) == wanted
+        await put_blocks(scene, destination, 0, b"written here")
+        await scene.ended(await replications.reverse(core, replication.id, description="t"))
+        assert await get_blocks(scene, source, 0, 12) == b"written here"
+        assert await get_blocks(scene, source, 5 * MIB, 2 * MIB) == wanted
+        await replications.delete(core, replication.id, description="t")
+        for volume in (source, destination):
+            await (await volumes.delete(core, volume.id, description="t")).result()
+
+
+async def put_blocks(scene: Scene, volume: Volume, start: int, data: bytes) -> None:
+    fd = os.open(await scene.folder(volume), os.O_RDWR)
+    try:
+        os.pwrite(fd, data, start)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+async def get_blocks(scene: Scene, volume: Volume, start: int, length: int) -> bytes:
+    fd = os.open(await scene.folder(volume), os.O_RDONLY)
+    try:
+        return os.pread(fd, length, start)
+    finally:
+        os.close(fd)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from gateway.backends.git_lfs.failures import translated
 from gateway.backends.git_lfs.layout import MANIFEST
 from gateway.backends.git_lfs.opening import Opened, open_pool
 from gateway.backends.git_lfs.pool import GitLfsOptions, Pool
+from gateway.backends.git_lfs.replicas import Replicas
 from gateway.backends.git_lfs.repository import Move
 from gateway.backends.git_lfs.snapshots import Snapshots
 from gateway.backends.git_lfs.usage import Usage
@@ -21,6 +22,7 @@ from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
     FaultHook,
+    GroupMember,
     Note,
     Observed,
     ObservedSnapshot,
@@ -57,6 +59,7 @@ class _Session:
         usage = Usage(self.pool.repository)
         self.volumes = Volumes(self.pool, usage)
         self.snapshots = Snapshots(self.pool, usage)
+        self.replicas = Replicas(self.pool, usage)
         self.collector = Collector(self.pool, usage)
         self.keys = KeyLocks()
         self.untidy = True
@@ -173,7 +176,7 @@ class GitLfsBackend:
     async def resize(self, volume: UUID, size: int) -> None:
         await self._session.change(volume, self._session.volumes.resize, volume, size)
 
-    # --- SnapshotBackend ---
+    # --- SnapshotBackend, GroupSnapshotBackend ---
 
     async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
         return await self._session.change(volume, self._session.snapshots.snapshot, volume, snapshot, note)
@@ -193,6 +196,11 @@ class GitLfsBackend:
         for seen in await session.run(session.snapshots.look):
             yield seen
 
+    async def snapshot_group(self, members: Sequence[GroupMember]) -> None:
+        session = self._session
+        async with session.keys.holding(*(member.volume for member in members)):
+            await session.run(session.snapshots.snapshot_group, members)
+
     # --- RestoreBackend, CloneBackend ---
 
     async def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
@@ -208,6 +216,31 @@ class GitLfsBackend:
 
     async def split(self, volume: UUID) -> None:
         await self._session.change(volume, self._session.volumes.split, volume)
+
+    # --- ReplicationBackend ---
+
+    async def send(self, volume: UUID, snapshot: UUID, base: UUID | None) -> AsyncIterator[bytes]:
+        session = self._session
+        sender = await session.run(session.replicas.sender, volume, snapshot, base)
+        try:
+            while part := await session.run(sender.read):
+                yield part
+        finally:
+            sender.stop()
+
+    async def receive(self, spec: VolumeSpec, snapshot: UUID, note: Note, stream: AsyncIterator[bytes]) -> None:
+        session = self._session
+        async with session.keys.holding(spec.id):
+            receiver = await session.run(session.replicas.receiver, spec.id, snapshot)
+            if receiver is None:
+                return
+            try:
+                async for part in stream:
+                    await session.run(receiver.write, part)
+                head = await session.run(receiver.finish)
+                await session.run(session.replicas.land, spec, snapshot, note, head)
+            finally:
+                receiver.stop()
 
 
 def _put_manifest(pool: Pool, document: bytes) -> None:

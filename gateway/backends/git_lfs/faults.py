@@ -17,10 +17,12 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "resize": ("begun", "written", "noted", "durable"),
     "split": ("begun", "written", "noted", "durable"),
     "snapshot": ("begun", "copied", "made", "written", "noted", "durable"),
+    "snapshot_group": ("begun", "copied", "made", "written", "noted", "durable"),
     "delete_snapshot": ("begun", "forgotten", "removed", "durable"),
     "annotate_snapshot": ("begun", "written", "noted", "durable"),
     "restore": ("begun", "copied", "made", "written", "noted", "durable", "removed"),
     "settle_restore": ("begun", "removed"),
+    "receive": ("begun", "streamed", "made", "written", "noted", "durable", "placed", "removed"),
     "put_manifest": ("begun", "written", "noted", "durable"),
 }
 """Operation -> its steps. An operation that finds its work done passes none."""

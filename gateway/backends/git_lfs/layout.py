@@ -45,8 +45,19 @@ class PoolRecord(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
 
 
+class SnapshotSidecar(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
+    """What is kept with a snapshot."""
+
+    id: UUID
+    volume: UUID
+    note: Note
+
+
 class VolumeSidecar(msgspec.Struct, frozen=True, kw_only=True, tag="volume"):
-    """What is kept with a volume. `tree` is its live tree, `restored` the token of the restore that brought it."""
+    """What is kept with a volume. `tree` is its live tree, `restored` the token of the restore that brought it.
+
+    `arriving` is a received snapshot whose content the tree has, and whose own sidecar is to follow.
+    """
 
     id: UUID
     tree: UUID
@@ -55,14 +66,7 @@ class VolumeSidecar(msgspec.Struct, frozen=True, kw_only=True, tag="volume"):
     origin: UUID | None = None
     origin_snapshot: UUID | None = None
     restored: UUID | None = None
-
-
-class SnapshotSidecar(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
-    """What is kept with a snapshot."""
-
-    id: UUID
-    volume: UUID
-    note: Note
+    arriving: SnapshotSidecar | None = None
 
 
 Sidecar = VolumeSidecar | SnapshotSidecar

@@ -30,7 +30,9 @@ from gateway.backends.git_lfs.layout import (
     trees_of,
 )
 from gateway.backends.git_lfs.pool import GitLfsOptions, Pool
+from gateway.backends.git_lfs.replicas import Replicas
 from gateway.backends.git_lfs.repository import GIT, NOTHING, Move, Repository
+from gateway.backends.git_lfs.usage import Usage
 from gateway.core.backend import FaultHook
 from gateway.core.errors import Busy, Unavailable
 
@@ -155,11 +157,14 @@ def _locks(path: Path) -> Iterator[Path]:
 
 
 def _settle(pool: Pool) -> None:
-    """Remove the trees that no sidecar names."""
+    """Complete what was received, and remove the trees that no sidecar names."""
     named = set()
     for _, sidecar in pool.sidecars(VOLUMES, SNAPSHOTS):
         if isinstance(sidecar, VolumeSidecar):
             named.add(Tree(sidecar.id, sidecar.tree))
+            if sidecar.arriving is not None:
+                Replicas(pool, Usage(pool.repository)).settle(sidecar.id)
+                named.add(Tree(sidecar.id, sidecar.arriving.id))
         elif isinstance(sidecar, SnapshotSidecar):
             named.add(Tree(sidecar.volume, sidecar.id))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -152,17 +152,25 @@ class Pool:
 
         Two looks that see the same have that instant between them.
         """
-        first = self._refs_of(tree)
+        return self.seen_together((tree,))[tree]
+
+    def seen_together(self, trees: Collection[Tree]) -> dict[Tree, dict[str, str]]:
+        """The same for several trees, of one instant."""
+        first = self._refs_of(trees)
         for _ in range(_LOOKS):
-            again = self._refs_of(tree)
+            again = self._refs_of(trees)
             if again == first:
                 return first
             first = again
         raise Busy(what=self.name)
 
-    def _refs_of(self, tree: Tree) -> dict[str, str]:
-        found = self.repository.refs(tree.prefix)
-        return {ref.removeprefix(tree.prefix): target for ref, target in found.items()}
+    def _refs_of(self, trees: Collection[Tree]) -> dict[Tree, dict[str, str]]:
+        found: dict[Tree, dict[str, str]] = {tree: {} for tree in trees}
+        for ref, target in self.repository.refs(*(tree.prefix for tree in trees)).items():
+            pair = parse_tree(ref)
+            if pair is not None:
+                found[pair[0]][pair[1]] = target
+        return found
 
     def copy(self, refs: dict[str, str], tree: Tree) -> None:
         """Give an empty tree these refs."""
@@ -209,17 +217,23 @@ class Pool:
         named = {snapshot_of(ref) for ref in self.repository.refs(snapshots_of(volume))}
         if kept is not None:
             named.add(kept.sidecar.tree)
+            named.add(None if kept.sidecar.arriving is None else kept.sidecar.arriving.id)
         return {tree for tree in self.trees(volume) if tree.name not in named}
 
     # --- sidecars ---
 
-    def put(self, sidecar: Sidecar, *, old: str, passed: Step) -> None:
+    def put(self, sidecar: Sidecar, old: str, *, passed: Step) -> None:
         """Write a sidecar in the place of the object `old`, or of NOTHING: the one step that decides."""
-        written = self.repository.write(msgspec.json.encode(sidecar))
-        # What the sidecar speaks of must not be less durable than it is itself.
+        self.put_all((sidecar,), old=old, passed=passed)
+
+    def put_all(self, sidecars: Sequence[Sidecar], *, old: str, passed: Step) -> None:
+        """The same for several; `old` is the same for all."""
+        written = [self.repository.write(msgspec.json.encode(sidecar)) for sidecar in sidecars]
+        # What the sidecars speak of must not be less durable than they are themselves.
         self.keep()
         passed("written")
-        self.repository.move([Move(sidecar_ref(sidecar), written, old)])
+        moves = (Move(sidecar_ref(sidecar), one, old) for sidecar, one in zip(sidecars, written, strict=True))
+        self.repository.move(moves)
         passed("noted")
         self.keep()
         passed("durable")

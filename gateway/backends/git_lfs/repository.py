@@ -70,7 +70,8 @@ class Repository:
     def refs(self, *prefixes: str) -> dict[str, str]:
         """Give ref -> object of all whose names begin with one of the prefixes, which end with a slash or are whole."""
         done = self.run("for-each-ref", "--format=%(objectname) %(refname)", *prefixes)
-        pairs = (line.split(" ", 1) for line in done.text.splitlines())
+        # Not `splitlines`: names may hold what Unicode takes for the end of a line.
+        pairs = (line.split(" ", 1) for line in done.text.split("\n") if line)
         return {ref: target for target, ref in pairs}
 
     def move(self, moves: Iterable[Move], *, lazily: bool = False) -> None:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
 from gateway.backends.git_lfs.layout import SNAPSHOTS, SnapshotSidecar, Tree, parse_snapshot, snapshot_ref
-from gateway.backends.git_lfs.pool import KeptSnapshot, Pool
+from gateway.backends.git_lfs.pool import KeptSnapshot, Pool, Step
 from gateway.backends.git_lfs.repository import NOTHING
 from gateway.backends.git_lfs.usage import Usage
-from gateway.core.backend import Note, ObservedSnapshot
+from gateway.core.backend import GroupMember, Note, ObservedSnapshot
 from gateway.core.errors import GatewayError
 
 
@@ -26,21 +27,33 @@ class Snapshots:
         present = self._pool.find_snapshot(volume, snapshot)
         if present is not None:
             return self.observed(present)
-        source = Tree(volume, self._pool.volume(volume).sidecar.tree)
-        passed = self._pool.steps("snapshot")
-        passed("begun")
-        tree = Tree(volume, snapshot)
-        self._pool.clear(tree)
-        try:
-            self._pool.copy(self._pool.seen(source), tree)
-            passed("copied")
-            self._pool.point(tree, self._pool.branch(source))
-            passed("made")
-            self._pool.put(SnapshotSidecar(id=snapshot, volume=volume, note=note), old=NOTHING, passed=passed)
-        except GatewayError:
-            self._pool.clear_later(tree)
-            raise
+        self._take([SnapshotSidecar(id=snapshot, volume=volume, note=note)], self._pool.steps("snapshot"))
         return self.observed(self._pool.snapshot(volume, snapshot))
+
+    def snapshot_group(self, members: Sequence[GroupMember]) -> None:
+        wanted = [SnapshotSidecar(id=one.snapshot, volume=one.volume, note=one.note) for one in members]
+        missing = [one for one in wanted if self._pool.find_snapshot(one.volume, one.id) is None]
+        if missing:
+            self._take(missing, self._pool.steps("snapshot_group"))
+
+    def _take(self, wanted: Sequence[SnapshotSidecar], passed: Step) -> None:
+        """Take snapshots at one instant, or none."""
+        sources = {one.id: Tree(one.volume, self._pool.volume(one.volume).sidecar.tree) for one in wanted}
+        passed("begun")
+        images = {one.id: Tree(one.volume, one.id) for one in wanted}
+        self._pool.clear(*images.values())
+        try:
+            seen = self._pool.seen_together(set(sources.values()))
+            for key, image in images.items():
+                self._pool.copy(seen[sources[key]], image)
+            passed("copied")
+            for key, image in images.items():
+                self._pool.point(image, self._pool.branch(sources[key]))
+            passed("made")
+            self._pool.put_all(wanted, old=NOTHING, passed=passed)
+        except GatewayError:
+            self._pool.clear_later(*images.values())
+            raise
 
     def delete(self, volume: UUID, snapshot: UUID) -> None:
         present = self._pool.find_snapshot(volume, snapshot)
@@ -59,7 +72,7 @@ class Snapshots:
         present = self._pool.snapshot(volume, snapshot)
         passed = self._pool.steps("annotate_snapshot")
         passed("begun")
-        self._pool.put(msgspec.structs.replace(present.sidecar, note=note), old=present.written, passed=passed)
+        self._pool.put(msgspec.structs.replace(present.sidecar, note=note), present.written, passed=passed)
 
     def inspect(self, volume: UUID, snapshot: UUID) -> ObservedSnapshot | None:
         present = self._pool.find_snapshot(volume, snapshot)

@@ -9,9 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from gateway.backends.git_lfs.layout import NAMESPACES, Tree, parse_tree
 from gateway.backends.git_lfs.repository import Repository
+from gateway.core.errors import Unavailable
+
+log = structlog.get_logger(__name__)
 
 POINTER_MAX = 1024
 """Bytes that a pointer has at the most, by the specification of git-lfs."""
@@ -22,7 +26,10 @@ _BATCH = 8192
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """What some tips reach. Objects never change, so this is true for ever."""
+    """What some tips reach: bytes of objects as they lay on disk when they were counted, and (sha256, bytes) of files.
+
+    Objects never change. Only how they lie on disk does, when git packs them anew.
+    """
 
     disk: int
     files: frozenset[tuple[str, int]]
@@ -51,8 +58,17 @@ class Usage:
         return {tree: frozenset(targets) for tree, targets in found.items()}
 
     def used(self, tips: frozenset[str]) -> int:
-        """Give the bytes that tips reach: those of objects as they lie in the repository, and of large files."""
-        return self.reach(tips).used if tips else 0
+        """Give the bytes that tips reach: those of objects as they lie in the repository, and of large files.
+
+        0 where that cannot be told because the repository is damaged there, which must not hide the rest of a pool.
+        """
+        try:
+            return self.reach(tips).used if tips else 0
+        except Unavailable as error:
+            log.warning(
+                "bytes of a damaged tree cannot be counted", repository=str(self._repository.path), **error.fields
+            )
+            return 0
 
     def reach(self, tips: frozenset[str]) -> Reach:
         """Give all that tips reach."""

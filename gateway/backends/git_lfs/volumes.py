@@ -56,7 +56,7 @@ class Volumes:
                 passed("copied")
             self._pool.point(tree, branch)
             passed("made")
-            self._pool.put(sidecar, old=NOTHING, passed=passed)
+            self._pool.put(sidecar, NOTHING, passed=passed)
         except GatewayError:
             self._pool.clear_later(tree)
             raise
@@ -98,7 +98,7 @@ class Volumes:
     def _replace(self, operation: str, present: Kept, **changes: object) -> None:
         passed = self._pool.steps(operation)
         passed("begun")
-        self._pool.put(msgspec.structs.replace(present.sidecar, **changes), old=present.written, passed=passed)
+        self._pool.put(msgspec.structs.replace(present.sidecar, **changes), present.written, passed=passed)
 
     def restore(self, volume: UUID, snapshot: UUID, token: UUID) -> None:
         present = self._pool.volume(volume)
@@ -114,7 +114,7 @@ class Volumes:
             self._pool.point(new, self._pool.branch(image))
             passed("made")
             restored = msgspec.structs.replace(present.sidecar, tree=new.name, restored=token)
-            self._pool.put(restored, old=present.written, passed=passed)
+            self._pool.put(restored, present.written, passed=passed)
         except GatewayError:
             self._pool.clear_later(new)
             raise

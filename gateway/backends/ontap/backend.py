@@ -77,8 +77,8 @@ class _Session:
                 yield one
 
     async def close(self) -> None:
-        await self._worker.run(self.pool.cluster.close)
         await self._worker.close()
+        self.pool.cluster.close()
 
 
 class OntapBackend:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 
 from gateway.backends.ontap.options import OntapOptions
-from gateway.backends.ontap.records import COPY, FLEXVOL, Copy, FlexVol
+from gateway.backends.ontap.records import COPY, FLEXVOL, STRANGER, Copy, FlexVol
 from gateway.backends.ontap.transport import GuardedTransport, trust
 from gateway.client import Client, ClientError, Listing
 from gateway.client.flows import change, fetch, gathered
@@ -28,6 +29,11 @@ _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 _BUSY = frozenset({"13107406", "524486", "262160"})
 """Codes of changes that were not begun and may be asked for again."""
 
+_PAGE = "500"
+"""Records of an answer: each may have many tags."""
+
+_LOOKS = 5
+_ABSENT = 404
 _ATTEMPTS = 6
 _PAUSE_S = 0.25
 
@@ -74,16 +80,36 @@ class Cluster:
 
     def each(self, path: str, kind: type[R], *, fields: str, **where: str) -> Iterator[R]:
         """Yield every object of a collection that `where` describes, a page at a time; `__` stands for a dot."""
-        query = (("fields", fields), *((key.replace("__", "."), value) for key, value in where.items()))
+        named = ((key.replace("__", "."), value) for key, value in where.items())
+        query = (("fields", fields), ("max_records", _PAGE), *named)
         return self._client.each(Listing(path=path, kind=kind, query=query))
 
     def flexvols(self, pattern: str, *, fields: str = FLEXVOL) -> Iterator[FlexVol]:
         """Yield the SVM's volumes by name."""
         return self.each(VOLUMES, FlexVol, fields=fields, name=pattern, svm__name=exactly(self._svm))
 
+    def strangers(self, pattern: str) -> Iterator[FlexVol]:
+        """Yield the volumes of the SVM whose names are not of the pattern, without what is no plain volume."""
+        for found in self.flexvols(f"!{pattern}", fields=STRANGER):
+            if self._plain(found):
+                yield found
+
+    def stranger(self, uuid: UUID) -> FlexVol | None:
+        """Give a plain volume of the SVM by its own id; None when there is none."""
+        try:
+            found = self.get(f"{VOLUMES}/{uuid}", FlexVol, fields=STRANGER)
+        except ClientError as error:
+            if error.status == _ABSENT:
+                return None
+            raise
+        return found if self._plain(found) else None
+
+    def _plain(self, found: FlexVol) -> bool:
+        return (found.svm.name, found.style, found.type) == (self._svm, "flexvol", "rw") and not found.is_svm_root
+
     def copies(self, volume: FlexVol, pattern: str) -> tuple[Copy, ...]:
         """Give a volume's snapshots by name."""
-        query = (("fields", COPY), ("name", pattern))
+        query = (("fields", COPY), ("max_records", _PAGE), ("name", pattern))
         listing = Listing(path=f"{VOLUMES}/{volume.uuid}/snapshots", kind=Copy, query=query)
         return self._client.run(gathered(listing))
 
@@ -96,7 +122,7 @@ class Cluster:
 
     def make_volume(self, body: Mapping[str, Any]) -> None:
         """Make a volume of the SVM."""
-        self._change("POST", VOLUMES, {"svm": {"name": self._svm}, **body})
+        self._make(VOLUMES, {"svm": {"name": self._svm}, **body}, lambda: [*self.flexvols(body["name"])])
 
     def set_volume(self, volume: FlexVol, values: Mapping[str, Any]) -> None:
         """Set fields of a volume."""
@@ -109,7 +135,7 @@ class Cluster:
 
     def make_copy(self, volume: FlexVol, body: Mapping[str, Any]) -> None:
         """Take a snapshot."""
-        self._change("POST", f"{VOLUMES}/{volume.uuid}/snapshots", body)
+        self._make(f"{VOLUMES}/{volume.uuid}/snapshots", body, lambda: self.copies(volume, body["name"]))
 
     def set_copy(self, volume: FlexVol, copy: Copy, values: Mapping[str, Any]) -> None:
         """Set fields of a snapshot."""
@@ -118,6 +144,21 @@ class Cluster:
     def remove_copy(self, volume: FlexVol, copy: Copy) -> None:
         """Remove a snapshot; one that is gone already is no failure."""
         self._remove(f"{VOLUMES}/{volume.uuid}/snapshots/{copy.uuid}")
+
+    def _make(self, path: str, body: Mapping[str, Any], look: Callable[[], Sequence[object]]) -> None:
+        """Make something; where the answer is late, it is looked for a few times before that is a failure."""
+        try:
+            self._change("POST", path, body)
+        except ClientError as error:
+            if not error.late or not self._appeared(look):
+                raise
+
+    def _appeared(self, look: Callable[[], Sequence[object]]) -> bool:
+        for attempt in range(_LOOKS):
+            if look():
+                return True
+            self._pause(_PAUSE_S * 2**attempt)
+        return False
 
     def _remove(self, path: str, *query: tuple[str, str]) -> None:
         try:
@@ -141,6 +182,8 @@ class Cluster:
 
 def _verify(name: str, options: OntapOptions) -> ssl.SSLContext | bool:
     address = urlsplit(options.url)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise Unavailable(what=name, reason="its url is no address such as https://cluster.example")
     if address.scheme == "https":
         try:
             return trust(options.fingerprint, options.ca)

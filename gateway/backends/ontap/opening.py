@@ -103,7 +103,7 @@ def _require_release(name: str, version: Version) -> None:
 
 
 def _svm(name: str, options: OntapOptions, cluster: Cluster) -> Svm:
-    fields = "uuid,name,state,aggregates.name,nfs.enabled"
+    fields = "uuid,name,state,aggregates.name"
     for svm in cluster.each("/api/svm/svms", Svm, fields=fields, name=exactly(options.svm)):
         if svm.name == options.svm:
             if svm.state != "running":

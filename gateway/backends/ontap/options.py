@@ -22,6 +22,7 @@ class OntapOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     svm: the SVM that the volumes are in.
     aggregate: where new volumes are made; empty: the one of the SVM with the most room.
     prefix: what the names of the pool's volumes there begin with. Pools that share an SVM need one each.
+    adopt: the tenant whose volumes the other volumes of the SVM become; empty: they are left alone.
     ca: the certificates that the cluster's is checked against; those of the system when there is none.
     fingerprint: the SHA-256 of the cluster's certificate in hexadecimal; then nothing else is trusted, or looked at.
     junction: the directory of the SVM's name space that volumes are mounted in; it must exist.
@@ -45,6 +46,7 @@ class OntapOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     svm: str
     aggregate: str = ""
     prefix: Annotated[str, msgspec.Meta(pattern=PREFIX)] = "gw_"
+    adopt: str = ""
     ca: Path | None = None
     fingerprint: Annotated[str, msgspec.Meta(pattern=FINGERPRINT)] = ""
     junction: Annotated[str, msgspec.Meta(pattern=r"^/(.*[^/])?$")] = "/"

@@ -81,6 +81,8 @@ class Pool:
                 staged = found
             else:
                 volume = found
+        if volume is None and self.options.adopt:
+            volume = self.cluster.stranger(key)
         return Family(volume=volume, staged=staged, carriers=tuple(carriers))
 
     def find(self, key: UUID) -> Known | None:

@@ -25,10 +25,15 @@ class FlexVol(msgspec.Struct, frozen=True, kw_only=True):
     nas: Nas = Nas()
     space: Space = Space()
     clone: Clone = Clone()
+    svm: Ref = Ref()
+    style: str = "flexvol"
+    type: str = "rw"
+    is_svm_root: bool = False
     tags: tuple[str, ...] = msgspec.field(default=(), name="_tags")
 
 
 FLEXVOL = "uuid,name,size,state,create_time,nas.path,space.used,clone.is_flexclone,clone.split_initiated,_tags"
+STRANGER = f"{FLEXVOL},svm.name,style,type,is_svm_root"
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +64,6 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     version: Version = Version()
 
 
-class Protocol(msgspec.Struct, frozen=True):
-    """Whether an SVM speaks a protocol."""
-
-    enabled: bool = False
-
-
 class Svm(msgspec.Struct, frozen=True, kw_only=True):
     """An SVM. No aggregates: it may use all of them."""
 
@@ -72,7 +71,6 @@ class Svm(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: str = ""
     aggregates: tuple[Ref, ...] = ()
-    nfs: Protocol = Protocol()
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,10 +87,16 @@ class Snapshots:
         return self._observed(volume, snapshot, present)
 
     def scan(self) -> Iterator[ObservedSnapshot]:
-        """Yield the snapshots of every volume of the pool, markers of restores left out."""
-        for found in self._cluster.copies_everywhere(volume__name=self._names.all):
+        """Yield the snapshots of every volume of the pool; markers of restores are left out.
+
+        Of volumes that were adopted those that others took are left out, too.
+        """
+        where = {} if self._pool.options.adopt else {"volume__name": self._names.all}
+        for found in self._cluster.copies_everywhere(**where):
             named = self._names.read(found.volume.name)
-            if named is not None and named.whole and not self._names.is_marker(found.name):
+            if named is None and self._names.read_snapshot(found.name) is not None:
+                yield self._seen(UUID(found.volume.uuid), found)
+            elif named is not None and named.whole and not self._names.is_marker(found.name):
                 yield self._seen(named.id, found)
 
     def _seen(self, volume: UUID, found: Copy) -> ObservedSnapshot:

@@ -13,7 +13,7 @@ from gateway.backends.ontap.carriers import Carriers
 from gateway.backends.ontap.descriptions import Damaged, Pending, VolumeSidecar, from_tags, unpack
 from gateway.backends.ontap.pool import Family, Known, Pool, Step
 from gateway.backends.ontap.records import FlexVol
-from gateway.core.backend import Note, Observed, VolumeSpec
+from gateway.core.backend import Note, Observed, Offer, VolumeSpec
 from gateway.core.errors import AlreadyExists, NotFound, OutOfSpace
 from gateway.core.model import RootDirectory, VolumeKind
 
@@ -98,8 +98,9 @@ class Volumes:
         if staged is None:
             raise NotFound(kind="volume", ref=str(spec.id))
         values: dict[str, Any] = {"comment": _comment(spec.note), "_tags": tags}
-        if spec.root is not None:
-            values["nas"] = self._nas(spec.root)
+        nas = self._nas(spec.root)
+        if nas:
+            values["nas"] = nas
         if self._pool.options.thick:
             values["guarantee"] = {"type": "volume" if spec.thick else "none"}
         self._cluster.set_volume(staged, values)
@@ -110,11 +111,10 @@ class Volumes:
         self._cluster.set_volume(staged, {"name": self._names.volume(spec.id)})
         passed("named")
 
-    def _nas(self, root: RootDirectory) -> dict[str, Any]:
-        nas: dict[str, Any] = _permissions(root)
-        if self._pool.options.export_policy:
-            nas["export_policy"] = {"name": self._pool.options.export_policy}
-        return nas
+    def _nas(self, root: RootDirectory | None) -> dict[str, Any]:
+        nas = {} if root is None else {"security_style": "unix", **_permissions(root)}
+        policy = self._pool.options.export_policy
+        return nas | ({"export_policy": {"name": policy}} if policy else {})
 
     def _present(self, key: UUID, family: Family) -> Known | None:
         """Give a volume of ours; None when its name is free, AlreadyExists when something else has it."""
@@ -151,7 +151,12 @@ class Volumes:
     # --- changing ---
 
     def annotate(self, key: UUID, note: Note) -> None:
-        found = self._pool.volume(key)
+        family = self._pool.family(key)
+        found = self._pool.known(key, family)
+        if found is None and family.volume is not None and self._is_offered(family.volume):
+            found = Known(flexvol=family.volume, sidecar=VolumeSidecar(id=key, note=note), family=family)
+        if found is None:
+            raise NotFound(kind="volume", ref=str(key))
         passed = self._pool.steps("annotate")
         passed("begun")
         self.describe(found, msgspec.structs.replace(found.sidecar, note=note), passed)
@@ -160,7 +165,9 @@ class Volumes:
         """Replace a volume's description."""
         tags = self._carriers.tags(sidecar, sidecar.id, found.flexvol.tags)
         passed("carried")
-        self._cluster.set_volume(found.flexvol, {"comment": _comment(sidecar.note), "_tags": tags})
+        ours = self._names.read(found.flexvol.name) is not None
+        comment = {"comment": _comment(sidecar.note)} if ours else {}
+        self._cluster.set_volume(found.flexvol, {"_tags": tags, **comment})
         passed("noted")
         told = from_tags(tags)
         self._carriers.drop(found.family.carriers, None if told is None else told[1])
@@ -258,16 +265,42 @@ class Volumes:
     # --- looking ---
 
     def inspect(self, key: UUID) -> Observed | None:
-        found = self._pool.find(key)
-        return None if found is None else self.observed(found)
+        family = self._pool.family(key)
+        known = self._pool.known(key, family)
+        if known is not None:
+            return self.observed(known)
+        if family.volume is None or not self._is_offered(family.volume):
+            return None
+        return self._offered(family.volume)
 
     def scan(self) -> Iterator[Observed]:
-        """Yield what has the name of a volume of the pool."""
+        """Yield what has the name of a volume of the pool, and others that are to be adopted."""
         for found in self._cluster.flexvols(self._names.all):
             named = self._names.read(found.name)
             if named is None or (named.whole and named.id != self._pool.key):
                 seen = None if named is None else self._seen(named.id, found)
                 yield seen or Observed(id=None, kind=VolumeKind.FILESYSTEM, place=found.name)
+        if self._pool.options.adopt:
+            for found in self._cluster.strangers(self._names.all):
+                offered = self._is_offered(found)
+                seen = self._offered(found) if offered else self._seen(UUID(found.uuid), found)
+                # What another gateway described is that one's.
+                if seen is not None:
+                    yield seen
+
+    def _is_offered(self, found: FlexVol) -> bool:
+        adopted = bool(self._pool.options.adopt) and self._names.read(found.name) is None
+        return adopted and from_tags(found.tags) is None
+
+    def _offered(self, found: FlexVol) -> Observed:
+        return Observed(
+            id=UUID(found.uuid),
+            kind=VolumeKind.FILESYSTEM,
+            size=found.size,
+            used=found.space.used,
+            offer=Offer(found.name, self._pool.options.adopt),
+            place=found.name,
+        )
 
     def _seen(self, key: UUID, found: FlexVol) -> Observed | None:
         told = from_tags(found.tags)

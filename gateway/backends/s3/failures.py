@@ -79,6 +79,7 @@ CLASSES: tuple[tuple[type[Exception], Failure], ...] = (
     (boto.ConnectTimeoutError, timeout),
     (boto.ReadTimeoutError, timeout),
     (boto.SSLError, unavailable("the store's certificate is not trusted")),
+    (boto.ConnectionError, unavailable("the store cannot be reached")),
     (boto.HTTPClientError, unavailable("the store cannot be reached")),
     (boto.NoCredentialsError, unavailable("there are no keys for the store")),
     (boto.PartialCredentialsError, unavailable("there are no keys for the store")),

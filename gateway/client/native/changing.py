@@ -19,6 +19,8 @@ from gateway.client.native.records import (
     NewMember,
     NewVolume,
     Rule,
+    SignedRequest,
+    Signing,
     Snapshot,
     Volume,
 )
@@ -41,6 +43,13 @@ def create_volume(new: NewVolume) -> Flow[Volume]:
 def clone_volume(volume_id: str, new: NewClone) -> Flow[Volume]:
     """Make a clone of a volume, as it is or as a snapshot has it, and give it."""
     return (yield from made((yield from send("POST", f"{VOLUMES}/{volume_id}/clone", new)), Volume, VOLUMES))
+
+
+def sign(volume_id: str, wanted: Signing) -> Flow[SignedRequest]:
+    """Give a signed request for an object of a volume or snapshot."""
+    answer = yield from send("POST", f"{VOLUMES}/{volume_id}/sign", wanted)
+    assert isinstance(answer, Reply)  # noqa: S101 - no job signs
+    return decode(answer, SignedRequest)
 
 
 def change_volume(volume_id: str, values: Mapping[str, Any]) -> Flow[Volume]:

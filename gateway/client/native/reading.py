@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.client.flows import Flow, Listing, page
-from gateway.client.native.records import ExportPolicy, Pool, Snapshot, Tenant, Volume
+from gateway.client.native.records import ExportPolicy, Object, Pool, Snapshot, Tenant, Volume
 from gateway.client.native.steps import ROOT, read
 from gateway.client.records import Handle
 
@@ -66,6 +66,11 @@ def volume_named(name: str, *, tenant: str) -> Flow[Volume | None]:
 def handles(volume_id: str) -> Flow[tuple[Handle, ...]]:
     """Give every way to a volume's bytes."""
     return (yield from read(f"{VOLUMES}/{volume_id}/access", _Handles)).handles
+
+
+def objects(volume_id: str, *, snapshot: str | None = None, prefix: str | None = None) -> Listing[Object]:
+    """Ask for the objects of a volume, or of one of its snapshots by id: all, or those that begin with a prefix."""
+    return Listing(path=f"{VOLUMES}/{volume_id}/objects", kind=Object, query=_given(snapshot=snapshot, prefix=prefix))
 
 
 def snapshot_handles(snapshot_id: str) -> Flow[tuple[Handle, ...]]:

@@ -50,6 +50,47 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
         return kind in self.kinds and ability in self.kinds[kind].can
 
 
+class Object(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of a volume or snapshot. `etag` is what its store says of its bytes."""
+
+    key: str
+    size: int = 0
+    etag: str = ""
+    modified: datetime | None = None
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request to sign.
+
+    `action` is one of get, put, delete, multipart_start, multipart_part,
+    multipart_complete and multipart_abort. `snapshot`: whose object is read,
+    by id. `size`: the body has to be exactly that many bytes long. `upload` is
+    the id that the store gave when the upload in parts began, `part` the number
+    of a part.
+    """
+
+    action: str
+    key: str
+    snapshot: str | None = None
+    expires_s: int = 900
+    size: int | None = None
+    content_type: str = ""
+    upload: str = ""
+    part: int = 0
+
+
+class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that whoever holds it may make until `expires`, at the store and with all of `headers`."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    expires: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.method} {self.url.partition('?')[0]})"
+
+
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """A name space of volumes and policies."""
 
@@ -115,6 +156,37 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     volume_size: int = 0
     size: int = 0
     clone_count: int = 0
+
+
+class ReplicationSource(msgspec.Struct, frozen=True, kw_only=True):
+    """The volume that is followed: by id, and by name as last known."""
+
+    volume: str
+    name: str = ""
+    tenant: str = ""
+
+
+class ReplicationPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy of replications. `keep`: how many snapshots a destination keeps, by label."""
+
+    id: str
+    name: str
+    tenant: str | None = None
+    comment: str = ""
+    schedule: str = ""
+    throttle: int = 0
+    choice: str = ""
+    keep: Mapping[str, int] = {}
+
+
+class NewReplication(msgspec.Struct, frozen=True, kw_only=True):
+    """A replication to make: `volume` shall follow `source`, both by id. Schedule, throttle None: the policy's."""
+
+    source: str
+    volume: str
+    policy: str = "Asynchronous"
+    schedule: str | None = None
+    throttle: int | None = None
 
 
 class JobError(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,3 +303,46 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     addresses: tuple[str, ...] = ()
     shared: bool = True
     chap: bool = False
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of a replication. `bytes_total` None: not known; `throttle`: bytes per second, 0 for no limit."""
+
+    id: str
+    replication: str
+    kind: str = ""
+    state: str = ""
+    method: str = ""
+    created: datetime | None = None
+    ended: datetime | None = None
+    snapshot: str | None = None
+    bytes_transferred: int = 0
+    bytes_total: int | None = None
+    throttle: int = 0
+    error: JobError | None = None
+
+
+class Replication(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that follows another one. `base`: the newest snapshot that both have, as the source took it then.
+
+    `state` is uninitialized, mirrored, paused or broken. `transfer`: the one under way, or the last one.
+    """
+
+    id: str
+    volume: str
+    source: ReplicationSource
+    tenant: str = ""
+    volume_name: str = ""
+    pool: str = ""
+    policy: str = ""
+    schedule: str | None = None
+    throttle: int | None = None
+    state: str = ""
+    healthy: bool = True
+    reason: str = ""
+    created: datetime | None = None
+    base: str | None = None
+    base_created: datetime | None = None
+    transfer: Transfer | None = None
+    total_bytes: int = 0
+    total_duration_s: int = 0

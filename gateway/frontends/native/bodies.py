@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gateway.core.backend import SignAction
 from gateway.core.errors import InvalidArgument
 from gateway.core.model import AttachMode, Transport, VolumeKind
 
@@ -59,6 +60,70 @@ class SnapshotsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     name: str | UnsetType = UNSET
     after: str = ""
     limit: PageSize = _LIMIT
+
+
+class ObjectsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which objects a list shows: of a `snapshot`, else of the volume; whose keys begin with `prefix`."""
+
+    snapshot: UUID | UnsetType = UNSET
+    prefix: str = ""
+    after: str = ""
+    limit: PageSize = _LIMIT
+
+
+class ReplicationsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which replications a list shows; those that are all of what is given. `tenant` is the destination's."""
+
+    tenant: str | UnsetType = UNSET
+    volume: UUID | UnsetType = UNSET
+    source: UUID | UnsetType = UNSET
+    after: str = ""
+    limit: PageSize = _LIMIT
+
+
+class PageWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page of a list."""
+
+    after: str = ""
+    limit: PageSize = _LIMIT
+
+
+class NewReplication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A replication to make: `volume` shall follow `source`. `schedule`, `throttle` null: as the policy says."""
+
+    source: UUID
+    volume: UUID
+    policy: str = "Asynchronous"
+    schedule: str | None = None
+    throttle: int | None = None
+
+
+class ReplicationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """New values. `paused`: whether transfers begin."""
+
+    policy: str | UnsetType = UNSET
+    schedule: str | UnsetType | None = UNSET
+    throttle: int | UnsetType | None = UNSET
+    paused: bool | UnsetType = UNSET
+
+
+class Letting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`keep_source`: the snapshots that transfers took of the source stay."""
+
+    keep_source: bool = False
+
+
+class NewTransfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A transfer to start. `snapshot` null: as the policy says; `throttle` null: as the replication says."""
+
+    snapshot: UUID | None = None
+    throttle: int | None = None
+
+
+class Turning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How quickly a transfer that this starts may be; see `NewTransfer`."""
+
+    throttle: int | None = None
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,6 +268,19 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class _Wait(msgspec.Struct, frozen=True, kw_only=True):
     wait: Annotated[int, Meta(ge=0, le=_WAIT_MAX_S)] = WAIT_S
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request to sign: see `gateway.core.backend.SignRequest`. `snapshot`: what is read is its."""
+
+    action: SignAction
+    key: str
+    snapshot: UUID | None = None
+    expires_s: int = 900
+    size: int | None = None
+    content_type: str = ""
+    upload: str = ""
+    part: int = 0
 
 
 def read_body(content: bytes, kind: type[T]) -> T:

@@ -17,7 +17,12 @@ from gateway.core.model import (
     AttachMode,
     JobState,
     PoolState,
+    ReplicationState,
+    SnapshotChoice,
     SnapshotState,
+    TransferKind,
+    TransferMethod,
+    TransferState,
     Transport,
     VolumeKind,
     VolumeState,
@@ -141,12 +146,76 @@ class ExportPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
 
 
+class ReplicationSource(msgspec.Struct, frozen=True, kw_only=True):
+    """The volume that is followed: by id, and by name as last known."""
+
+    volume: UUID
+    name: str
+    tenant: str
+
+
+class ReplicationPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy of replications. `tenant` null: every tenant may use it. `keep`: how many snapshots, by label."""
+
+    id: UUID
+    name: str
+    tenant: str | None
+    comment: str
+    schedule: str
+    throttle: int
+    choice: SnapshotChoice
+    keep: dict[str, int]
+
+
 class Error(msgspec.Struct, frozen=True, kw_only=True):
     """What went wrong: the name of a class of `gateway.core.errors`, words for people, the error's own fields."""
 
     code: str
     message: str
     fields: dict[str, FieldValue]
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer. `bytes_total` null: not known. `throttle`: bytes per second, 0 for no limit."""
+
+    id: UUID
+    replication: UUID
+    kind: TransferKind
+    state: TransferState
+    method: TransferMethod
+    created: datetime
+    ended: datetime | None
+    snapshot: UUID | None
+    bytes_transferred: int
+    bytes_total: int | None
+    throttle: int
+    error: Error | None
+
+
+class Replication(msgspec.Struct, frozen=True, kw_only=True):
+    """A replication. `base`: the destination's snapshot that both ends have; `base_created`: when the source took it.
+
+    `transfer`: the one under way, or the last one.
+    """
+
+    id: UUID
+    tenant: str
+    volume: UUID
+    volume_name: str
+    pool: str
+    source: ReplicationSource
+    policy: str
+    schedule: str | None
+    throttle: int | None
+    state: ReplicationState
+    healthy: bool
+    reason: str
+    created: datetime
+    base: UUID | None
+    base_created: datetime | None
+    transfer: Transfer | None
+    total_bytes: int
+    total_duration_s: int
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +262,31 @@ class Handles(msgspec.Struct, frozen=True, kw_only=True):
     handles: tuple[AccessHandle, ...]
 
 
+class Object(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of a volume or snapshot. `etag` is what the store says of its bytes."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+class Objects(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of objects; see `Volumes`."""
+
+    records: tuple[Object, ...]
+    next: str
+
+
+class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that whoever holds it may make until `expires`, with all of `headers`."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires: datetime
+
+
 class Pools(msgspec.Struct, frozen=True, kw_only=True):
     """All pools."""
 
@@ -223,3 +317,23 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Snapshots of one instant."""
 
     records: tuple[Snapshot, ...]
+
+
+class Replications(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of replications; see `Volumes`."""
+
+    records: tuple[Replication, ...]
+    next: str
+
+
+class Transfers(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of transfers, the newest first; see `Volumes`."""
+
+    records: tuple[Transfer, ...]
+    next: str
+
+
+class ReplicationPolicies(msgspec.Struct, frozen=True, kw_only=True):
+    """All policies of replications that the caller may use."""
+
+    records: tuple[ReplicationPolicy, ...]

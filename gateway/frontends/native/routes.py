@@ -10,7 +10,7 @@ import msgspec
 from gateway.frontends.native import bodies
 from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import Nothing
-from gateway.frontends.native.services import attachments, policies, pools, snapshots, volumes
+from gateway.frontends.native.services import attachments, objects, policies, pools, replications, snapshots, volumes
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 B = TypeVar("B", bound=msgspec.Struct)
@@ -18,6 +18,8 @@ Call = tuple[str, str]
 
 _VOLUMES, _VOLUME = "/gateway/volumes", "/gateway/volumes/{volume}"
 _SNAPSHOTS, _SNAPSHOT = "/gateway/snapshots", "/gateway/snapshots/{snapshot}"
+_REPLICATIONS, _REPLICATION = "/gateway/replications", "/gateway/replications/{replication}"
+_TRANSFERS, _TRANSFER = f"{_REPLICATION}/transfers", f"{_REPLICATION}/transfers/{{transfer}}"
 _POLICY = "/gateway/tenants/{tenant}/export-policies/{policy}"
 
 
@@ -78,6 +80,8 @@ ROUTES: Sequence[Route[Any, Any]] = (
     _change("PATCH", _VOLUME, volumes.change, ("volume", "update"), bodies.VolumeChange, "volume.update"),
     _remove(_VOLUME, volumes.delete, ("volume", "delete"), bodies.Removal, "volume.delete"),
     _show(f"{_VOLUME}/access", volumes.access, ("volume", "inspect")),
+    _read(f"{_VOLUME}/objects", objects.enumerate_, ("volume", "inspect"), bodies.ObjectsWanted),
+    _change("POST", f"{_VOLUME}/sign", objects.sign, ("mountattach", "attach"), bodies.Signing, "volume.sign"),
     _change("POST", f"{_VOLUME}/tokens", volumes.token, ("mountattach", "attach"), bodies.NewToken, "volume.token"),
     _change("POST", f"{_VOLUME}/clone", volumes.clone, ("volume", "clone"), bodies.NewClone, "volume.clone", made=True),
     _change(
@@ -122,6 +126,63 @@ ROUTES: Sequence[Route[Any, Any]] = (
         "snapshot.group",
         made=True,
     ),
+    _read(_REPLICATIONS, replications.enumerate_, ("volume", "enumerate"), bodies.ReplicationsWanted),
+    _change(
+        "POST",
+        _REPLICATIONS,
+        replications.create,
+        ("volume", "update"),
+        bodies.NewReplication,
+        "replication.create",
+        made=True,
+    ),
+    _show(_REPLICATION, replications.inspect, ("volume", "inspect")),
+    _change(
+        "PATCH",
+        _REPLICATION,
+        replications.change,
+        ("volume", "update"),
+        bodies.ReplicationChange,
+        "replication.update",
+    ),
+    _remove(_REPLICATION, replications.delete, ("volume", "update"), bodies.Letting, "replication.delete"),
+    _change(
+        "POST",
+        f"{_REPLICATION}/break",
+        replications.break_,
+        ("volume", "update"),
+        Nothing,
+        "replication.break",
+    ),
+    _change(
+        "POST",
+        f"{_REPLICATION}/resync",
+        replications.resync,
+        ("volume", "update"),
+        bodies.Turning,
+        "replication.resync",
+    ),
+    _change(
+        "POST",
+        f"{_REPLICATION}/reverse",
+        replications.reverse,
+        ("volume", "update"),
+        bodies.Turning,
+        "replication.reverse",
+    ),
+    _read(_TRANSFERS, replications.enumerate_transfers, ("volume", "inspect"), bodies.PageWanted),
+    _change(
+        "POST",
+        _TRANSFERS,
+        replications.transfer,
+        ("volume", "update"),
+        bodies.NewTransfer,
+        "transfer.create",
+        made=True,
+    ),
+    _show(_TRANSFER, replications.inspect_transfer, ("volume", "inspect")),
+    _remove(_TRANSFER, replications.abort, ("volume", "update"), Nothing, "transfer.abort"),
+    _show("/gateway/replication-policies", replications.policies, ("cluster", "enumerate")),
     _show(_POLICY, policies.inspect, ("cluster", "inspect")),
     _change("PUT", _POLICY, policies.put, ("cluster", "update"), bodies.Rules, "export_policy.put"),
     _remove(_POLICY, policies.delete, ("cluster", "delete"), Nothing, "export_policy.delete"),

@@ -41,6 +41,7 @@ def mirror_endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             create=write_mirrors.create,
             modify=write_mirrors.modify,
             delete=write_mirrors.delete,
+            put_back=write_mirrors.put_back,
         ),
         "snapmirror/relationships/{}/transfers": Endpoint(
             resource=schema["snapmirror_transfer"],

@@ -173,11 +173,13 @@ async def ends_of(core: Core, records: Collection[Replication]) -> Mapping[UUID,
         if volume is None or tenant is None:
             continue
         source = volumes.get(replication.source.volume_id) if replication.source.peer_id is None else None
+        known = core.caller is None or (source is not None and visible(core.caller, source))
         found[replication.id] = Ends(
             source_volume=source,
             source_tenant=tenants.get(source.tenant_id) if source is not None else None,
             tenant=tenant,
             volume=volume,
+            hidden=not known,
         )
     return found
 

@@ -25,6 +25,7 @@ from gateway.testing.backends.clones import CloneCases
 from gateway.testing.backends.content import Content, LocalContent, MemoryContent
 from gateway.testing.backends.harness import Harness, content_cases, looks_at_content, needed, needs, note
 from gateway.testing.backends.honesty import HonestyCases
+from gateway.testing.backends.objects import ObjectCases
 from gateway.testing.backends.replication import ReplicationCases
 from gateway.testing.backends.snapshots import SnapshotCases
 from gateway.testing.backends.volumes import VolumeCases
@@ -46,5 +47,5 @@ __all__ = [
 ]
 
 
-class BackendConformance(VolumeCases, SnapshotCases, CloneCases, ReplicationCases, HonestyCases):
+class BackendConformance(VolumeCases, SnapshotCases, CloneCases, ReplicationCases, ObjectCases, HonestyCases):
     """Every case. A subclass gives one fixture, `harness`: a fresh, empty, opened pool for each case."""

@@ -26,6 +26,7 @@ _HANDLES: Mapping[str, str] = {
     "nfs": "an NFS export",
     "iscsi": "an iSCSI target",
     "nbd": "an NBD export",
+    "objects": "objects below a prefix of a bucket, by signed requests or by keys of the client's own",
     "git": "a git remote",
     "perforce": "a stream of a Perforce server",
 }

@@ -25,7 +25,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def options(driver: Driver, table: Table) -> msgspec.Struct:
     """Give the options that a table makes."""
-    return msgspec.convert(table, driver.Options, dec_hook=lambda cls, value: cls(value))
+    return msgspec.convert(table, driver.Options, dec_hook=_taken)
+
+
+def _taken(kind: type, value: object) -> object:
+    return value if isinstance(value, kind) else kind(value)
 
 
 def take(name: str, driver: Driver, instance: Instance, folder: Path) -> Record:

@@ -14,6 +14,8 @@ from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
 from gateway.testing.loop_pool import loop_pool, run
 from gateway.testing.mirror import mirror
+from gateway.testing.moto_store import moto_store
+from gateway.testing.object_store import fresh_options
 from gateway.testing.perforce import DEPOT, USER, on_stand_in
 
 Table = Mapping[str, object]
@@ -98,6 +100,12 @@ def _folder(folder: Path) -> Iterator[Table]:
 
 
 @contextmanager
+def _store(_folder: Path) -> Iterator[Table]:
+    with moto_store() as server:
+        yield msgspec.structs.asdict(fresh_options(server))
+
+
+@contextmanager
 def _stand_in(_folder: Path) -> Iterator[Table]:
     yield {"port": "perforce.example:1666", "depot": DEPOT, "user": USER}
 
@@ -117,6 +125,15 @@ SUBJECTS: Mapping[str, Subject] = {
     "nfs": Subject(
         example={"path": "/mnt/filer", "server": "filer.example", "export": "/export"},
         instances={"": Instance(opener=_nfs)},
+    ),
+    "s3": Subject(
+        example={
+            "endpoint": "https://s3.example",
+            "bucket": "volumes",
+            "region": "us-east-1",
+            "credentials": "env:ARCHIVE",
+        },
+        instances={"": Instance(opener=_store, root=False)},
     ),
     "git-lfs": Subject(example={"path": "/srv/git"}, instances={"": Instance(opener=_folder, root=False)}),
     "ontap": Subject(

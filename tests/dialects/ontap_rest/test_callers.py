@@ -194,6 +194,29 @@ def test_ways_to_a_hidden_volume_are_hidden(alice, bob, admin):
     assert bob.ask("GET", f"/gateway/volumes/{MISSING}/access").status_code == 404
 
 
+def test_relationships_are_those_of_the_destination_and_hide_their_source(alice, bob, admin):
+    relationships = "/api/snapmirror/relationships"
+    alice.volume("mine")
+    admin.volume("copy", type="dp")
+    ends = {"source.path": "svm1:mine", "destination.path": "svm1:copy"}
+    assert refusal(bob.ask("POST", relationships, ends)) == (404, "917525")
+    path = admin.ask("POST", relationships, ends).headers["Location"]
+    assert alice.get(path)["source"]["path"] == "svm1:mine"
+    assert "source" not in bob.get(path)
+    for query, seen in (("source.path=svm1:mine", 0), ("source.path=*", 0), ("destination.path=svm1:copy", 1)):
+        assert bob.get(f"{relationships}?{query}")["num_records"] == seen
+        assert alice.get(f"{relationships}?{query}")["num_records"] == 1
+    admin.must("DELETE", path)
+    bob.volume("own", type="dp")
+    assert refusal(alice.ask("POST", relationships, {**ends, "destination.path": "svm1:own"})) == (404, "917525")
+    path = admin.ask("POST", relationships, {**ends, "destination.path": "svm1:own"}).headers["Location"]
+    for verb, body in (("GET", None), ("PATCH", {"state": "snapmirrored"}), ("DELETE", None)):
+        assert refusal(alice.ask(verb, path, body)) == GONE
+    assert refusal(alice.ask("POST", f"{path}/transfers", {})) == GONE
+    assert alice.get(relationships)["num_records"] == 0
+    admin.must("DELETE", path)
+
+
 def test_jobs_are_shown_to_whom_they_belong(alice, bob, admin):
     body = {"name": "mine", "svm.name": "svm1", "aggregates": [{"name": "memory"}]}
     answer = alice.must("POST", f"{VOLUMES}?return_timeout=60", body)

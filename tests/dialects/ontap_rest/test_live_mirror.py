@@ -118,6 +118,7 @@ def test_what_cannot_be_done_with_a_destination(ontap: Door, ends: tuple[str, st
     restore = {"restore_to.snapshot.uuid": base["uuid"]}
     assert refusal(ontap.ask("PATCH", f"{VOLUMES}/{copy}", restore)) == (409, "524511")
     assert refusal(ontap.ask("PATCH", f"{VOLUMES}/{copy}", {"size": "1GB"})) == (409, "917628")
+    assert refusal(ontap.ask("PATCH", f"{VOLUMES}/{copy}", {"snapshot_policy.name": "default"})) == (400, "917617")
     ontap.must("PATCH", f"{VOLUMES}/{copy}?return_timeout=60", {"comment": "of the mirror"})
 
 
@@ -333,6 +334,28 @@ def test_another_relationship_goes_on_where_one_ended(ontap: Door, ends: tuple[s
     assert (ontap.names("type=dp"), ontap.names("type=rw")) == (["src"], ["dst"])
     ontap.must("DELETE", turned)
     assert [ontap.get(SNAPSHOTS.format(uuid))["num_records"] for uuid in ends] == [0, 0]
+
+
+def test_several_at_once(ontap: Door) -> None:
+    for name in ("a", "b"):
+        ontap.volume(name)
+        destination(ontap, f"{name}_dst")
+    pairs = [{"source.path": f"svm1:{name}", "destination.path": f"dr:{name}_dst"} for name in ("a", "b")]
+    failing = {"source.path": "svm1:a", "destination.path": "dr:a_dst", "policy.name": "MirrorLatest"}
+    job = ontap.job(ontap.must("POST", f"{RELATIONSHIPS}?serial_records=true", {"records": [*pairs, failing]}))
+    assert (job["state"], ontap.get(RELATIONSHIPS)["num_records"]) == ("failure", 0)
+    job = ontap.job(ontap.must("POST", RELATIONSHIPS, {"records": pairs}))
+    found = [record["uuid"] for record in ontap.get(RELATIONSHIPS)["records"]]
+    assert (job["state"], len(found)) == ("success", 2)
+    begun = ontap.must("PATCH", f"{RELATIONSHIPS}?destination.path=dr:*&return_timeout=60", {"state": "snapmirrored"})
+    assert len(begun["jobs"]) == 2
+    assert {settled(ontap, f"{RELATIONSHIPS}/{uuid}")["state"] for uuid in found} == {"snapmirrored"}
+    records = [{"uuid": uuid, "throttle": 5} for uuid in found]
+    job = ontap.job(
+        ontap.must("PATCH", f"{RELATIONSHIPS}?serial_records=true", {"records": [*records, {"uuid": MISSING}]})
+    )
+    assert job["state"] == "failure"
+    assert [record["throttle"] for record in ontap.get(f"{RELATIONSHIPS}?fields=throttle")["records"]] == [0, 0]
 
 
 def test_who_may_do_what(gateway: LiveGateway, ontap: Door, ends: tuple[str, str]) -> None:

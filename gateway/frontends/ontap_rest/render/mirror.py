@@ -33,12 +33,16 @@ _UNHEALTHY = "6620649"
 
 
 class Ends(msgspec.Struct, frozen=True, kw_only=True):
-    """Both ends of a relationship as they are called now. `source_tenant` None: the source is not here, or gone."""
+    """Both ends of a relationship as they are called now. `source_tenant` None: the source is not here, or gone.
+
+    `hidden`: the caller may not know of the source.
+    """
 
     source_tenant: Tenant | None
     source_volume: Volume | None
     tenant: Tenant
     volume: Volume
+    hidden: bool = False
 
 
 class MirrorRefs(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,6 @@ def render_relationship(replication: Replication, refs: MirrorRefs, *, now: date
     record: dict[str, Any] = nested("snapmirror_relationship")
     record |= {
         "uuid": str(replication.id),
-        "source": source_end(replication, refs.ends),
         "destination": {"path": path_of(refs.ends.tenant.name, refs.ends.volume.name), "svm": _named(refs.ends.tenant)},
         "state": MIRROR_STATES[replication.state],
         "healthy": replication.healthy,
@@ -65,6 +68,8 @@ def render_relationship(replication: Replication, refs: MirrorRefs, *, now: date
         "total_transfer_duration": format_hours(replication.total_duration_s),
     }
     record["policy"] |= _named(refs.policy)
+    if not refs.ends.hidden:
+        record["source"] = source_end(replication, refs.ends)
     if replication.schedule:
         record["transfer_schedule"] = _schedule(replication.schedule, refs.schedules)
     if refs.base is not None:

@@ -9,10 +9,11 @@ import msgspec
 from gateway.core import errors, jobs, replications, transfers
 from gateway.core.model import Job, Replication, ReplicationState, Tenant
 from gateway.core.replications import NewReplication, ReplicationChange
+from gateway.core.transferring import mark
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
-from gateway.frontends.ontap_rest.render.mirror import KIB, path_of
+from gateway.frontends.ontap_rest.render.mirror import KIB, path_of, source_end
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources_mirror import ends_of
 from gateway.frontends.ontap_rest.writes.mirror_ends import destination_of, source_of
@@ -105,7 +106,10 @@ async def modify(ask: Ask, replication: Replication, values: Values) -> Job:
 
 
 async def delete(ask: Ask, replication: Replication) -> Job:
-    """End a relationship. `destination_only` leaves the source its snapshots, so that it can go on from them later."""
+    """End a relationship. `destination_only` leaves both ends a snapshot from which another one can go on.
+
+    A destination that nothing has come to stays one, and waits for another source.
+    """
     for side in _SIDES[1:]:
         if ask.parameters.options.get(side) is True:
             message = (
@@ -114,6 +118,8 @@ async def delete(ask: Ask, replication: Replication) -> Job:
             raise WireError(409, "13303822", message=message, target=side)
     keep_source = ask.parameters.options.get("destination_only") is True
     await replications.delete(ask.core, replication.id, keep_source=keep_source, description=ask.description)
+    if replication.state is ReplicationState.UNINITIALIZED:
+        await mark(ask.core, replication.volume_id, replication.volume_id, description=ask.description)
     return await _done(ask, replication, "delete")
 
 
@@ -162,10 +168,7 @@ async def _reversed(ask: Ask, replication: Replication, values: Values) -> bool:
     if not any(path in values for path in _ENDS):
         return False
     ends = (await ends_of(ask.core, [replication]))[replication.id]
-    source = replication.source
-    source_path = path_of(source.tenant, source.volume)
-    if ends.source_tenant is not None and ends.source_volume is not None:
-        source_path = path_of(ends.source_tenant.name, ends.source_volume.name)
+    source_path = None if ends.hidden else source_end(replication, ends)["path"]
     destination_path = path_of(ends.tenant.name, ends.volume.name)
     wanted = [text(values, path) for path in _ENDS]
     if all(given in (None, present) for given, present in zip(wanted, (source_path, destination_path), strict=True)):

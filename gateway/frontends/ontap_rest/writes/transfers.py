@@ -28,13 +28,17 @@ async def create(ask: Ask, replication: Replication, values: Values) -> Transfer
         raise WireError(409, code, message=f"Failed to transfer. Reason: {_REFUSED[replication.state]}.")
     snapshot = await _named(ask, replication, text(values, "source_snapshot"), code)
     throttle = values.get("throttle")
-    return await transfers.transfer(
-        ask.core,
-        replication.id,
-        snapshot_id=None if snapshot is None else snapshot.id,
-        throttle=throttle * KIB if isinstance(throttle, int) else None,
-        description=ask.description,
-    )
+    try:
+        return await transfers.transfer(
+            ask.core,
+            replication.id,
+            snapshot_id=None if snapshot is None else snapshot.id,
+            throttle=throttle * KIB if isinstance(throttle, int) else None,
+            description=ask.description,
+        )
+    except errors.Conflict:
+        # Manila tells by these words, and by the code of the first transfer, that it may wait.
+        raise WireError(409, code, message="Failed to transfer. Reason: Another transfer is in progress.") from None
 
 
 async def modify(ask: Ask, transfer: Transfer, values: Values) -> None:

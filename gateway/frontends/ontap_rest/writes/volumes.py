@@ -44,8 +44,10 @@ async def create(ask: Ask, values: Values) -> Started:
     replica = _replica(values)
     tenant = await tenant_of(ask, values)
     pool = await pool_of(ask.core, values)
-    if VolumeKind.FILESYSTEM not in ask.core.pools.get(pool.id).capabilities:
-        return await _create_for_lun(ask, values, tenant=tenant, pool=pool)
+    held = ask.core.pools.get(pool.id).capabilities
+    if VolumeKind.FILESYSTEM not in held:
+        make = _create_for_lun if VolumeKind.BLOCK in held else _create_unmounted
+        return await make(ask, values, tenant=tenant, pool=pool)
     policy = await export_policy_of(ask.core, values, tenant.id)
     new = volumes.NewVolume(
         name=text(values, "name") or "",
@@ -86,6 +88,28 @@ async def _create_for_lun(ask: Ask, values: Values, *, tenant: Tenant, pool: Poo
     return await volumes.create(ask.core, new, description=ask.description)
 
 
+async def _create_unmounted(ask: Ask, values: Values, *, tenant: Tenant, pool: Pool) -> Started:
+    """Start a volume in a pool of objects or of trees under version control, which no host mounts."""
+    (kind,) = ask.core.pools.get(pool.id).capabilities
+    _refuse_nas(values, "918701", 'aggregate "{}" holds nothing that a host can mount', pool.name)
+    if values.get("guarantee.type") == "volume":
+        message = f'Aggregate "{pool.name}" cannot reserve space: it knows no limits.'
+        raise WireError(400, "918701", message=message, target="guarantee.type")
+    new = volumes.NewVolume(
+        name=text(values, "name") or "",
+        tenant_id=tenant.id,
+        pool_id=pool.id,
+        kind=kind,
+        size=_size(values, SIZE_MIN),
+        state=VolumeState(text(values, "state") or VolumeState.ONLINE),
+        comment=text(values, "comment") or "",
+        labels=_labels(values) or {},
+        snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=kind),
+        replica=_replica(values),
+    )
+    return await volumes.create(ask.core, new, description=ask.description)
+
+
 async def _policy(ask: Ask, values: Values, *, pool: Pool, tenant: Tenant, kind: VolumeKind) -> UUID | None:
     """Give the policy that is named; where none is, the usual one, or the empty one if the pool takes no snapshots."""
     able = ask.core.pools.get(pool.id).capability(kind).can("snapshot")
@@ -107,10 +131,16 @@ def _replica(values: Values) -> bool:
     if kind == "dp" and text(values, "nas.path"):
         message = 'Field "nas.path" cannot be set for a volume of type DP that holds nothing yet.'
         raise WireError(400, "917628", message=message, target="nas.path")
-    if kind == "dp" and (text(values, "snapshot_policy.name") or "none") != "none":
-        message = "A volume of type DP takes no snapshots by a policy."
-        raise WireError(400, "917617", message=message, target="snapshot_policy.name")
+    if kind == "dp":
+        _refuse_policy(values)
     return kind == "dp"
+
+
+def _refuse_policy(values: Values) -> None:
+    named = text(values, "snapshot_policy.name") or text(values, "snapshot_policy.uuid") or "none"
+    if named != "none":
+        message = "A volume of type DP takes no snapshots by a policy."
+        raise WireError(400, "917617", message=message, target="snapshot_policy")
 
 
 def _refuse_nas(values: Values, code: str, why: str, *words: str) -> None:
@@ -229,6 +259,8 @@ async def _restore(ask: Ask, volume: Volume, restore_to: Mapping[str, object]) -
 async def _change(ask: Ask, volume: Volume, values: Values) -> volumes.VolumeChange:
     if volume.kind is VolumeKind.BLOCK:
         _refuse_nas(values, "918703", "the volume holds a LUN, not files")
+    if volume.replica_of is not None:
+        _refuse_policy(values)
     unset = msgspec.UNSET
     core = ask.core
     tenant_id = volume.tenant_id
