@@ -138,7 +138,7 @@ def objects_to_blocks(place: ObjectPlace, path: str, meter: Meter) -> None:
     """Make a raw file or device what a place of objects says; what it has beyond that becomes zeros."""
     store = Store(place, SOURCE)
     with ExitStack() as stack:
-        if next(store.listed(DOCUMENT), None) is None:
+        if not store.has(DOCUMENT):
             raise NotFound(kind="blocks", ref=DOCUMENT)
         head, chunks = _read(stack.enter_context(closing(store.open(DOCUMENT))), SOURCE)
         fd = stack.enter_context(opened_blocks(path, os.O_RDWR, DESTINATION))

@@ -18,6 +18,7 @@ from gateway.mover.meter import Meter
 
 if TYPE_CHECKING:
     from gateway.backends.s3.bucket import Bucket
+    from gateway.mover.frozen import Frozen
 
 PART = 8 * 1024 * 1024
 """Bytes of one request; larger objects go in parts."""
@@ -63,7 +64,13 @@ class Store:
         )
         self._end = end
         self._prefix = place.prefix
-        self._bucket: Bucket = Bucket(client(options, place.endpoint), place.bucket)
+        s3 = client(options, place.endpoint)
+        self._bucket: Bucket = Bucket(s3, place.bucket)
+        self._frozen: Frozen | None = None
+        if place.snapshot is not None:
+            from gateway.mover.frozen import Frozen  # noqa: PLC0415 - as above
+
+            self._frozen = Frozen(Bucket(s3, place.control_bucket), place.pool_prefix, place.snapshot, end)
 
     @contextmanager
     def asked(self) -> Iterator[None]:
@@ -89,15 +96,20 @@ class Store:
             (found(self._end) for kind, found in CLASSES if isinstance(error, kind)), Unavailable(what=self._end)
         )
 
-    def get(self, key: str) -> bytes | None:
-        """Give a small object, or None."""
+    def has(self, key: str) -> bool:
+        """Tell whether an object is there."""
         with self.asked():
-            return self._bucket.get(self._prefix + key)
+            if self._frozen is not None:
+                return self._frozen.find(key) is not None
+            return self._bucket.head(self._prefix + key) is not None
 
     def open(self, key: str) -> IO[bytes]:
         """Give a stream of an object; Unavailable when it is not there."""
         with self.asked():
-            body: Any = self._bucket.s3.get_object(Bucket=self._bucket.name, Key=self._prefix + key)["Body"]
+            which = {"Key": self._prefix + key}
+            if self._frozen is not None:
+                which = self._frozen.find(key) or which
+            body: Any = self._bucket.s3.get_object(Bucket=self._bucket.name, **which)["Body"]
         return body  # type: ignore[no-any-return]
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:

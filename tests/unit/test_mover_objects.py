@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import os
 import tempfile
 from pathlib import Path
@@ -14,7 +13,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from mover_scene import BLOCK, MEMORY, TREE, job, moved, picture, same
 
 from gateway.backends.s3.bucket import client
@@ -26,9 +24,10 @@ from gateway.mover.catalogs import DOCUMENT, Entry, escaped, key_of, unescaped
 from gateway.mover.client import ProcessMover
 from gateway.mover.upload import walk
 from gateway.mover.wire import decode_job, encode_job
+from gateway.testing.moto_store import moto_store
+from gateway.testing.object_store import BUCKET
 
 MIB = 1 << 20
-BUCKET = "bucket"
 KEYS = AccessKeys("access", Secret("very secret"))
 NAMES = (
     (st.binary(min_size=1, max_size=4) | st.sampled_from([b".gateway", b"%41", "\ufffe".encode()]))
@@ -39,16 +38,8 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def endpoint():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        found = f"http://{host}:{port}"
-        client(S3Options(bucket=BUCKET, endpoint=found, credentials=KEYS), found).create_bucket(Bucket=BUCKET)
-        yield found
-    finally:
-        server.stop()
+    with moto_store() as server:
+        yield server.url
 
 
 @pytest.fixture
