@@ -11,7 +11,6 @@ from object_stores import object_store
 from gateway.testing.backends import BackendConformance, Harness
 from gateway.testing.object_store import S3Server
 
-
 Suite = TypeVar("Suite")
 
 
