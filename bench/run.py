@@ -21,6 +21,7 @@ from bench.reads import reads
 from bench.results import Result, table
 from bench.sdk import ANNOTATIONS, DOOR, sdk
 from bench.subjects import MEMORY_POOL, Sizes
+from bench.transfers import transfers
 from gateway.testing.live import LiveGateway
 
 
@@ -57,6 +58,7 @@ PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
     ),
     "libstorage": lambda scene: libstorage(scene.folder, scene.sizes),
     "mover": lambda scene: mover(scene.folder, scene.sizes),
+    "transfers": lambda scene: transfers(scene.folder, scene.sizes),
     "objects": lambda scene: objects(scene.folder, scene.sizes),
     "cinder": lambda scene: cinder(scene.folder, scene.sizes),
 }
