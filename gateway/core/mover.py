@@ -7,7 +7,7 @@ process under its control, which opens both ends itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,9 @@ class ObjectPlace(msgspec.Struct, frozen=True, kw_only=True, tag="object_place")
     `endpoint` is a URL, empty for AWS. `addressing`: whether the bucket is in
     the "path" of a URL or in its host ("virtual"). `ca`: the file of the
     certificates by which the store is trusted. `keys` None: the machine's own.
+
+    `snapshot`: what is read is a snapshot of a pool, which has a list of it in
+    `control_bucket` and begins all of its keys with `pool_prefix`.
     """
 
     endpoint: str
@@ -31,10 +34,21 @@ class ObjectPlace(msgspec.Struct, frozen=True, kw_only=True, tag="object_place")
     addressing: str = "path"
     ca: str = ""
     keys: AccessKeys | None = None
+    snapshot: UUID | None = None
+    control_bucket: str = ""
+    pool_prefix: str = ""
 
 
 Place = AccessHandle | ObjectPlace
 """An end of a move."""
+
+
+@runtime_checkable
+class PlaceBackend(Protocol):
+    """Has its volumes in an object store, where files and blocks can be kept that a mover brings."""
+
+    async def place(self, volume: UUID, snapshot: UUID | None = None) -> ObjectPlace:
+        """Give where a mover finds a volume or snapshot. It holds the pool's keys: nobody else may see it."""
 
 
 class MoveJob(msgspec.Struct, frozen=True, kw_only=True):

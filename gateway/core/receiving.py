@@ -21,7 +21,6 @@ from gateway.core import errors
 from gateway.core.backend import HostBackend, ObservedSnapshot, ReplicationBackend, SnapshotBackend
 from gateway.core.catalog import Batch, Catalog, put
 from gateway.core.model import (
-    AccessHandle,
     Intent,
     Replication,
     Snapshot,
@@ -31,7 +30,7 @@ from gateway.core.model import (
     Volume,
     VolumeKind,
 )
-from gateway.core.mover import MoveJob, MoveProgress
+from gateway.core.mover import MoveJob, MoveProgress, Place, PlaceBackend
 from gateway.core.operation import Context, make_gone, needed, spec_of
 from gateway.core.pools import OpenPool
 
@@ -40,21 +39,30 @@ _TELL_S = 1.0
 
 def streams(kind: VolumeKind, source: OpenPool, destination: OpenPool) -> bool:
     """Tell whether snapshots go from one pool to the other as streams."""
+    if any(kind not in pool.capabilities for pool in (source, destination)):
+        return False
     able = all(pool.capability(kind).can("replicate") for pool in (source, destination))
     return able and source.substrate.driver == destination.substrate.driver
 
 
-async def source_handle(pool: OpenPool, volume_id: UUID, snapshot_id: UUID | None) -> AccessHandle:
-    """Give the way by which a mover reads a snapshot, or what is like it when there is none yet."""
+def content_kind(source: VolumeKind, destination: VolumeKind) -> VolumeKind:
+    """Give what goes from a volume of one kind to one of another: objects may hold the files or blocks of the other."""
+    return source if destination is VolumeKind.OBJECTS else destination
+
+
+async def source_handle(pool: OpenPool, volume_id: UUID, snapshot_id: UUID | None) -> Place:
+    """Give the way by which a mover reads a snapshot; while there is none, that to the volume, which is alike."""
     backend = pool.backend
-    if snapshot_id is None and isinstance(backend, HostBackend):
-        return msgspec.structs.replace(await backend.here(volume_id), read_only=True)
+    if isinstance(backend, PlaceBackend):
+        return await backend.place(volume_id, snapshot_id)
     return msgspec.structs.replace(await backend.access(volume_id, snapshot_id), read_only=True)
 
 
-async def destination_handle(pool: OpenPool, volume_id: UUID) -> AccessHandle:
+async def destination_handle(pool: OpenPool, volume_id: UUID) -> Place:
     """Give the way by which a mover writes a volume."""
     backend = pool.backend
+    if isinstance(backend, PlaceBackend):
+        return await backend.place(volume_id)
     return await backend.here(volume_id) if isinstance(backend, HostBackend) else await backend.access(volume_id)
 
 
@@ -177,9 +185,10 @@ class ReceiveSnapshot:
         volume, sent = needed(intent.after), needed(intent.snapshot_before)
         there, here = context.pools.get(sent.pool_id), context.pools.get(volume.pool_id)
         transfer = meter.transfer
+        source = await context.catalog.get(Volume, sent.volume_id)
         job = MoveJob(
             id=needed(intent.snapshot_after).id if transfer is None else transfer.id,
-            kind=volume.kind,
+            kind=content_kind(volume.kind if source is None else source.kind, volume.kind),
             source=await source_handle(there, sent.volume_id, sent.id),
             destination=await destination_handle(here, volume.id),
             size=sent.volume_size or volume.size,

@@ -24,6 +24,7 @@ from gateway.core.model import (
     Transfer,
     TransferKind,
     Volume,
+    VolumeKind,
     VolumeState,
     utc_now,
 )
@@ -60,13 +61,14 @@ class ReplicationChange(msgspec.Struct, frozen=True, kw_only=True):
 async def create(core: Core, new: NewReplication, *, description: str) -> Replication:
     """Make a volume the destination of a replication; nothing is transferred yet.
 
-    It must be of the source's kind, at least as large, no clone, and without
-    snapshots, clones, attachments and mounts; what it holds goes with the first
-    transfer. One that has a snapshot in common with the source, from an earlier
-    replication, may have all of these: the replication begins as a broken one,
-    to be resynchronized. NotFound for volumes and policy, AlreadyExists when it is a
-    destination already, InUse for what keeps it from becoming one, Unsupported
-    with the reason where no way leads from pool to pool.
+    It must be of the source's kind, or one of both holds objects, at least as
+    large, no clone, and without snapshots, clones, attachments and mounts; what
+    it holds goes with the first transfer. One that has a snapshot in common
+    with the source, from an earlier replication, may have all of these: the
+    replication begins as a broken one, to be resynchronized. NotFound for
+    volumes and policy, AlreadyExists when it is a destination already, InUse
+    for what keeps it from becoming one, Unsupported with the reason where no
+    way leads from pool to pool.
     """
     source = await core.get(Volume, new.source_id)
     permit(core.caller, source, Access.READ, action="replicate")
@@ -214,7 +216,7 @@ async def _check(core: Core, source: Volume, destination: Volume, made: Replicat
         raise errors.InvalidState(kind="volume", ref=source.name, state=state, action="replicate")
     if source.id == destination.id:
         raise errors.InvalidArgument(field="destination_id", value=str(source.id), reason="is the source")
-    if source.kind is not destination.kind:
+    if source.kind is not destination.kind and VolumeKind.OBJECTS not in {source.kind, destination.kind}:
         reason = f"holds {destination.kind}, the source {source.kind}"
         raise errors.InvalidArgument(field="destination_id", value=str(destination.id), reason=reason)
     _require_room(source, destination)

@@ -27,7 +27,7 @@ from gateway.core.model import (
 )
 from gateway.core.ownership import Access, permit
 from gateway.core.query import Compare, Op, Order, Query
-from gateway.core.receiving import destination_handle, source_handle, streams
+from gateway.core.receiving import content_kind, destination_handle, source_handle, streams
 from gateway.core.replicas import current, newest_common, own_mark, snapshots_at
 from gateway.core.replication_policies import check_throttle
 from gateway.core.transferring import Run
@@ -160,7 +160,7 @@ async def take_over(core: Core) -> int:
 async def permitted(core: Core, replication_id: UUID, *, action: str) -> Replication:
     """Give a replication whose destination the caller may change; NotFound, PermissionDenied."""
     replication = await core.get(Replication, replication_id)
-    if core.caller is not None:
+    if core.caller is not None and not core.caller.administrator:
         permit(core.caller, await core.get(Volume, replication.volume_id), Access.WRITE, action=action)
     return replication
 
@@ -180,15 +180,15 @@ async def way(core: Core, source: Volume, destination: Volume) -> TransferMethod
     """Give by what content gets from one volume to the other; Unsupported with the reason where nothing does."""
     there, here = core.pools.get(source.pool_id), core.pools.get(destination.pool_id)
     require(there.capability(source.kind), "snapshot")
-    require(here.capability(source.kind), "snapshot")
-    require(here.capability(source.kind), "restore")
-    if streams(source.kind, there, here):
+    require(here.capability(destination.kind), "snapshot")
+    require(here.capability(destination.kind), "restore")
+    if source.kind is destination.kind and streams(source.kind, there, here):
         return TransferMethod.NATIVE
     mover = core.changes.context.mover
     reason = f"what a pool of {there.substrate.driver} sends no pool of {here.substrate.driver} understands"
     if mover is not None:
         ends = (await source_handle(there, source.id, None), await destination_handle(here, destination.id))
-        reason = mover.reaches(source.kind, *ends)
+        reason = mover.reaches(content_kind(source.kind, destination.kind), *ends)
     if reason:
         raise errors.Unsupported(capability="replicate", backend=here.name, reason=reason)
     return TransferMethod.MOVER

@@ -103,6 +103,7 @@ class _Upload:
             content = Source(file.fileno())
             if before is None or content.length > PART or tag_of((content.read(0, content.length),)) != before:
                 store.put(DOCUMENT, content.read, content.length, self._meter)
+                self._meter.passed("object.settled")
 
     def _units(self) -> Iterator[int]:
         """Yield the numbers of the units that may not be all zeros."""
@@ -131,6 +132,7 @@ class _Upload:
         if there is not None and (tag_of((data,)) == there.etag if was is None else was.digest == digest):
             return Chunk(number, there.etag, digest)
         put = self._store.put(key_of(number), lambda _offset, _count: data, len(data), self._meter)
+        self._meter.passed("object.put")
         return Chunk(number, put.etag, put.digest)
 
 
@@ -138,7 +140,7 @@ def objects_to_blocks(place: ObjectPlace, path: str, meter: Meter) -> None:
     """Make a raw file or device what a place of objects says; what it has beyond that becomes zeros."""
     store = Store(place, SOURCE)
     with ExitStack() as stack:
-        if next(store.listed(DOCUMENT), None) is None:
+        if not store.has(DOCUMENT):
             raise NotFound(kind="blocks", ref=DOCUMENT)
         head, chunks = _read(stack.enter_context(closing(store.open(DOCUMENT))), SOURCE)
         fd = stack.enter_context(opened_blocks(path, os.O_RDWR, DESTINATION))

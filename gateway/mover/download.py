@@ -29,7 +29,7 @@ def objects_to_tree(place: ObjectPlace, path: str, meter: Meter, *, full: bool) 
     """Make a directory what a place of objects says. `full`: trust no times."""
     store = Store(place, SOURCE)
     with ExitStack() as stack:
-        if next(store.listed(DOCUMENT), None) is None:
+        if not store.has(DOCUMENT):
             raise NotFound(kind="tree", ref=DOCUMENT)
         entries = read(stack.enter_context(closing(store.open(DOCUMENT))), SOURCE)
         stack.enter_context(at(DESTINATION))

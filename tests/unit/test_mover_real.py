@@ -14,6 +14,7 @@ from mover_scene import job, moved, picture, same
 from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
 from gateway.backends.directory import DirectoryBackend, DirectoryOptions
 from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
+from gateway.backends.s3 import S3Backend
 from gateway.core import replication_policies, replications, transfers
 from gateway.core.context import Core
 from gateway.core.errors import OutOfSpace
@@ -24,6 +25,7 @@ from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.cores import core_on
 from gateway.testing.faults import RaiseAt
 from gateway.testing.loop_pool import attach, cut_power, detach, loop_pool, run
+from gateway.testing.object_store import fresh_options, make_bucket
 
 pytestmark = pytest.mark.root
 
@@ -141,12 +143,14 @@ class Pair:
 
 
 @asynccontextmanager
-async def paired(folder: Path, pools: list[Configured], kind: VolumeKind) -> AsyncIterator[Pair]:
+async def paired(
+    folder: Path, pools: list[Configured], kind: VolumeKind, there: VolumeKind | None = None
+) -> AsyncIterator[Pair]:
     mover = ProcessMover()
     try:
         async with core_on(folder, pools, mover=mover) as core:
             source = await make(core, "source", pool="one", kind=kind, size=64 * MIB)
-            destination = await make(core, "destination", pool="two", kind=kind, size=64 * MIB)
+            destination = await make(core, "destination", pool="two", kind=there or kind, size=64 * MIB)
             policy = await replication_policies.named(core, "Asynchronous")
             new = replications.NewReplication(source_id=source.id, destination_id=destination.id, policy_id=policy.id)
             yield Pair(core, source, destination, await replications.create(core, new, description="t"))
@@ -202,6 +206,39 @@ async def test_blocks_from_pool_to_pool(tmp_path):
             second = await pair.transferred()
             assert second.bytes_transferred == PAGE
             assert (await pair.path(pair.destination)).read_bytes() == here.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [VolumeKind.FILESYSTEM, VolumeKind.BLOCK])
+async def test_into_an_object_store_and_back(tmp_path, ceph, kind):
+    filesystem = "btrfs" if kind is VolumeKind.FILESYSTEM else "xfs"
+    make_bucket(ceph)
+    with loop_pool(tmp_path, filesystem, "512M") as mount:
+        (mount / "pool").mkdir()
+        one = (
+            BtrfsBackend("one", BtrfsOptions(path=mount / "pool"))
+            if kind is VolumeKind.FILESYSTEM
+            else DirectoryBackend("one", DirectoryOptions(path=mount / "pool"))
+        )
+        pools = [Configured("one", one), Configured("two", S3Backend("two", fresh_options(ceph)))]
+        async with paired(tmp_path, pools, kind, VolumeKind.OBJECTS) as pair:
+            here = await pair.path(pair.source)
+            if kind is VolumeKind.FILESYSTEM:
+                for number in range(20):
+                    (here / f"f{number}").write_bytes(os.urandom(100_000))
+                changed = here / "f7"
+            else:
+                write(here, 5 * MIB, os.urandom(20 * MIB))
+                changed = here
+            first = (await pair.transferred()).bytes_transferred
+            change_page(changed, 1300 if kind is VolumeKind.BLOCK else 3)
+            second = (await pair.transferred()).bytes_transferred
+            assert second < first / 15
+            kept = picture(here) if here.is_dir() else here.read_bytes()
+            await replications.break_(pair.core, pair.replication.id, description="t")
+            change_page(changed, 1302 if kind is VolumeKind.BLOCK else 5)
+            await pair.ended(await replications.reverse(pair.core, pair.replication.id, description="t"))
+            here = await pair.path(pair.source)
+            assert (picture(here) if here.is_dir() else here.read_bytes()) == kept
 
 
 def write(path: Path, offset: int, data: bytes) -> None:

@@ -25,6 +25,7 @@ from gateway.core.backend import (
 from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
 from gateway.core.model import ObjectStore
+from gateway.core.mover import ObjectPlace
 
 if TYPE_CHECKING:
     from gateway.backends.s3.session import Session
@@ -126,6 +127,24 @@ class S3Backend:
             prefix=session.pool.layout.below(volume),
             partial=found.base is not None or snapshot is not None,
             read_only=snapshot is not None,
+        )
+
+    async def place(self, volume: UUID, snapshot: UUID | None = None) -> ObjectPlace:
+        session, options = self._session, self._options
+        found = await session.run(session.pool.volume, volume)
+        if snapshot is not None:
+            await session.run(session.pool.snapshot, volume, snapshot)
+        return ObjectPlace(
+            endpoint=session.pool.data.s3.meta.endpoint_url,
+            region=options.region,
+            bucket=options.bucket,
+            prefix=session.pool.layout.below(found.id),
+            addressing=options.addressing,
+            ca=str(options.ca or ""),
+            keys=options.credentials,
+            snapshot=snapshot,
+            control_bucket=options.control,
+            pool_prefix=options.prefix,
         )
 
     async def put_manifest(self, document: bytes) -> None:
