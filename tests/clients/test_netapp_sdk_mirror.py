@@ -82,7 +82,8 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
             "images": ("qcow2", folder / "images"),
             "more": ("qcow2", folder / "more"),
         }
-        pools = "".join(
+        # Where there is nothing else to choose by, the room in memory must not decide.
+        pools = "[backend.memory]\n" + "".join(
             f'[backend.{name}]\ndriver = "{driver}"\npath = "{path}"\n' for name, (driver, path) in places.items()
         )
         with live_gateway(folder / "gateway", pools=pools) as gateway, sdk(gateway):
