@@ -15,6 +15,7 @@ from bench.cinder import cinder
 from bench.fill import prepare
 from bench.libstorage import libstorage
 from bench.mover import mover
+from bench.objects import objects
 from bench.process import lag, memory, start
 from bench.reads import reads
 from bench.results import Result, table
@@ -58,6 +59,7 @@ PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
     "libstorage": lambda scene: libstorage(scene.folder, scene.sizes),
     "mover": lambda scene: mover(scene.folder, scene.sizes),
     "transfers": lambda scene: transfers(scene.folder, scene.sizes),
+    "objects": lambda scene: objects(scene.folder, scene.sizes),
     "cinder": lambda scene: cinder(scene.folder, scene.sizes),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,9 @@ from gateway.core.pools import Pools
 from gateway.core.principal import Principal
 from gateway.core.query import And, Compare, Op, Query, Value
 
+if TYPE_CHECKING:
+    from gateway.core.credentials import ObjectStores
+
 R = TypeVar("R", bound=Record)
 
 
@@ -27,7 +30,8 @@ class Core(msgspec.Struct, frozen=True):
 
     `caller`: for whom it acts. Use cases then do only what that caller may do
     with the volumes they are about; None is the gateway itself, which may
-    everything. `request`: in the course of what, as jobs keep it.
+    everything. `request`: in the course of what, as jobs keep it. `stores`:
+    what reaches object stores that are no pools, where there is such.
     """
 
     catalog: Catalog
@@ -38,6 +42,7 @@ class Core(msgspec.Struct, frozen=True):
     known: Known
     caller: Principal | None = None
     request: str = ""
+    stores: ObjectStores | None = None
 
     def acting_for(self, caller: Principal) -> Core:
         """Give the same core as it acts for a caller. An administrator without a name is the gateway itself."""

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from gateway.backends.s3.stores import S3Stores
 from gateway.catalog import SqliteCatalog
 from gateway.config import Settings
 from gateway.core import errors
@@ -176,12 +177,15 @@ async def bare(
         )
         mover = ProcessMover()
         changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), observer, fault)
-        core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, observer), Known(catalog))
+        stores = S3Stores()
+        manifest = ManifestKeeper(catalog, pools, observer)
+        core = Core(catalog, pools, changes, publisher, manifest, Known(catalog), stores=stores)
         try:
             yield House(core, Recovery(core, observer), exporters, observer)
         finally:
             await changes.close()
             await mover.close()
+            await stores.close()
             for exporter in exporters.all().values():
                 await exporter.close()
             await pools.close()

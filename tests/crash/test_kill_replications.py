@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,8 +11,10 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from mirror_scene import ENDS, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
+from mirror_scene import ENDS, SIZE, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
 
+from gateway.client import Client, ClientError, Flow, native
+from gateway.client.wire import Pause
 from gateway.core import replications, transfers, volumes
 from gateway.core.context import Core
 from gateway.core.model import Intent, Replication, ReplicationState, TransferMethod, TransferState, Volume
@@ -22,6 +25,7 @@ from gateway.core.transferring import FAULTS
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.faults import Recorder
 from gateway.testing.forks import ForkServer
+from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -123,3 +127,51 @@ async def dismantle(core: Core, key: UUID) -> None:
         volume = await core.find(Volume, name=name)
         assert volume is not None
         await (await volumes.delete(core, volume.id, description="t")).result()
+
+
+def until_ended(replication_id: str) -> Flow[native.Replication]:
+    """Give a replication once its last transfer has ended."""
+    while True:
+        seen = yield from native.replication(replication_id)
+        if seen.transfer is not None and seen.transfer.ended is not None:
+            return seen
+        yield Pause(0.1)
+
+
+@pytest.mark.parametrize("point", ["transfer.taken", "snapshot.receive.moved"])
+def test_a_gateway_that_starts_again_goes_on(folder: Path, forks: ForkServer, tmp_path: Path, point: str) -> None:
+    """The whole program, with its mover: it dies while somebody transfers, and is started again."""
+    pools = "".join(
+        f'[backend.{name}]\ndriver = "btrfs"\npath = "{folder / name}"\ndisable = ["replicate"]\n' for name in ENDS
+    )
+    gateway = LiveGateway(tmp_path, pools=pools, forks=forks)
+    try:
+        with Client(gateway.start(), user=ACCOUNT, password=PASSWORD, verify=False) as client:
+            made = [client.run(native.create_volume(wanted(name))) for name in ENDS]
+            new = native.NewReplication(source=made[0].id, volume=made[1].id)
+            key = client.run(native.create_replication(new)).id
+            (tree, copy) = (path_of(client, one) for one in made)
+            (tree / "f").write_bytes(b"content" * 10_000)
+            gateway.arm(point)
+            with pytest.raises(ClientError):
+                client.run(native.transfer(key))
+        assert gateway.wait() == -signal.SIGKILL
+        with Client(gateway.start(), user=ACCOUNT, password=PASSWORD, verify=False) as client:
+            seen = client.run(until_ended(key))
+            assert seen.transfer is not None
+            assert (seen.state, seen.transfer.state, seen.transfer.method) == ("mirrored", "success", "mover")
+            assert (copy / "f").read_bytes() == b"content" * 10_000
+            client.run(native.delete_replication(key))
+            for one in made:
+                client.run(native.delete_volume(one.id))
+    finally:
+        gateway.kill()
+
+
+def wanted(name: str) -> native.NewVolume:
+    return native.NewVolume(name=name, tenant="svm1", pool=name, size=SIZE)
+
+
+def path_of(client: Client, volume: native.Volume) -> Path:
+    (handle,) = client.run(native.handles(volume.id))
+    return Path(handle.path)

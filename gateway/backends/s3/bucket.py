@@ -50,8 +50,8 @@ def _descriptions() -> Loader:
     return Loader()
 
 
-def client(options: S3Options, endpoint: str) -> Any:
-    """Give a client of a store. Threads may share it."""
+def client(options: S3Options, endpoint: str, *, tries: int = _TRIES) -> Any:
+    """Give a client of a store. Threads may share it. `tries`: how often it asks before it gives up."""
     keys = options.credentials
     core = Session()
     core.register_component("data_loader", _descriptions())
@@ -70,7 +70,7 @@ def client(options: S3Options, endpoint: str) -> Any:
             # Against endpoints of others, boto3 signs URLs in an old way otherwise.
             signature_version="s3v4",
             s3={"addressing_style": options.addressing},
-            retries={"mode": "standard", "total_max_attempts": _TRIES},
+            retries={"mode": "standard", "total_max_attempts": tries},
             connect_timeout=_CONNECT_S,
             read_timeout=_READ_S,
             max_pool_connections=2 * options.threads,

@@ -201,7 +201,8 @@ def _where(service: str, method: Method) -> Where:
 def _target(request: Message) -> str:
     """Give what a request is about, for the audit."""
     parts = (getattr(request, field, None) for field in _NAMED)
-    names = (getattr(request, "volume_id", ""), getattr(request, "name", ""), *(getattr(p, "name", "") for p in parts))
+    own = (getattr(request, field, "") for field in ("volume_id", "credential_id", "name"))
+    names = (*own, *(getattr(part, "name", "") for part in parts))
     return next((str(name)[:128] for name in names if name), "")
 
 

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from gateway.frontends.openstorage.call import Call
 from gateway.frontends.openstorage.services import (
+    credentials,
     filtered,
     identity,
     mount_attach,
@@ -63,6 +64,13 @@ HANDLERS: Mapping[str, Handler] = {
     "OpenStoragePolicy/SetDefault": storage_policies.set_default,
     "OpenStoragePolicy/DefaultInspect": storage_policies.default_inspect,
     "OpenStoragePolicy/Release": storage_policies.release,
+    "OpenStorageCredentials/Create": credentials.create,
+    "OpenStorageCredentials/Update": credentials.update,
+    "OpenStorageCredentials/Enumerate": credentials.enumerate_,
+    "OpenStorageCredentials/Inspect": credentials.inspect,
+    "OpenStorageCredentials/Delete": credentials.delete,
+    "OpenStorageCredentials/Validate": credentials.validate,
+    "OpenStorageCredentials/DeleteReferences": credentials.delete_references,
     "OpenStorageRole/Create": roles.create,
     "OpenStorageRole/Enumerate": roles.enumerate_,
     "OpenStorageRole/Inspect": roles.inspect,

@@ -19,6 +19,7 @@ ANNOUNCED = (
     _Type.SCHEDULE_POLICY,
     _Type.STORAGE_POLICY,
     _Type.ROLE,
+    _Type.CREDENTIALS,
 )
 """What clients may use: they skip what is not announced."""
 
