@@ -61,7 +61,8 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
 
 async def _fitted(ask: Ask, found: Volume, source: Volume) -> Volume:
     """Give the destination of a volume that holds a LUN the same LUN, and blocks where it waits as an empty FlexVol."""
-    if source.kind is not VolumeKind.BLOCK or found.replica_of != found.id:
+    waits = found.replica_of == found.id and found.kind is not VolumeKind.OBJECTS
+    if source.kind is not VolumeKind.BLOCK or not waits:
         return found
     if found.kind is VolumeKind.FILESYSTEM:
         step = ask.core.pools.get(found.pool_id).capability(VolumeKind.BLOCK).facts.size_step
