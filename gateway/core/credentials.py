@@ -9,6 +9,7 @@ A credential that its store does not take is not kept.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -17,8 +18,10 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.core import documents, errors
+from gateway.core.backend import SignBackend, SnapshotBackend, VolumeBackend
 from gateway.core.context import Core
 from gateway.core.model import Document, utc_now
+from gateway.core.mover import PlaceBackend
 from gateway.core.ownership import Access, Ownership, changed, may, owned
 from gateway.core.secret import AccessKeys, Secret
 from gateway.core.volumes import check_name, check_rights, check_text
@@ -57,6 +60,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
             return self.endpoint
         return f"{'http' if self.plain else 'https'}://{self.endpoint}"
 
+    @property
+    def place(self) -> str:
+        """The bucket's URL: accounts with the same one reach the same objects."""
+        return f"{self.url}/{self.bucket}"
+
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """A named account. `secret_id` names the setting that holds its secret key."""
@@ -77,6 +85,13 @@ class ObjectStores(Protocol):
 
         No keys: the machine's own account. Unavailable with the reason, Busy or Timeout when it fails.
         """
+
+    def vault(self, account: Account, keys: AccessKeys | None, prefix: str) -> AbstractAsyncContextManager[Vault]:
+        """Open what is kept below a prefix of the account's bucket, for a block; Unavailable with the reason."""
+
+
+class Vault(VolumeBackend, SnapshotBackend, PlaceBackend, SignBackend, Protocol):
+    """A pool of objects outside of this gateway's own pools, in which copies of volumes are volumes."""
 
 
 async def create(
