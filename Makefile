@@ -27,6 +27,9 @@ REXRAY := build/rexray
 REXRAY_MODULE := tests/clients/libstorage/rexray
 GO = $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go /usr/lib/go/bin/go))
 
+# Swift, as it is installed: a second S3 store.
+SWIFT := build/swift
+
 # Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
 ZFS_GUEST := scripts/zfsvm
 ZFS_PACKAGES := build/zfs-packages
@@ -34,11 +37,11 @@ ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qe
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
-	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --exclude $(OPENSTACK) \
+	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --exclude $(OPENSTACK) --exclude $(SWIFT) \
 	--exclude $(notdir $(REXRAY)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
 	--env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
-.PHONY: serve test test-openstack test-cinder test-manila coverage lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
+.PHONY: serve test test-openstack test-cinder test-manila test-swift coverage lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
 serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
@@ -78,6 +81,10 @@ proto: $(VENV)/.test
 bench: $(VENV)/.test
 	env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m bench
 
+# The object stores' content cases on Swift; they take minutes, so they are asked for.
+test-swift: $(VENV)/.test $(SWIFT)/.installed test-packages
+	$(TESTS) -o timeout=600 --swift tests/swift
+
 test-zfs: zfs-guest
 	$(ZFS_RUN) -- 'python3 -m pytest -p no:cacheprovider -o timeout=900 --zfs -v $(ZFS_TESTS)'
 
@@ -115,6 +122,11 @@ $(OPENSTORAGE_CLIENT)/.installed: requirements.lock | $(VENV)/.test
 $(OPENSTACK)/.installed: tests/openstack/requirements.lock pyproject.toml | $(VENV)/.test
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OPENSTACK)
 	$(BIN)/uv pip install --quiet --python $(OPENSTACK)/bin/python --requirement $< --editable .
+	@touch $@
+
+$(SWIFT)/.installed: tests/swift/requirements.lock | $(VENV)/.test
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SWIFT)
+	$(BIN)/uv pip install --quiet --python $(SWIFT)/bin/python --requirement $<
 	@touch $@
 
 # Its own main package and the dependencies of its lock file, with the executors that the tests use.

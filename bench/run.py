@@ -15,11 +15,13 @@ from bench.cinder import cinder
 from bench.fill import prepare
 from bench.libstorage import libstorage
 from bench.mover import mover
+from bench.objects import objects
 from bench.process import lag, memory, start
 from bench.reads import reads
 from bench.results import Result, table
 from bench.sdk import ANNOTATIONS, DOOR, sdk
 from bench.subjects import MEMORY_POOL, Sizes
+from bench.transfers import transfers
 from gateway.testing.live import LiveGateway
 
 
@@ -56,6 +58,8 @@ PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
     ),
     "libstorage": lambda scene: libstorage(scene.folder, scene.sizes),
     "mover": lambda scene: mover(scene.folder, scene.sizes),
+    "transfers": lambda scene: transfers(scene.folder, scene.sizes),
+    "objects": lambda scene: objects(scene.folder, scene.sizes),
     "cinder": lambda scene: cinder(scene.folder, scene.sizes),
 }
 

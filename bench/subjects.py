@@ -36,6 +36,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     headers: int = 30
     moved_files: int = 5_000
     moved_mib: int = 512
+    objects: int = 10_000
 
     def but(self, **given: int | None) -> Sizes:
         """Give these sizes with those that are not None in their place."""
@@ -61,6 +62,7 @@ QUICK = Sizes(
     headers=3,
     moved_files=100,
     moved_mib=4,
+    objects=50,
 )
 
 

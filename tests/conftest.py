@@ -41,14 +41,16 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--zfs`, which `make test-zfs` gives: the tests in `tests/zfs` need a machine of their own."""
+    """Add what `make test-zfs` and `make test-swift` give: the tests in these folders are not for every run."""
     parser.addoption("--zfs", action="store_true", help="collect tests/zfs too: it takes over the disk POOL_DISK")
+    parser.addoption("--swift", action="store_true", help="collect tests/swift too: it takes minutes")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave `tests/openstack` to an environment of its own, and `tests/zfs` out unless it is asked for."""
+    """Leave `tests/openstack` to an environment of its own, and others out unless they are asked for."""
     here = Path(__file__).parent
-    if collection_path == here / "openstack" or (collection_path == here / "zfs" and not config.getoption("--zfs")):
+    asked_for = {here / name: config.getoption(f"--{name}") for name in ("zfs", "swift")}
+    if collection_path == here / "openstack" or not asked_for.get(collection_path, True):
         return True
     return None
 

@@ -51,12 +51,10 @@ def content_kind(source: VolumeKind, destination: VolumeKind) -> VolumeKind:
 
 
 async def source_handle(pool: OpenPool, volume_id: UUID, snapshot_id: UUID | None) -> Place:
-    """Give the way by which a mover reads a snapshot, or what is like it when there is none yet."""
+    """Give the way by which a mover reads a snapshot; while there is none, that to the volume, which is alike."""
     backend = pool.backend
     if isinstance(backend, PlaceBackend):
         return await backend.place(volume_id, snapshot_id)
-    if snapshot_id is None and isinstance(backend, HostBackend):
-        return msgspec.structs.replace(await backend.here(volume_id), read_only=True)
     return msgspec.structs.replace(await backend.access(volume_id, snapshot_id), read_only=True)
 
 

@@ -35,6 +35,7 @@ from gateway.core.notes import note, read_snapshot, read_volume
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
+from gateway.core.replicas import into
 from gateway.core.schedules import named
 from gateway.core.volumes import snapshots_of
 
@@ -310,7 +311,8 @@ class Reconciler:
         forgotten = 0
         while records := (await self._core.catalog.page(Volume, query)).records:
             for volume in records:
-                await self._core.catalog.commit(drop(*await snapshots_of(self._core, volume.id), volume))
+                followed = await into(self._core, volume.id)
+                await self._core.catalog.commit(drop(*followed, *await snapshots_of(self._core, volume.id), volume))
                 forgotten += 1
         if forgotten:
             self._found("forgotten", "pool", self._pool.name, f"{forgotten} volumes went with the process's memory")

@@ -27,6 +27,15 @@ async def involving(core: Core, volume_id: UUID) -> tuple[Replication, ...]:
     return tuple(found.values())
 
 
+async def into(core: Core, volume_id: UUID) -> tuple[Replication | Transfer, ...]:
+    """Give the replication into a volume, if there is one, with its transfers: what goes with a volume that is lost."""
+    replication = await core.find(Replication, volume__id=volume_id)
+    if replication is None:
+        return ()
+    query = Query(where=Compare("replication.id", Op.EQ, replication.id), order=(Order("created"),))
+    return (replication, *[run async for run in walk(core.catalog, Transfer, query)])
+
+
 async def require_unreplicated(core: Core, volume: Volume, *, action: str) -> None:
     """Raise InUse while a replication has the volume at one of its ends."""
     for field in _ENDS:

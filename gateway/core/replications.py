@@ -61,13 +61,14 @@ class ReplicationChange(msgspec.Struct, frozen=True, kw_only=True):
 async def create(core: Core, new: NewReplication, *, description: str) -> Replication:
     """Make a volume the destination of a replication; nothing is transferred yet.
 
-    It must be of the source's kind, or one of both holds objects, at least as large, no clone, and without
-    snapshots, clones, attachments and mounts; what it holds goes with the first
-    transfer. One that has a snapshot in common with the source, from an earlier
-    replication, may have all of these: the replication begins as a broken one,
-    to be resynchronized. NotFound for volumes and policy, AlreadyExists when it is a
-    destination already, InUse for what keeps it from becoming one, Unsupported
-    with the reason where no way leads from pool to pool.
+    It must be of the source's kind, or one of both holds objects, at least as
+    large, no clone, and without snapshots, clones, attachments and mounts; what
+    it holds goes with the first transfer. One that has a snapshot in common
+    with the source, from an earlier replication, may have all of these: the
+    replication begins as a broken one, to be resynchronized. NotFound for
+    volumes and policy, AlreadyExists when it is a destination already, InUse
+    for what keeps it from becoming one, Unsupported with the reason where no
+    way leads from pool to pool.
     """
     source = await core.get(Volume, new.source_id)
     permit(core.caller, source, Access.READ, action="replicate")

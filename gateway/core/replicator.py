@@ -25,6 +25,7 @@ from gateway.core.model import (
     Snapshot,
     Transfer,
     TransferKind,
+    Volume,
 )
 from gateway.core.observer import Observer
 from gateway.core.query import Order, Query
@@ -112,7 +113,13 @@ class Replicator:
     async def _snapshot(
         self, replication: Replication, rule: ReplicationRule, due: datetime | None, *, description: str
     ) -> int:
-        """Take the destination's own snapshot of a rule unless it is there; then remove the surplus. Give how many."""
+        """Take the destination's own snapshot of a rule unless it is there; then remove the surplus. Give how many.
+
+        None where streams only go on top of the newest snapshot.
+        """
+        volume = await self._core.get(Volume, replication.volume_id)
+        if not self._core.pools.get(volume.pool_id).capability(volume.kind).can("restore_keeps_newer"):
+            return 0
         taken_by = f"{replication.id}/{rule.schedule}"
         own = [one for one in await snapshots_at(self._core, replication.volume_id) if one.taken_by == taken_by]
         if due is None or any(one.due == due for one in own):

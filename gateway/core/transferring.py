@@ -295,7 +295,9 @@ class Run:
                 pool_id=before.pool_id,
                 before=before,
                 after=msgspec.structs.replace(
-                    before, root=source.root, generation=before.generation + (1 if streamed else 0)
+                    before,
+                    root=source.root if source.kind is before.kind else before.root,
+                    generation=before.generation + (1 if streamed else 0),
                 ),
                 snapshot_before=sent,
                 snapshot_after=await self._copy(replication, sent, copy_id, before),
@@ -350,8 +352,12 @@ class Run:
         )
 
     async def _fit(self, replication: Replication, sent: Snapshot) -> None:
-        """Let the destination grow as the source did."""
+        """Let the destination grow as the source did, where its size limits anything."""
         core = self._core
+        volume = await core.get(Volume, replication.volume_id)
+        able = core.pools.get(volume.pool_id).capability(volume.kind)
+        if volume.size >= sent.volume_size or not (able.can("resize") or able.can("quota")):
+            return
 
         async def plan() -> Plan:
             before = await settled(core, replication.volume_id)
@@ -365,8 +371,7 @@ class Run:
                 after=after,
             )
 
-        if (await core.get(Volume, replication.volume_id)).size < sent.volume_size:
-            await (await core.start({replication.volume_id}, plan)).result()
+        await (await core.start({replication.volume_id}, plan)).result()
 
     async def _advance(self, sent: Snapshot, copy: Snapshot) -> None:
         """Make the copy the base."""

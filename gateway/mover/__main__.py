@@ -20,22 +20,40 @@ from gateway.mover.wire import Failed, Line, Moved, Moving, decode_job
 _NICE = 5
 
 
+class _Voice:
+    """Says lines to the gateway. Nothing else gets there: what others print goes to standard error."""
+
+    def __init__(self) -> None:
+        self._file = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def say(self, line: Line) -> None:
+        """Say a line."""
+        self._file.write(msgspec.json.encode(line) + b"\n")
+        self._file.flush()
+
+    def tell(self, progress: MoveProgress) -> None:
+        """Say how far it is."""
+        self.say(Moving(progress=progress))
+
+
 def main() -> int:
     """Do the one job that there is. The last line says how it ended."""
     kernel.die_with_parent()
     job = decode_job(sys.stdin.buffer.readline())
     threading.Thread(target=_die_unwanted, daemon=True).start()
     _settle_in()
-    meter = Meter(job.throttle, _tell)
+    voice = _Voice()
+    meter = Meter(job.throttle, voice.tell)
     try:
         move(job, meter)
     except GatewayError as error:
-        _say(Failed(error=error.to_record()))
+        voice.say(Failed(error=error.to_record()))
     except Exception:  # noqa: BLE001 - whatever it is, the gateway has to hear of it
         traceback.print_exc()
-        _say(Failed(error=Internal(incident=f"move {job.id}").to_record()))
+        voice.say(Failed(error=Internal(incident=f"move {job.id}").to_record()))
     else:
-        _say(Moved(progress=meter.progress))
+        voice.say(Moved(progress=meter.progress))
     return 0
 
 
@@ -51,15 +69,6 @@ def _die_unwanted() -> None:
     """End everything when the other end of standard input is gone."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
-
-
-def _tell(progress: MoveProgress) -> None:
-    _say(Moving(progress=progress))
-
-
-def _say(line: Line) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -120,6 +120,9 @@ def set_owner(fd: int, wanted: os.stat_result) -> None:
         os.fchown(fd, wanted.st_uid, wanted.st_gid)
     if changes or stat.S_IMODE(found.st_mode) != stat.S_IMODE(wanted.st_mode):
         os.fchmod(fd, stat.S_IMODE(wanted.st_mode))
+        if stat.S_IMODE(os.fstat(fd).st_mode) != stat.S_IMODE(wanted.st_mode):
+            # Without the right to set it for files of others, a set-id bit is dropped without a word.
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def dress(fd: int, wanted: os.stat_result, attributes: Attributes) -> None:

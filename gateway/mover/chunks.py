@@ -103,6 +103,7 @@ class _Upload:
             content = Source(file.fileno())
             if before is None or content.length > PART or tag_of((content.read(0, content.length),)) != before:
                 store.put(DOCUMENT, content.read, content.length, self._meter)
+                self._meter.passed("object.settled")
 
     def _units(self) -> Iterator[int]:
         """Yield the numbers of the units that may not be all zeros."""
@@ -131,6 +132,7 @@ class _Upload:
         if there is not None and (tag_of((data,)) == there.etag if was is None else was.digest == digest):
             return Chunk(number, there.etag, digest)
         put = self._store.put(key_of(number), lambda _offset, _count: data, len(data), self._meter)
+        self._meter.passed("object.put")
         return Chunk(number, put.etag, put.digest)
 
 

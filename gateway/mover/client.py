@@ -63,6 +63,9 @@ class ProcessMover:
         try:
             return await asyncio.shield(moving)
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if moving.cancelled() and task is not None and not task.cancelling():
+                raise Unavailable(what=WHAT, reason="it has ended") from None
             move.kill()
             moving.cancel()  # it may not have begun
             await asyncio.wait((moving,))

@@ -11,6 +11,7 @@ from gateway.mover.blocks import move_blocks
 from gateway.mover.chunks import blocks_to_objects, objects_to_blocks
 from gateway.mover.download import objects_to_tree
 from gateway.mover.meter import Meter
+from gateway.mover.objects import move_objects
 from gateway.mover.trees import move_tree
 from gateway.mover.upload import tree_to_objects
 
@@ -42,6 +43,10 @@ def _blocks_down(job: MoveJob, meter: Meter) -> None:
     objects_to_blocks(_place(job.source), _path(job.destination), meter)
 
 
+def _objects(job: MoveJob, meter: Meter) -> None:
+    move_objects(_place(job.source), _place(job.destination), meter)
+
+
 def _place(handle: Place) -> ObjectPlace:
     if not isinstance(handle, ObjectPlace):
         raise TypeError(f"{type(handle).__name__} is no place of objects")
@@ -61,6 +66,7 @@ COURSES: Mapping[tuple[VolumeKind, str, str], Course] = {
     (VolumeKind.FILESYSTEM, "object_place", "local_path"): _tree_down,
     (VolumeKind.BLOCK, "local_path", "object_place"): _blocks_up,
     (VolumeKind.BLOCK, "object_place", "local_path"): _blocks_down,
+    (VolumeKind.OBJECTS, "object_place", "object_place"): _objects,
 }
 """(kind, tag of the source's handle, tag of the destination's) -> what moves there."""
 

@@ -11,6 +11,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "link": ("made", "placed"),
     "batch": ("flushed", "marked"),
     "blocks": ("written", "proven"),
+    "object": ("put", "copied", "settled"),
 }
 """What is dealt with -> its steps. A step that has nothing to do passes none."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from gateway.backends.s3.layout import Layout
 
 
 class Frozen:
-    """Finds versions of objects; quickly when they are asked for in the order of their keys."""
+    """Finds versions of objects; quickly when they are asked for in the order of their keys. Threads may share it."""
 
     def __init__(self, control: Bucket, prefix: str, snapshot: UUID, end: str) -> None:
         self._layout = Layout(prefix)
@@ -19,14 +20,21 @@ class Frozen:
         self._snapshot = snapshot
         self._entries: Iterator[Entry] = iter(())
         self._head: Entry | None = None
+        self._lock = threading.Lock()
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield everything, in order."""
+        return self._inventories.entries(self._snapshot)
 
     def find(self, key: str) -> dict[str, str] | None:
         """Give the request's words for the version of an object; None: it has none."""
-        if self._head is None or key < self._head.key:
-            self._entries = self._inventories.entries(self._snapshot, start=key)
-            self._head = next(self._entries, None)
-        while self._head is not None and self._head.key < key:
-            self._head = next(self._entries, None)
-        if self._head is None or self._head.key != key:
+        with self._lock:
+            if self._head is None or key < self._head.key:
+                self._entries = self._inventories.entries(self._snapshot, start=key)
+                self._head = next(self._entries, None)
+            while self._head is not None and self._head.key < key:
+                self._head = next(self._entries, None)
+            found = self._head
+        if found is None or found.key != key:
             return None
-        return {"Key": f"{self._layout.below(self._head.owner)}{key}", "VersionId": self._head.version}
+        return {"Key": f"{self._layout.below(found.owner)}{key}", "VersionId": found.version}

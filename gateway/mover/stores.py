@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 PART = 8 * 1024 * 1024
 """Bytes of one request; larger objects go in parts."""
 _PARTS_MAX = 10_000
+COPY_MAX = 5 << 30
+"""Bytes of the largest object that a store copies in one request."""
+
 THREADS = 8
+_ABOUT = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
 
 Read = Callable[[int, int], bytes]
 """Gives bytes, from an offset on, so many."""
@@ -34,6 +38,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
 
     key: str
     etag: str
+    size: int
 
 
 class Uploaded(msgspec.Struct, frozen=True, gc=False):
@@ -98,29 +103,58 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Tell whether an object is there."""
-        with self.asked():
-            if self._frozen is not None:
+        if self._frozen is not None:
+            with self.asked():
                 return self._frozen.find(key) is not None
-            return self._bucket.head(self._prefix + key) is not None
+        # Asked for one object, stores do not tell whether it or the bucket is not there.
+        first = next(self.listed(key), None)
+        return first is not None and first.key == key
 
     def open(self, key: str) -> IO[bytes]:
         """Give a stream of an object; Unavailable when it is not there."""
         with self.asked():
-            which = {"Key": self._prefix + key}
-            if self._frozen is not None:
-                which = self._frozen.find(key) or which
-            body: Any = self._bucket.s3.get_object(Bucket=self._bucket.name, **which)["Body"]
+            body: Any = self._bucket.s3.get_object(**self._where(key))["Body"]
         return body  # type: ignore[no-any-return]
+
+    def about(self, key: str) -> dict[str, Any]:
+        """Give what is kept with an object beside its bytes, in the words of requests."""
+        with self.asked():
+            known = self._bucket.s3.head_object(**self._where(key))
+        return {name: known[name] for name in _ABOUT if known.get(name)}
+
+    def copy(self, source: Store, key: str, size: int, about: Mapping[str, Any], meter: Meter) -> None:
+        """Have the store copy an object of its own, of `COPY_MAX` bytes at most."""
+        meter.allow(size)
+        with self.asked():
+            self._bucket.s3.copy_object(
+                Bucket=self._bucket.name,
+                Key=self._prefix + key,
+                CopySource=source._where(key),
+                MetadataDirective="REPLACE",
+                **about,
+            )
+        meter.moved(size)
+
+    def _where(self, key: str) -> dict[str, str]:
+        found = None if self._frozen is None else self._frozen.find(key)
+        return {"Bucket": self._bucket.name, **(found or {"Key": self._prefix + key})}
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:
         """Yield what is there, in the order of the keys' bytes."""
         with self.asked():
+            if self._frozen is not None:
+                yield from (
+                    Listed(found.key, found.etag, found.size)
+                    for found in self._frozen.entries()
+                    if found.key.startswith(prefix)
+                )
+                return
             pages = self._bucket.s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket.name, Prefix=self._prefix + prefix
             )
             for page in pages:
                 for found in page.get("Contents", ()):
-                    yield Listed(found["Key"][len(self._prefix) :], found["ETag"].strip('"'))
+                    yield Listed(found["Key"][len(self._prefix) :], found["ETag"].strip('"'), found["Size"])
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove objects; where versions are kept these stay. Nothing there: succeeds."""
@@ -128,25 +162,25 @@ class Store:
             for key in keys:
                 self._bucket.delete(self._prefix + key)
 
-    def put(self, key: str, read: Read, length: int, meter: Meter) -> Uploaded:
+    def put(self, key: str, read: Read, length: int, meter: Meter, *, about: Mapping[str, Any] = {}) -> Uploaded:
         """Set an object. The store itself compares what comes with the checksums that are sent along."""
         if length > PART:
-            return self._put_parts(key, read, length, meter)
+            return self._put_parts(key, read, length, meter, about=about)
         data = read(0, length)
         meter.allow(length)
         with self.asked():
             answer = self._bucket.s3.put_object(
-                Bucket=self._bucket.name, Key=self._prefix + key, Body=data, ContentMD5=_sum(data)
+                Bucket=self._bucket.name, Key=self._prefix + key, Body=data, ContentMD5=_sum(data), **about
             )
         meter.moved(length)
         return Uploaded(str(answer.get("ETag", "")).strip('"'), digest_of((data,)))
 
-    def _put_parts(self, key: str, read: Read, length: int, meter: Meter) -> Uploaded:
+    def _put_parts(self, key: str, read: Read, length: int, meter: Meter, *, about: Mapping[str, Any]) -> Uploaded:
         s3, where = self._bucket.s3, {"Bucket": self._bucket.name, "Key": self._prefix + key}
         size = max(PART, -(-length // _PARTS_MAX))
         digest, done = checksum(), []
         with self.asked():
-            upload = {**where, "UploadId": s3.create_multipart_upload(**where)["UploadId"]}
+            upload = {**where, "UploadId": s3.create_multipart_upload(**where, **about)["UploadId"]}
             try:
                 for number, offset in enumerate(range(0, length, size), 1):
                     data = read(offset, min(size, length - offset))

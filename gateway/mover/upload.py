@@ -97,6 +97,7 @@ class _Upload:
             made = self._same(content, was, there)
             if made is None:
                 made = self._store.put(entry.key, content.read, content.length, self._meter)
+                self._meter.passed("object.put")
                 self._meter.file()
         finally:
             os.close(fd)
@@ -116,6 +117,7 @@ class _Upload:
         content = Source(fd)
         if content.length > PART or before is None or tag_of(_parts(content)) != before:
             self._store.put(DOCUMENT, content.read, content.length, self._meter)
+            self._meter.passed("object.settled")
 
 
 def _write(writer: Writer, entry: Entry | None) -> None:

@@ -115,7 +115,7 @@ def _say(writing: int) -> None:
 
 def _start(folder: Path, stack: ExitStack) -> S3Server:
     folder.mkdir()
-    mon, port = _free_ports(2)
+    mon, port = free_ports(2)
     config = folder / "ceph.conf"
     config.write_text(_CONFIG.format(fsid=uuid4(), mon=mon, port=port, folder=folder))
     common = ("-c", str(config))
@@ -156,7 +156,8 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Give ports that nobody listens on."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

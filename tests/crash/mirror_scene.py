@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,12 +21,15 @@ from gateway.core.backend import FaultHook, no_fault
 from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.model import LocalPath, Pool, Replication, Snapshot, Tenant, Transfer, TransferMethod, Volume
+from gateway.core.mover import MoveJob
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Order as Ordered
 from gateway.core.query import Query
 from gateway.core.replicator import Replicator
 from gateway.mover.client import ProcessMover
+from gateway.mover.ends import move
+from gateway.mover.meter import Meter
 from gateway.testing.cores import core_on
 from gateway.testing.faults import KillAt
 from gateway.testing.forks import ForkServer
@@ -36,12 +40,13 @@ ENDS = ("source", "destination")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child does: one transfer, until the first time of `point`."""
+    """What the child does: one transfer, until the `count`-th time of `point`."""
 
     folder: str
     method: TransferMethod
     replication: UUID
     point: str
+    count: int = 1
 
 
 class _Later:
@@ -54,12 +59,26 @@ class _Later:
         self.hook(point)
 
 
+def doomed(point: str) -> ProcessMover:
+    """Give a mover whose processes die at a point of their work."""
+    code = f"import sys; sys.path.insert(0, sys.argv[1]); from mirror_scene import fall; fall({point!r})"
+    return ProcessMover(program=(sys.executable, "-c", code, str(Path(__file__).parent)))
+
+
+def fall(point: str) -> None:
+    """Do the job on standard input, and die at a point of it."""
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=MoveJob)
+    move(job, Meter(job.throttle, lambda _progress: None, fault=KillAt(point)))
+
+
 @asynccontextmanager
-async def opened(folder: Path, method: TransferMethod, fault: FaultHook = no_fault) -> AsyncIterator[Core]:
+async def opened(
+    folder: Path, method: TransferMethod, fault: FaultHook = no_fault, *, mover: ProcessMover | None = None
+) -> AsyncIterator[Core]:
     """Give the core as a start finds it: what a predecessor left is settled. By a mover where streams are disabled."""
     disabled = ("replicate",) if method is TransferMethod.MOVER else ()
     backends = {name: BtrfsBackend(name, BtrfsBackend.Options(path=folder / name), fault=fault) for name in ENDS}
-    mover = ProcessMover()
+    mover = mover or ProcessMover()
     try:
         pools = [Configured(name, backend, disabled) for name, backend in backends.items()]
         async with core_on(folder, pools, mover=mover, fault=fault) as core:
@@ -144,5 +163,5 @@ def victim(document: str) -> None:
 async def _die(order: Order) -> None:
     fault = _Later()
     async with opened(Path(order.folder), order.method, fault) as core:
-        fault.hook = KillAt(order.point)
+        fault.hook = KillAt(order.point, order.count)
         await perform(core, order.replication)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from mirror_scene import ENDS, Order, die, folder_of, furnish, go_on, held, opened, perform, taken
+from mirror_scene import ENDS, SIZE, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
 
-from gateway.core import replications, volumes
+from gateway.client import Client, ClientError, Flow, native
+from gateway.client.wire import Pause
+from gateway.core import replications, transfers, volumes
 from gateway.core.context import Core
-from gateway.core.model import Intent, Replication, ReplicationState, TransferMethod, Volume
+from gateway.core.model import Intent, Replication, ReplicationState, TransferMethod, TransferState, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
@@ -20,10 +25,12 @@ from gateway.core.transferring import FAULTS
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.faults import Recorder
 from gateway.testing.forks import ForkServer
+from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
 STEPS = {TransferMethod.NATIVE: {"snapshot.receive.received"}, TransferMethod.MOVER: {"snapshot.receive.moved"}}
+OTHERS = 15
 OURS = ("transfer.", "snapshot.receive.", "volume.update.")
 
 
@@ -49,6 +56,7 @@ async def change(core: Core, word: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("method", TransferMethod)
 async def test_death_at_any_step_of_a_transfer(folder: Path, forks: ForkServer, method: TransferMethod) -> None:
+    """At each step of ours once, and at some of all the others: those of the pools and of the catalog."""
     recorder = Recorder()
     async with opened(folder, method, recorder) as core:
         key = await furnish(core)
@@ -58,20 +66,51 @@ async def test_death_at_any_step_of_a_transfer(folder: Path, forks: ForkServer, 
         recorder.points.clear()
         assert (await perform(core, key)).error is None
         assert await held(core, "destination") == before
-    points = {point for point in recorder.points if point.startswith(OURS)}
-    assert {*FAULTS} - {"transfer.rebased"} | STEPS[method] <= points
-    for point in sorted(points):
+    counts = Counter(recorder.points)
+    steps = {(point, 1) for point in counts if point.startswith(OURS)}
+    assert {*FAULTS} - {"transfer.rebased"} | STEPS[method] <= {point for point, _ in steps}
+    # How often progress is written depends on the time that it takes, so not all passes come each time.
+    every = {(point, number) for point, count in counts.items() for number in (1, (count + 1) // 2)}
+    others = random.Random(7).sample(sorted(every - steps), OTHERS)
+    for point, count in [*sorted(steps), *others]:
         async with opened(folder, method) as core:
-            wanted = await change(core, point)
-        die(Order(folder=str(folder), method=method, replication=key, point=point), forks)
+            wanted = await change(core, f"{point}.{count}")
+        die(Order(folder=str(folder), method=method, replication=key, point=point, count=count), forks)
         async with opened(folder, method) as core:
             await go_on(core)
-            assert await held(core, "destination") == wanted, f"killed at {point}"
+            if await held(core, "destination") == before:
+                # It died before the transfer was durable.
+                assert (await perform(core, key)).error is None
+            assert await held(core, "destination") == wanted, f"killed at {point} {count}"
             await assert_settled(core, point)
-            assert await taken(core, key) == [1, 1], f"killed at {point}"
+            assert await taken(core, key) == [1, 1], f"killed at {point} {count}"
             replication = await core.get(Replication, key)
             assert (replication.state, replication.torn) == (ReplicationState.MIRRORED, False)
+            before = wanted
     async with opened(folder, method) as core:
+        await dismantle(core, key)
+
+
+@pytest.mark.parametrize("point", ["mover.file.written", "mover.file.placed", "mover.batch.flushed"])
+async def test_death_of_the_mover_leaves_the_base(folder: Path, point: str) -> None:
+    method = TransferMethod.MOVER
+    async with opened(folder, method) as core:
+        key = await furnish(core)
+        before = await change(core, "first")
+        assert (await perform(core, key)).error is None
+        wanted = await change(core, "second")
+    async with opened(folder, method, mover=doomed(point)) as core:
+        ended = await perform(core, key)
+        assert ended.state is TransferState.FAILED
+        assert ended.error is not None
+        assert (await core.get(Replication, key)).torn
+        await replications.break_(core, key, description="t")
+        assert await held(core, "destination") == before
+    async with opened(folder, method) as core:
+        begun = await replications.resync(core, key, description="t")
+        assert (await transfers.wait(core, begun.id)).error is None
+        assert await held(core, "destination") == wanted
+        assert await taken(core, key) == [1, 1]
         await dismantle(core, key)
 
 
@@ -88,3 +127,51 @@ async def dismantle(core: Core, key: UUID) -> None:
         volume = await core.find(Volume, name=name)
         assert volume is not None
         await (await volumes.delete(core, volume.id, description="t")).result()
+
+
+def until_ended(replication_id: str) -> Flow[native.Replication]:
+    """Give a replication once its last transfer has ended."""
+    while True:
+        seen = yield from native.replication(replication_id)
+        if seen.transfer is not None and seen.transfer.ended is not None:
+            return seen
+        yield Pause(0.1)
+
+
+@pytest.mark.parametrize("point", ["transfer.taken", "snapshot.receive.moved"])
+def test_a_gateway_that_starts_again_goes_on(folder: Path, forks: ForkServer, tmp_path: Path, point: str) -> None:
+    """The whole program, with its mover: it dies while somebody transfers, and is started again."""
+    pools = "".join(
+        f'[backend.{name}]\ndriver = "btrfs"\npath = "{folder / name}"\ndisable = ["replicate"]\n' for name in ENDS
+    )
+    gateway = LiveGateway(tmp_path, pools=pools, forks=forks)
+    try:
+        with Client(gateway.start(), user=ACCOUNT, password=PASSWORD, verify=False) as client:
+            made = [client.run(native.create_volume(wanted(name))) for name in ENDS]
+            new = native.NewReplication(source=made[0].id, volume=made[1].id)
+            key = client.run(native.create_replication(new)).id
+            (tree, copy) = (path_of(client, one) for one in made)
+            (tree / "f").write_bytes(b"content" * 10_000)
+            gateway.arm(point)
+            with pytest.raises(ClientError):
+                client.run(native.transfer(key))
+        assert gateway.wait() == -signal.SIGKILL
+        with Client(gateway.start(), user=ACCOUNT, password=PASSWORD, verify=False) as client:
+            seen = client.run(until_ended(key))
+            assert seen.transfer is not None
+            assert (seen.state, seen.transfer.state, seen.transfer.method) == ("mirrored", "success", "mover")
+            assert (copy / "f").read_bytes() == b"content" * 10_000
+            client.run(native.delete_replication(key))
+            for one in made:
+                client.run(native.delete_volume(one.id))
+    finally:
+        gateway.kill()
+
+
+def wanted(name: str) -> native.NewVolume:
+    return native.NewVolume(name=name, tenant="svm1", pool=name, size=SIZE)
+
+
+def path_of(client: Client, volume: native.Volume) -> Path:
+    (handle,) = client.run(native.handles(volume.id))
+    return Path(handle.path)

@@ -96,7 +96,8 @@ class Scene:
     def refs(self) -> dict[Tree, dict[str, str]]:
         """Give all refs by tree, and where each HEAD leads to."""
         found: dict[Tree, dict[str, str]] = {}
-        for line in self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/namespaces/").split("\n"):
+        listed = self.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/namespaces/")
+        for line in filter(None, listed.split("\n")):
             target, _, ref = line.partition(" ")
             pair = parse_tree(ref)
             assert pair is not None, line

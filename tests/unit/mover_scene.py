@@ -10,13 +10,12 @@ import subprocess
 from pathlib import Path
 from uuid import uuid4
 
-import msgspec
-
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.model import LocalPath, VolumeKind
 from gateway.core.mover import MoveJob, MoveProgress
 from gateway.mover.ends import move
 from gateway.mover.meter import Meter
+from gateway.mover.wire import decode_job
 from gateway.testing.faults import KillAt
 
 TREE, BLOCK = VolumeKind.FILESYSTEM, VolumeKind.BLOCK
@@ -54,7 +53,7 @@ def masked(mask: int):
 
 def die(document: str, point: str, count: str) -> None:
     """Move, and be killed at a point: what the forks of the tests do."""
-    moved(msgspec.json.decode(document, type=MoveJob), fault=KillAt(point, int(count)))
+    moved(decode_job(document.encode()), fault=KillAt(point, int(count)))
 
 
 def picture(root: Path) -> Picture:

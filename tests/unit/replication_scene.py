@@ -42,16 +42,19 @@ class Lasting(MemoryBackend):
     """A memory pool that several cores of a test may have, one after the other; of another driver if it says so.
 
     `before_send` comes before each part that it sends. `local`: its volumes claim to be directories of this host.
+    `fleeting`: it does not claim to last.
     """
 
     def __init__(self, name: str, *, driver: str = "memory", fault: FaultHook = no_fault) -> None:
         super().__init__(name, MemoryOptions(), fault=fault)
         self._driver = driver
-        self.local = False
+        self.local = self.fleeting = False
         self.before_send: Callable[[], Awaitable[object]] | None = None
 
     def describe(self) -> Substrate:
-        return msgspec.structs.replace(super().describe(), driver=self._driver, handles=("local_path",), volatile=False)
+        return msgspec.structs.replace(
+            super().describe(), driver=self._driver, handles=("local_path",), volatile=self.fleeting
+        )
 
     async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
         found = await super().access(volume, snapshot)

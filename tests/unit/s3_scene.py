@@ -119,8 +119,15 @@ class Scene:
 
     def assert_tidy(self) -> None:
         """Fail when anything is kept that nothing needs, or said of what is not there."""
-        pool, layout = self.pool, self.layout
-        begin = len(layout.prefix)
+        wanted, live = self.assert_covered()
+        for found in self.pool.data.versions(self.layout.objects):
+            owner, key = found.key[len(self.layout.objects) :].split("/", 1)
+            hides = found.marker and found.latest
+            assert (owner, key, found.version) in wanted or (owner in live and found.latest) or hides, found
+
+    def assert_covered(self) -> tuple[set[tuple[str, str, str]], set[str]]:
+        """Fail when a document is missing, or speaks of what is not there; give what is needed, and whose is live."""
+        pool = self.pool
         said: dict[str, set[tuple[str, ...]]] = {}
         for document in self.documents():
             kind, *rest = document.split("/")
@@ -141,11 +148,10 @@ class Scene:
             for inventory in inventories
             for entry in pool.inventories.entries(inventory)
         }
-        for found in pool.data.versions(layout.objects):
-            owner, key = found.key[begin + len("v/") :].split("/", 1)
-            live = UUID(owner) in volumes
-            hides = found.marker and found.latest
-            assert (owner, key, found.version) in wanted or (live and found.latest) or hides, found
+        below = len(self.layout.objects)
+        there = {(*found.key[below:].split("/", 1), found.version) for found in pool.data.versions(self.layout.objects)}
+        assert wanted <= there, wanted - there
+        return wanted, {str(volume) for volume in volumes}
 
 
 def note(name: str, document: bytes = b"{}") -> Note:

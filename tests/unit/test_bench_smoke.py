@@ -13,6 +13,9 @@ from bench.run import PARTS
 ROOT = Path(__file__).parents[2]
 
 
+OF_ROOT = ("changes", "transfers", "objects")
+
+
 def bench(*arguments: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", "bench", "--quick", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
@@ -24,8 +27,8 @@ def bench(*arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_every_part_without_btrfs() -> None:
-    table = bench(*(part for part in PARTS if part != "changes"))
+def test_every_part_that_needs_no_root() -> None:
+    table = bench(*(part for part in PARTS if part not in {*OF_ROOT, "mover"}))
     for words in (
         "GET by uuid",
         "page of 100",
@@ -38,16 +41,21 @@ def test_every_part_without_btrfs() -> None:
         "libStorage GET",
         "header of",
         "Cinder driver: requests",
-        "1 % of a tree changed: bytes",
-        "1 % of a device changed: time",
     ):
         assert words in table
 
 
 @pytest.mark.root
-def test_changes_on_btrfs() -> None:
-    table = bench("changes")
+def test_changes_on_btrfs_and_in_a_store() -> None:
+    table = bench(*OF_ROOT)
     assert all(f"{change} on btrfs" in table for change in ("create", "snapshot", "clone"))
+    assert all(f"1 % changed, by {way}: bytes" in table for way in ("streams", "the mover"))
+    assert all(f"{change} of 50 objects" in table for change in ("snapshot", "clone"))
+
+
+def test_moves() -> None:
+    table = bench("mover")
+    assert all(f"1 % of a {what} changed: bytes" in table for what in ("tree", "device"))
 
 
 def test_unknown_part() -> None:

@@ -76,7 +76,7 @@ def test_trees(tmp_path, forks):
     recorder = Recorder()
     whole = moved(job(source, destination), fault=recorder)
     same(source, destination)
-    assert {point for point in FAULT_POINTS if "blocks" not in point} <= set(recorder.points)
+    assert {point for point in FAULT_POINTS if "block" not in point and "object" not in point} <= set(recorder.points)
     for point, count in visits(recorder.points):
         fresh()
         given = job(source, destination)

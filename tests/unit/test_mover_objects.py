@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
+import signal
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,24 +13,31 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from core_scene import make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mover_scene import BLOCK, MEMORY, TREE, job, moved, picture, same
 
+from gateway.backends.s3 import S3Backend
 from gateway.backends.s3.bucket import client
-from gateway.backends.s3.options import S3Options
+from gateway.core import replication_policies, replications, transfers
 from gateway.core.errors import GatewayError, LimitExceeded, NotFound, Unavailable
+from gateway.core.model import VolumeKind
 from gateway.core.mover import MoveJob, ObjectPlace
+from gateway.core.pools import Configured
 from gateway.core.secret import AccessKeys, Secret
 from gateway.mover.catalogs import DOCUMENT, Entry, escaped, key_of, unescaped
 from gateway.mover.client import ProcessMover
 from gateway.mover.upload import walk
 from gateway.mover.wire import decode_job, encode_job
-from gateway.testing.moto_store import moto_store
-from gateway.testing.object_store import BUCKET
+from gateway.testing.cores import core_on
+from gateway.testing.forks import ForkServer
+from gateway.testing.object_store import make_bucket, options_at
+
+pytestmark = pytest.mark.root
 
 MIB = 1 << 20
-KEYS = AccessKeys("access", Secret("very secret"))
+BUCKET, POOLS = "moved", "moved-in-pools"
 NAMES = (
     (st.binary(min_size=1, max_size=4) | st.sampled_from([b".gateway", b"%41", "\ufffe".encode()]))
     .filter(lambda name: not {0, 0x2F} & {*name} and name not in {b".", b".."})
@@ -36,21 +45,16 @@ NAMES = (
 )
 
 
-@pytest.fixture(scope="module")
-def endpoint():
-    with moto_store() as server:
-        yield server.url
-
-
 @pytest.fixture
-def at(endpoint, tmp_path):
+def at(ceph, tmp_path):
     """Give two trees, and a place of objects."""
+    make_bucket(ceph, BUCKET)
     prefix = f"v/{uuid4()}/"
     found = SimpleNamespace(
         source=tmp_path / "source",
         back=tmp_path / "back",
-        place=ObjectPlace(endpoint=endpoint, region="us-east-1", bucket=BUCKET, prefix=prefix, keys=KEYS),
-        s3=client(S3Options(bucket=BUCKET, endpoint=endpoint, credentials=KEYS), endpoint),
+        place=ObjectPlace(endpoint=ceph.url, region="us-east-1", bucket=BUCKET, prefix=prefix, keys=ceph.keys),
+        s3=client(options_at(ceph, BUCKET), ceph.url),
     )
     for path in (found.source, found.back):
         path.mkdir()
@@ -67,17 +71,17 @@ def down(at, kind=TREE, **options) -> MoveJob:
 
 def objects(at) -> dict[str, bytes]:
     """Give the objects, but for what is ours."""
-    listed = at.s3.list_objects_v2(Bucket=BUCKET, Prefix=at.place.prefix).get("Contents", ())
+    listed = at.s3.list_objects_v2(Bucket=at.place.bucket, Prefix=at.place.prefix).get("Contents", ())
     keys = [one["Key"].removeprefix(at.place.prefix) for one in listed]
     return {key: get(at, key) for key in keys if not key.startswith(".gateway/")}
 
 
 def get(at, key: str) -> bytes:
-    return at.s3.get_object(Bucket=BUCKET, Key=at.place.prefix + key)["Body"].read()
+    return at.s3.get_object(Bucket=at.place.bucket, Key=at.place.prefix + key)["Body"].read()
 
 
 def put(at, key: str, data: bytes) -> None:
-    at.s3.put_object(Bucket=BUCKET, Key=at.place.prefix + key, Body=data)
+    at.s3.put_object(Bucket=at.place.bucket, Key=at.place.prefix + key, Body=data)
 
 
 def furnish(root: Path) -> None:
@@ -172,6 +176,29 @@ def test_a_move_that_broke_off_goes_on(at):
     assert objects(at) == {"a": b"one", "b": b"new"}
 
 
+@pytest.mark.parametrize("kind", [TREE, BLOCK])
+def test_moves_that_are_killed(at, kind):
+    """After some of the objects, and after the document; what was sent is not sent again."""
+    if kind is BLOCK:
+        blocks(at, 12 * MIB, m0=os.urandom(6 * MIB))
+    else:
+        for number in range(6):
+            (at.source / f"f{number}").write_bytes(os.urandom(MIB))
+    document = encode_job(up(at, kind)).decode()
+    with ForkServer(["mover_scene"], folders=[Path(__file__).parent]) as forks:
+        for point in ("object.put", "object.settled"):
+            process = forks.start(
+                "mover_scene:die", document, f"mover.{point}", "1", environment=os.environ, stdout=2, stderr=2
+            )
+            assert process.wait(60) == -signal.SIGKILL
+    assert moved(up(at, kind)).bytes_transferred == 0
+    moved(down(at, kind))
+    if kind is BLOCK:
+        assert at.back.read_bytes() == at.source.read_bytes()
+    else:
+        same(at.source, at.back)
+
+
 @pytest.mark.parametrize("key", ["../out", "/etc/out", "%2E%2E", "a%2Fb", "", "nowhere/out", "a%00", "folder/"])
 def test_a_document_leads_nowhere_else(at, key):
     moved(up(at))
@@ -261,6 +288,66 @@ def test_stores_that_do_not_do(at, kind, changes, reason):
         assert raised.value.fields == {"what": end, "reason": reason}
 
 
+def copied(at, **changes) -> MoveJob:
+    place = msgspec.structs.replace(at.place, **changes)
+    given_job = job(at.source, at.source, VolumeKind.OBJECTS)
+    return msgspec.structs.replace(given_job, source=at.place, destination=place)
+
+
+@pytest.mark.parametrize("other_name", ["", "/"])
+def test_objects_to_objects(at, other_name):
+    """By the store itself, or through here where it may be another one; with what is kept beside their bytes."""
+    there = SimpleNamespace(s3=at.s3, place=msgspec.structs.replace(at.place, prefix=f"v/{uuid4()}/"))
+    given_job = copied(at, prefix=there.place.prefix, endpoint=at.place.endpoint + other_name)
+    for key, data in (("a", b"a"), ("a/b", b"b" * 1000), ("a.b", b""), ("z %41+", b"z")):
+        put(at, key, data)
+    at.s3.upload_fileobj(io.BytesIO(os.urandom(17 * MIB)), BUCKET, f"{at.place.prefix}large")
+    at.s3.put_object(
+        Bucket=BUCKET, Key=f"{at.place.prefix}typed", Body=b"t", ContentType="text/x", Metadata={"mine": "1"}
+    )
+    put(there, "surplus", b"surplus")
+    put(there, "a", b"b")
+    assert moved(given_job).bytes_transferred == 17 * MIB + 1003
+    assert objects(there) == objects(at)
+    typed = at.s3.head_object(Bucket=BUCKET, Key=f"{there.place.prefix}typed")
+    assert (typed["ContentType"], typed["Metadata"]["mine"]) == ("text/x", "1")
+    assert moved(given_job).bytes_transferred == 0
+    put(at, "a", b"changed")
+    at.s3.delete_object(Bucket=BUCKET, Key=f"{at.place.prefix}a/b")
+    assert moved(given_job).bytes_transferred == len(b"changed")
+    assert objects(there) == objects(at)
+
+
+async def test_pools_in_object_stores_follow_each_other(ceph, tmp_path):
+    make_bucket(ceph, POOLS)
+    options = [options_at(ceph, POOLS, prefix=f"{name}/") for name in ("one", "two")]
+    pools = [Configured(name, S3Backend(name, each)) for name, each in zip(("one", "two"), options, strict=True)]
+    mover = ProcessMover()
+    try:
+        async with core_on(tmp_path, pools, mover=mover) as core:
+            made = [await make(core, name, pool=name, kind=VolumeKind.OBJECTS, size=MIB) for name in ("one", "two")]
+            at_store = client(options[0], ceph.url)
+            places = [
+                SimpleNamespace(place=await pool.backend.place(volume.id), s3=at_store)
+                for pool, volume in zip(pools, made, strict=True)
+            ]
+            for key in ("a", "b", "c"):
+                put(places[0], key, key.encode() * 1000)
+            policy = await replication_policies.named(core, "Asynchronous")
+            new = replications.NewReplication(source_id=made[0].id, destination_id=made[1].id, policy_id=policy.id)
+            replication = await replications.create(core, new, description="t")
+            for expected in (3000, 1):
+                begun = await transfers.transfer(core, replication.id, description="t")
+                ended = await transfers.wait(core, begun.id, timeout_s=60)
+                assert (ended.error, ended.bytes_transferred) == (None, expected)
+                assert objects(places[1]) == objects(places[0])
+                put(places[0], "a", b"a")
+    finally:
+        await mover.close()
+        for pool in pools:
+            await pool.backend.close()
+
+
 async def test_by_the_process(at):
     """Its keys go the way of the job, which nobody else sees."""
     furnish(at.source)
@@ -275,7 +362,8 @@ async def test_by_the_process(at):
 
 
 def test_jobs_survive_the_wire_and_show_no_secret(at):
-    given_job = up(at)
+    keys = AccessKeys("access", Secret("very secret"))
+    given_job = msgspec.structs.replace(up(at), destination=msgspec.structs.replace(at.place, keys=keys))
     assert decode_job(encode_job(given_job)) == given_job
     assert b"very secret" in encode_job(given_job)
     assert "very secret" not in repr(given_job)

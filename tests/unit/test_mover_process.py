@@ -161,6 +161,17 @@ async def test_closing_ends_what_still_moves(tmp_path, ends):
         os.kill(pid, 0)
 
 
+async def test_closing_ends_what_still_waits(tmp_path, ends):
+    os.mkfifo(tmp_path / "pids")
+    mover = ProcessMover(at_once=1, program=silent(tmp_path / "pids"))
+    moving = [asyncio.ensure_future(mover.move(job(*ends), progress=ignored)) for _ in range(2)]
+    await asyncio.to_thread((tmp_path / "pids").read_text)
+    await mover.close()
+    for each in moving:
+        with pytest.raises(Unavailable):
+            await each
+
+
 async def test_what_waits_can_be_cancelled(tmp_path, ends):
     os.mkfifo(tmp_path / "pids")
     mover = ProcessMover(at_once=1, program=silent(tmp_path / "pids"))

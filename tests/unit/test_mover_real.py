@@ -25,8 +25,7 @@ from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.cores import core_on
 from gateway.testing.faults import RaiseAt
 from gateway.testing.loop_pool import attach, cut_power, detach, loop_pool, run
-from gateway.testing.moto_store import moto_store
-from gateway.testing.object_store import fresh_options
+from gateway.testing.object_store import fresh_options, make_bucket
 
 pytestmark = pytest.mark.root
 
@@ -210,16 +209,17 @@ async def test_blocks_from_pool_to_pool(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [VolumeKind.FILESYSTEM, VolumeKind.BLOCK])
-async def test_into_an_object_store_and_back(tmp_path, kind):
+async def test_into_an_object_store_and_back(tmp_path, ceph, kind):
     filesystem = "btrfs" if kind is VolumeKind.FILESYSTEM else "xfs"
-    with loop_pool(tmp_path, filesystem, "512M") as mount, moto_store() as server:
+    make_bucket(ceph)
+    with loop_pool(tmp_path, filesystem, "512M") as mount:
         (mount / "pool").mkdir()
         one = (
             BtrfsBackend("one", BtrfsOptions(path=mount / "pool"))
             if kind is VolumeKind.FILESYSTEM
             else DirectoryBackend("one", DirectoryOptions(path=mount / "pool"))
         )
-        pools = [Configured("one", one), Configured("two", S3Backend("two", fresh_options(server)))]
+        pools = [Configured("one", one), Configured("two", S3Backend("two", fresh_options(ceph)))]
         async with paired(tmp_path, pools, kind, VolumeKind.OBJECTS) as pair:
             here = await pair.path(pair.source)
             if kind is VolumeKind.FILESYSTEM:

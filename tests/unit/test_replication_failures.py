@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from core_scene import Script, clone_of, snap
 from move_scene import Nth
-from replication_scene import METHODS, Scene
+from replication_scene import METHODS, Lasting, Scene
 
-from gateway.core import errors, replications, snapshots, transfers
+from gateway.core import errors, replications, snapshots, transfers, volumes
 from gateway.core.catalog import drop, walk
 from gateway.core.model import (
     Replication,
@@ -25,8 +25,9 @@ from gateway.core.model import (
     Volume,
 )
 from gateway.core.observer import SilentObserver
-from gateway.core.query import Order, Query
+from gateway.core.query import ALL, Order, Query
 from gateway.core.receiving import Meter
+from gateway.core.reconcile import Reconciler
 from gateway.core.replicator import Replicator
 
 BUSY = errors.Busy(what="disk", retry_after=1)
@@ -354,3 +355,34 @@ async def test_a_gateway_takes_over_from_another_that_died(slow: Scene) -> None:
         assert (await core.get(Transfer, begun.id)).state is TransferState.SUCCESS
         assert slow.files(destination)["f"] == b"changed"
         await slow.assert_whole()
+
+
+async def test_comparing_meanwhile_finds_nothing(slow: Scene) -> None:
+    async with slow.running() as core:
+        _, destination, replication = await slow.pair()
+        reached, go = asyncio.Event(), asyncio.Event()
+        hold(slow, reached, go)
+        begun = await transfers.transfer(core, replication.id, description="t")
+        await reached.wait()
+        for pool in core.pools:
+            assert await Reconciler(core, pool, SilentObserver()).run() == []
+        go.set()
+        assert (await slow.ended(begun)).error is None
+        assert slow.files(destination) == OLD
+        await slow.assert_whole()
+
+
+async def test_a_destination_in_memory_goes_with_its_process(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, TransferMethod.NATIVE)
+    async with scene.running() as core:
+        source, destination, replication = await scene.mirrored()
+        await scene.transferred(replication)
+    lost = Lasting("there")
+    lost.fleeting = True
+    scene.there = lost
+    async with scene.running() as core:
+        (pool,) = [one for one in core.pools if one.name == "there"]
+        await Reconciler(core, pool, SilentObserver()).run(at_start=True)
+        assert await core.catalog.get(Volume, destination.id) is None
+        assert await core.catalog.count(Replication, ALL) == await core.catalog.count(Transfer, ALL) == 0
+        await (await volumes.delete(core, source.id, description="t")).result()

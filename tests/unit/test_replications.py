@@ -11,6 +11,7 @@ from replication_scene import METHODS, Scene
 
 from gateway.core import errors, moves, policies, replication_policies, replications, retired, snapshots, transfers
 from gateway.core import volumes as volume_cases
+from gateway.core.context import Core
 from gateway.core.model import (
     ExportPolicy,
     ExportRule,
@@ -266,3 +267,34 @@ async def test_blocks_follow_blocks(scene: Scene) -> None:
     assert (await scene.transferred(replication)).error is None
     await replications.break_(scene.core, replication.id, description="t")
     assert scene.files(destination) == {"f": b"changed", "g": b"more"}
+
+
+async def test_a_destination_is_a_source_itself(scene: Scene) -> None:
+    """Content goes on to a third volume, and an older snapshot of it back into a new one."""
+    core = scene.core
+    first, second, replication = await scene.mirrored()
+    kept = await snap(core, first, "kept", label="kept")
+    scene.write(first, f=b"later")
+    policy = await replication_policies.named(core, "MirrorAllSnapshots")
+    change = replications.ReplicationChange(policy_id=policy.id)
+    await replications.change(core, replication.id, change)
+    await snap(core, first, "newest")
+    assert (await scene.transferred(replication)).error is None
+    third, restored = await make(core, "third"), await make(core, "restored")
+    for destination, snapshot_id in ((third, None), (restored, (await copy_of(core, kept)).id)):
+        new = replications.NewReplication(source_id=second.id, destination_id=destination.id, policy_id=policy.id)
+        made = await replications.create(core, new, description="t")
+        assert (await scene.transferred(made, snapshot_id=snapshot_id)).error is None
+    assert scene.files(third)["f"] == b"later"
+    assert scene.files(restored)["f"] == b"content"
+    await replications.delete(core, made.id, description="t")
+    scene.write(restored, f=b"free")
+    assert "kept" in await scene.names(restored)
+    assert (await scene.transferred(replication)).error is None
+    await scene.assert_whole()
+
+
+async def copy_of(core: Core, snapshot: Snapshot) -> Snapshot:
+    found = await core.find(Snapshot, lineage=snapshot.id)
+    assert found is not None
+    return found

@@ -113,6 +113,7 @@ class BtrfsBackend:
             needs.capability("CAP_CHOWN", "to give volumes to their owners"),
             needs.capability("CAP_FOWNER", "to set the mode of volumes that others own"),
             needs.capability("CAP_DAC_OVERRIDE", "to delete what others wrote into volumes"),
+            *needs.brought_files(),
             needs.program("btrfs", "to send and receive", optional=True),
         )
 

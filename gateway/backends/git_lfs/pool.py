@@ -132,18 +132,20 @@ class Pool:
 
     def sidecars(self, *refs: str) -> Iterator[tuple[str, Sidecar | str]]:
         """Yield (object, sidecar) of all refs that begin so; the ref's name instead of a sidecar that is none."""
-        found = self.repository.refs(*refs)
-        for (ref, written), data in zip(found.items(), self._read(list(found.values())), strict=True):
-            yield written, _decoded(ref, data)
+        found = self.repository.documents(*refs)
+        if found is not None:
+            for ref, written, data in found:
+                yield written, _decoded(ref, data)
+            return
+        for ref, written in self.repository.refs(*refs).items():
+            yield written, _decoded(ref, self._read(written))
 
-    def _read(self, objects: list[str]) -> list[bytes | None]:
-        """Give blobs; None for one that cannot be read, which must not hide the others."""
+    def _read(self, written: str) -> bytes | None:
+        """Give a blob; None for one that cannot be read, which must not hide the others."""
         try:
-            return list(self.repository.read(objects))
+            return next(self.repository.read([written]))
         except Unavailable:
-            if len(objects) == 1:
-                return [None]
-        return [data for one in objects for data in self._read([one])]
+            return None
 
     # --- trees ---
 
@@ -194,7 +196,7 @@ class Pool:
     def clear(self, *trees: Tree) -> None:
         """Remove all refs of trees. Nothing there: succeeds."""
         gone = self.repository.refs(*(tree.prefix for tree in trees)) if trees else {}
-        heads = {tree.head for tree in trees}
+        heads = {tree.head for tree in trees if self.repository.pointed(tree.head) is not None}
         self.repository.move((Move(ref, NOTHING) for ref in sorted({*gone, *heads})), lazily=True)
 
     def clear_later(self, *trees: Tree) -> None:

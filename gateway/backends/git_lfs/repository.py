@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.backends.files.names import descriptor
+from gateway.backends.files.names import descriptor, read_file
 from gateway.backends.git_lfs.failures import complaint
 from gateway.core.errors import Unavailable
 from gateway.core.runner import Done, Runner, SystemRunner
@@ -26,7 +26,7 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """What keeps git from what the machine and the user have set for it."""
 
-_NO_SUCH = 1
+_STANDS_FOR = b"ref: "
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -90,13 +90,12 @@ class Repository:
         self.run("symbolic-ref", ref, target)
 
     def pointed(self, ref: str) -> str | None:
-        """Give the ref for which a ref stands, which need not be there; None when it stands for none."""
-        done = self.ask("symbolic-ref", "--quiet", ref)
-        if done.status == _NO_SUCH:
-            return None
-        if done.status:
-            raise complaint(self._pool, "symbolic-ref", done.stderr)
-        return done.text.rstrip("\n")
+        """Give the ref for which a ref stands, which need not be there; None when it stands for none.
+
+        Such a ref is a file, always: git packs only those that point at objects.
+        """
+        said = read_file(self.path / ref) or b""
+        return os.fsdecode(said[len(_STANDS_FOR) :].strip()) if said.startswith(_STANDS_FOR) else None
 
     def folders(self, prefix: str) -> list[str]:
         """Give the names right below a prefix of refs, as far as they are not packed; HEAD never is."""
@@ -105,6 +104,20 @@ class Repository:
                 return sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
         except FileNotFoundError:
             return []
+
+    def documents(self, *prefixes: str) -> list[tuple[str, str, bytes]] | None:
+        """Give (ref, object, bytes) of refs that point at blobs; None when one of these cannot be read."""
+        done = self.ask("for-each-ref", "--format=%(raw:size) %(objectname) %(refname)%0a%(raw)", *prefixes)
+        if done.status:
+            return None
+        found, data, place = [], done.stdout, 0
+        while place < len(data):
+            end = data.index(b"\n", place)
+            size, target, ref = data[place:end].split(b" ", 2)
+            place = end + 1 + int(size)
+            found.append((os.fsdecode(ref), target.decode(), data[end + 1 : place]))
+            place += 1
+        return found
 
     # --- objects ---
 

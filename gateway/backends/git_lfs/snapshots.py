@@ -27,8 +27,9 @@ class Snapshots:
         present = self._pool.find_snapshot(volume, snapshot)
         if present is not None:
             return self.observed(present)
-        self._take([SnapshotSidecar(id=snapshot, volume=volume, note=note)], self._pool.steps("snapshot"))
-        return self.observed(self._pool.snapshot(volume, snapshot))
+        sidecar = SnapshotSidecar(id=snapshot, volume=volume, note=note)
+        refs = self._take([sidecar], self._pool.steps("snapshot"))
+        return self._described(sidecar, frozenset(refs[snapshot].values()))
 
     def snapshot_group(self, members: Sequence[GroupMember]) -> None:
         wanted = [SnapshotSidecar(id=one.snapshot, volume=one.volume, note=one.note) for one in members]
@@ -36,8 +37,8 @@ class Snapshots:
         if missing:
             self._take(missing, self._pool.steps("snapshot_group"))
 
-    def _take(self, wanted: Sequence[SnapshotSidecar], passed: Step) -> None:
-        """Take snapshots at one instant, or none."""
+    def _take(self, wanted: Sequence[SnapshotSidecar], passed: Step) -> dict[UUID, dict[str, str]]:
+        """Take snapshots at one instant, or none; give the refs of each."""
         sources = {one.id: Tree(one.volume, self._pool.volume(one.volume).sidecar.tree) for one in wanted}
         passed("begun")
         images = {one.id: Tree(one.volume, one.id) for one in wanted}
@@ -54,6 +55,7 @@ class Snapshots:
         except GatewayError:
             self._pool.clear_later(*images.values())
             raise
+        return {key: seen[source] for key, source in sources.items()}
 
     def delete(self, volume: UUID, snapshot: UUID) -> None:
         present = self._pool.find_snapshot(volume, snapshot)

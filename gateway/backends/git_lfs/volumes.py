@@ -60,7 +60,7 @@ class Volumes:
         except GatewayError:
             self._pool.clear_later(tree)
             raise
-        return self.inspected(sidecar.id)
+        return self._described(sidecar, frozenset(refs.values()))
 
     def _tree_name(self, volume: UUID, snapshot: UUID | None) -> UUID:
         kept = self._pool.volume(volume)
@@ -142,10 +142,6 @@ class Volumes:
     def inspect(self, volume: UUID) -> Observed | None:
         present = self._pool.find_volume(volume)
         return None if present is None else self.observed(present)
-
-    def inspected(self, volume: UUID) -> Observed:
-        """Give a volume that is there."""
-        return self.observed(self._pool.volume(volume))
 
     def look(self) -> list[Observed]:
         """Give all that is in the volumes' place now."""

@@ -6,6 +6,7 @@ right, an answer in HTML, a code that nobody knows) is the pool's: Unavailable.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -124,11 +125,17 @@ def meaning(at: Subject, error: ClientError) -> GatewayError:
     if error.late:
         return Timeout(what=at.pool)
     if error.unsent:
-        return Unavailable(what=at.pool, reason="the cluster cannot be reached")
+        reason = "the cluster's certificate is not trusted" if _distrusted(error) else "the cluster cannot be reached"
+        return Unavailable(what=at.pool, reason=reason)
     found = MEANINGS.get(error.code)
     if found is not None:
         return found(at, error)
     return _nameless(at, error)
+
+
+def _distrusted(error: BaseException) -> bool:
+    cause = error.__cause__ or error.__context__
+    return cause is not None and (isinstance(cause, ssl.SSLCertVerificationError) or _distrusted(cause))
 
 
 def _nameless(at: Subject, error: ClientError) -> GatewayError:

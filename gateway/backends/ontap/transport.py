@@ -110,7 +110,7 @@ class GuardedTransport(httpx.BaseTransport):
             except Unavailable:
                 if failure is None:
                     raise
-                raise failure from None
+                raise failure from failure.__cause__
             self._pause(_PAUSE_S * attempt)
         raise AssertionError("the loop returns")
 
@@ -131,7 +131,7 @@ class GuardedTransport(httpx.BaseTransport):
         try:
             return self._circuit.call(ask, timeout_s=patience_s)
         except _Silent as silent:
-            raise silent.failure from None
+            raise silent.failure from silent.failure.__cause__
 
 
 class _Silent(Timeout):

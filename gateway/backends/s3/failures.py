@@ -80,6 +80,7 @@ CLASSES: tuple[tuple[type[Exception], Failure], ...] = (
     (boto.ReadTimeoutError, timeout),
     (boto.SSLError, unavailable("the store's certificate is not trusted")),
     (boto.ConnectionError, unavailable("the store cannot be reached")),
+    (boto.ConnectionError, unavailable("the store cannot be reached")),
     (boto.HTTPClientError, unavailable("the store cannot be reached")),
     (boto.NoCredentialsError, unavailable("there are no keys for the store")),
     (boto.PartialCredentialsError, unavailable("there are no keys for the store")),

@@ -104,6 +104,12 @@ def _check_data(name: str, data: Bucket, layout: Layout, *, known: PoolRecord | 
         if is_absent(error) or code_of(error) == "NoSuchBucket":
             raise Unavailable(what=name, reason=f"there is no bucket {data.name}") from error
         raise
+    copy = data.get(layout.pool)
+    found = None if copy is None else msgspec.json.decode(copy, type=PoolRecord)
+    if known is not None and (found is None or found.id != known.id):
+        raise Unavailable(what=name, reason=f"the bucket {data.name} is another one than when the pool was made")
+    if known is None and found is not None:
+        raise Unavailable(what=name, reason="the bucket with the gateway's documents is gone, or another one is named")
     if _versioning(data) != "Enabled":
         if known is not None:
             reason = f"the bucket {data.name} does not keep versions any more, so that snapshots would lose objects"
@@ -112,12 +118,6 @@ def _check_data(name: str, data: Bucket, layout: Layout, *, known: PoolRecord | 
             reason = f"the bucket {data.name} holds objects and does not keep versions: switch its versioning on"
             raise Unavailable(what=name, reason=reason)
         data.s3.put_bucket_versioning(Bucket=data.name, VersioningConfiguration={"Status": "Enabled"})
-    copy = data.get(layout.pool)
-    found = None if copy is None else msgspec.json.decode(copy, type=PoolRecord)
-    if known is not None and (found is None or found.id != known.id):
-        raise Unavailable(what=name, reason=f"the bucket {data.name} is another one than when the pool was made")
-    if known is None and found is not None:
-        raise Unavailable(what=name, reason="the bucket with the gateway's documents is gone, or another one is named")
 
 
 def _identify(data: Bucket, control: Bucket, layout: Layout, traits: Traits) -> PoolRecord:

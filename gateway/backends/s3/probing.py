@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,13 +21,14 @@ from gateway.backends.s3.layout import Layout
 from gateway.backends.s3.options import S3Options
 from gateway.backends.s3.pool import Traits
 
+_SIGNATURE = re.compile(r"(X-Amz-Signature=)([0-9a-f]+)")
 _SKEW_S = 60
 _TIMEOUT_S = 10
 
 NO_CREATE = "the store does not keep to If-None-Match: two gateways that begin at once may both hold the lease"
 NO_UPDATE = "the store does not keep to If-Match: two gateways may both renew the lease"
 NO_MARKER = "the store marks only what is there as removed: what a clone removes of its source is copied before"
-ANYBODY = "the store answers requests that nobody signed: whoever reaches it may read everything"
+UNCHECKED = "the store does not check signatures: whoever reaches it may do everything"
 SKEWED = "the clock of the store differs by more than a minute: signed requests begin or end at other times"
 
 
@@ -37,12 +39,12 @@ def probe(data: Bucket, control: Bucket, options: S3Options) -> Traits:
     try:
         creates = _creates(control, key)
         updates, quoted = _updates(control, key)
-        open_to_all = _open_to_all(control, key, ca=options.ca)
+        unchecked = _unchecked(control, key, ca=options.ca)
     finally:
         control.delete(key)
     marks_absent = _marks_absent(data, key)
     said = ((not creates, NO_CREATE), (not updates, NO_UPDATE), (not marks_absent, NO_MARKER))
-    more = ((open_to_all, ANYBODY), (_skewed(control), SKEWED))
+    more = ((unchecked, UNCHECKED), (_skewed(control), SKEWED))
     return Traits(
         creates=creates,
         updates=updates,
@@ -91,17 +93,21 @@ def _marks_absent(data: Bucket, key: str) -> bool:
     return bool(found)
 
 
-def _open_to_all(control: Bucket, key: str, *, ca: Path | None) -> bool:
-    """Tell whether the store gives an object to somebody who shows no keys."""
+def _unchecked(control: Bucket, key: str, *, ca: Path | None) -> bool:
+    """Tell whether the store gives an object for a request whose signature is wrong."""
     signed = control.s3.generate_presigned_url("get_object", Params={"Bucket": control.name, "Key": key})
     nobody = URLLib3Session(verify=True if ca is None else str(ca), timeout=_TIMEOUT_S)
     try:
-        answer = nobody.send(AWSRequest("GET", signed.partition("?")[0]).prepare())
+        answer = nobody.send(AWSRequest("GET", _SIGNATURE.sub(_forged, signed)).prepare())
     except BotoCoreError:
         return False
     finally:
         nobody.close()
     return bool(answer.status_code == HTTPStatus.OK)
+
+
+def _forged(found: re.Match[str]) -> str:
+    return found[1] + found[2][::-1]
 
 
 def _skewed(control: Bucket) -> bool:

@@ -129,6 +129,7 @@ class ZfsBackend:
             needs.capability("CAP_SYS_ADMIN", "to mount filesystem volumes", optional=True),
             needs.capability("CAP_CHOWN", "to give filesystem volumes to their owners", optional=True),
             needs.capability("CAP_FOWNER", "to set the mode of volumes that others own", optional=True),
+            *needs.brought_files(),
         )
 
     # --- life ---

@@ -48,14 +48,17 @@ SERVICES: Mapping[str, str] = {
     "cluster_peer": "cluster",
     "svm_peer": "cluster",
     "snapmirror_policy": "schedulepolicy",
-    "snapmirror_relationship": "migrate",
-    "snapmirror_transfer": "migrate",
+    "snapmirror_relationship": "volume",
+    "snapmirror_transfer": "volume",
 }
 """The service of each resource."""
 
 _OWN_APIS: Mapping[tuple[str, str], str] = {
     ("snapshot", "enumerate"): "snapshotenumerate",
     ("snapshot", "create"): "snapshotcreate",
+    ("snapmirror_relationship", "create"): "update",
+    ("snapmirror_relationship", "delete"): "update",
+    ("snapmirror_transfer", "create"): "update",
     ("lun_map", "create"): "attach",
     ("lun_map", "delete"): "detach",
 }

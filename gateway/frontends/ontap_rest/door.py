@@ -175,7 +175,7 @@ class OntapDoor:
         parameters = parse_query(resource, verb, raw_query)
         tenant = await self._tunnelled(request)
         if tenant is not None and verb is not Verb.POST:
-            parameters = scoped(resource, parameters, tenant.name)
+            parameters = scoped(resource, parameters, tenant.name, reading=verb is Verb.GET)
         return Ask(
             # What an administrator makes belongs to everybody, as ONTAP knows no owners.
             core=self._core if principal.administrator else self._core.acting_for(principal),

@@ -19,7 +19,7 @@ from gateway.frontends.ontap_rest.errors import WireError, bad_key, given_twice,
 from gateway.frontends.ontap_rest.grammar import parse_literal, parse_search, parse_value
 from gateway.frontends.ontap_rest.scalars import INTEGER_MAX, Scalar, parse_boolean
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb
-from gateway.frontends.ontap_rest.tree import TRUE, AllOf, Compare, Node, Search
+from gateway.frontends.ontap_rest.tree import TRUE, AllOf, AnyOf, Compare, Node, Search, Unset
 
 PAGE_MAX = 10_000
 """The most records of one page, whatever `max_records` says."""
@@ -135,13 +135,17 @@ def parse_query(resource: Resource, verb: Verb, text: str) -> Parameters:
     )
 
 
-def scoped(resource: Resource, parameters: Parameters, tenant: str) -> Parameters:
-    """Restrict a request to one SVM (`X-Dot-SVM-Name`); resources that know no SVM stay as they are."""
+def scoped(resource: Resource, parameters: Parameters, tenant: str, *, reading: bool = False) -> Parameters:
+    """Restrict a request to one SVM (`X-Dot-SVM-Name`); resources that know no SVM stay as they are.
+
+    What has a scope may belong to the cluster: every SVM may read it then (`reading`), and none change it.
+    """
     path = "name" if resource.name == "svm" else "svm.name"
     if path not in resource.fields:
         return parameters
-    where = AllOf((parameters.where, Compare(path, Op.EQ, tenant)))
-    return msgspec.structs.replace(parameters, where=where)
+    own = Compare(path, Op.EQ, tenant)
+    shown: Node = AnyOf((own, Unset(path))) if reading and "scope" in resource.fields else own
+    return msgspec.structs.replace(parameters, where=AllOf((parameters.where, shown)))
 
 
 def key_uuid(text: str, field: str = "uuid") -> UUID:

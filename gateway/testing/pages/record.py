@@ -11,6 +11,7 @@ import msgspec
 from gateway.core.backend import VolumeBackend, derive, no_fault
 from gateway.core.capability import Capability
 from gateway.core.model import VolumeKind
+from gateway.core.secret import AccessKeys, Secret
 from gateway.server.drivers import Driver
 from gateway.testing.pages.subjects import Instance, Table
 
@@ -29,6 +30,8 @@ def options(driver: Driver, table: Table) -> msgspec.Struct:
 
 
 def _taken(kind: type, value: object) -> object:
+    if kind is AccessKeys and not isinstance(value, AccessKeys):
+        return AccessKeys("example", Secret(str(value)))
     return value if isinstance(value, kind) else kind(value)
 
 

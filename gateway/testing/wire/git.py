@@ -22,6 +22,8 @@ _CONFIGURATION = """
 [user]
     name = tester
     email = tester@example.invalid
+[core]
+    attributesFile = {attributes}
 [init]
     defaultBranch = main
 [gc]
@@ -55,17 +57,11 @@ class GitClient:
 
     def clone(self) -> None:
         """Clone, with large files as git-lfs brings them."""
-        (self.folder / "config").write_text(_CONFIGURATION, encoding="utf-8")
-        self._run(self.folder, "clone", "--quiet", "--no-checkout", "--template=", self._url, str(self.clone_folder))
-        attributes = self.clone_folder / ".git" / "info" / "attributes"
-        attributes.parent.mkdir(exist_ok=True)
+        attributes = self.folder / "attributes"
         attributes.write_text(f"{LARGE} filter=lfs diff=lfs merge=lfs -text\n", encoding="utf-8")
-        if (self.clone_folder / ".git" / "packed-refs").exists() or self._has_head():
-            self.git("reset", "--quiet", "--hard")
-
-    def _has_head(self) -> bool:
-        heads = self.clone_folder / ".git" / "refs" / "heads"
-        return heads.is_dir() and any(heads.iterdir())
+        configuration = _CONFIGURATION.replace("{attributes}", str(attributes))
+        (self.folder / "config").write_text(configuration, encoding="utf-8")
+        self._run(self.folder, "clone", "--quiet", "--template=", self._url, str(self.clone_folder))
 
     def git(self, *arguments: str) -> str:
         """Run a command of git in the clone and give what it printed; Failed when it fails."""

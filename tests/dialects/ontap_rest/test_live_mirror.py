@@ -424,7 +424,10 @@ def test_life_of_a_policy(ontap: Door) -> None:
     assert "retention" not in ontap.get(path)
     assert refusal(ontap.ask("POST", POLICIES, body)) == (409, "6621060")
     assert ontap.names("name=vault&svm.name=dr&scope=svm", POLICIES) == ["vault"]
-    assert "vault" not in [r["name"] for r in ontap.get(POLICIES, X_Dot_SVM_Name="svm1")["records"]]
+    for svm, seen in (("svm1", set()), ("dr", {"vault"})):
+        names = {r["name"] for r in ontap.get(POLICIES, X_Dot_SVM_Name=svm)["records"]}
+        assert names == {"Asynchronous", "MirrorAllSnapshots", "MirrorLatest", "XDPDefault"} | seen
+    assert ontap.must("DELETE", f"{POLICIES}?name=*", X_Dot_SVM_Name="svm1")["num_records"] == 0
     ontap.must("DELETE", path)
     assert refusal(ontap.ask("GET", path)) == (404, "4")
 

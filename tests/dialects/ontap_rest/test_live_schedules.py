@@ -53,6 +53,13 @@ def test_the_usual_schedules(caller: Caller) -> None:
     assert {(r["type"], r["scope"], "svm" in r, "interval" in r) for r in found} == {("cron", "cluster", False, False)}
 
 
+def test_what_belongs_to_the_cluster_shows_through_every_tunnel(caller: Caller) -> None:
+    tunnel = ((b"X-Dot-SVM-Name", b"svm1"),)
+    for path, name in ((SCHEDULES, "daily"), (POLICIES, "default")):
+        found = caller.ask(b"GET", path.encode(), headers=tunnel).json["records"]
+        assert name in [record["name"] for record in found]
+
+
 def test_life_of_a_schedule(caller: Caller) -> None:
     caller.do("POST", SCHEDULES, {"name": "nightly", "cron": {"minutes": [30, 0], "hours": [2], "weekdays": [1]}})
     made = one(caller, SCHEDULES, "nightly")
