@@ -6,6 +6,7 @@ backup: what a crash interrupted is begun again, and goes on where it was.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -23,6 +24,7 @@ from gateway.core.mover import MoveJob, MoveProgress, Place
 from gateway.core.receiving import destination_handle, moved, source_handle
 from gateway.core.snapshots import NewSnapshot
 from gateway.core.transferring import mark
+from gateway.core.volumes import NewVolume
 
 FAULTS = ("backup.begun", "backup.taken", "backup.moved", "backup.kept", "backup.recorded", "backup.tidied")
 """The points of a run: behind each of its steps."""
@@ -31,10 +33,38 @@ _DESCRIPTION = "Backup task {}"
 
 
 def carry(core: Core, task: Task) -> None:
-    """Let this process carry a task to its end."""
-    key = key_of(task.id)
-    core.changes.context.carried.announce(key)
-    core.changes.context.carried.add(key, core.changes.spawn_batch(_Run(core, task).run()))
+    """Let this process carry a task to its end, unless it does already."""
+    key, carried = key_of(task.id), core.changes.context.carried
+    if carried.task(key) is None:
+        carried.announce(key)
+        carried.add(key, core.changes.spawn_batch(_Run(core, task).run()))
+
+
+async def restore(
+    core: Core, credential: Credential, found: Backup, new: NewVolume, *, task_id: str = "", description: str
+) -> Task:
+    """Make a volume, begin to fill it with a backup, and give the task. It goes on whoever waits.
+
+    `new.replica` has to be set: nobody writes to the volume before all of it is there. AlreadyExists for the task's id.
+    """
+    making = core.changes.spawn_batch(
+        _restoring(core, credential, found, new, task_id=task_id, description=description)
+    )
+    return await asyncio.shield(making)
+
+
+async def _restoring(
+    core: Core, credential: Credential, found: Backup, new: NewVolume, *, task_id: str, description: str
+) -> Task:
+    made = (await (await volumes.create(core, new, description=description)).result()).target_id
+    assert made is not None  # noqa: S101 - a job that made a volume knows it
+    try:
+        task = await backups.restoring(core, credential, found, made, task_id=task_id)
+    except errors.GatewayError:
+        await (await volumes.delete(core, made, description=f"{description}, undone")).result()
+        raise
+    carry(core, task)
+    return task
 
 
 async def pause(core: Core, task: Task) -> None:

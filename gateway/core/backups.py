@@ -140,6 +140,7 @@ async def drawn_up(core: Core, new: NewBackup) -> Task:
 
     AlreadyExists for its id, Busy while the volume is being backed up, Unsupported where nothing leads to a store.
     """
+    _require_going(core)
     volume = await core.get(Volume, new.volume_id)
     if core.caller is not None:
         permit(core.caller, volume, Access.READ, action="back up")
@@ -171,6 +172,11 @@ async def drawn_up(core: Core, new: NewBackup) -> Task:
     return task
 
 
+def _require_going(core: Core) -> None:
+    if core.changes.draining:
+        raise errors.Unavailable(what="gateway", reason="it is stopping")
+
+
 async def _require_way(core: Core, volume: Volume) -> None:
     require(core.pools.get(volume.pool_id).capability(volume.kind), "snapshot")
     mover = core.changes.context.mover
@@ -195,6 +201,7 @@ async def _is_due_full(core: Core, new: NewBackup) -> bool:
 
 async def restoring(core: Core, credential: Credential, found: Backup, volume_id: UUID, *, task_id: str = "") -> Task:
     """Keep the task of filling a new volume, which nobody writes to yet, with a backup."""
+    _require_going(core)
     task = Task(
         id=task_id or str(uuid4()),
         way=Way.RESTORE,

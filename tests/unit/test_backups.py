@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from core_scene import make, snap
+from core_scene import make, snap, tenant_and_pool
 from replication_scene import Lasting
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
@@ -135,11 +135,12 @@ class Scene:
     async def back_up(self, volume: Volume, credential: Credential, **more: Any) -> Task:
         return await self.ended(await self.start(volume, credential, **more))
 
-    async def restore(self, credential: Credential, found: Backup) -> Task:
-        into = await make(self.core, "restored", replica=True)
-        task = await backups.restoring(self.core, credential, found, into.id)
-        backing.carry(self.core, task)
-        return task
+    async def restore(self, credential: Credential, found: Backup, *, task_id: str = "") -> Task:
+        tenant, pool = await tenant_and_pool(self.core)
+        new = volumes.NewVolume(
+            name="restored", tenant_id=tenant.id, pool_id=pool.id, size=found.size, kind=found.kind, replica=True
+        )
+        return await backing.restore(self.core, credential, found, new, task_id=task_id, description="test")
 
     async def ended(self, task: Task) -> Task:
         """Give a task as it is when this process carries it no more."""
@@ -283,6 +284,15 @@ async def test_a_restore_that_fails_leaves_no_volume(scene: Scene, core: Core) -
     task = await scene.ended(await scene.restore(credential, found))
     assert (task.state, task.error is None) == (TaskState.FAILED, False)
     assert await core.catalog.get(Volume, task.volume_id) is None
+
+
+async def test_a_restore_under_the_name_of_another_task_makes_nothing(scene: Scene, core: Core) -> None:
+    volume, credential = await scene.begun()
+    await scene.back_up(volume, credential, task_id="taken")
+    (found,) = await backups.backups(core, credential)
+    with pytest.raises(errors.AlreadyExists):
+        await scene.restore(credential, found, task_id="taken")
+    assert [one.id for one in (await core.catalog.page(Volume, Query())).records] == [volume.id]
 
 
 async def test_nobody_writes_to_a_volume_that_is_being_restored(scene: Scene, core: Core) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from grpc import StatusCode
 
-from gateway.core import backing, backups, errors, volumes
+from gateway.core import backing, backups, errors
 from gateway.core.backups import Backup, NewBackup, Task, TaskState, Way
 from gateway.core.credentials import Credential
 from gateway.core.model import Volume
@@ -74,14 +74,11 @@ async def restore(call: Call, request: pb.SdkCloudBackupRestoreRequest) -> pb.Sd
     ref = required(request.backup_id, _BACKUP)
     credential = await credential_of(call, request.credential_id)
     found = await backups.backup(call.core, credential, ref)
-    volume_id = await _made(call, request, found)
-    try:
-        task = await backups.restoring(call.core, credential, found, volume_id, task_id=request.task_id)
-    except errors.GatewayError:
-        await (await volumes.delete(call.core, volume_id, description=f"SDK: restore {found.id}, undone")).result()
-        raise
-    backing.carry(call.core, task)
-    return pb.SdkCloudBackupRestoreResponse(restore_volume_id=str(volume_id), task_id=task.id)
+    new = await _new(call, request, found)
+    task = await backing.restore(
+        call.core, credential, found, new, task_id=request.task_id, description=f"SDK: restore {found.id}"
+    )
+    return pb.SdkCloudBackupRestoreResponse(restore_volume_id=str(task.volume_id), task_id=task.id)
 
 
 async def delete(call: Call, request: pb.SdkCloudBackupDeleteRequest) -> pb.SdkCloudBackupDeleteResponse:
@@ -211,15 +208,15 @@ async def _of_volume(call: Call, credential: Credential, ref: str) -> list[Backu
     return [each for each in await backups.backups(call.core, credential) if each.volume_id == key]
 
 
-async def _made(call: Call, request: pb.SdkCloudBackupRestoreRequest, found: Backup) -> UUID:
-    """Make the volume that is restored, and give its id."""
+async def _new(call: Call, request: pb.SdkCloudBackupRestoreRequest, found: Backup) -> NewVolume:
+    """Give the volume that is to be restored."""
     for field, _ in request.spec.ListFields():
         if field.name not in _RESPECIFIED:
             refuse(f"spec.{field.name}: cannot be another one than in the backup")
     pool = await placing.pool_with(call, found.kind, request.spec.replica_set.pool_uuids)
     ownership = read_ownership(request.spec.ownership) if request.spec.HasField("ownership") else None
     text = found.annotations.get(specs.SPEC)
-    new = NewVolume(
+    return NewVolume(
         name=request.restore_volume_name or request.locator.name or f"{found.volume}-{found.id.hex[:8]}",
         tenant_id=await call.site.tenant_id(call.core),
         pool_id=pool.id,
@@ -231,10 +228,6 @@ async def _made(call: Call, request: pb.SdkCloudBackupRestoreRequest, found: Bac
         ownership=ownership,
         replica=True,
     )
-    started = await volumes.create(call.core, new, description=f"SDK: restore {found.id}")
-    made = (await started.result()).target_id
-    assert made is not None  # noqa: S101 - a job that made a volume knows it
-    return made
 
 
 def _meets(call: Call, each: Backup, request: pb.SdkCloudBackupEnumerateWithFiltersRequest) -> bool:
