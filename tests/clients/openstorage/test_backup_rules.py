@@ -116,17 +116,20 @@ def test_files_are_backed_up_once_and_restored_into_another_pool(bed: Bed) -> No
     second = bed.back_up(volume)
     assert 0 < int(second["bytes_done"]) < MIB
     assert bed.sdk("Volume/SnapshotEnumerate", volume_id=volume)["volume_snapshot_ids"] == []
+    bed.done(volume)
+    contents = bed.sdk("CloudBackup/Catalog", backup_id=first["backup_id"])["contents"]
+    assert sorted(contents) == ["/", "/folder/big", "/small"]
+    assert [one["status"] for one in bed.sdk("CloudBackup/History", src_volume_id=volume)["history_list"]] == [DONE] * 2
+    assert int(bed.sdk("CloudBackup/Size", backup_id=first["backup_id"])["size"]) > 4 * MIB
     for status, content in ((first, small), (second, b"two")):
         made = bed.restored(status["backup_id"], "directory")
         there = bed.path(made)
         assert (there / "folder" / "big").read_bytes() == big
         assert (there / "small").read_bytes() == content
         bed.done(made)
-    bed.done(volume)
-    contents = bed.sdk("CloudBackup/Catalog", backup_id=first["backup_id"])["contents"]
-    assert sorted(contents) == ["/", "/folder/big", "/small"]
-    assert [one["status"] for one in bed.sdk("CloudBackup/History", src_volume_id=volume)["history_list"]] == [DONE] * 2
-    assert int(bed.sdk("CloudBackup/Size", backup_id=first["backup_id"])["size"]) > 4 * MIB
+        # The other one does not need it.
+        bed.sdk("CloudBackup/Delete", backup_id=status["backup_id"])
+        assert bed.sdk.refused("CloudBackup/Restore", backup_id=status["backup_id"])[0] == "NOT_FOUND"
 
 
 def test_blocks_are_backed_up_once_and_restored(bed: Bed) -> None:
@@ -162,37 +165,47 @@ def test_blocks_are_backed_up_once_and_restored(bed: Bed) -> None:
 def test_what_a_credential_reaches_is_told_page_after_page(bed: Bed) -> None:
     one, two = bed.volume("one"), bed.volume("two")
     credential = bed.credential()
-    made = [bed.back_up(volume, labels={"n": str(n)})["backup_id"] for n, volume in enumerate((one, two, one))]
+    first = bed.back_up(one, labels={"n": "0"})["backup_id"]
+    tasks = [bed.sdk("CloudBackup/Create", volume_id=volume, labels={"n": "1"})["task_id"] for volume in (one, two)]
+    later, other = (bed.ended(task_id)["backup_id"] for task_id in tasks)
 
     def found(**filters: Any) -> list[str]:
         answer = bed.sdk("CloudBackup/EnumerateWithFilters", credential_id=credential, **filters)
         return [each["id"] for each in answer["backups"]]
 
-    assert found() == found(all=True) == found(status_filter=DONE) == made
-    assert found(src_volume_id=one) == [made[0], made[2]]
-    assert found(metadata_filter={"n": "1"}) == found(cloud_backup_id=made[1]) == [made[1]]
+    made = found()
+    assert (made[0], {*made}) == (first, {first, later, other})
+    assert found(all=True) == found(status_filter=DONE) == made
+    assert found(src_volume_id=one) == [first, later]
+    assert found(metadata_filter={"n": "1"}) == made[1:]
+    assert found(cloud_backup_id=other) == [other]
     assert found(src_volume_id=NOBODY) == found(cluster_id="other") == found(status_filter=9) == []
     assert found(missing_src_volumes=True) == []
     page = bed.sdk("CloudBackup/EnumerateWithFilters", credential_id=credential, max_backups=2)
     assert [each["id"] for each in page["backups"]] == made[:2]
     assert found(max_backups=2, continuation_token=page["continuation_token"]) == made[2:]
     bed.sdk("Volume/Delete", volume_id=two)
-    assert found(missing_src_volumes=True) == [made[1]]
-    assert bed.restored(made[1], "btrfs")
+    assert found(missing_src_volumes=True) == [other]
+    bed.sdk("CloudBackup/DeleteAll", src_volume_id=one, credential_id=credential)
+    assert found() == [other]
+    assert bed.sdk("CloudBackup/History", src_volume_id=one)["history_list"] == []
 
 
-def test_deleted_backups_are_gone_and_others_stay(bed: Bed) -> None:
+def test_a_backup_goes_on_when_the_gateway_is_killed(bed: Bed) -> None:
     volume = bed.volume("v")
     credential = bed.credential()
     (bed.path(volume) / "file").write_bytes(b"content")
-    first, second = (bed.back_up(volume)["backup_id"] for _ in range(2))
-    bed.sdk("CloudBackup/Delete", backup_id=first, credential_id=credential)
-    assert bed.sdk.refused("CloudBackup/Restore", backup_id=first)[0] == "NOT_FOUND"
-    made = bed.restored(second, "btrfs")
-    assert (bed.path(made) / "file").read_bytes() == b"content"
-    bed.sdk("CloudBackup/DeleteAll", src_volume_id=volume, credential_id=credential)
-    assert bed.sdk("CloudBackup/EnumerateWithFilters", credential_id=credential)["backups"] == []
-    assert bed.sdk("CloudBackup/History", src_volume_id=volume)["history_list"] == []
+    bed.gateway.arm("backup.moved")
+    task_id = bed.sdk("CloudBackup/Create", volume_id=volume)["task_id"]
+    bed.gateway.wait()
+    bed.gateway.start()
+    bed.sdk = bed.sdk.at(bed.gateway.addresses["openstorage"])
+    ended = bed.ended(task_id)
+    assert ended["status"] == DONE, ended
+    (found,) = bed.sdk("CloudBackup/EnumerateWithFilters", credential_id=credential)["backups"]
+    assert found["id"] == ended["backup_id"]
+    assert bed.sdk("Volume/SnapshotEnumerate", volume_id=volume)["volume_snapshot_ids"] == []
+    assert "/file" in bed.sdk("CloudBackup/Catalog", backup_id=found["id"])["contents"]
 
 
 def test_empty_and_unknown_ids(bed: Bed) -> None:
