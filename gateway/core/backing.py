@@ -74,9 +74,13 @@ async def pause(core: Core, task: Task) -> None:
 
 async def stop(core: Core, task: Task) -> None:
     """End a task for good; nothing stays of what it was making. InvalidState when it has ended."""
-    if task.state is TaskState.PAUSED:
-        await resume(core, task, wanted=TaskState.STOPPED)
-    await _halt(core, await backups.task(core, task.id), TaskState.STOPPED)
+    if task.state is not TaskState.PAUSED:
+        await _halt(core, task, TaskState.STOPPED)
+        return
+    await resume(core, task, wanted=TaskState.STOPPED)
+    running = core.changes.context.carried.task(key_of(task.id))
+    if running is not None:
+        await running
 
 
 async def resume(core: Core, task: Task, *, wanted: TaskState = TaskState.DONE) -> None:
@@ -169,17 +173,7 @@ class _Run:
             return
         snapshot = await self._snapshot()
         volume = await core.get(Volume, task.volume_id)
-        async with await self._vault() as vault:
-            await self._make_room(vault, volume)
-            source = await source_handle(core.pools.get(volume.pool_id), volume.id, snapshot.id)
-            if await vault.inspect_snapshot(volume.id, task.backup_id) is None:
-                await self._move(volume.kind, source, await vault.place(volume.id), snapshot.volume_size or volume.size)
-                self._fault("backup.moved")
-                await vault.snapshot(volume.id, task.backup_id, _note(volume))
-            self._fault("backup.kept")
-            stored = 0
-            async for each in vault.objects(volume.id, task.backup_id):
-                stored += each.size
+        stored = await self._kept(volume, snapshot)
         made = Backup(
             id=task.backup_id,
             place=(await self._credential()).account.place,
@@ -201,6 +195,23 @@ class _Run:
         with suppress(errors.AlreadyExists):
             await documents.create(core, BACKUP, str(made.id), backups.encoded(made))
         self._fault("backup.recorded")
+
+    async def _kept(self, volume: Volume, snapshot: Snapshot) -> int:
+        """Have the store hold what the snapshot does, and give how many bytes that is there."""
+        backup_id, size = self._task.backup_id, snapshot.volume_size or volume.size
+        async with await self._vault() as vault:
+            if await vault.inspect(volume.id) is None:
+                await vault.create(VolumeSpec(id=volume.id, kind=VolumeKind.OBJECTS, size=size, note=_note(volume)))
+            if await vault.inspect_snapshot(volume.id, backup_id) is None:
+                source = await source_handle(self._core.pools.get(volume.pool_id), volume.id, snapshot.id)
+                await self._move(volume.kind, source, await vault.place(volume.id), size)
+                self._fault("backup.moved")
+                await vault.snapshot(volume.id, backup_id, _note(volume))
+            self._fault("backup.kept")
+            stored = 0
+            async for each in vault.objects(volume.id, backup_id):
+                stored += each.size
+            return stored
 
     async def _snapshot(self) -> Snapshot:
         """Give the snapshot that is copied; it is taken now when it is not there."""
@@ -224,10 +235,6 @@ class _Run:
         await (await core.start({new.volume_id}, plan)).result()
         self._fault("backup.taken")
         return await core.get(Snapshot, task.snapshot_id)
-
-    async def _make_room(self, vault: Vault, volume: Volume) -> None:
-        if await vault.inspect(volume.id) is None:
-            await vault.create(VolumeSpec(id=volume.id, kind=VolumeKind.OBJECTS, size=volume.size, note=_note(volume)))
 
     # --- a restore ---
 

@@ -26,7 +26,9 @@ from gateway.core.intervals import Interval
 from gateway.core.model import InProcess, Snapshot, Volume, VolumeKind
 from gateway.core.mover import Place
 from gateway.core.observer import SilentObserver
+from gateway.core.ownership import Access, Ownership
 from gateway.core.pools import Configured
+from gateway.core.principal import Principal
 from gateway.core.query import Query
 from gateway.core.recurrence import Daily
 from gateway.core.secret import AccessKeys, Secret
@@ -338,6 +340,29 @@ async def test_a_volume_that_nothing_moves_is_refused(scene: Scene, core: Core) 
     bare = await credentials.create(core, "bare", msgspec.structs.replace(ACCOUNT, bucket=""), secret=Secret("secret"))
     with pytest.raises(errors.InvalidArgument):
         await scene.start(volume, bare)
+
+
+async def test_backups_have_the_rights_of_their_volume(scene: Scene, core: Core) -> None:
+    ownership = Ownership(owner="anna", collaborators={"carl": Access.READ})
+    volume, credential = await scene.begun(ownership=ownership)
+    task = await scene.back_up(volume, credential)
+    (found,) = await backups.backups(core, credential)
+    schedule = await backup_schedules.create(core, volume, credential, [Interval(Daily(12, 0), 1)])
+    bob, carl = (core.acting_for(Principal(name=name, roles=())) for name in ("bob", "carl"))
+    assert await backups.backups(bob, credential) == await backups.all_backups(bob, volume.id) == []
+    assert await backups.readable_tasks(bob) == await backup_schedules.schedules(bob) == []
+    for refused in (
+        backups.backup(bob, credential, str(found.id)),
+        backups.backup(carl, credential, str(found.id), access=Access.ADMIN),
+        backups.task(bob, task.id),
+        backups.task(carl, task.id, access=Access.WRITE),
+        backups.drawn_up(bob, NewBackup(volume_id=volume.id, credential=credential)),
+        backup_schedules.create(carl, volume, credential, schedule.intervals),
+        backup_schedules.delete(carl, str(schedule.id)),
+    ):
+        with pytest.raises(errors.PermissionDenied):
+            await refused
+    assert await backups.backup(carl, credential, str(found.id)) == found
 
 
 class TestSchedules:
