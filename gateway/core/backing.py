@@ -109,6 +109,18 @@ async def take_over(core: Core) -> int:
     return taken
 
 
+async def tidy(core: Core) -> int:
+    """Remove the snapshots that ended tasks could not; give how many."""
+    ended = [one for one in await backups.tasks(core) if one.state not in UNDER_WAY]
+    left = await core.catalog.get_many(Snapshot, {one.snapshot_id for one in ended})
+    removed = 0
+    for snapshot_id in left:
+        with suppress(errors.GatewayError):  # the next pass tries again
+            await (await snapshots.delete(core, snapshot_id, description="What a backup left")).result()
+            removed += 1
+    return removed
+
+
 def _owned(owner: str, task: Task) -> Task:
     return msgspec.structs.replace(task, owner=owner)
 

@@ -150,6 +150,7 @@ class Backups:
     async def run(self, now: datetime) -> int:
         """Carry on what a dead process left, and serve every schedule once; give how many backups were begun."""
         await backing.take_over(self._core)
+        await backing.tidy(self._core)
         begun = 0
         for one in await schedules(self._core):
             if self._core.changes.draining:

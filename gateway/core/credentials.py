@@ -56,9 +56,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """The store's URL."""
-        if "://" in self.endpoint:
-            return self.endpoint
-        return f"{'http' if self.plain else 'https'}://{self.endpoint}"
+        scheme = "" if "://" in self.endpoint else "http://" if self.plain else "https://"
+        return f"{scheme}{self.endpoint}".rstrip("/")
 
     @property
     def place(self) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from core_scene import make, snap, tenant_and_pool
+from core_scene import clone_of, make, snap, tenant_and_pool
 from replication_scene import Lasting
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
@@ -276,6 +276,26 @@ async def test_a_stopped_backup_leaves_nothing(scene: Scene, core: Core, *, paus
     assert await scene.stores.kept.inspect(volume.id) is None
     with pytest.raises(errors.InvalidState):
         await backing.resume(core, await backups.task(core, task.id))
+
+
+async def test_a_snapshot_that_could_not_go_goes_later(scene: Scene, core: Core) -> None:
+    volume, credential = await scene.begun()
+    reached, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(_path: str) -> None:
+        reached.set()
+        await go.wait()
+
+    scene.mover.before_file = wait
+    task = await scene.start(volume, credential)
+    await reached.wait()
+    clone = await clone_of(core, volume, "clone", await core.get(Snapshot, task.snapshot_id))
+    go.set()
+    assert (await scene.ended(task)).state is TaskState.DONE
+    assert await scene.snapshots() == 1
+    await (await volumes.delete(core, clone.id, description="test")).result()
+    await scene.passed()
+    assert await scene.snapshots() == 0
 
 
 async def test_a_restore_that_fails_leaves_no_volume(scene: Scene, core: Core) -> None:
