@@ -154,6 +154,10 @@ def test_an_object_that_is_not_what_was_put_is_not_taken(at):
     with pytest.raises(Unavailable, match="not what was put there"):
         moved(down(at))
     assert (at.back / "a").read_bytes() == b"old"
+    (at.back / "a").unlink()
+    with pytest.raises(Unavailable, match="not what was put there"):
+        moved(down(at))
+    assert list(at.back.iterdir()) == []
 
 
 def test_a_move_that_broke_off_goes_on(at):

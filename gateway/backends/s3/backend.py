@@ -145,6 +145,7 @@ class S3Backend:
             snapshot=snapshot,
             control_bucket=options.control,
             pool_prefix=options.prefix,
+            partial=found.base is not None,
         )
 
     async def put_manifest(self, document: bytes) -> None:
