@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from mirror_scene import ENDS, SIZE, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
+from following_scene import ENDS, SIZE, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
 
 from gateway.client import Client, ClientError, Flow, native
 from gateway.client.wire import Pause

@@ -61,7 +61,7 @@ class _Later:
 
 def doomed(point: str) -> ProcessMover:
     """Give a mover whose processes die at a point of their work."""
-    code = f"import sys; sys.path.insert(0, sys.argv[1]); from mirror_scene import fall; fall({point!r})"
+    code = f"import sys; sys.path.insert(0, sys.argv[1]); from following_scene import fall; fall({point!r})"
     return ProcessMover(program=(sys.executable, "-c", code, str(Path(__file__).parent)))
 
 
