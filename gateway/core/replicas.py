@@ -10,8 +10,12 @@ import msgspec
 from gateway.core import errors
 from gateway.core.catalog import walk
 from gateway.core.context import Core
-from gateway.core.model import Replication, Snapshot, SnapshotState, Transfer, Volume
+from gateway.core.model import Snapshot, SnapshotState, Volume
 from gateway.core.query import Compare, Op, Order, Query
+from gateway.core.replication_model import (
+    Replication,
+    Transfer,
+)
 
 _TRANSFER = "transfer"
 

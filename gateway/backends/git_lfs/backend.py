@@ -35,8 +35,11 @@ from gateway.core.backend import (
 )
 from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
+from gateway.core.handles import (
+    GitRemote,
+)
 from gateway.core.locks import KeyLocks
-from gateway.core.model import GitRemote, VolumeKind
+from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker
 
 log = structlog.get_logger(__name__)
