@@ -153,6 +153,7 @@ async def test_a_token_is_good_for_one_volume_and_a_while(bed: Bed) -> None:
         assert (status, headers["WWW-Authenticate"]) == (401, 'Basic realm="volume-gateway"'), bad
     for header in ("Basic !", "Bearer x", "Basic", f"Basic {base64.b64encode(b'no colon').decode()}"):
         assert (await bed.ask("GET", path, Authorization=header))[0] == 401
+    assert (await bed.ask("GET", path, Authorization="Basic \u00fc"))[0] == 401
     assert (await bed.ask("GET", path, token=bed.token(uuid4())))[0] == 404
     assert (await bed.ask("GET", path, user=""))[0] == 200
     bed.now = NOW + 10
@@ -182,6 +183,7 @@ async def test_files_are_locked_by_one_at_a_time(bed: Bed) -> None:
     assert [one["path"] for one in listed["locks"]] == ["a/b.bin", "0", "1"]
     rest = (await bed.lfs("GET", f"locks?limit=3&cursor={listed['next_cursor']}"))[1]
     assert ([one["path"] for one in rest["locks"]], "next_cursor" in rest) == (["2"], False)
+    assert (await bed.lfs("GET", f"locks?cursor={'9' * 5000}"))[0] == 200
     assert [one["path"] for one in (await bed.lfs("GET", "locks?path=1"))[1]["locks"]] == ["1"]
     assert (await bed.lfs("GET", f"locks?id={made['lock']['id']}"))[1] == {"locks": [made["lock"]]}
     verified = (await bed.lfs("POST", "locks/verify", {"limit": 2}))[1]

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
+import structlog
+
 from gateway.backends.files.space import capacity
 from gateway.backends.git_lfs.collecting import Collector
 from gateway.backends.git_lfs.failures import translated
@@ -31,13 +33,15 @@ from gateway.core.backend import (
     no_fault,
 )
 from gateway.core.capability import Facts
-from gateway.core.errors import Unavailable
+from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.locks import KeyLocks
 from gateway.core.model import GitRemote, VolumeKind
 from gateway.core.worker import Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 _FACTS = Facts(
     shrink=True,
@@ -83,7 +87,11 @@ class _Session:
         """Throw away large files, if something may have been the last to need them."""
         if self.untidy:
             self.untidy = False
-            await self.run(self.collector.collect)
+            try:
+                await self.run(self.collector.collect)
+            except GatewayError as error:
+                # What is needed cannot be told, so all stays; the volumes are there nevertheless.
+                log.warning("large files stay", pool=self.pool.name, **error.fields)
 
     async def close(self) -> None:
         await self.worker.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import re
 import time
@@ -143,6 +142,7 @@ class Application:
                 repository=asked.record.repository,
                 namespace=asked.namespace,
                 service=f"/{asked.rest}",
+                query=f"service={service}" if asked.rest == "info/refs" else "",
                 user=asked.user,
             )
 
@@ -200,10 +200,11 @@ def _require(asked: Asked) -> None:
 def _login(header: str) -> tuple[str, str]:
     """Give user and password; empty ones when there are none."""
     scheme, _, said = header.partition(" ")
-    with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+    # A ValueError: not base64, not even ASCII, or no text in it.
+    with contextlib.suppress(ValueError):
         if scheme.lower() == "basic":
             user, _, password = base64.b64decode(said.strip(), validate=True).decode().partition(":")
-            return user or "anybody", password
+            return user if user.isprintable() and user else "anybody", password
     return "", ""
 
 

@@ -30,9 +30,9 @@ _SAFE: Mapping[str, str] = {
 
 
 async def serve(
-    request: web.Request, *, repository: str, namespace: str, service: str, user: str
+    request: web.Request, *, repository: str, namespace: str, service: str, query: str, user: str
 ) -> web.StreamResponse:
-    """Answer a request by what `git http-backend` says to it.
+    """Answer a request by what `git http-backend` says to it. `query` is what was looked at, not what was sent.
 
     The newer protocol (`Git-Protocol`) is not offered: by it clients may ask
     for any object that they can name, by the older one only for what the refs
@@ -45,7 +45,7 @@ async def serve(
         "GIT_NAMESPACE": namespace,
         "PATH_INFO": service,
         "REQUEST_METHOD": request.method,
-        "QUERY_STRING": request.query_string,
+        "QUERY_STRING": query,
         "CONTENT_TYPE": request.headers.get("Content-Type", ""),
         "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
         "REMOTE_USER": user,
