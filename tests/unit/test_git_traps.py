@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import subprocess
 import time
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from git_scene import Scene, note, scene, spec
+from git_scene import AUTHOR, Scene, note, scene, spec
 
 from gateway.backends.git_lfs import GitLfsBackend, GitLfsOptions
 from gateway.backends.git_lfs.collecting import Collector
@@ -219,6 +220,32 @@ async def test_one_damaged_volume_does_not_keep_the_others_from_being_looked_at(
         await at.reopen()
         assert {one.id async for one in at.backend.scan()} == {good.id, torn.id}
         assert files(at) == {b"large"}
+
+
+async def test_what_would_stop_the_upkeep_of_all_volumes_is_not_taken(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        volume = spec()
+        await at.backend.create(volume)
+        tree = at.git("rev-parse", f"{at.commit(volume.id, a=b'alpha')}^{{tree}}")
+        before = at.refs()
+        author, environment = tmp_path / "author", {**AUTHOR, "GIT_NAMESPACE": at.tree(volume.id).namespace}
+
+        def git(*arguments: str, stdin: bytes = b"") -> str:
+            line = ("git", f"--git-dir={author}", *arguments)
+            done = subprocess.run(line, input=stdin, capture_output=True, check=True, env=environment)
+            return done.stdout.decode().strip()
+
+        git("init", "--quiet", "--bare", str(author))
+        (author / "objects" / "info" / "alternates").write_text(f"{at.path}/objects\n")
+        blob = at.git("hash-object", "-w", "--stdin", stdin=b"alpha")
+        for mode, of, taken in (("100644", tree, False), ("0100644", blob, True)):
+            raw = f"{mode} x\0".encode() + bytes.fromhex(of)
+            made = git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw)
+            pushed = f"{git('commit-tree', '-m', 'odd', made)}:refs/heads/{mode}"
+            with contextlib.nullcontext() if taken else pytest.raises(subprocess.CalledProcessError):
+                git("push", "--quiet", at.path.as_uri(), pushed)
+            assert (at.refs() != before) == taken
+        at.git("gc", "--quiet")
 
 
 async def test_of_two_gateways_the_later_change_of_one_thing_is_told_to_try_again(tmp_path: Path) -> None:
