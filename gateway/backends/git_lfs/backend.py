@@ -45,6 +45,8 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
+_ONE_STORE = "its volumes share their objects: whoever has a token of one and knows an object's id can have it"
+
 _FACTS = Facts(
     shrink=True,
     split=True,
@@ -149,7 +151,11 @@ class GitLfsBackend:
 
     def describe(self) -> Substrate:
         return Substrate(
-            id=self._session.record.id, driver="git-lfs", kinds={VolumeKind.TREE: _FACTS}, handles=("git",)
+            id=self._session.record.id,
+            driver="git-lfs",
+            kinds={VolumeKind.TREE: _FACTS},
+            handles=("git",),
+            remarks=(_ONE_STORE,),
         )
 
     # --- VolumeBackend ---
