@@ -171,12 +171,14 @@ class S3Backend:
     # --- SnapshotBackend ---
 
     async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
-        return await self._session.change((volume,), self._session.snapshots.snapshot, volume, snapshot, note)
+        session = self._session
+        involved = (volume, *await session.left(snapshot))
+        return await session.change(involved, session.snapshots.snapshot, volume, snapshot, note)
 
     async def delete_snapshot(self, volume: UUID, snapshot: UUID) -> None:
         session = self._session
         found = await session.run(session.pool.find_snapshot, volume, snapshot)
-        owners = () if found is None else found.owners
+        owners = await session.left(snapshot) if found is None else found.owners
         await session.change((volume, *owners), session.snapshots.delete, volume, snapshot)
 
     async def annotate_snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> None:

@@ -116,6 +116,7 @@ class _Doomed:
 
     def __init__(self, pool: Pool, volume: UUID, *, live: bool, based: bool) -> None:
         self._data = pool.data
+        self._proceed = pool.proceed
         self._below = pool.layout.below(volume)
         self._live = live
         self._based = based
@@ -138,6 +139,7 @@ class _Doomed:
 
     def flush(self) -> None:
         """Remove what has gathered."""
+        self._proceed()
         for key in self._hidden:
             self._data.delete(key)
         self._data.delete_versions(self._versions)

@@ -13,6 +13,7 @@ from uuid import UUID
 from gateway.backends.s3.collecting import Collector
 from gateway.backends.s3.copying import Copier
 from gateway.backends.s3.failures import translated
+from gateway.backends.s3.layout import Unsettled
 from gateway.backends.s3.lease import RENEW_S
 from gateway.backends.s3.opening import Opened, open_pool, settle
 from gateway.backends.s3.options import S3Options
@@ -60,12 +61,17 @@ class Session:
         self.opened = opened
         self.pool = opened.pool
         self.worker = worker
+        # Changes that take long may have all the threads of the other one.
+        self._keeper = Worker(f"s3-{self.pool.name}-lease", 1)
         self.collector = Collector(self.pool)
         self.volumes = Volumes(self.pool, self.collector, Copier(self.pool, at_once=copy_max))
         self.snapshots = Snapshots(self.pool, self.collector, self.volumes)
         self.signer = Signer(self.pool, self.volumes)
         self.keys = KeyLocks()
         self.may_change = False
+        self._settling = False
+        self._changing = 0
+        self.pool.proceed = self._proceed
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -91,25 +97,69 @@ class Session:
     @asynccontextmanager
     async def holding(self, volumes: Iterable[UUID]) -> AsyncIterator[None]:
         """Keep other changes from volumes and all that they rest on, for a block."""
-        if not self.may_change or not self.opened.leasing.held:
-            raise Unavailable(what=self.pool.name, reason=ELSEWHERE)
+        self._proceed()
         taken = await self.keys.acquire(await self.run(self._involved, tuple(volumes)))
+        self._changing += 1
         try:
+            self._proceed()
             yield
         finally:
+            self._changing -= 1
             self.keys.release(taken)
+
+    def _proceed(self) -> None:
+        if not (self.may_change or self._settling) or not self.opened.leasing.held:
+            raise Unavailable(what=self.pool.name, reason=ELSEWHERE)
 
     def _involved(self, volumes: tuple[UUID, ...]) -> set[UUID]:
         found = [self.pool.find_volume(volume) for volume in volumes]
-        return {*volumes, *(owner for sidecar in found if sidecar is not None for owner in sidecar.owners)}
+        owners = {owner for sidecar in found if sidecar is not None for owner in sidecar.owners}
+        return {*volumes, *owners, *(owner for volume in volumes for owner in self._left(volume))}
+
+    async def left(self, about: UUID) -> tuple[UUID, ...]:
+        """Give the volumes below which there is something of a volume or snapshot that was only half made or removed.
+
+        They take part when that is gone on with, although nothing else tells it any more.
+        """
+        return await self.run(self._left, about)
+
+    def _left(self, about: UUID) -> tuple[UUID, ...]:
+        if about not in self.pool.unsettled:
+            return ()
+        found = self.pool.load(self.pool.layout.unsettled(about), Unsettled)
+        return () if found is None else (*found.owners, *(found.base.owners if found.base else ()))
 
     async def lead(self) -> None:
-        """Take or renew the lease. Whoever gets it settles what others left before it changes anything."""
-        if not await self.run(self.opened.leasing.renew):
+        """Take or renew the lease. Whoever gets it settles what others left before it changes anything.
+
+        What was begun under an earlier lease has to end before: it is not left by others.
+        """
+        if not await self._keeper.run(self._renewed):
             self.may_change = False
-        elif not self.may_change:
-            await self.run(settle, self.pool, self.volumes, self.collector)
-            self.may_change = True
+        elif not self.may_change and not self._changing:
+            self._settling = True
+            try:
+                await self._settled()
+            finally:
+                self._settling = False
+            self.may_change = self.opened.leasing.held
+
+    async def _settled(self) -> None:
+        """Settle what others left, and keep the lease meanwhile, however long that takes."""
+        settling = asyncio.ensure_future(self.run(settle, self.pool, self.volumes, self.collector))
+        try:
+            while not (await asyncio.wait((settling,), timeout=RENEW_S))[0]:
+                with contextlib.suppress(GatewayError):
+                    await self._keeper.run(self._renewed)
+        except asyncio.CancelledError:
+            settling.cancel()
+            await asyncio.wait((settling,))
+            raise
+        await settling
+
+    def _renewed(self) -> bool:
+        with translated(self.pool.name):
+            return self.opened.leasing.renew()
 
     def begin(self) -> None:
         """Renew the lease from now on."""
@@ -136,6 +186,7 @@ class Session:
     async def abandon(self) -> None:
         """End the threads, and leave the lease to its time."""
         await self._end_renewing()
+        await self._keeper.close()
         await self.worker.close()
         self.pool.close()
 
