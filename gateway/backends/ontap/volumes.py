@@ -12,7 +12,7 @@ import msgspec
 from gateway.backends.ontap.carriers import Carriers
 from gateway.backends.ontap.descriptions import Damaged, Pending, VolumeSidecar, from_tags, unpack
 from gateway.backends.ontap.pool import Family, Known, Pool, Step
-from gateway.backends.ontap.records import FlexVol
+from gateway.backends.ontap.records import Clone, FlexVol
 from gateway.core.backend import Note, Observed, Offer, VolumeSpec
 from gateway.core.errors import AlreadyExists, NotFound, OutOfSpace
 from gateway.core.model import RootDirectory, VolumeKind
@@ -201,9 +201,9 @@ class Volumes:
             self._cluster.set_volume(found, {"clone": {"split_initiated": True}})
         passed("split")
 
-    def is_split(self, key: UUID) -> bool:
-        """Tell whether a volume shares nothing any more."""
-        return not self._pool.volume(key).flexvol.clone.is_flexclone
+    def sharing(self, key: UUID) -> Clone:
+        """Tell whether a volume still shares with its parent, and whether that is about to end."""
+        return self._pool.volume(key).flexvol.clone
 
     # --- restoring ---
 
