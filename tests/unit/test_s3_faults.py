@@ -157,6 +157,7 @@ async def test_buckets_that_are_exchanged_are_noticed(moto: S3Server) -> None:
     options = options_at(moto, first)
     backend = S3Backend("pool", options)
     await backend.open()
+    await backend.create(spec(VOLUME))
     s3, key = backend._session.pool.data.s3, Layout("").pool
     s3.delete_object(Bucket=first, Key=key)
     with pytest.raises(Unavailable, match="in its place"):

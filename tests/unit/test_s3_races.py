@@ -139,3 +139,32 @@ async def test_no_line_gets_into_a_header_by_what_is_signed(moto: S3Server) -> N
         request = SignRequest(action=SignAction.PUT, key="a", content_type="text/plain\r\nX-Other: 1")
         with pytest.raises(InvalidArgument):
             await at.backend.sign(VOLUME, None, request)
+
+
+async def test_the_lease_is_kept_until_changes_have_ended(moto: S3Server) -> None:
+    async with scene(moto) as at:
+        await at.backend.create(spec(VOLUME))
+        leasing, held = at.backend._session.opened.leasing, Held(at, "s3.snapshot.written")
+        change = asyncio.create_task(at.backend.snapshot(VOLUME, SNAPSHOT, note("taken")))
+        await held.reached()
+        closing = asyncio.create_task(at.backend.close())
+        await asyncio.wait((closing,), timeout=0.3)
+        assert leasing._read() is not None
+        held.go.set()
+        await asyncio.gather(change, closing)
+        assert leasing._read() is None
+        await at.backend.open()
+        assert await at.held(VOLUME, SNAPSHOT) == {}
+
+
+async def test_a_pool_whose_making_was_cut_short_can_be_opened(moto: S3Server) -> None:
+    async with scene(moto) as at:
+        made = at.backend.describe().id
+        at.data.delete_versions([(each.key, each.version) for each in at.data.of(at.layout.pool)])
+        await at.reopen()
+        assert at.backend.describe().id == made
+        assert at.data.get(at.layout.pool) is not None
+        await at.backend.create(spec(VOLUME))
+        at.data.delete_versions([(each.key, each.version) for each in at.data.of(at.layout.pool)])
+        with pytest.raises(Unavailable, match="another one"):
+            await at.reopen()

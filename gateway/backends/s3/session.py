@@ -161,6 +161,10 @@ class Session:
         with translated(self.pool.name):
             return self.opened.leasing.renew()
 
+    def _released(self) -> None:
+        with translated(self.pool.name):
+            self.opened.leasing.release()
+
     def begin(self) -> None:
         """Renew the lease from now on."""
         self._task = asyncio.create_task(self._renew(), name=f"lease of {self.pool.name}")
@@ -177,10 +181,11 @@ class Session:
             yield part
 
     async def close(self) -> None:
-        """Give the lease back, and end the threads."""
+        """Wait for the changes under way, give the lease back, and end the threads."""
+        await self.worker.close()
         await self._end_renewing()
         with contextlib.suppress(GatewayError):
-            await self.run(self.opened.leasing.release)
+            await self._keeper.run(self._released)
         await self.abandon()
 
     async def abandon(self) -> None:
