@@ -13,7 +13,6 @@ from uuid import UUID
 from gateway.backends.s3.collecting import Collector
 from gateway.backends.s3.copying import Copier
 from gateway.backends.s3.failures import translated
-from gateway.backends.s3.layout import Unsettled
 from gateway.backends.s3.lease import RENEW_S
 from gateway.backends.s3.opening import Opened, open_pool, settle
 from gateway.backends.s3.options import S3Options
@@ -70,7 +69,7 @@ class Session:
         self.keys = KeyLocks()
         self.may_change = False
         self._settling = False
-        self._changing = 0
+        self._changes = 0
         self.pool.proceed = self._proceed
         self._task: asyncio.Task[None] | None = None
 
@@ -89,45 +88,39 @@ class Session:
 
         return await self.worker.run(guarded)
 
-    async def change(self, volumes: Iterable[UUID], fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change of volumes, one at a time for each of them and for all that they rest on."""
-        async with self.holding(volumes):
+    async def change(self, about: Iterable[UUID], fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a change of volumes or snapshots, one at a time for each of them and for all that they rest on."""
+        async with self.holding(about):
             return await self.run(fn, *args, **kwargs)
 
     @asynccontextmanager
-    async def holding(self, volumes: Iterable[UUID]) -> AsyncIterator[None]:
-        """Keep other changes from volumes and all that they rest on, for a block."""
+    async def holding(self, about: Iterable[UUID]) -> AsyncIterator[None]:
+        """Keep other changes from volumes and snapshots and all that they rest on, for a block."""
         self._proceed()
-        taken = await self.keys.acquire(await self.run(self._involved, tuple(volumes)))
-        self._changing += 1
+        self._changes += 1
         try:
-            self._proceed()
-            yield
+            taken = await self.keys.acquire(await self.run(self._involved, tuple(about)))
+            try:
+                self._proceed()
+                yield
+            finally:
+                self.keys.release(taken)
         finally:
-            self._changing -= 1
-            self.keys.release(taken)
+            self._changes -= 1
 
     def _proceed(self) -> None:
         if not (self.may_change or self._settling) or not self.opened.leasing.held:
             raise Unavailable(what=self.pool.name, reason=ELSEWHERE)
 
-    def _involved(self, volumes: tuple[UUID, ...]) -> set[UUID]:
-        found = [self.pool.find_volume(volume) for volume in volumes]
-        owners = {owner for sidecar in found if sidecar is not None for owner in sidecar.owners}
-        return {*volumes, *owners, *(owner for volume in volumes for owner in self._left(volume))}
-
-    async def left(self, about: UUID) -> tuple[UUID, ...]:
-        """Give the volumes below which there is something of a volume or snapshot that was only half made or removed.
-
-        They take part when that is gone on with, although nothing else tells it any more.
-        """
-        return await self.run(self._left, about)
-
-    def _left(self, about: UUID) -> tuple[UUID, ...]:
-        if about not in self.pool.unsettled:
-            return ()
-        found = self.pool.load(self.pool.layout.unsettled(about), Unsettled)
-        return () if found is None else (*found.owners, *(found.base.owners if found.base else ()))
+    def _involved(self, about: tuple[UUID, ...]) -> set[UUID]:
+        found = [self.pool.find_volume(each) for each in about]
+        # What was cut short is completed first, whatever that takes.
+        rests = [self.pool.find_unsettled(each) for each in about]
+        return {
+            *about,
+            *(owner for sidecar in found if sidecar is not None for owner in sidecar.owners),
+            *(owner for rest in rests if rest is not None for owner in rest.involved),
+        }
 
     async def lead(self) -> None:
         """Take or renew the lease. Whoever gets it settles what others left before it changes anything.
@@ -136,7 +129,7 @@ class Session:
         """
         if not await self._keeper.run(self._renewed):
             self.may_change = False
-        elif not self.may_change and not self._changing:
+        elif not self.may_change and not self._changes:
             self._settling = True
             try:
                 await self._settled()
