@@ -10,7 +10,7 @@ import pytest
 from cluster_scene import SIZE, far, scene, spec
 from far_gateway import FarGateway
 
-from gateway.core import snapshots, volumes
+from gateway.core import errors, snapshots, volumes
 from gateway.core.context import Core
 from gateway.core.model import Pool, Snapshot, Tenant, Volume, VolumeState
 from gateway.core.observer import SilentObserver
@@ -124,3 +124,24 @@ async def test_what_another_gateway_looks_after_is_not_adopted(cluster: FarGatew
         await other.backend.create(spec(uuid4()))
         async with scene(cluster, adopt="svm1") as at:
             assert [seen async for seen in at.backend.scan()] == []
+
+
+async def test_a_restore_does_not_take_away_what_others_took(cluster: FarGateway, tmp_path: Path) -> None:
+    theirs = await given(cluster, "theirs")
+    async with (
+        scene(cluster, adopt="svm1") as at,
+        core_on(folder(tmp_path, "a"), [Configured("pool", at.backend)]) as core,
+    ):
+        await compare(core)
+        for owner, name in ((core, "s1"), (cluster.core, "hourly.1")):
+            new = snapshots.NewSnapshot(name=name, volume_id=theirs.id)
+            await (await snapshots.create(owner, new, description="take")).result()
+        of_it = Query(where=Compare("volume.id", Op.EQ, theirs.id))
+        [snapshot] = (await core.catalog.page(Snapshot, of_it)).records
+        restoring = await volumes.restore(core, theirs.id, snapshot.id, description="restore", discard_newer=True)
+        with pytest.raises(errors.InUse):
+            await restoring.result()
+        kept = {taken.name for taken in (await cluster.core.catalog.page(Snapshot, of_it)).records}
+        assert kept > {"hourly.1"}
+        assert len(kept) == 2
+        assert (await named(core))["theirs"].state is VolumeState.ONLINE

@@ -122,16 +122,20 @@ def test_what_is_gone_already_is_removed(wire: respx.MockRouter, cluster: Cluste
     cluster.remove_volume(FOUND)
 
 
-def test_what_was_made_although_the_answer_was_late_is_made(
-    wire: respx.MockRouter, cluster: Cluster, clock: Clock
+@pytest.mark.parametrize(
+    ("silence", "kind"),
+    [(httpx.ReadTimeout("late"), errors.Timeout), (httpx.RemoteProtocolError("reset"), errors.Unavailable)],
+)
+def test_what_was_made_although_no_answer_came_is_made(
+    wire: respx.MockRouter, cluster: Cluster, silence: httpx.TransportError, kind: type[errors.GatewayError]
 ) -> None:
-    made = wire.post(VOLUMES).mock(side_effect=httpx.ReadTimeout("late"))
+    made = wire.post(VOLUMES).mock(side_effect=silence)
     there = httpx.Response(200, json=records({"uuid": "u1", "name": "gw_x"}))
     wire.get(path=VOLUMES).mock(side_effect=[httpx.Response(200, json=records()), there])
     cluster.make_volume({"name": "gw_x"})
     assert made.call_count == 1
     wire.get(path=VOLUMES).mock(return_value=httpx.Response(200, json=records()))
-    assert isinstance(failed(lambda: cluster.make_volume({"name": "gw_x"})), errors.Timeout)
+    assert isinstance(failed(lambda: cluster.make_volume({"name": "gw_x"})), kind)
 
 
 # --- jobs ---

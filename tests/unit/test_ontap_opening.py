@@ -13,6 +13,7 @@ from ontap_wire import URL, options, records, refusal
 
 from gateway.backends.ontap import OntapBackend
 from gateway.backends.ontap.cluster import VOLUMES
+from gateway.backends.ontap.descriptions import VolumeSidecar, pack, to_tags
 from gateway.core import errors
 from gateway.core.backend import Note, VolumeSpec, derive
 from gateway.core.model import VolumeKind
@@ -174,3 +175,21 @@ async def test_clients_are_led_to_an_interface_of_the_svm(
     await backend.open()
     assert backend._session.opened.address == address
     assert any("no interface" in remark for remark in backend.describe().remarks) is (not address)
+
+
+async def test_a_split_that_the_cluster_breaks_off_is_not_waited_for(
+    wire: respx.MockRouter, backend: OntapBackend
+) -> None:
+    sidecar = VolumeSidecar(id=KEY, note=Note(name="v", tenant="t", document=b"{}"))
+    volume = {
+        "uuid": "u1",
+        "name": f"gw_{KEY.hex}",
+        "clone": {"is_flexclone": True, "split_initiated": False},
+        "_tags": to_tags(pack(sidecar, KEY)),
+    }
+    furnish(wire)
+    await backend.open()
+    wire.get(path=VOLUMES).mock(return_value=httpx.Response(200, json=records(volume)))
+    wire.patch(path=f"{VOLUMES}/u1").mock(return_value=httpx.Response(200, json={}))
+    with pytest.raises(errors.Unavailable, match="split"):
+        await backend.split(KEY)

@@ -18,7 +18,7 @@ from gateway.backends.s3.bucket import client
 from gateway.backends.s3.inventories import BLOCK, Entry
 from gateway.backends.s3.layout import Layout, PoolRecord
 from gateway.backends.s3.lease import Holder, Lease, ended, this_process
-from gateway.backends.s3.probing import NO_MARKER, UNCHECKED
+from gateway.backends.s3.probing import NO_MARKER, UNCHECKED, UNSIGNED
 from gateway.backends.s3.session import ELSEWHERE
 from gateway.core.errors import Busy, GatewayError, Timeout, Unavailable
 from gateway.core.model import utc_now
@@ -157,6 +157,7 @@ async def test_buckets_that_are_exchanged_are_noticed(moto: S3Server) -> None:
     options = options_at(moto, first)
     backend = S3Backend("pool", options)
     await backend.open()
+    await backend.create(spec(VOLUME))
     s3, key = backend._session.pool.data.s3, Layout("").pool
     s3.delete_object(Bucket=first, Key=key)
     with pytest.raises(Unavailable, match="in its place"):
@@ -170,6 +171,12 @@ async def test_buckets_that_are_exchanged_are_noticed(moto: S3Server) -> None:
 async def test_what_moto_does_otherwise_is_told(moto: S3Server) -> None:
     async with scene(moto) as at:
         assert at.backend.describe().remarks == (NO_MARKER, UNCHECKED)
+
+
+async def test_a_store_that_takes_unsigned_headers_is_told_of(ceph: S3Server) -> None:
+    async with scene(ceph) as at:
+        assert UNSIGNED in at.backend.describe().remarks
+        assert list(at.pool.control.keys(at.layout.probes)) == []
 
 
 async def test_stray_uploads_go_with_the_next_opening_or_their_volume(moto: S3Server) -> None:

@@ -46,6 +46,8 @@ _SIZE_MIN = 20 * 1024 * 1024
 _SIZE_STEP = 4096
 _SLICE = 128
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.1, 30.0
+_IDLE_LOOKS = 4
+"""So often in a row a split may be seen that has not ended and does not go on."""
 
 
 class _Session:
@@ -249,9 +251,12 @@ class OntapBackend:
         session, at = self._session, self._about(volume, "split")
         async with session.keys.holding(volume):
             await session.run(at, session.volumes.begin_split, volume)
-            pause = _FIRST_LOOK_S
+            pause, idle = _FIRST_LOOK_S, 0
             # The cluster copies in the background, perhaps for hours: no thread waits for it.
-            while not await session.run(at, session.volumes.is_split, volume):
+            while (seen := await session.run(at, session.volumes.sharing, volume)).is_flexclone:
+                idle = 0 if seen.split_initiated else idle + 1
+                if idle == _IDLE_LOOKS:
+                    raise Unavailable(what=self._name, reason="the cluster broke the split off")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LAST_LOOK_S)
 

@@ -146,11 +146,12 @@ class Cluster:
         self._remove(f"{VOLUMES}/{volume.uuid}/snapshots/{copy.uuid}")
 
     def _make(self, path: str, body: Mapping[str, Any], look: Callable[[], Sequence[object]]) -> None:
-        """Make something; where the answer is late, it is looked for a few times before that is a failure."""
+        """Make something; where no answer comes, it is looked for a few times before that is a failure."""
         try:
             self._change("POST", path, body)
         except ClientError as error:
-            if not error.late or not self._appeared(look):
+            lost = isinstance(error.__cause__, httpx.TransportError) and not error.unsent
+            if not (error.late or lost) or not self._appeared(look):
                 raise
 
     def _appeared(self, look: Callable[[], Sequence[object]]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from gateway.client.records import Nas, PoolSpace, Ref, Space
@@ -44,9 +46,10 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     volume: Ref = Ref()
     comment: str = ""
     size: int = 0
+    create_time: datetime | None = None
 
 
-COPY = "uuid,name,volume.name,volume.uuid,comment,size"
+COPY = "uuid,name,volume.name,volume.uuid,comment,size,create_time"
 
 
 class Version(msgspec.Struct, frozen=True):

@@ -12,9 +12,9 @@ import msgspec
 from gateway.backends.ontap.carriers import Carriers
 from gateway.backends.ontap.descriptions import Damaged, Pending, VolumeSidecar, from_tags, unpack
 from gateway.backends.ontap.pool import Family, Known, Pool, Step
-from gateway.backends.ontap.records import FlexVol
+from gateway.backends.ontap.records import Clone, Copy, FlexVol
 from gateway.core.backend import Note, Observed, Offer, VolumeSpec
-from gateway.core.errors import AlreadyExists, NotFound, OutOfSpace
+from gateway.core.errors import AlreadyExists, InUse, NotFound, OutOfSpace
 from gateway.core.model import RootDirectory, VolumeKind
 
 _COMMENT_MAX = 1023
@@ -201,9 +201,9 @@ class Volumes:
             self._cluster.set_volume(found, {"clone": {"split_initiated": True}})
         passed("split")
 
-    def is_split(self, key: UUID) -> bool:
-        """Tell whether a volume shares nothing any more."""
-        return not self._pool.volume(key).flexvol.clone.is_flexclone
+    def sharing(self, key: UUID) -> Clone:
+        """Tell whether a volume still shares with its parent, and whether that is about to end."""
+        return self._pool.volume(key).flexvol.clone
 
     # --- restoring ---
 
@@ -218,6 +218,7 @@ class Volumes:
         if self._took_effect(found, token):
             self._settle(found, token)
             return
+        self._require_last(found.flexvol, copy)
         passed = self._pool.steps("restore")
         passed("begun")
         marker = self._names.marker(token)
@@ -233,6 +234,17 @@ class Volumes:
         passed("restored")
         self._settle(self._pool.volume(key), token)
         passed("noted")
+
+    def _require_last(self, found: FlexVol, copy: Copy) -> None:
+        """Raise InUse when others took snapshots since: they would go, and the core, which asks for ours, knows none.
+
+        The cluster tells seconds, so one of the same second counts, too.
+        """
+        for other in self._cluster.copies(found, "*"):
+            ours = self._names.read_snapshot(other.name) is not None or self._names.is_marker(other.name)
+            older = other.create_time and copy.create_time and other.create_time < copy.create_time
+            if not ours and not older:
+                raise InUse(kind="snapshot", ref=copy.name, by="newer snapshots of others", action="restore")
 
     def settle_restore(self, key: UUID, token: UUID) -> bool:
         found = self._pool.volume(key)

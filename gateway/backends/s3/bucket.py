@@ -141,7 +141,9 @@ class Bucket:
             objects = [{"Key": key, "VersionId": version} for key, version in batch]
             answer = self.s3.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
             for failed in answer.get("Errors", ()):
-                raise ClientError({"Error": {"Code": failed.get("Code", "")}}, "DeleteObjects")
+                refusal = ClientError({"Error": {"Code": failed.get("Code", "")}}, "DeleteObjects")
+                if not is_absent(refusal):
+                    raise refusal
 
     # --- many ---
 

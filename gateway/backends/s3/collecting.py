@@ -92,7 +92,8 @@ class Collector:
     def _needed(self, volume: UUID) -> Iterator[tuple[str, str]]:
         """Yield key and version of all below a volume that inventories name, in order of keys."""
         ids = [named(key) for key in self._pool.control.keys(self._layout.needs_of(volume))]
-        streams = [self._named_by(each, volume) for each in ids if each is not None and self._is_written(each)]
+        written = [each for each in ids if each is not None and self._is_written(each)]
+        streams = [self._named_by(each, volume, beside=len(written)) for each in written]
         return heapq.merge(*streams, key=lambda pair: pair[0])
 
     def _is_written(self, inventory: UUID) -> bool:
@@ -103,8 +104,8 @@ class Collector:
             return False
         raise Unavailable(what=self._pool.name, reason=f"inventory {inventory} is missing: nothing is collected")
 
-    def _named_by(self, inventory: UUID, volume: UUID) -> Iterator[tuple[str, str]]:
-        entries = self._pool.inventories.entries(inventory)
+    def _named_by(self, inventory: UUID, volume: UUID, *, beside: int) -> Iterator[tuple[str, str]]:
+        entries = self._pool.inventories.entries(inventory, beside=beside)
         return ((entry.key, entry.version) for entry in entries if entry.owner == volume)
 
 
@@ -116,6 +117,7 @@ class _Doomed:
 
     def __init__(self, pool: Pool, volume: UUID, *, live: bool, based: bool) -> None:
         self._data = pool.data
+        self._proceed = pool.proceed
         self._below = pool.layout.below(volume)
         self._live = live
         self._based = based
@@ -138,6 +140,7 @@ class _Doomed:
 
     def flush(self) -> None:
         """Remove what has gathered."""
+        self._proceed()
         for key in self._hidden:
             self._data.delete(key)
         self._data.delete_versions(self._versions)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from botocore.exceptions import ClientError
 
-from gateway.backends.s3.bucket import Upload
+from gateway.backends.s3.bucket import Upload, Version
 from gateway.backends.s3.inventories import Entry
 from gateway.backends.s3.pool import Pool
 
@@ -17,6 +18,20 @@ _PART = 512 << 20
 _PARTS_MAX = 10_000
 _KEPT = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
 """What belongs to an object beside its bytes; a copy in parts has to be told."""
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """A copy that was made, as far as the store tells: which version it is, and its ETag. Either may be empty."""
+
+    version: str
+    etag: str
+    size: int
+
+    def is_it(self, found: Version) -> bool:
+        """Tell whether a version is the copy, or has the same bytes."""
+        if self.version:
+            return found.version == self.version
+        return not found.marker and found.size == self.size and self.etag in {"", found.etag}
 
 
 class Copier:
@@ -27,19 +42,17 @@ class Copier:
         self._at_once = at_once
         self._part = min(_PART, at_once)
 
-    def copy(self, entry: Entry, volume: UUID) -> str:
-        """Make a version what counts of its key in a volume, and give the version of the copy."""
+    def copy(self, entry: Entry, volume: UUID) -> Copied:
+        """Make a version what counts of its key in a volume, and give what is known of the copy."""
         data, layout = self._pool.data, self._pool.layout
         source = {"Bucket": data.name, "Key": f"{layout.below(entry.owner)}{entry.key}", "VersionId": entry.version}
         target = f"{layout.below(volume)}{entry.key}"
         if entry.size > self._at_once:
-            made = self._in_parts(entry, source, target)
-        else:
-            made = data.s3.copy_object(Bucket=data.name, Key=target, CopySource=source).get("VersionId")
-        # Not every store tells it.
-        return str(made or (data.head(target) or {}).get("VersionId", ""))
+            return self._in_parts(entry, source, target)
+        made = data.s3.copy_object(Bucket=data.name, Key=target, CopySource=source)
+        return _copied(entry, made, made.get("CopyObjectResult", {}))
 
-    def _in_parts(self, entry: Entry, source: dict[str, str], target: str) -> str | None:
+    def _in_parts(self, entry: Entry, source: dict[str, str], target: str) -> Copied:
         data = self._pool.data
         known = data.head(source["Key"], entry.version) or {}
         kept = {name: known[name] for name in _KEPT if known.get(name)}
@@ -61,9 +74,12 @@ class Copier:
             with contextlib.suppress(ClientError):
                 data.abort(Upload(target, upload, entry.modified))
             raise
-        made: str | None = answer.get("VersionId")
-        return made
+        return _copied(entry, answer, answer)
 
     def _ranges(self, size: int) -> Iterator[str]:
         step = max(self._part, -(-size // _PARTS_MAX))
         return (f"{start}-{min(start + step, size) - 1}" for start in range(0, size, step))
+
+
+def _copied(entry: Entry, answer: Mapping[str, Any], result: Mapping[str, Any]) -> Copied:
+    return Copied(str(answer.get("VersionId") or ""), str(result.get("ETag") or "").strip('"'), entry.size)

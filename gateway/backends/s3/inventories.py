@@ -27,7 +27,8 @@ BLOCK = 1000
 """Entries of one member."""
 _IN_MEMORY = 8 << 20
 _TAIL = 64 << 10
-_READ = 1 << 20
+_READ, _READ_TOGETHER = 1 << 20, 4 << 20
+"""Bytes that are read at once of one inventory, and of all that are read side by side. A member is read in any case."""
 _LEVEL = 1
 _KEPT = 64
 _FOOT = struct.Struct("<4sIBBHBBHQ")
@@ -98,13 +99,14 @@ class Inventories:
         """Tell whether there is an inventory."""
         return self._known(snapshot) is not None
 
-    def entries(self, snapshot: UUID, *, start: str = "") -> Iterator[Entry]:
-        """Yield the entries from the key `start` on, in order."""
+    def entries(self, snapshot: UUID, *, start: str = "", beside: int = 1) -> Iterator[Entry]:
+        """Yield the entries from the key `start` on, in order. `beside`: how many inventories are read side by side."""
+        most = min(_READ, _READ_TOGETHER // max(1, beside))
         index = self._index(snapshot)
         first = max(0, bisect.bisect_right(index.keys, start) - 1)
         while first < len(index.keys):
             last = first + 1
-            while last < len(index.keys) and index.offsets[last + 1] - index.offsets[first] <= _READ:
+            while last < len(index.keys) and index.offsets[last + 1] - index.offsets[first] <= most:
                 last += 1
             for entry in self._read(snapshot, index.offsets[first], index.offsets[last]):
                 if entry.key >= start:

@@ -90,7 +90,10 @@ class Leasing:
         return None if found is None else (msgspec.json.decode(found[0], type=Lease), found[1])
 
     def _write(self, before: str | None) -> bool:
-        """Replace the lease unless somebody else just did; where the store cannot tell, look at what came of it."""
+        """Replace the lease unless somebody else just did, and tell by what came of it.
+
+        A store may refuse, too, what it did before: the client tries again when an answer is lost.
+        """
         mine = Lease(id=self._id, holder=self._holder, until=utc_now() + timedelta(seconds=GOOD_S))
         conditions: dict[str, str] = {}
         if before is None and self._traits.creates:
@@ -100,9 +103,8 @@ class Leasing:
         try:
             self._control.put(self._key, msgspec.json.encode(mine), **conditions)
         except ClientError as error:
-            if code_of(error) in PRECONDITION:
-                return False
-            raise
+            if code_of(error) not in PRECONDITION:
+                raise
         found = self._read()
         return found is not None and found[0].id == self._id
 

@@ -46,9 +46,14 @@ def open_pool(name: str, options: S3Options, fault: FaultHook) -> Opened:
     layout = Layout(options.prefix)
     _make_control(name, control)
     known = _identity(name, control, layout)
-    _check_data(name, data, layout, known=known)
+    copy = _copy(name, data, layout)
+    # Whoever died before the copy was there has left nothing that could be missed in another bucket.
+    begun = known is not None and copy is None and _holds_nothing(control, layout)
+    _check_data(name, data, known=None if begun else known, copy=copy)
     traits = probe(data, control, options)
-    record = known or _identify(data, control, layout, traits)
+    record = known or _identify(control, layout, traits)
+    if copy is None:
+        data.put(layout.pool, msgspec.json.encode(record))
     pool = Pool(name, options, s3=s3, public=public, traits=traits, fault=fault)
     return Opened(pool, record.id, Leasing(control, layout, traits))
 
@@ -96,19 +101,28 @@ def _identity(name: str, control: Bucket, layout: Layout) -> PoolRecord | None:
     return record
 
 
-def _check_data(name: str, data: Bucket, layout: Layout, *, known: PoolRecord | None) -> None:
-    """Raise Unavailable unless the bucket is there, keeps versions, and is the pool's."""
+def _holds_nothing(control: Bucket, layout: Layout) -> bool:
+    kept = (layout.volumes, layout.snapshots, layout.all_unsettled)
+    return all(next(control.keys(prefix), None) is None for prefix in kept)
+
+
+def _copy(name: str, data: Bucket, layout: Layout) -> PoolRecord | None:
+    """Give the identity that the bucket of the objects has; None: none. Unavailable when there is no such bucket."""
     try:
         data.s3.head_bucket(Bucket=data.name)
     except ClientError as error:
         if is_absent(error) or code_of(error) == "NoSuchBucket":
             raise Unavailable(what=name, reason=f"there is no bucket {data.name}") from error
         raise
-    copy = data.get(layout.pool)
-    found = None if copy is None else msgspec.json.decode(copy, type=PoolRecord)
-    if known is not None and (found is None or found.id != known.id):
+    found = data.get(layout.pool)
+    return None if found is None else msgspec.json.decode(found, type=PoolRecord)
+
+
+def _check_data(name: str, data: Bucket, *, known: PoolRecord | None, copy: PoolRecord | None) -> None:
+    """Raise Unavailable unless the bucket keeps versions, and is the pool's."""
+    if known is not None and (copy is None or copy.id != known.id):
         raise Unavailable(what=name, reason=f"the bucket {data.name} is another one than when the pool was made")
-    if known is None and found is not None:
+    if known is None and copy is not None:
         raise Unavailable(what=name, reason="the bucket with the gateway's documents is gone, or another one is named")
     if _versioning(data) != "Enabled":
         if known is not None:
@@ -120,13 +134,11 @@ def _check_data(name: str, data: Bucket, layout: Layout, *, known: PoolRecord | 
         data.s3.put_bucket_versioning(Bucket=data.name, VersioningConfiguration={"Status": "Enabled"})
 
 
-def _identify(data: Bucket, control: Bucket, layout: Layout, traits: Traits) -> PoolRecord:
+def _identify(control: Bucket, layout: Layout, traits: Traits) -> PoolRecord:
     """Give a new pool its identity. The document decides; its copy follows."""
     record = PoolRecord(id=uuid4())
-    document = msgspec.json.encode(record)
     conditions = {"IfNoneMatch": "*"} if traits.creates else {}
-    control.put(layout.pool, document, **conditions)
-    data.put(layout.pool, document)
+    control.put(layout.pool, msgspec.json.encode(record), **conditions)
     return record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -59,6 +59,8 @@ class Pool:
         """Volumes and snapshots that are being made or removed, or whose making or removal was cut short."""
         self.restoring: set[UUID] = set()
         """Volumes with a restore that has begun and not ended."""
+        self.proceed: Callable[[], None] = lambda: None
+        """Raises Unavailable in changes when the pool may not be changed any more; the session sets it."""
         self._fault = fault
         self._fan = ThreadPoolExecutor(options.threads, thread_name_prefix=f"s3-{name}-fan")
 
@@ -67,15 +69,22 @@ class Pool:
         self._fan.shutdown(cancel_futures=True)
 
     def steps(self, operation: str) -> Step:
-        """Give the function that an operation calls after each of its steps; see `faults.STEPS`."""
+        """Give the function that an operation calls after each of its steps; see `faults.STEPS`.
+
+        It does not return when another gateway may have taken over since.
+        """
 
         def passed(step: str) -> None:
             self._fault(f"s3.{operation}.{step}")
+            self.proceed()
 
         return passed
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Yield what `work` gives for each item, in order, several at once, and never many of them in memory."""
+        """Yield what `work` gives for each item, in order, several at once, and never many of them in memory.
+
+        Nothing of it is under way any more when this ends, however it does.
+        """
         window = 2 * self.options.threads
         running: deque[Future[R]] = deque()
         try:
@@ -86,8 +95,7 @@ class Pool:
             while running:
                 yield running.popleft().result()
         finally:
-            for future in running:
-                future.cancel()
+            wait([future for future in running if not future.cancel()])
 
     # --- documents ---
 

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 from botocore.awsrequest import AWSRequest
@@ -31,6 +32,10 @@ NO_CREATE = "the store does not keep to If-None-Match: two gateways that begin a
 NO_UPDATE = "the store does not keep to If-Match: two gateways may both renew the lease"
 NO_MARKER = "the store marks only what is there as removed: what a clone removes of its source is copied before"
 UNCHECKED = "the store does not check signatures: whoever reaches it may do everything"
+UNSIGNED = (
+    "the store takes headers that nobody signed: whoever has a signed request to write can copy to there, and read,"
+    " any object that the pool's keys may read"
+)
 SKEWED = "the clock of the store differs by more than a minute: signed requests begin or end at other times"
 
 
@@ -42,11 +47,12 @@ def probe(data: Bucket, control: Bucket, options: S3Options) -> Traits:
         creates = _creates(control, key)
         updates, quoted = _updates(control, key)
         unchecked = _unchecked(control, key, ca=options.ca)
+        unsigned = not unchecked and _unsigned(control, key, ca=options.ca)
     finally:
         control.delete(key)
     marks_absent = _marks_absent(data, key)
     said = ((not creates, NO_CREATE), (not updates, NO_UPDATE), (not marks_absent, NO_MARKER))
-    more = ((unchecked, UNCHECKED), (_skewed(control), SKEWED))
+    more = ((unchecked, UNCHECKED), (unsigned, UNSIGNED), (_skewed(control), SKEWED))
     return Traits(
         creates=creates,
         updates=updates,
@@ -106,9 +112,25 @@ def _marks_absent(data: Bucket, key: str) -> bool:
 def _unchecked(control: Bucket, key: str, *, ca: Path | None) -> bool:
     """Tell whether the store gives an object for a request whose signature is wrong."""
     signed = control.s3.generate_presigned_url("get_object", Params={"Bucket": control.name, "Key": key})
+    return _taken(AWSRequest("GET", _SIGNATURE.sub(_forged, signed)), ca=ca)
+
+
+def _unsigned(control: Bucket, key: str, *, ca: Path | None) -> bool:
+    """Tell whether the store makes a copy for who was only to write: by a header that the signature does not cover."""
+    copy = f"{key}-copy"
+    signed = control.s3.generate_presigned_url("put_object", Params={"Bucket": control.name, "Key": copy})
+    source = quote(f"/{control.name}/{key}")
+    try:
+        return _taken(AWSRequest("PUT", signed, headers={"x-amz-copy-source": source}), ca=ca)
+    finally:
+        control.delete(copy)
+
+
+def _taken(request: AWSRequest, *, ca: Path | None) -> bool:
+    """Tell whether the store does what somebody without keys asks for."""
     nobody = URLLib3Session(verify=True if ca is None else str(ca), timeout=_TIMEOUT_S)
     try:
-        answer = nobody.send(AWSRequest("GET", _SIGNATURE.sub(_forged, signed)).prepare())
+        answer = nobody.send(request.prepare())
     except BotoCoreError:
         return False
     finally:

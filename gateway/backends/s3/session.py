@@ -60,13 +60,17 @@ class Session:
         self.opened = opened
         self.pool = opened.pool
         self.worker = worker
+        # Changes that take long may have all the threads of the other one.
+        self._keeper = Worker(f"s3-{self.pool.name}-lease", 1)
         self.collector = Collector(self.pool)
         self.volumes = Volumes(self.pool, self.collector, Copier(self.pool, at_once=copy_max))
         self.snapshots = Snapshots(self.pool, self.collector, self.volumes)
         self.signer = Signer(self.pool, self.volumes)
         self.keys = KeyLocks()
         self.may_change = False
+        self._settling = False
         self._changes = 0
+        self.pool.proceed = self._proceed
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -92,17 +96,21 @@ class Session:
     @asynccontextmanager
     async def holding(self, about: Iterable[UUID]) -> AsyncIterator[None]:
         """Keep other changes from volumes and snapshots and all that they rest on, for a block."""
-        if not self.may_change or not self.opened.leasing.held:
-            raise Unavailable(what=self.pool.name, reason=ELSEWHERE)
+        self._proceed()
         self._changes += 1
         try:
             taken = await self.keys.acquire(await self.run(self._involved, tuple(about)))
             try:
+                self._proceed()
                 yield
             finally:
                 self.keys.release(taken)
         finally:
             self._changes -= 1
+
+    def _proceed(self) -> None:
+        if not (self.may_change or self._settling) or not self.opened.leasing.held:
+            raise Unavailable(what=self.pool.name, reason=ELSEWHERE)
 
     def _involved(self, about: tuple[UUID, ...]) -> set[UUID]:
         found = [self.pool.find_volume(each) for each in about]
@@ -115,12 +123,40 @@ class Session:
         }
 
     async def lead(self) -> None:
-        """Take or renew the lease. Whoever gets it settles what others left before it changes anything."""
-        if not await self.run(self.opened.leasing.renew):
+        """Take or renew the lease. Whoever gets it settles what others left before it changes anything.
+
+        What was begun under an earlier lease has to end before: it is not left by others.
+        """
+        if not await self._keeper.run(self._renewed):
             self.may_change = False
         elif not self.may_change and not self._changes:
-            await self.run(settle, self.pool, self.volumes, self.collector)
-            self.may_change = True
+            self._settling = True
+            try:
+                await self._settled()
+            finally:
+                self._settling = False
+            self.may_change = self.opened.leasing.held
+
+    async def _settled(self) -> None:
+        """Settle what others left, and keep the lease meanwhile, however long that takes."""
+        settling = asyncio.ensure_future(self.run(settle, self.pool, self.volumes, self.collector))
+        try:
+            while not (await asyncio.wait((settling,), timeout=RENEW_S))[0]:
+                with contextlib.suppress(GatewayError):
+                    await self._keeper.run(self._renewed)
+        except asyncio.CancelledError:
+            settling.cancel()
+            await asyncio.wait((settling,))
+            raise
+        await settling
+
+    def _renewed(self) -> bool:
+        with translated(self.pool.name):
+            return self.opened.leasing.renew()
+
+    def _released(self) -> None:
+        with translated(self.pool.name):
+            self.opened.leasing.release()
 
     def begin(self) -> None:
         """Renew the lease from now on."""
@@ -138,15 +174,17 @@ class Session:
             yield part
 
     async def close(self) -> None:
-        """Give the lease back, and end the threads."""
+        """Wait for the changes under way, give the lease back, and end the threads."""
+        await self.worker.close()
         await self._end_renewing()
         with contextlib.suppress(GatewayError):
-            await self.run(self.opened.leasing.release)
+            await self._keeper.run(self._released)
         await self.abandon()
 
     async def abandon(self) -> None:
         """End the threads, and leave the lease to its time."""
         await self._end_renewing()
+        await self._keeper.close()
         await self.worker.close()
         self.pool.close()
 

@@ -127,6 +127,8 @@ class Signer:
             # Clients tidy such paths up, which would lead elsewhere.
             raise InvalidArgument(field="key", value=request.key, reason="empty, or with '.' or '..' between slashes")
         longest = KEY_MAX - len(self._layout.below(volume).encode())
+        if not (request.content_type.isascii() and request.content_type.isprintable()):
+            raise InvalidArgument(field="content_type", value=request.content_type, reason="not fit for a header")
         length = len(request.key.encode(errors="surrogatepass"))
         if length > longest:
             raise LimitExceeded(limit="key", value=length, minimum=1, maximum=longest)

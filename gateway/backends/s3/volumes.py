@@ -120,7 +120,7 @@ class Volumes:
         passed = self._pool.steps("split")
         passed("begun")
         for _ in self._pool.each(lambda entry: self._adopt(entry, volume), self._borrowed(found, found.base)):
-            pass
+            self._pool.proceed()
         passed("copied")
         about = Unsettled(volume=volume, base=found.base)
         self._pool.mark(about)
@@ -144,8 +144,10 @@ class Volumes:
         """Copy an object of the base into a clone. What somebody wrote or removed there meanwhile counts for more."""
         made = self._copier.copy(entry, volume)
         key = f"{self._layout.below(volume)}{entry.key}"
-        if any(each.version != made for each in self._pool.data.of(key)):
-            self._pool.data.delete_versions([(key, made)])
+        found = self._pool.data.of(key)
+        mine = next((each for each in found if made.is_it(each)), None)
+        if len(found) > 1 and mine is not None:
+            self._pool.data.delete_versions([(key, mine.version)])
 
     def bring_down(self, found: VolumeSidecar, key: str) -> None:
         """Have an object of the base in the clone itself, so that a store that marks only what is there can mark it."""
@@ -182,7 +184,7 @@ class Volumes:
         taken = self._pool.snapshot(volume, journal.snapshot)
         passed = self._pool.steps("restore")
         for _ in self._pool.each(lambda change: self._replace(found, *change), self._different(found, taken.id)):
-            pass
+            self._pool.proceed()
         passed("replaced")
         self._pool.put_volume(
             msgspec.structs.replace(
