@@ -94,11 +94,18 @@ async def create(core: Core, new: NewReplication, *, description: str) -> Replic
         if common is None:
             await mark(core, destination.id, made.id, description=description)
     except errors.GatewayError:
-        with suppress(errors.NotFound, errors.StaleRevision):
-            await core.catalog.commit(drop(await core.get(Replication, made.id)))
+        await _undone(core, made, description=description)
         raise
     await core.manifest.write()
     return await core.get(Replication, made.id)
+
+
+async def _undone(core: Core, made: Replication, *, description: str) -> None:
+    """Take back what was made, also when only the publication of the destination failed."""
+    with suppress(errors.GatewayError):
+        await free(core, made, description=description)
+    with suppress(errors.NotFound, errors.StaleRevision):
+        await core.catalog.commit(drop(await core.get(Replication, made.id)))
 
 
 async def change(core: Core, replication_id: UUID, change: ReplicationChange) -> Replication:

@@ -64,7 +64,10 @@ class Replicator:
             if self._core.changes.draining:
                 break
             try:
-                await self._serve(replication, policies[replication.policy_id], schedules, now=now, passed=passed)
+                policy = policies.get(replication.policy_id) or await self._core.get(
+                    ReplicationPolicy, replication.policy_id
+                )
+                await self._serve(replication, policy, schedules, now=now, passed=passed)
             except (errors.Conflict, errors.NotFound):
                 continue  # somebody is at it
             except errors.GatewayError as error:
