@@ -30,6 +30,8 @@ _TRANSFER_COLUMNS: Sequence[tuple[str, Callable[[Transfer], object]]] = (
     ("ERROR", lambda one: "-" if one.error is None else one.error.message),
 )
 
+_OBJECTS = "objects"
+
 _tenant = click.option("--tenant", envvar="GATEWAY_TENANT", help="Tenant (SVM); needed when there are several.")
 _name = click.argument("destination")
 _throttle = click.option("--throttle", type=Size(), help="At most so many bytes per second, such as 10M.")
@@ -87,6 +89,7 @@ def policies(session: Session) -> None:
 @mirror.command()
 @click.argument("source")
 @_name
+@click.option("--pool", help="Make the volume DESTINATION first, in this pool.")
 @click.option("--source-tenant", help="Tenant of the source, if it is another one.")
 @click.option("--policy", default="Asynchronous", show_default=True, help="What is sent, when, and what stays.")
 @click.option("--schedule", help="Name of the schedule on which transfers begin; else the policy's.")
@@ -99,6 +102,7 @@ def create(
     *,
     source: str,
     destination: str,
+    pool: str | None,
     source_tenant: str | None,
     policy: str,
     schedule: str | None,
@@ -108,6 +112,8 @@ def create(
 ) -> None:
     """Let the volume DESTINATION, which is lost as it is, follow the volume SOURCE."""
     followed = session.run(volumes.show(source, tenant=source_tenant or tenant))
+    if pool is not None:
+        _make_like(session, session.run(native.volume(followed.uuid)), destination, pool=pool, tenant=tenant)
     found = session.run(volumes.show(destination, tenant=tenant))
     new = native.NewReplication(
         source=followed.uuid, volume=found.uuid, policy=policy, schedule=schedule, throttle=throttle
@@ -220,6 +226,14 @@ def delete(session: Session, *, destination: str, keep_source: bool, tenant: str
     """End a replication; both volumes stay."""
     found = _found(session, destination, tenant)
     session.run(native.delete_replication(found.id, keep_source=keep_source))
+
+
+def _make_like(session: Session, source: native.Volume, name: str, *, pool: str, tenant: str | None) -> None:
+    """Make a volume that can follow the source: of its kind or, in a pool that has no others, of objects."""
+    kinds = next((one.kinds for one in session.run(native.pools()) if one.name == pool), {})
+    kind = source.kind if source.kind in kinds or _OBJECTS not in kinds else _OBJECTS
+    new = native.NewVolume(name=name, tenant=tenant or source.tenant, pool=pool, size=source.size, kind=kind)
+    session.run(native.create_volume(new))
 
 
 def _found(session: Session, destination: str, tenant: str | None) -> Replication:

@@ -9,6 +9,7 @@ A credential that its store does not take is not kept.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -17,8 +18,10 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.core import documents, errors
+from gateway.core.backend import SignBackend, SnapshotBackend, VolumeBackend
 from gateway.core.context import Core
 from gateway.core.model import Document, utc_now
+from gateway.core.mover import PlaceBackend
 from gateway.core.ownership import Access, Ownership, changed, may, owned
 from gateway.core.secret import AccessKeys, Secret
 from gateway.core.volumes import check_name, check_rights, check_text
@@ -53,9 +56,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """The store's URL."""
-        if "://" in self.endpoint:
-            return self.endpoint
-        return f"{'http' if self.plain else 'https'}://{self.endpoint}"
+        scheme = "" if "://" in self.endpoint else "http://" if self.plain else "https://"
+        return f"{scheme}{self.endpoint}".rstrip("/")
+
+    @property
+    def place(self) -> str:
+        """The bucket's URL: accounts with the same one reach the same objects."""
+        return f"{self.url}/{self.bucket}"
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +84,13 @@ class ObjectStores(Protocol):
 
         No keys: the machine's own account. Unavailable with the reason, Busy or Timeout when it fails.
         """
+
+    def vault(self, account: Account, keys: AccessKeys | None, prefix: str) -> AbstractAsyncContextManager[Vault]:
+        """Open what is kept below a prefix of the account's bucket, for a block; Unavailable with the reason."""
+
+
+class Vault(VolumeBackend, SnapshotBackend, PlaceBackend, SignBackend, Protocol):
+    """A pool of objects outside of this gateway's own pools, in which copies of volumes are volumes."""
 
 
 async def create(

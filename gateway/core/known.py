@@ -8,8 +8,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from gateway.core.catalog import Catalog
-from gateway.core.model import AccessRole, ExportPolicy, HostGroup, Pool, SnapshotPolicy, Tenant
-from gateway.core.query import Compare, Op, Query
+from gateway.core.model import AccessRole, ExportPolicy, HostGroup, Pool, Record, SnapshotPolicy, Tenant
+from gateway.core.query import ALL, Compare, Op, Query
 
 K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy, HostGroup, AccessRole)
 N = TypeVar("N", Tenant, Pool)
@@ -26,6 +26,7 @@ class Known:
         self._version = -1
         self._turn, self._sure = 0, -1
         self._names: dict[tuple[type[Tenant | Pool], str], UUID] = {}
+        self._present: dict[type[Record], bool] = {}
         self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy | HostGroup | AccessRole] = {}
 
     async def renew(self) -> int:
@@ -43,6 +44,7 @@ class Known:
         if version != self._version:
             self._kept.clear()
             self._names.clear()
+            self._present.clear()
             self._version = version
         return version
 
@@ -62,6 +64,16 @@ class Known:
             self._kept[found[0].id] = found[0]
             self._names[key] = found[0].id
         return found[0] if found else None
+
+    async def any(self, kind: type[Record]) -> bool:
+        """Tell whether there is a record of the kind, at least as new as the last `renew`."""
+        present = self._present.get(kind)
+        if present is None:
+            version = self._version
+            present = await self._catalog.count(kind, ALL) > 0
+            if version == self._version:
+                self._present[kind] = present
+        return present
 
     async def get_many(self, kind: type[K], ids: Collection[UUID]) -> Mapping[UUID, K]:
         """Give those of the records that exist, at least as new as the last `renew`."""

@@ -24,7 +24,8 @@ class ObjectPlace(msgspec.Struct, frozen=True, kw_only=True, tag="object_place")
     certificates by which the store is trusted. `keys` None: the machine's own.
 
     `snapshot`: what is read is a snapshot of a pool, which has a list of it in
-    `control_bucket` and begins all of its keys with `pool_prefix`.
+    `control_bucket` and begins all of its keys with `pool_prefix`. `partial`:
+    only some of the content is below the prefix, the rest is another volume's.
     """
 
     endpoint: str
@@ -37,6 +38,7 @@ class ObjectPlace(msgspec.Struct, frozen=True, kw_only=True, tag="object_place")
     snapshot: UUID | None = None
     control_bucket: str = ""
     pool_prefix: str = ""
+    partial: bool = False
 
 
 Place = AccessHandle | ObjectPlace

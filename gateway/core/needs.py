@@ -125,9 +125,6 @@ def capability(name: str, why: str, *, optional: bool = False) -> Need:
 def brought_files() -> tuple[Need, ...]:
     """Say what it takes to have in volumes of files whatever replication brings there from pools of other drivers."""
     return (
-        capability(
-            "CAP_DAC_OVERRIDE", "to write and read what others own in volumes that follow others", optional=True
-        ),
         capability("CAP_FSETID", "to keep set-id bits in volumes that follow others", optional=True),
         capability("CAP_MKNOD", "to have device files in volumes that follow others", optional=True),
         capability("CAP_SETFCAP", "to keep capabilities of files in volumes that follow others", optional=True),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
 from uuid import UUID
@@ -229,20 +229,34 @@ async def _sending(context: Context, sent: Snapshot, base: UUID | None, meter: M
 
 
 async def _moving(context: Context, job: MoveJob, meter: Meter) -> None:
-    """Let the mover do a job. Unavailable when the gateway or the transfer is to end meanwhile: then it is ended."""
+    """Let the mover do a job of a transfer."""
+    meter.follow(await moved(context, job, _halted(context, meter), follow=meter.follow, tell=meter.tell))
+    await meter.tell(last=True)
+
+
+async def moved(
+    context: Context,
+    job: MoveJob,
+    halted: asyncio.Event,
+    *,
+    follow: Callable[[MoveProgress], None],
+    tell: Callable[[], Awaitable[None]],
+) -> MoveProgress:
+    """Let the mover do a job. Unavailable when the gateway is to end meanwhile, or `halted` is set: then it is ended.
+
+    `follow` is told how far it is, and `tell` called now and then.
+    """
     if context.mover is None:
         raise errors.Unsupported(capability="replicate", reason="there is no mover")
-    halted = _halted(context, meter)
-    moving = asyncio.ensure_future(context.mover.move(job, progress=meter.follow))
+    moving = asyncio.ensure_future(context.mover.move(job, progress=follow))
     ending = asyncio.ensure_future(_either(context.stopping, halted))
     try:
         while not moving.done():
             await asyncio.wait({moving, ending}, timeout=_TELL_S, return_when=asyncio.FIRST_COMPLETED)
             if not moving.done():
                 _require_going(context, halted)
-            await meter.tell()
-        meter.follow(moving.result())
-        await meter.tell(last=True)
+            await tell()
+        return moving.result()
     finally:
         for task in (moving, ending):
             task.cancel()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
-from collections.abc import Hashable, Iterator
+from collections import deque
+from collections.abc import Generator, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from typing import IO
 
@@ -20,7 +23,9 @@ from gateway.mover.locks import alone
 from gateway.mover.meter import Meter
 from gateway.mover.others import Other
 from gateway.mover.placing import Placer, finish_folder, remove
-from gateway.mover.stores import Store, checksum, digest_of
+from gateway.mover.stores import THREADS, Store, checksum, digest_of
+
+_Coming = Future[bytes] | None
 
 _NEVER = frozenset({"", ".", ".."})
 
@@ -31,12 +36,32 @@ def objects_to_tree(place: ObjectPlace, path: str, meter: Meter, *, full: bool) 
     with ExitStack() as stack:
         if not store.has(DOCUMENT):
             raise NotFound(kind="tree", ref=DOCUMENT)
-        entries = read(stack.enter_context(closing(store.open(DOCUMENT))), SOURCE)
+        known = read(stack.enter_context(closing(store.open(DOCUMENT))), SOURCE)
         stack.enter_context(at(DESTINATION))
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, root)
         stack.enter_context(alone(root))
+        with os.scandir(root) as present:
+            empty = next(present, None) is None
+        entries = stack.enter_context(closing(_ahead(store, known, fetch=empty)))
         _Download(store, root, Placer(root, meter, full=full), meter).run(entries)
+
+
+def _ahead(store: Store, entries: Iterator[Entry], *, fetch: bool) -> Generator[tuple[Entry, _Coming], None, None]:
+    """Yield entries; `fetch`: small objects are asked for before their turn, several at a time."""
+    executor = ThreadPoolExecutor(THREADS)
+    waiting: deque[tuple[Entry, _Coming]] = deque()
+    try:
+        for entry in entries:
+            coming = None
+            if fetch and entry.holds and 0 < entry.size <= UNIT:
+                coming = executor.submit(store.fetch, store.where(entry.key))
+            waiting.append((entry, coming))
+            if len(waiting) > 4 * THREADS:
+                yield waiting.popleft()
+        yield from waiting
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 class _Folder:
@@ -65,11 +90,11 @@ class _Download:
         self._meter = meter
         self._stack: list[_Folder] = []
 
-    def run(self, entries: Iterator[Entry]) -> None:
+    def run(self, entries: Iterator[tuple[Entry, _Coming]]) -> None:
         """Put one name after the other."""
         try:
-            for entry in entries:
-                self._take(entry)
+            for entry, coming in entries:
+                self._take(entry, coming)
             while self._stack:
                 self._leave()
             self._placer.finish()
@@ -83,7 +108,7 @@ class _Download:
         os.close(self._stack.pop().fd)
         self._meter.passed("tree.finished")
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: Entry, coming: _Coming) -> None:
         while self._stack and not entry.key.startswith(self._stack[-1].entry.key):
             self._leave()
         if not self._stack:
@@ -104,7 +129,7 @@ class _Download:
             remove(above.fd, name)
             found = None
         if not folder:
-            self._placer.put(spot, above.way, found, _Remote(self._store, entry))
+            self._placer.put(spot, above.way, found, _Remote(self._store, entry, coming))
             return
         if found is None:
             os.mkdir(name, 0o700, dir_fd=above.fd)
@@ -115,9 +140,10 @@ class _Download:
 class _Remote:
     """See `gateway.mover.placing.Item`."""
 
-    def __init__(self, store: Store, entry: Entry) -> None:
+    def __init__(self, store: Store, entry: Entry, coming: _Coming) -> None:
         self._store = store
         self._entry = entry
+        self._coming = coming
         self.status = entry.status()
         self.identity: Hashable = entry.link or entry.key
 
@@ -129,7 +155,8 @@ class _Remote:
     @contextmanager
     def work(self, spot: Spot, way: Way) -> Iterator[Work]:
         """Be ready to read it."""
-        with closing(_Stream(self._store, self._entry)) as content:
+        fetched = None if self._coming is None else io.BytesIO(self._coming.result())
+        with closing(_Stream(self._store, self._entry, fetched)) as content:
             yield Work(spot, way, self.status, self._entry.attributes, content)
 
     def known_in(self, present: int) -> bool:
@@ -144,10 +171,10 @@ class _Remote:
 class _Stream:
     """An object as `gateway.mover.content.Content`. Unavailable at its end when it is not what was once put there."""
 
-    def __init__(self, store: Store, entry: Entry) -> None:
+    def __init__(self, store: Store, entry: Entry, body: IO[bytes] | None) -> None:
         self._store = store
         self._entry = entry
-        self._body: IO[bytes] | None = None
+        self._body = body
         self._position = 0
         self._digest = checksum()
 

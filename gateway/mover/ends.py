@@ -74,6 +74,8 @@ COURSES: Mapping[tuple[VolumeKind, str, str], Course] = {
 def obstacle(kind: VolumeKind, source: Place, destination: Place) -> str:
     """Tell why nothing moves between two handles; empty when it does."""
     ends = _ends(kind, source, destination)
+    if isinstance(destination, ObjectPlace) and destination.partial:
+        return "a clone in an object store has to be split before something moves into it"
     if ends in COURSES:
         return ""
     return f"nothing moves {kind.value} content from {ends[1]} to {ends[2]}"
@@ -81,11 +83,10 @@ def obstacle(kind: VolumeKind, source: Place, destination: Place) -> str:
 
 def move(job: MoveJob, meter: Meter) -> None:
     """Do a job."""
-    course = COURSES.get(_ends(job.kind, job.source, job.destination))
-    if course is None:
-        reason = obstacle(job.kind, job.source, job.destination)
+    reason = obstacle(job.kind, job.source, job.destination)
+    if reason:
         raise Unsupported(capability="replicate", backend="mover", reason=reason)
-    course(job, meter)
+    COURSES[_ends(job.kind, job.source, job.destination)](job, meter)
 
 
 def _ends(kind: VolumeKind, source: Place, destination: Place) -> tuple[VolumeKind, str, str]:

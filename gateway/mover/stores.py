@@ -113,13 +113,13 @@ class Store:
     def open(self, key: str) -> IO[bytes]:
         """Give a stream of an object; Unavailable when it is not there."""
         with self.asked():
-            body: Any = self._bucket.s3.get_object(**self._where(key))["Body"]
+            body: Any = self._bucket.s3.get_object(**self.where(key))["Body"]
         return body  # type: ignore[no-any-return]
 
     def about(self, key: str) -> dict[str, Any]:
         """Give what is kept with an object beside its bytes, in the words of requests."""
         with self.asked():
-            known = self._bucket.s3.head_object(**self._where(key))
+            known = self._bucket.s3.head_object(**self.where(key))
         return {name: known[name] for name in _ABOUT if known.get(name)}
 
     def copy(self, source: Store, key: str, size: int, about: Mapping[str, Any], meter: Meter) -> None:
@@ -129,15 +129,22 @@ class Store:
             self._bucket.s3.copy_object(
                 Bucket=self._bucket.name,
                 Key=self._prefix + key,
-                CopySource=source._where(key),
+                CopySource=source.where(key),
                 MetadataDirective="REPLACE",
                 **about,
             )
         meter.moved(size)
 
-    def _where(self, key: str) -> dict[str, str]:
-        found = None if self._frozen is None else self._frozen.find(key)
+    def where(self, key: str) -> dict[str, str]:
+        """Give what requests call an object."""
+        with self.asked():
+            found = None if self._frozen is None else self._frozen.find(key)
         return {"Bucket": self._bucket.name, **(found or {"Key": self._prefix + key})}
+
+    def fetch(self, where: Mapping[str, str]) -> bytes:
+        """Give a small object by what `where` gave."""
+        with self.asked():
+            return bytes(self._bucket.s3.get_object(**where)["Body"].read())
 
     def listed(self, prefix: str = "") -> Iterator[Listed]:
         """Yield what is there, in the order of the keys' bytes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import msgspec
 
 from gateway.core import errors, retired
 from gateway.core.backend import FaultHook, no_fault
+from gateway.core.backup_schedules import Backups
 from gateway.core.jobs import forget_old
 from gateway.core.model import utc_now
 from gateway.core.observer import Observer
@@ -41,6 +43,7 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
     """Give the duties of a gateway. `periods` has, by name, the seconds of those that keep another time than usual."""
     scheduler = Scheduler(house.core, house.observer, fault=fault)
     replicator = Replicator(house.core, house.observer)
+    backups = Backups(house.core, house.observer)
 
     async def open_closed() -> None:
         """Also ends what other gateways on this catalog left when they died."""
@@ -62,12 +65,6 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
             except errors.GatewayError as error:
                 house.observer.event("pool_not_sampled", pool=pool.name, error=str(error))
 
-    async def keep_schedules() -> None:
-        await scheduler.run(utc_now())
-
-    async def replicate() -> None:
-        await replicator.run(utc_now())
-
     usual = (
         Duty(name="open_pools", every_s=15, act=open_closed),
         Duty(name="resettle", every_s=15, act=house.core.changes.resettle),
@@ -75,12 +72,20 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
         Duty(name="exports", every_s=60, act=house.converge_exports, at_once=True),
         Duty(name="pool_space", every_s=30, act=sample, alone=True),
         Duty(name="reconcile", every_s=300, act=house.reconcile, alone=True, at_once=True),
-        Duty(name="schedules", every_s=20, act=keep_schedules, alone=True),
-        Duty(name="replicate", every_s=20, act=replicate, alone=True, at_once=True),
+        Duty(name="schedules", every_s=20, act=_at_now(scheduler.run), alone=True),
+        Duty(name="replicate", every_s=20, act=_at_now(replicator.run), alone=True, at_once=True),
+        Duty(name="back_up", every_s=20, act=_at_now(backups.run), alone=True, at_once=True),
         Duty(name="collect_retired", every_s=60, act=partial(retired.collect, house.core), alone=True),
         Duty(name="forget_jobs", every_s=600, act=partial(forget_old, house.core), alone=True),
     )
     return tuple(msgspec.structs.replace(duty, every_s=periods.get(duty.name, duty.every_s)) for duty in usual)
+
+
+def _at_now(run: Callable[[datetime], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+    async def act() -> object:
+        return await run(utc_now())
+
+    return act
 
 
 async def perform(duty: Duty, house: House, observer: Observer) -> None:

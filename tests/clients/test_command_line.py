@@ -81,9 +81,8 @@ def test_a_volume_follows_another_one(tmp_path: Path) -> None:
     pools = "[backend.memory]\n[backend.other]\ndriver = 'memory'\n"
     with live_gateway(tmp_path, pools=pools, tls=True) as gateway:
         run = commands(gateway)
-        for name, pool in (("source", "memory"), ("copy", "other")):
-            assert run("volume", "create", name, "--size", "64M", "--pool", pool).exit_code == 0
-        made = shown(run("mirror", "create", "source", "copy", "--json"))
+        assert run("volume", "create", "source", "--size", "64M", "--pool", "memory").exit_code == 0
+        made = shown(run("mirror", "create", "source", "copy", "--pool", "other", "--json"))
         assert (made["state"], made["volume_name"], made["source"]["name"]) == ("mirrored", "copy", "source")
         assert "svm1:source" in run("mirror", "list").stdout
         assert shown(run("mirror", "update", "copy", "--throttle", "1G", "--json"))["kind"] == "update"

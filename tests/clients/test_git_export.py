@@ -19,9 +19,10 @@ from gateway.core import snapshots, tokens, volumes
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import Unavailable, Unsupported
 from gateway.core.exporter import TreeExport
-from gateway.core.model import GitRemote, Snapshot, Tenant, Volume, VolumeKind, VolumeState
+from gateway.core.model import GitRemote, Snapshot, Tenant, Volume, VolumeKind, VolumeState, utc_now
 from gateway.core.pools import Configured
 from gateway.exports.git import FAULT_POINTS, GitExporter, GitOptions
+from gateway.server.certificate import write_self_signed
 from gateway.testing.cores import core_on, memory_pool
 from gateway.testing.wire.git import Failed, GitClient
 
@@ -62,6 +63,7 @@ class Bed:
         self.port = free_port()
         self.backend = GitLfsBackend("pool", GitLfsOptions(path=self.place))
         self.exporter = self.fresh()
+        self.configuration = ""
 
     def fresh(self) -> GitExporter:
         return GitExporter(GitOptions(port=self.port), self.state)
@@ -86,7 +88,7 @@ class Bed:
     async def cloned(self, handle: GitRemote, token: str) -> GitClient:
         folder = self.folder / f"client-{uuid4()}"
         folder.mkdir()
-        client = GitClient(folder, handle, token=token)
+        client = GitClient(folder, handle, token=token, configuration=self.configuration)
         await asyncio.to_thread(client.clone)
         return client
 
@@ -263,6 +265,26 @@ async def test_a_withdrawn_volume_is_gone_and_the_server_comes_back(tmp_path: Pa
                 continue
             break
         assert recorded(bed.state, "git-server") != left
+
+
+async def test_tokens_may_travel_over_tls(tmp_path: Path) -> None:
+    pair = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
+    write_self_signed(names=("127.0.0.1",), now=utc_now(), overwrite=True, **pair)
+    bed = Bed(tmp_path)
+    bed.exporter = GitExporter(GitOptions(port=bed.port, **pair), bed.state)
+    await bed.backend.open()
+    try:
+        await bed.exporter.open()
+        export = await bed.published(await bed.volume())
+        with pytest.raises(Failed, match="certificate"):
+            await bed.client(export)
+        bed.configuration = f"[http]\n    sslCAInfo = {pair['certificate']}\n"
+        client = await bed.client(export)
+        await asyncio.to_thread(write, client, "first", a=b"alpha")
+        assert held(await bed.client(export)) == {"a": b"alpha"}
+    finally:
+        await bed.exporter.close()
+        await bed.backend.close()
 
 
 async def test_the_core_publishes_trees_while_they_are_online(tmp_path: Path) -> None:

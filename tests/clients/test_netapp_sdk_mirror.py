@@ -25,6 +25,7 @@ from sdk_scene import MIB, OWN_WARNINGS, refused, sdk, seen, volume
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway, live_gateway
 from gateway.testing.loop_pool import loop_pool
+from gateway.testing.object_store import S3Server, fresh_options
 
 pytestmark = [pytest.mark.root, OWN_WARNINGS]
 GOING = {"queued", "transferring"}
@@ -66,7 +67,7 @@ class Bed:
 
 
 @pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+def bed(tmp_path_factory: pytest.TempPathFactory, moto: S3Server) -> Iterator[Bed]:
     folder = tmp_path_factory.mktemp("mirror")
     (folder / "images").mkdir()
     (folder / "more").mkdir()
@@ -82,8 +83,15 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
             "images": ("qcow2", folder / "images"),
             "more": ("qcow2", folder / "more"),
         }
-        pools = "".join(
+        # Where there is nothing else to choose by, the room in memory must not decide.
+        pools = "[backend.memory]\n" + "".join(
             f'[backend.{name}]\ndriver = "{driver}"\npath = "{path}"\n' for name, (driver, path) in places.items()
+        )
+        (folder / "keys.toml").write_text(f'access_key = "{moto.access}"\nsecret_key = "{moto.secret}"\n')
+        options = fresh_options(moto)
+        pools += (
+            f'[backend.archive]\ndriver = "s3"\nendpoint = "{moto.url}"\nbucket = "{options.bucket}"\n'
+            f'prefix = "{options.prefix}"\ncredentials = "file:{folder / "keys.toml"}"\n'
         )
         with live_gateway(folder / "gateway", pools=pools) as gateway, sdk(gateway):
             Svm(name="dr").post()
@@ -279,6 +287,28 @@ def test_a_lun_follows_between_pools_of_other_kinds(bed: Bed, waiting: str) -> N
     relationship.delete()
     for one in (copy, source):
         one.delete()
+
+
+def test_files_go_to_objects_and_back(bed: Bed) -> None:
+    source = volume("tree", "here")
+    bed.write(source, letter=b"words", large=os.urandom(2 * MIB))
+    Volume(name="kept", svm={"name": "dr"}, aggregates=[{"name": "archive"}], size=64 * MIB, type="dp").post()
+    Volume(name="back", svm={"name": "dr"}, aggregates=[{"name": "there"}], size=64 * MIB, type="dp").post()
+    outward = SnapmirrorRelationship(
+        source={"path": "svm1:tree"}, destination={"path": "dr:kept"}, state="snapmirrored"
+    )
+    outward.post(hydrate=True)
+    settled(outward)
+    assert outward.transfer.bytes_transferred >= 2 * MIB
+    inward = SnapmirrorRelationship(source={"path": "dr:kept"}, destination={"path": "dr:back"}, state="snapmirrored")
+    inward.post(hydrate=True)
+    settled(inward)
+    back = seen("back")
+    assert bed.read(back) == bed.read(source)
+    for relationship in (inward, outward):
+        relationship.delete()
+    for made in (back, seen("kept"), source):
+        made.delete()
 
 
 def test_the_licence_is_there(bed: Bed) -> None:

@@ -99,6 +99,16 @@ def test_the_native_door_signs_for_who_may_and_what_can_be(gateway: LiveGateway,
             assert refused.value.code == code
         refusal = run("volume", "create", "nas", "--size", "1G", "--pool", "archive", "--path", "/nas")
         assert (refusal.exit_code, "nas.path" in refusal.output) == (1, True)
+        body = {
+            "name": "thick",
+            "svm.name": "svm1",
+            "aggregates": [{"name": "archive"}],
+            "guarantee.type": "volume",
+        }
+        answer = httpx.post(
+            f"{gateway.url}/api/storage/volumes", json=body, auth=(ACCOUNT, PASSWORD), verify=False, trust_env=False
+        )
+        assert (answer.status_code, answer.json()["error"]["target"]) == (400, "guarantee.type")
         assert run("volume", "offline", "photos").exit_code == 0
         with pytest.raises(ClientError, match="offline"):
             client.run(native.sign(volume.id, native.Signing(action="get", key="k0")))

@@ -6,7 +6,6 @@ has it as the process that it is else.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -33,13 +32,6 @@ SIZE = 128 * 1024
 """Cases write some volumes full, a sixteenth at a time, and each is a commit that is pushed."""
 
 
-def free_port() -> int:
-    """Give a port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def _memory(folder: Path) -> Iterator[Path]:
     """Give a file system of its own, whose room nobody else takes."""
@@ -64,10 +56,9 @@ class Served:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        port = free_port()
-        self.base = f"http://127.0.0.1:{port}"
-        self._application = Application(self._folder, tokens=self._tokens, base=self.base, processes=8)
-        async with listening(self._application, Settings(bind="127.0.0.1", port=port, base=self.base, processes=8)):
+        application = Application(self._folder, tokens=self._tokens, base="", processes=8)
+        async with listening(application, Settings(bind="127.0.0.1", port=0, base="", processes=8)) as port:
+            self.base = f"http://127.0.0.1:{port}"
             yield
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -33,14 +33,17 @@ class Died(BaseException):
 
 
 class Faults:
-    """Notes every point passed, and dies once at the armed one."""
+    """Notes every point passed, shows it to who watches, and dies once at the armed one."""
 
     def __init__(self) -> None:
         self.points: list[str] = []
         self.armed = ""
+        self.watch: Callable[[str], None] | None = None
 
     def __call__(self, point: str) -> None:
         self.points.append(point)
+        if self.watch is not None:
+            self.watch(point)
         if point == self.armed:
             self.armed = ""
             raise Died(point)

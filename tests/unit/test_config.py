@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.config import Address, ConfigError, LogLevel, Settings, TlsSettings, UsernameClaim, load, schema
-from gateway.core.secret import Secret
+from gateway.core.secret import AccessKeys, Secret
 
 
 class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,6 +19,7 @@ class DiskOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     path: Path
     extra: tuple[Path, ...] = ()
     credentials: Secret | None = None
+    keys: AccessKeys | None = None
 
 
 class NfsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -248,6 +249,44 @@ def test_secrets_are_references(tmp_path: Path) -> None:
     assert by_env == DiskOptions(path=tmp_path / "p", credentials=Secret("t0p"))
     assert by_file == DiskOptions(path=tmp_path / "p", credentials=Secret("from file"))
     assert "t0p" not in repr(by_env)
+
+
+def test_access_keys_are_several_secrets_behind_one_reference(tmp_path: Path) -> None:
+    (tmp_path / "k.toml").write_text('access_key = "me"\nsecret_key = "t0p"\n', encoding="utf-8")
+    disk = '[backend.disk]\npath = "p"\nkeys = "{}"\n'
+    env = {"STORE_ACCESS_KEY": "me", "STORE_SECRET_KEY": "t0p", "STORE_SESSION_TOKEN": "now"}
+    by_env = read(tmp_path, disk.format("env:STORE"), env=env).backend["disk"].options
+    by_file = read(tmp_path, disk.format("file:k.toml")).backend["disk"].options
+    assert by_env == DiskOptions(path=tmp_path / "p", keys=AccessKeys("me", Secret("t0p"), Secret("now")))
+    assert by_file == DiskOptions(path=tmp_path / "p", keys=AccessKeys("me", Secret("t0p")))
+    assert "t0p" not in repr(by_env)
+
+
+@pytest.mark.parametrize(
+    ("reference", "word"),
+    [
+        ("me:t0p", "not the secret itself"),
+        ("env:MISSING", "no variable 'MISSING_ACCESS_KEY'"),
+        ("env:HALF", "no variable 'HALF_SECRET_KEY'"),
+        ("file:missing", "No such file"),
+        ("file:broken.toml", "not TOML"),
+        ("file:half.toml", "no key 'secret_key'"),
+        ("file:odd.toml", "no key 'access_key'"),
+        ("vault:kv/x", "not supported yet"),
+    ],
+)
+def test_access_keys_that_are_not_there(tmp_path: Path, reference: str, word: str) -> None:
+    for name, text in (
+        ("broken", "t0p"),
+        ("half", 'access_key = "t0p"'),
+        ("odd", 'access_key = ["t0p"]\nsecret_key = "t0p"'),
+    ):
+        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, f'[backend.disk]\npath = "p"\nkeys = "{reference}"\n', env={"HALF_ACCESS_KEY": "me"})
+    assert caught.value.path == ("backend", "disk", "keys")
+    assert word in caught.value.reason
+    assert "t0p" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

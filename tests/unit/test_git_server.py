@@ -20,6 +20,7 @@ from gateway.exports.git.records import EXPORTS, Record, Settings
 from gateway.exports.git.serve import listening
 from gateway.exports.git.tokens import Tokens, key_of
 from gateway.exports.records import Records
+from gateway.testing.loop_pool import run
 
 BASE = "https://git.example/trees"
 VOLUME = uuid4()
@@ -216,6 +217,21 @@ async def test_what_is_under_way_ends_with_the_publication(bed: Bed) -> None:
         await sending
     assert (await bed.lfs("GET", "locks"))[0] == 404
     await bed.application.end(VOLUME)
+
+
+async def test_a_client_that_is_gone_leaves_nothing_running(bed: Bed) -> None:
+    run("git", "init", "--quiet", "--bare", str(bed.folder / "repository"))
+    _, writer = await asyncio.open_connection("127.0.0.1", bed._port)
+    head = f"POST /{VOLUME}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: {login('me', bed.token())}\r\n"
+    kind = "Content-Type: application/x-git-receive-pack-request\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(f"{head}{kind}4\r\n00a0\r\n".encode())
+    await writer.drain()
+    while not bed.application._running:  # noqa: ASYNC110 - the loop is about to
+        await asyncio.sleep(0)
+    writer.close()
+    await writer.wait_closed()
+    while bed.application._running:  # noqa: ASYNC110 - a program of another process is about to end
+        await asyncio.sleep(0)
 
 
 def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:

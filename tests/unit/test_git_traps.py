@@ -130,8 +130,10 @@ async def test_one_damaged_volume_hides_no_other(tmp_path: Path) -> None:
         place = at.path / "objects" / sidecar[:2] / sidecar[2:]
         place.chmod(0o600)
         place.write_bytes(b"not what it was")
+        large(at, b"nobody's", age_s=48 * HOUR)
         await at.reopen()
         seen = {one.id: one async for one in at.backend.scan()}
+        assert files(at) == {b"nobody's"}
         assert set(seen) == {good.id, torn.id, None}
         assert seen[None].place == volume_ref(lost.id)
         assert seen[torn.id].used == 0

@@ -78,3 +78,19 @@ async def test_a_name_is_looked_up_once_while_nothing_changes(
     await known.renew()
     assert await known.named(Tenant, "before") is None
     assert await known.named(Tenant, "after") == renamed
+
+
+async def test_whether_there_are_any_is_remembered_until_something_changes(
+    catalogs: tuple[SqliteCatalog, SqliteCatalog],
+) -> None:
+    here, there = catalogs
+    known = Known(here)
+    await known.renew()
+    assert not await known.any(Tenant)
+    (made,) = await stored(there, tenant("t"))
+    assert not await known.any(Tenant)
+    await known.renew()
+    assert await known.any(Tenant)
+    await there.commit(drop(made))
+    await known.renew()
+    assert not await known.any(Tenant)

@@ -16,7 +16,7 @@ from mover_scene import BLOCK, job, same
 
 from gateway.core.errors import Internal, LimitExceeded, Unavailable, Unsupported
 from gateway.core.model import GitRemote, InProcess, LocalPath, VolumeKind
-from gateway.core.mover import MoveProgress
+from gateway.core.mover import MoveProgress, ObjectPlace
 from gateway.mover.client import ProcessMover
 
 MIB = 1 << 20
@@ -234,6 +234,13 @@ def test_ways():
         assert mover.reaches(kind, here, here) == ""
         assert mover.reaches(kind, memory, here) == f"nothing moves {kind.value} content from in_process to local_path"
     assert mover.reaches(VolumeKind.TREE, git, here)
+    place = ObjectPlace(endpoint="", region="r", bucket="b", prefix="p/")
+    clone = msgspec.structs.replace(place, partial=True)
+    for kind in (VolumeKind.FILESYSTEM, VolumeKind.BLOCK):
+        assert mover.reaches(kind, here, place) == mover.reaches(kind, clone, here) == ""
+        assert "split" in mover.reaches(kind, here, clone)
+    assert mover.reaches(VolumeKind.OBJECTS, place, place) == ""
+    assert mover.reaches(VolumeKind.OBJECTS, place, here)
 
 
 async def test_no_way_is_unsupported(mover):

@@ -136,7 +136,7 @@ class Pair:
         return await self.ended(await transfers.transfer(self.core, self.replication.id, description="t"))
 
     async def ended(self, begun: Transfer) -> Transfer:
-        ended = await transfers.wait(self.core, begun.id, timeout_s=60)
+        ended = await transfers.wait(self.core, begun.id)
         assert ended.error is None
         assert ended.method is TransferMethod.MOVER
         return ended

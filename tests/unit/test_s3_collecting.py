@@ -107,7 +107,7 @@ class Walk:
             await self._delete_snapshot()
 
 
-@pytest.mark.parametrize("seed", [1, 7, 42])
+@pytest.mark.parametrize("seed", [1, 7])
 async def test_a_random_walk_loses_nothing_and_leaves_nothing(ceph: S3Server, seed: int) -> None:
     async with scene(ceph) as at:
         walk = Walk(at, seed)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
+
+import structlog
 
 from gateway.backends.files.space import capacity
 from gateway.backends.git_lfs.collecting import Collector
@@ -36,6 +39,8 @@ from gateway.core.locks import KeyLocks
 from gateway.core.model import GitRemote, VolumeKind
 from gateway.core.worker import Worker
 
+log = structlog.get_logger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -63,6 +68,7 @@ class _Session:
         self.collector = Collector(self.pool, usage)
         self.keys = KeyLocks()
         self.untidy = True
+        self._tidied = 0.0
 
     async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking part in a thread, with the pool still in its place and errors as the core knows them."""
@@ -80,10 +86,17 @@ class _Session:
             return await self.run(fn, *args, **kwargs)
 
     async def tidy(self) -> None:
-        """Throw away large files, if something may have been the last to need them."""
-        if self.untidy:
-            self.untidy = False
-            await self.run(self.collector.collect)
+        """Throw away large files, if something may have been the last to need them, or was sent and never needed.
+
+        Nothing goes while it cannot be told what is needed, because the repository is damaged somewhere.
+        """
+        now = time.monotonic()
+        if self.untidy or now - self._tidied > self.pool.options.grace_s:
+            self.untidy, self._tidied = False, now
+            try:
+                await self.run(self.collector.collect)
+            except Unavailable as error:
+                log.warning("large files stay", pool=self.pool.name, **error.fields)
 
     async def close(self) -> None:
         await self.worker.close()

@@ -99,7 +99,7 @@ def _furnish(pool: Pool) -> None:
     """Make the repository, or what it lacks. Only a folder with nothing in it becomes one."""
     repository, path = pool.repository, pool.repository.path
     if repository.ask("rev-parse", "--is-bare-repository").text.strip() != "true":
-        there = {entry.name for entry in path.iterdir()} - {"gateway.lock"}
+        there = {entry.name for entry in path.iterdir()} - {"gateway.lock", "lost+found"}
         if there - {"HEAD", "branches", "config", "description", "hooks", "info", "objects", "refs"}:
             raise Unavailable(what=pool.name, reason=f"{path} is neither empty nor a bare repository")
         repository.run("init", "--quiet", "--bare", f"--initial-branch={pool.options.branch}")

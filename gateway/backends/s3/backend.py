@@ -145,6 +145,7 @@ class S3Backend:
             snapshot=snapshot,
             control_bucket=options.control,
             pool_prefix=options.prefix,
+            partial=found.base is not None,
         )
 
     async def put_manifest(self, document: bytes) -> None:
@@ -171,13 +172,13 @@ class S3Backend:
     # --- SnapshotBackend ---
 
     async def snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> ObservedSnapshot:
-        return await self._session.change((volume,), self._session.snapshots.snapshot, volume, snapshot, note)
+        return await self._session.change((volume, snapshot), self._session.snapshots.snapshot, volume, snapshot, note)
 
     async def delete_snapshot(self, volume: UUID, snapshot: UUID) -> None:
         session = self._session
         found = await session.run(session.pool.find_snapshot, volume, snapshot)
         owners = () if found is None else found.owners
-        await session.change((volume, *owners), session.snapshots.delete, volume, snapshot)
+        await session.change((volume, snapshot, *owners), session.snapshots.delete, volume, snapshot)
 
     async def annotate_snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> None:
         await self._session.change((volume,), self._session.snapshots.annotate, volume, snapshot, note)

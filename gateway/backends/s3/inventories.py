@@ -96,7 +96,7 @@ class Inventories:
 
     def exists(self, snapshot: UUID) -> bool:
         """Tell whether there is an inventory."""
-        return self._control.head(self._layout.inventory(snapshot)) is not None
+        return self._known(snapshot) is not None
 
     def entries(self, snapshot: UUID, *, start: str = "") -> Iterator[Entry]:
         """Yield the entries from the key `start` on, in order."""
@@ -121,17 +121,27 @@ class Inventories:
         return next((entry for entry in found if entry.key == key), None)
 
     def _index(self, snapshot: UUID) -> Index:
-        known = self._indexes.get(snapshot)
+        known = self._known(snapshot)
         if known is None:
-            known = self._read_index(snapshot)
-            while len(self._indexes) >= _KEPT:
-                self._indexes.pop(next(iter(self._indexes)), None)
+            raise self._damaged()
+        return known
+
+    def _known(self, snapshot: UUID) -> Index | None:
+        """Give where everything is in an inventory; None when that is not there."""
+        known = self._indexes.get(snapshot) or self._read_index(snapshot)
+        if known is not None:
+            # Threads may do this at once: what one of them forgets is read again.
+            for oldest in list(self._indexes)[: max(0, len(self._indexes) - _KEPT)]:
+                self._indexes.pop(oldest, None)
             self._indexes[snapshot] = known
         return known
 
-    def _read_index(self, snapshot: UUID) -> Index:
+    def _read_index(self, snapshot: UUID) -> Index | None:
         key = self._layout.inventory(snapshot)
-        tail, total = self._there(self._control.get_range(key, f"-{_TAIL}"))
+        found = self._control.get_range(key, f"-{_TAIL}")
+        if found is None:
+            return None
+        tail, total = found
         begin = self._foot(tail[-_FOOT_SIZE:])
         if total - begin > len(tail):
             tail, _ = self._there(self._control.get_range(key, f"{begin}-"))

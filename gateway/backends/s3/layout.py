@@ -90,6 +90,11 @@ class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
         """Give the id of what it is about."""
         return self.snapshot or self.volume
 
+    @property
+    def involved(self) -> tuple[UUID, ...]:
+        """Give the volumes that removing the rest has to do with."""
+        return (self.volume, *self.owners, *((self.base.volume, *self.base.owners) if self.base else ()))
+
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
     """A restore that has begun, and goes on until its end."""

@@ -135,6 +135,10 @@ class Pool:
         self.store(self.layout.unsettled(about.id), about)
         self.unsettled.add(about.id)
 
+    def find_unsettled(self, about: UUID) -> Unsettled | None:
+        """Give what is said of a volume or snapshot whose making or removal was cut short, or None."""
+        return self.load(self.layout.unsettled(about), Unsettled) if about in self.unsettled else None
+
     def unmark(self, about: UUID) -> None:
         """Say that it is made, or gone."""
         self.control.delete(self.layout.unsettled(about))

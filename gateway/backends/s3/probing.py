@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from uuid import uuid4
@@ -56,7 +58,7 @@ def probe(data: Bucket, control: Bucket, options: S3Options) -> Traits:
 
 def _creates(control: Bucket, key: str) -> bool:
     control.put(key, b"first")
-    return refused(lambda: control.put(key, b"second", IfNoneMatch="*"))
+    return _tried(lambda: control.put(key, b"second", IfNoneMatch="*")) is _Outcome.REFUSED
 
 
 def _updates(control: Bucket, key: str) -> tuple[bool, bool]:
@@ -64,8 +66,8 @@ def _updates(control: Bucket, key: str) -> tuple[bool, bool]:
     for quoted in (True, False):
         etag = as_asked(control.put(key, b"third"), quoted=quoted)
         wrong = as_asked("0" * 32, quoted=quoted)
-        if not refused(lambda etag=etag: control.put(key, b"fourth", IfMatch=etag)):  # type: ignore[misc]
-            return refused(lambda wrong=wrong: control.put(key, b"fifth", IfMatch=wrong)), quoted  # type: ignore[misc]
+        if _tried(partial(control.put, key, b"fourth", IfMatch=etag)) is _Outcome.DONE:
+            return _tried(partial(control.put, key, b"fifth", IfMatch=wrong)) is _Outcome.REFUSED, quoted
     return False, True
 
 
@@ -75,15 +77,23 @@ def as_asked(etag: str, *, quoted: bool) -> str:
     return f'"{bare}"' if quoted else bare
 
 
-def refused(attempt: Callable[[], object]) -> bool:
-    """Tell whether a store refused something for a condition. What it knows no conditions for is refused, too."""
+class _Outcome(enum.Enum):
+    DONE = enum.auto()
+    REFUSED = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+def _tried(attempt: Callable[[], object]) -> _Outcome:
+    """Tell what a store does about a condition; some say that they know none."""
     try:
         attempt()
     except ClientError as error:
-        if code_of(error) not in PRECONDITION | {"NotImplemented"}:
-            raise
-        return True
-    return False
+        if code_of(error) in PRECONDITION:
+            return _Outcome.REFUSED
+        if code_of(error) == "NotImplemented":
+            return _Outcome.UNKNOWN
+        raise
+    return _Outcome.DONE
 
 
 def _marks_absent(data: Bucket, key: str) -> bool:

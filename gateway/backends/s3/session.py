@@ -66,6 +66,7 @@ class Session:
         self.signer = Signer(self.pool, self.volumes)
         self.keys = KeyLocks()
         self.may_change = False
+        self._changes = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -83,31 +84,41 @@ class Session:
 
         return await self.worker.run(guarded)
 
-    async def change(self, volumes: Iterable[UUID], fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change of volumes, one at a time for each of them and for all that they rest on."""
-        async with self.holding(volumes):
+    async def change(self, about: Iterable[UUID], fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a change of volumes or snapshots, one at a time for each of them and for all that they rest on."""
+        async with self.holding(about):
             return await self.run(fn, *args, **kwargs)
 
     @asynccontextmanager
-    async def holding(self, volumes: Iterable[UUID]) -> AsyncIterator[None]:
-        """Keep other changes from volumes and all that they rest on, for a block."""
+    async def holding(self, about: Iterable[UUID]) -> AsyncIterator[None]:
+        """Keep other changes from volumes and snapshots and all that they rest on, for a block."""
         if not self.may_change or not self.opened.leasing.held:
             raise Unavailable(what=self.pool.name, reason=ELSEWHERE)
-        taken = await self.keys.acquire(await self.run(self._involved, tuple(volumes)))
+        self._changes += 1
         try:
-            yield
+            taken = await self.keys.acquire(await self.run(self._involved, tuple(about)))
+            try:
+                yield
+            finally:
+                self.keys.release(taken)
         finally:
-            self.keys.release(taken)
+            self._changes -= 1
 
-    def _involved(self, volumes: tuple[UUID, ...]) -> set[UUID]:
-        found = [self.pool.find_volume(volume) for volume in volumes]
-        return {*volumes, *(owner for sidecar in found if sidecar is not None for owner in sidecar.owners)}
+    def _involved(self, about: tuple[UUID, ...]) -> set[UUID]:
+        found = [self.pool.find_volume(each) for each in about]
+        # What was cut short is completed first, whatever that takes.
+        rests = [self.pool.find_unsettled(each) for each in about]
+        return {
+            *about,
+            *(owner for sidecar in found if sidecar is not None for owner in sidecar.owners),
+            *(owner for rest in rests if rest is not None for owner in rest.involved),
+        }
 
     async def lead(self) -> None:
         """Take or renew the lease. Whoever gets it settles what others left before it changes anything."""
         if not await self.run(self.opened.leasing.renew):
             self.may_change = False
-        elif not self.may_change:
+        elif not self.may_change and not self._changes:
             await self.run(settle, self.pool, self.volumes, self.collector)
             self.may_change = True
 

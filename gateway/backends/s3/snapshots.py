@@ -54,11 +54,9 @@ class Snapshots:
 
     def _settled(self, snapshot: UUID) -> None:
         """Complete what was cut short when a snapshot of that id was taken or removed before."""
-        if snapshot in self._pool.unsettled:
-            about = self._pool.load(self._layout.unsettled(snapshot), Unsettled)
-            if about is not None:
-                self._collector.settle(about)
-            self._pool.unsettled.discard(snapshot)
+        about = self._pool.find_unsettled(snapshot)
+        if about is not None:
+            self._collector.settle(about)
 
     def delete(self, volume: UUID, snapshot: UUID) -> None:
         found = self._pool.find_snapshot(volume, snapshot)

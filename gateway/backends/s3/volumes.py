@@ -68,11 +68,9 @@ class Volumes:
 
     def _settled(self, volume: UUID) -> None:
         """Complete what was cut short when a volume of that id was made or removed before."""
-        if volume in self._pool.unsettled:
-            about = self._pool.load(self._layout.unsettled(volume), Unsettled)
-            if about is not None:
-                self._collector.settle(about)
-            self._pool.unsettled.discard(volume)
+        about = self._pool.find_unsettled(volume)
+        if about is not None:
+            self._collector.settle(about)
 
     # --- removing ---
 

@@ -129,6 +129,9 @@ class ZfsBackend:
             needs.capability("CAP_SYS_ADMIN", "to mount filesystem volumes", optional=True),
             needs.capability("CAP_CHOWN", "to give filesystem volumes to their owners", optional=True),
             needs.capability("CAP_FOWNER", "to set the mode of volumes that others own", optional=True),
+            needs.capability(
+                "CAP_DAC_OVERRIDE", "to replace what others own in volumes that follow others", optional=True
+            ),
             *needs.brought_files(),
         )
 

@@ -48,6 +48,7 @@ class Application:
     """Serves the volumes whose records are in a folder.
 
     A volume that is withdrawn is not served any more; `end` ends what is under way for it.
+    `base`: the URL that clients are told; empty: the one that they came by.
     """
 
     def __init__(
@@ -156,7 +157,8 @@ class Application:
 
     async def _serve_lfs(self, request: web.Request, asked: Asked, rest: str) -> web.StreamResponse:
         store = Store(Path(asked.record.repository))
-        transfers = Transfers(store, f"{self._base}{asked.place.path}/info/lfs", asked.authorization)
+        base = self._base or str(request.url.origin())
+        transfers = Transfers(store, f"{base}{asked.place.path}/info/lfs", asked.authorization)
         match request.method, rest.split("/"):
             case "POST", ["objects", "batch"]:
                 return await transfers.batch(await request.read(), write=asked.write)

@@ -57,8 +57,7 @@ async def serve(
             return await _answer(request, process)
         finally:
             feeding.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await feeding
+            await asyncio.gather(feeding, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -80,13 +79,14 @@ async def _running(environment: Mapping[str, str]) -> AsyncIterator[Process]:
 
 
 async def _feed(request: web.Request, process: Process) -> None:
-    """Hand the request's body on, as it comes."""
+    """Hand the request's body on, as it comes. Git finds out by itself that one was cut short."""
     assert process.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    try:
         async for part in request.content.iter_chunked(_CHUNK):
             process.stdin.write(part)
             await process.stdin.drain()
-    process.stdin.close()
+    finally:
+        process.stdin.close()
 
 
 async def _answer(request: web.Request, process: Process) -> web.StreamResponse:

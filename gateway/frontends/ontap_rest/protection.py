@@ -8,7 +8,7 @@ from uuid import UUID
 from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.model import Replication, Snapshot
-from gateway.core.query import ALL, Compare, Op, Or, Order, Query
+from gateway.core.query import Compare, Op, Or, Order, Query
 
 
 async def sources_among(core: Core, volume_ids: Collection[UUID]) -> frozenset[UUID]:
@@ -31,7 +31,7 @@ async def bases_among(core: Core, volume_ids: Collection[UUID]) -> frozenset[UUI
 
 
 async def _touching(core: Core, volume_ids: Collection[UUID], *fields: str) -> list[Replication]:
-    if not volume_ids or not await core.catalog.count(Replication, ALL):
+    if not volume_ids or not await core.known.any(Replication):
         return []
     where = Or(tuple(Compare(field, Op.EQ, volume_id) for volume_id in volume_ids for field in fields))
     return [found async for found in walk(core.catalog, Replication, Query(where=where, order=(Order("id"),)))]

@@ -34,6 +34,7 @@ OTHERWISE: Mapping[tuple[str, type[errors.GatewayError]], StatusCode] = {
     ("OpenStorageVolume/Create", errors.LimitExceeded): StatusCode.INTERNAL,
     ("OpenStorageVolume/Create", errors.Unsupported): StatusCode.INVALID_ARGUMENT,
     ("OpenStorageVolume/Update", errors.Unsupported): StatusCode.INVALID_ARGUMENT,
+    ("OpenStorageCloudBackup/Create", errors.Busy): StatusCode.UNAVAILABLE,
     # Another node holds it.
     ("OpenStorageMountAttach/Attach", errors.InUse): StatusCode.ALREADY_EXISTS,
 }

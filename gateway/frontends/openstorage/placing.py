@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -44,6 +45,16 @@ async def place(call: Call, spec: pb.VolumeSpec) -> Place:
             StatusCode.UNAVAILABLE, f"No pool that answers has such volumes; {', '.join(away)} do not answer"
         )
     raise SdkError(StatusCode.INVALID_ARGUMENT, f"No pool has volumes of kind {wanted[0]}, which this spec needs")
+
+
+async def pool_with(call: Call, kind: VolumeKind, pool_ids: Iterable[str]) -> Pool:
+    """Give the first pool with volumes of a kind, of those that may be taken. INVALID_ARGUMENT when none has."""
+    able = {pool.id for pool in call.core.pools if kind in pool.capabilities}
+    spec = pb.VolumeSpec(replica_set=pb.ReplicaSet(pool_uuids=pool_ids))
+    found = next((pool for pool in await _candidates(call, spec) if pool.id in able), None)
+    if found is None:
+        refuse(f"replica_set.pool_uuids: no pool that may be taken has volumes of kind {kind}")
+    return found
 
 
 async def publication(call: Call, spec: pb.VolumeSpec, name: str, kind: VolumeKind) -> dict[str, Any]:

@@ -42,8 +42,13 @@ _READS = (
     "version",
     "volumeusagebynode",
     "status",
+    "catalog",
+    "history",
+    "schedenumerate",
+    "size",
 )
 _TAKE = "/openstorage.api.OpenStorageVolume/SnapshotCreate"
+_IDS = ("volume_id", "backup_id", "src_volume_id", "task_id", "backup_schedule_id", "credential_id", "name")
 _NAMED = ("schedule_policy", "storage_policy", "role")
 """Fields of requests that hold what is made or changed, by name."""
 
@@ -201,7 +206,7 @@ def _where(service: str, method: Method) -> Where:
 def _target(request: Message) -> str:
     """Give what a request is about, for the audit."""
     parts = (getattr(request, field, None) for field in _NAMED)
-    own = (getattr(request, field, "") for field in ("volume_id", "credential_id", "name"))
+    own = (getattr(request, field, "") for field in _IDS)
     names = (*own, *(getattr(part, "name", "") for part in parts))
     return next((str(name)[:128] for name in names if name), "")
 

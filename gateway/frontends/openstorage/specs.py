@@ -111,6 +111,15 @@ def stored(spec: pb.VolumeSpec) -> str:
     return msgspec.json.encode(json_format.MessageToDict(kept, preserving_proto_field_name=True)).decode()
 
 
+def by_itself(text: str) -> str:
+    """Give the annotation of a spec for a volume that is neither published nor snapshotted, in whatever pool."""
+    spec = pb.VolumeSpec()
+    spec.ParseFromString(_packed(text))
+    for name in ("sharedv4", "snapshot_interval", "replica_set", "sticky"):
+        spec.ClearField(name)
+    return stored(spec)
+
+
 def spec_of(volume: Volume, driver: str) -> pb.VolumeSpec:
     """Give the spec of a volume, whichever door it was made by. Ownership and schedule are not filled in."""
     text = volume.annotations.get(SPEC)

@@ -47,10 +47,13 @@ class Failed(Exception):  # noqa: N818 - what a program said, for the test that 
 
 
 class GitClient:
-    """A clone in a folder of its own, and the programs that work on it. Blocking."""
+    """A clone in a folder of its own, and the programs that work on it. Blocking. `configuration`: more of git's."""
 
-    def __init__(self, folder: Path, handle: GitRemote, *, user: str = "tester", token: str = "") -> None:
+    def __init__(
+        self, folder: Path, handle: GitRemote, *, user: str = "tester", token: str = "", configuration: str = ""
+    ) -> None:
         self.folder = folder
+        self._more = configuration
         self.clone_folder = folder / "clone"
         self._handle = handle
         self._url = with_login(handle.url, user, token) if token else handle.url
@@ -59,7 +62,7 @@ class GitClient:
         """Clone, with large files as git-lfs brings them."""
         attributes = self.folder / "attributes"
         attributes.write_text(f"{LARGE} filter=lfs diff=lfs merge=lfs -text\n", encoding="utf-8")
-        configuration = _CONFIGURATION.replace("{attributes}", str(attributes))
+        configuration = _CONFIGURATION.replace("{attributes}", str(attributes)) + self._more
         (self.folder / "config").write_text(configuration, encoding="utf-8")
         self._run(self.folder, "clone", "--quiet", "--template=", self._url, str(self.clone_folder))
 
@@ -80,7 +83,7 @@ class GitClient:
 
     def _run(self, folder: Path, *arguments: str) -> str:
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
             "LC_ALL": "C",
             "HOME": str(self.folder),
             "GIT_CONFIG_NOSYSTEM": "1",

@@ -61,7 +61,7 @@ def test_the_whole_life_of_a_volume(sdk: Client, rest: httpx.Client) -> None:
         ("POST", "/v1/volumes", {"name": "v"}, 400, 3),
         ("POST", "/v1/volumes", {"name": "v", "spec": {"size": "0", "ha_level": "1"}}, 500, 13),
         ("POST", "/v1/credentials", {"name": "c"}, 400, 3),
-        ("POST", "/v1/cloudbackups", {"volume_id": "v"}, 501, 12),
+        ("POST", "/v1/objectstores", {"volume_id": "v"}, 501, 12),
     ],
 )
 def test_errors_have_their_status(
@@ -80,7 +80,7 @@ def test_the_document_lists_what_is_served(rest: httpx.Client) -> None:
     paths = body(rest.get("/swagger.json"))["paths"]
     assert "/v1/volumes/inspect/{volume_id}" in paths
     assert "/v1/credentials/inspect/{credential_id}" in paths
-    assert "/v1/cloudbackups" not in paths
+    assert "/v1/objectstores" not in paths
 
 
 def _contains(whole: Any, part: Any) -> bool:

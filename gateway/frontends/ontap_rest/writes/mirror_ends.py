@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from gateway.core import errors, volumes
 from gateway.core.model import Pool, Tenant, Volume, VolumeKind
 from gateway.core.pools import OpenPool
+from gateway.core.receiving import streams
 from gateway.core.replicas import in_common
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask
@@ -60,7 +61,8 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
 
 async def _fitted(ask: Ask, found: Volume, source: Volume) -> Volume:
     """Give the destination of a volume that holds a LUN the same LUN, and blocks where it waits as an empty FlexVol."""
-    if source.kind is not VolumeKind.BLOCK or found.replica_of != found.id:
+    waits = found.replica_of == found.id and found.kind is not VolumeKind.OBJECTS
+    if source.kind is not VolumeKind.BLOCK or not waits:
         return found
     if found.kind is VolumeKind.FILESYSTEM:
         step = ask.core.pools.get(found.pool_id).capability(VolumeKind.BLOCK).facts.size_step
@@ -101,22 +103,29 @@ async def _provisioned(ask: Ask, values: Values, source: Volume, *, tenant: Tena
 
 
 async def _pool(ask: Ask, source: Volume) -> OpenPool:
-    """Give the pool in which a destination is made: another than the source's, of its driver, with the most room."""
+    """Give the pool in which a destination is made.
+
+    One that lasts, another one than the source's, that understands what that
+    sends, with the most room: in this order, as far as there is one.
+    """
     core = ask.core
     records = await core.known.get_many(Pool, {pool.id for pool in core.pools})
-    able = [
-        pool
-        for pool in core.pools
-        if source.kind in pool.capabilities and pool.capability(source.kind).can("snapshot") and pool.id in records
-    ]
+    able = [pool for pool in core.pools if pool.id in records and _able(pool, source.kind)]
     if not able:
         message = "No aggregate can hold the destination."
         raise WireError(409, "13303918", message=message, target=_CREATE)
-    driver = core.pools.get(source.pool_id).substrate.driver
-    return max(
-        able,
-        key=lambda pool: (pool.id != source.pool_id, pool.substrate.driver == driver, records[pool.id].available),
-    )
+    there = core.pools.get(source.pool_id)
+
+    def worth(pool: OpenPool) -> tuple[bool, bool, bool, int]:
+        understands = streams(source.kind, there, pool)
+        return not pool.substrate.volatile, pool.id != there.id, understands, records[pool.id].available
+
+    return max(able, key=worth)
+
+
+def _able(pool: OpenPool, kind: VolumeKind) -> bool:
+    capability = pool.capabilities.get(kind)
+    return capability is not None and capability.can("snapshot") and capability.can("restore")
 
 
 async def _end(ask: Ask, values: Values, path: str) -> tuple[Tenant, str]:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from grpc import StatusCode
 
-from gateway.core import credentials, errors
+from gateway.core import backup_schedules, credentials, errors
 from gateway.core.credentials import Account, Credential
 from gateway.core.ownership import Ownership
 from gateway.core.secret import Secret
@@ -62,8 +62,9 @@ async def inspect(call: Call, request: pb.SdkCredentialInspectRequest) -> pb.Sdk
 
 
 async def delete(call: Call, request: pb.SdkCredentialDeleteRequest) -> pb.SdkCredentialDeleteResponse:
-    """Forget a credential. NOT_FOUND when there is none."""
+    """Forget a credential. NOT_FOUND when there is none; FAILED_PRECONDITION while backups are made by it."""
     found = await credentials.get(call.core, required(request.credential_id, _WHAT))
+    await backup_schedules.require_unused(call.core, found)
     await credentials.delete(call.core, found)
     return pb.SdkCredentialDeleteResponse()
 
@@ -80,10 +81,10 @@ async def validate(call: Call, request: pb.SdkCredentialValidateRequest) -> pb.S
 async def delete_references(
     call: Call, request: pb.SdkCredentialDeleteReferencesRequest
 ) -> pb.SdkCredentialDeleteReferencesResponse:
-    """Forget who uses a credential: nobody does. One that does not exist is no error, as in the reference."""
+    """Forget the schedules that use a credential. One that does not exist is no error, as in the reference."""
     ref = required(request.credential_id, _WHAT)
     with suppress(errors.NotFound):
-        await credentials.get(call.core, ref)
+        await backup_schedules.forget(call.core, await credentials.get(call.core, ref))
     return pb.SdkCredentialDeleteReferencesResponse()
 
 

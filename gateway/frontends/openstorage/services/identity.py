@@ -20,6 +20,7 @@ ANNOUNCED = (
     _Type.STORAGE_POLICY,
     _Type.ROLE,
     _Type.CREDENTIALS,
+    _Type.CLOUD_BACKUP,
 )
 """What clients may use: they skip what is not announced."""
 

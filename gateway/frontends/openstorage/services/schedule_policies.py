@@ -81,10 +81,11 @@ def _read(given: bool, policy: pb.SdkSchedulePolicy) -> tuple[str, list[Interval
     name = required(policy.name, _WHAT)
     if not policy.schedules:
         refuse("Must supply at least one schedule")
-    return name, [_interval(schedule) for schedule in policy.schedules]
+    return name, [read_interval(schedule) for schedule in policy.schedules]
 
 
-def _interval(schedule: pb.SdkSchedulePolicyInterval) -> Interval:
+def read_interval(schedule: pb.SdkSchedulePolicyInterval) -> Interval:
+    """Give an interval; INVALID_ARGUMENT for one that is never due or keeps nothing."""
     if schedule.retain < 1:
         refuse("retain: must be greater than 0")
     kind = schedule.WhichOneof("period_type")
@@ -128,11 +129,11 @@ def _in(numbers: range, field: str, value: int) -> int:
 
 
 def _message(name: str, found: tuple[Interval, ...]) -> pb.SdkSchedulePolicy:
-    shown = (_shown(interval) for interval in found)
+    shown = (shown_interval(interval) for interval in found)
     return pb.SdkSchedulePolicy(name=name, schedules=[schedule for schedule in shown if schedule is not None])
 
 
-def _shown(interval: Interval) -> pb.SdkSchedulePolicyInterval | None:
+def shown_interval(interval: Interval) -> pb.SdkSchedulePolicyInterval | None:
     """Give an interval; None for a recurrence that only other doors have, such as every five minutes by a cron."""
     result = pb.SdkSchedulePolicyInterval(retain=interval.retain)
     match interval.recurrence:
