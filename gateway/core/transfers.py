@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import msgspec
@@ -74,9 +75,13 @@ async def begin(
     *,
     snapshot_id: UUID | None = None,
     throttle: int | None = None,
+    turned: Callable[[Replication], Replication] | None = None,
     description: str,
 ) -> Transfer:
-    """Start a transfer of one kind; InvalidState when that is not the one for the replication's state."""
+    """Start a transfer of one kind; InvalidState when that is not the one for the replication's state.
+
+    `turned`: what becomes of the replication before it begins.
+    """
     if core.changes.draining:
         raise errors.Unavailable(what="gateway", reason="it is stopping")
     if throttle is not None:
@@ -87,6 +92,7 @@ async def begin(
             if _KINDS.get(replication.state) is not kind:
                 raise wrong_state(replication, "transfer")
             await require_idle(core, replication)
+            replication = replication if turned is None else turned(replication)
             made = await _drawn_up(core, replication, kind, snapshot_id=snapshot_id, throttle=throttle)
             known = msgspec.structs.replace(replication, transfer_id=made.id)
             try:

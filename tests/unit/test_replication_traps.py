@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from gateway.core.model import (
     Intent,
     Replication,
     Snapshot,
+    Transfer,
     TransferMethod,
     TransferState,
     Volume,
@@ -228,3 +230,31 @@ async def test_a_snapshot_that_is_passed_stays_while_it_is_sent(scene: Scene) ->
     scene.mover.before_file = scene.here.before_send = remove
     ended = await scene.transferred(replication)
     assert (refused, ended.error) == ([1], None)
+
+
+async def test_a_reverse_that_does_not_begin_has_swapped_nothing(scene: Scene) -> None:
+    source, destination, replication = await scene.mirrored()
+    core = scene.core
+    broken = await replications.break_(core, replication.id, description="t")
+    scene.write(destination, f=b"written here")
+    with pytest.raises(errors.InvalidArgument, match="throttle"):
+        await replications.reverse(core, replication.id, throttle=-1, description="t")
+    assert await scene.now(replication) == broken
+    assert (await scene.ended(await replications.reverse(core, replication.id, description="t"))).error is None
+    assert scene.files(source)["f"] == scene.files(destination)["f"] == b"written here"
+
+
+async def test_a_pass_leaves_alone_what_just_begins(scene: Scene) -> None:
+    """The commit of a transfer can be seen before whoever made it goes on."""
+    _, _, replication = await scene.mirrored()
+    core = scene.core
+    last = await core.get(Transfer, replication.transfer_id or uuid4())
+    new = msgspec.structs.replace(last, id=uuid4(), state=TransferState.TRANSFERRING, ended=None, revision=0)
+    async with core.changes.locks.holding(replication.id):
+        stored = await core.catalog.commit(put(new, msgspec.structs.replace(replication, transfer_id=new.id)))
+        passing = asyncio.ensure_future(transfers.take_over(core))
+        await core.catalog.count(Transfer, ALL)
+        await core.catalog.count(Transfer, ALL)
+    begun = transfers.carry(core, stored[new.id], description="t")  # type: ignore[arg-type]
+    assert await passing == 0
+    assert (await scene.ended(begun)).error is None
