@@ -97,14 +97,20 @@ class Replicator:
         replication = await self._core.get(Replication, replication.id)
         if replication.state is not ReplicationState.MIRRORED or await current(self._core, replication) is not None:
             return
+        failure: errors.GatewayError | None = None
         for rule in policy.rules:
             if rule.schedule in schedules:
                 due = latest_due(schedules[rule.schedule].recurrence, replication.created, now)
-                passed.snapshots += await self._snapshot(replication, rule, due, description=description)
+                try:
+                    passed.snapshots += await self._snapshot(replication, rule, due, description=description)
+                except errors.GatewayError as error:
+                    failure = error  # the transfer may be what makes it possible again
         name = policy.schedule if replication.schedule is None else replication.schedule
         if name in schedules and latest_due(schedules[name].recurrence, await self._since(replication), now):
             await transfers.begin(self._core, replication.id, TransferKind.UPDATE, description=description)
             passed.started += 1
+        if failure is not None:
+            raise failure
 
     async def _since(self, replication: Replication) -> datetime:
         """Give when the last transfer began."""

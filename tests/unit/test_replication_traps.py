@@ -11,7 +11,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from core_scene import PaperExporter, Script, make, snap
-from replication_scene import METHODS, Scene
+from replication_scene import METHODS, Scene, policy_of
 
 from gateway.core import errors, policies, replication_policies, replications, snapshots, transfers
 from gateway.core import volumes as volume_cases
@@ -21,6 +21,7 @@ from gateway.core.model import (
     ExportRule,
     Intent,
     Replication,
+    ReplicationRule,
     Snapshot,
     Transfer,
     TransferMethod,
@@ -258,3 +259,24 @@ async def test_a_pass_leaves_alone_what_just_begins(scene: Scene) -> None:
     begun = transfers.carry(core, stored[new.id], description="t")  # type: ignore[arg-type]
     assert await passing == 0
     assert (await scene.ended(begun)).error is None
+
+
+async def test_what_keeps_the_destination_from_snapshots_keeps_no_transfer_from_it(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, TransferMethod.MOVER)
+    async with scene.running() as core:
+        rule = ReplicationRule(label="own", count=2, schedule="hourly")
+        await policy_of(core, rules=(rule,), schedule="hourly")
+        source, destination, replication = await scene.mirrored("p")
+
+        async def fail(_path: str) -> None:
+            raise BUSY
+
+        scene.write(source, f=b"changed")
+        scene.mover.before_file = fail
+        assert (await scene.transferred(replication)).state is TransferState.FAILED
+        scene.mover.before_file = None
+        passed = await Replicator(core, SilentObserver()).run(utc_now() + timedelta(hours=1))
+        assert (passed.started, passed.snapshots, passed.failed) == (1, 0, 1)
+        last = (await scene.now(replication)).transfer_id
+        assert (await transfers.wait(core, last or uuid4())).error is None
+        assert scene.files(destination)["f"] == b"changed"
