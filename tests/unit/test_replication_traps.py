@@ -23,6 +23,7 @@ from gateway.core.model import (
     Replication,
     ReplicationRule,
     Snapshot,
+    SnapshotPolicy,
     Transfer,
     TransferMethod,
     TransferState,
@@ -34,6 +35,7 @@ from gateway.core.query import ALL
 from gateway.core.rebuild import rebuild
 from gateway.core.replicas import both_halves
 from gateway.core.replicator import Replicator
+from gateway.core.scheduler import Scheduler
 
 BUSY = errors.Busy(what="disk", retry_after=1)
 
@@ -280,3 +282,20 @@ async def test_what_keeps_the_destination_from_snapshots_keeps_no_transfer_from_
         last = (await scene.now(replication)).transfer_id
         assert (await transfers.wait(core, last or uuid4())).error is None
         assert scene.files(destination)["f"] == b"changed"
+
+
+@pytest.mark.parametrize(("without", "expected"), [((), 1), (("restore_keeps_newer",), 0)])
+async def test_destinations_where_streams_need_the_newest_snapshot_get_no_others(
+    tmp_path: Path, without: tuple[str, ...], expected: int
+) -> None:
+    scene = Scene(tmp_path, TransferMethod.NATIVE)
+    async with scene.running(without=without) as core:
+        _, destination, _ = await scene.mirrored()
+        policy = await core.find(SnapshotPolicy, name="default")
+        assert policy is not None
+        change = volume_cases.VolumeChange(snapshot_policy_id=policy.id)
+        await (await volume_cases.update(core, destination.id, change, description="t")).result()
+        scheduler = Scheduler(core, SilentObserver())
+        await scheduler.run(utc_now())
+        await scheduler.run(utc_now() + timedelta(hours=1))
+        assert (await core.get(Volume, destination.id)).snapshot_count == 1 + expected
