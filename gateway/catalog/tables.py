@@ -27,16 +27,18 @@ from gateway.core.model import (
     Job,
     Pool,
     Record,
-    Replication,
-    ReplicationPolicy,
     Schedule,
     Snapshot,
     SnapshotPolicy,
     Tenant,
-    Transfer,
     Volume,
 )
 from gateway.core.ownership import readers
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    Transfer,
+)
 
 R = TypeVar("R", bound=Record)
 SqlValue = str | int | float | bytes | None

@@ -29,7 +29,11 @@ import msgspec
 
 from gateway.core import capability as capabilities
 from gateway.core.capability import Capability, Facts
-from gateway.core.model import AccessHandle, LocalPath, RootDirectory, VolumeKind
+from gateway.core.handles import (
+    AccessHandle,
+    LocalPath,
+)
+from gateway.core.model import RootDirectory, VolumeKind
 
 FaultHook = Callable[[str], None]
 """Called with the name of each point between two steps; the crash tests end the process there."""

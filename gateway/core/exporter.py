@@ -15,7 +15,12 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.model import AccessHandle, GitRemote, LocalPath, VolumeKind
+from gateway.core.handles import (
+    AccessHandle,
+    GitRemote,
+    LocalPath,
+)
+from gateway.core.model import VolumeKind
 from gateway.core.secret import Secret
 
 

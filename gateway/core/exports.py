@@ -24,16 +24,18 @@ from gateway.core import errors
 from gateway.core.backend import HostBackend
 from gateway.core.catalog import Catalog, walk
 from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter, Mounter, TreeExporter
+from gateway.core.handles import (
+    AccessHandle,
+    LocalPath,
+    NfsExport,
+)
 from gateway.core.locks import KeyLocks
 from gateway.core.model import (
-    AccessHandle,
     Attachment,
     AttachMode,
     ExportPolicy,
     ExportRule,
     Intent,
-    LocalPath,
-    NfsExport,
     Tenant,
     TenantState,
     Transport,

@@ -20,8 +20,6 @@ from gateway.core.model import (
     HostGroup,
     InitiatorLogin,
     Pool,
-    Replication,
-    ReplicationPolicy,
     Schedule,
     SnapshotPolicy,
     Tenant,
@@ -31,6 +29,10 @@ from gateway.core.notes import Manifest, lasting, manifest_document, read_manife
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool, Pools
 from gateway.core.query import Order, Query
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+)
 
 CLUSTER_ID = "cluster_id"
 _K = TypeVar(

@@ -16,6 +16,7 @@ import msgspec
 from gateway.core.errors import ErrorRecord
 from gateway.core.ownership import Ownership
 from gateway.core.recurrence import Recurrence
+from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer
 
 
 class VolumeKind(enum.StrEnum):
@@ -103,56 +104,6 @@ class LoginKind(enum.StrEnum):
     NONE = "none"
     CHAP = "chap"
     DENY = "deny"
-
-
-class ReplicationState(enum.StrEnum):
-    """What a replication's destination is.
-
-    Uninitialized: still empty. Mirrored: read only, as the source was at the
-    last transfer. Paused: that, and no transfer begins. Broken: a volume of its own, until a resync.
-    """
-
-    UNINITIALIZED = "uninitialized"
-    MIRRORED = "mirrored"
-    BROKEN = "broken"
-    PAUSED = "paused"
-
-
-class SnapshotChoice(enum.StrEnum):
-    """Which snapshots of the source a transfer sends: one taken for it, the newest one there is, or all new ones."""
-
-    CREATE = "create"
-    LATEST = "latest"
-    ALL = "all"
-
-
-class TransferKind(enum.StrEnum):
-    """Initialize sends all, update what is new, resync also discards what the destination wrote.
-
-    Restore sends from the destination back into the source.
-    """
-
-    INITIALIZE = "initialize"
-    UPDATE = "update"
-    RESYNC = "resync"
-    RESTORE = "restore"
-
-
-class TransferState(enum.StrEnum):
-    """`success`, `failed` and `aborted` are final."""
-
-    QUEUED = "queued"
-    TRANSFERRING = "transferring"
-    SUCCESS = "success"
-    FAILED = "failed"
-    ABORTED = "aborted"
-
-
-class TransferMethod(enum.StrEnum):
-    """By what bytes move: streams that pools of one driver understand, or the mover."""
-
-    NATIVE = "native"
-    MOVER = "mover"
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -412,109 +363,6 @@ class SnapshotPolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
-class ReplicationRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How many snapshots with a replication label a destination keeps.
-
-    `schedule`: also take one there by that name, whose name begins with `prefix`.
-    """
-
-    label: str
-    count: int
-    prefix: str = ""
-    schedule: str = ""
-
-
-class ReplicationPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What replications send, when, how quickly, and what stays at their destinations.
-
-    `tenant_id` None: usable by every tenant. `schedule` is a name, empty for
-    none; `throttle` is bytes per second, 0 for no limit.
-    """
-
-    id: UUID
-    name: str
-    created: datetime
-    tenant_id: UUID | None = None
-    comment: str = ""
-    rules: tuple[ReplicationRule, ...] = ()
-    schedule: str = ""
-    throttle: int = 0
-    choice: SnapshotChoice = SnapshotChoice.CREATE
-    builtin: bool = False
-    revision: int = 0
-
-
-class ReplicationSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The volume that a replication reads, with its name and its tenant's as last known.
-
-    `peer_id` None: it is one of this gateway.
-    """
-
-    volume_id: UUID
-    tenant: str
-    volume: str
-    peer_id: UUID | None = None
-
-
-class Replication(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume that follows another one, by transfers of its snapshots (a SnapMirror relationship to ONTAP).
-
-    `tenant_id` and `volume_id` are the destination's. `schedule` and `throttle`
-    None: as the policy says; empty and 0: none. `base_id` is the destination's
-    copy of the newest common snapshot, `base_created` when the source took it.
-    `torn`: the destination may be between the base and what a transfer was to bring.
-    `healthy`: the last transfer did not fail; else `reason` says why it did.
-    `transfer_id` is the transfer under way or the last one; `total_bytes` and
-    `total_duration_s` are of all that ended well.
-    """
-
-    id: UUID
-    tenant_id: UUID
-    volume_id: UUID
-    source: ReplicationSource
-    policy_id: UUID
-    created: datetime
-    state: ReplicationState = ReplicationState.UNINITIALIZED
-    schedule: str | None = None
-    throttle: int | None = None
-    base_id: UUID | None = None
-    base_created: datetime | None = None
-    torn: bool = False
-    healthy: bool = True
-    reason: str = ""
-    transfer_id: UUID | None = None
-    total_bytes: int = 0
-    total_duration_s: int = 0
-    revision: int = 0
-
-
-class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a replication. The last ones of each are kept.
-
-    `snapshot_id` is the source's snapshot that the destination then holds,
-    None when there is nothing to send; `taken`: the transfer itself takes it.
-    `bytes_transferred` is what was written to the destination; `bytes_total`
-    what is to be, where that is known. `owner`: the process that carries it.
-    """
-
-    id: UUID
-    replication_id: UUID
-    volume_id: UUID
-    kind: TransferKind
-    state: TransferState
-    created: datetime
-    snapshot_id: UUID | None = None
-    taken: bool = False
-    bytes_transferred: int = 0
-    bytes_total: int | None = None
-    throttle: int = 0
-    method: TransferMethod = TransferMethod.NATIVE
-    ended: datetime | None = None
-    error: ErrorRecord | None = None
-    owner: str = ""
-    revision: int = 0
-
-
 class RoleRule(msgspec.Struct, frozen=True, kw_only=True):
     """Patterns of services and of their calls that a role allows or, with a leading `!`, denies."""
 
@@ -661,107 +509,6 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         """Give the pools that it is settled in: two where a volume goes from one to the other."""
         return frozenset({self.pool_id} | ({self.after.pool_id} if self.after else set()))
 
-
-# --- access handles: how a client reaches the bytes; the gateway never carries them ---
-
-
-class LocalPath(msgspec.Struct, frozen=True, kw_only=True, tag="local_path"):
-    """A directory (filesystem), or a raw file or device (block), on the gateway's host."""
-
-    path: str
-    read_only: bool = False
-
-
-class InProcess(msgspec.Struct, frozen=True, kw_only=True, tag="in_process"):
-    """Content that lives in the gateway's own memory; only tests can reach it."""
-
-    key: str
-    read_only: bool = False
-
-
-class NfsExport(msgspec.Struct, frozen=True, kw_only=True, tag="nfs"):
-    """An NFS export, or a raw file of one. `version` is the protocol's, such as "4.1".
-
-    `path` is what a client mounts. `file`, of blocks, is the file's path below
-    it; empty for files, which are all that is there.
-    """
-
-    address: str
-    port: int
-    path: str
-    file: str = ""
-    version: str = "4.1"
-    read_only: bool = False
-
-    @property
-    def place(self) -> str:
-        """Give the path at the server of what is reached."""
-        return f"{self.path.rstrip('/')}/{self.file}" if self.file else self.path
-
-
-class IscsiTarget(msgspec.Struct, frozen=True, kw_only=True, tag="iscsi"):
-    """A logical unit of an iSCSI target. `chap`: the initiator has to log in."""
-
-    address: str
-    port: int
-    target: str
-    lun: int
-    chap: bool = False
-    read_only: bool = False
-
-
-class NbdExport(msgspec.Struct, frozen=True, kw_only=True, tag="nbd"):
-    """An export of an NBD server."""
-
-    address: str
-    port: int
-    name: str
-    read_only: bool = False
-
-
-class ObjectStore(msgspec.Struct, frozen=True, kw_only=True, tag="objects"):
-    """Objects of a bucket, by the S3 protocol: those whose keys begin with `prefix`.
-
-    `endpoint` is a URL. Who has keys of the store goes there by himself, others
-    ask for a signed request per object. `partial`: only some of the content is
-    below the prefix (the rest is a source's), so that all of it is found by
-    signed requests only.
-    """
-
-    endpoint: str
-    region: str
-    bucket: str
-    prefix: str
-    partial: bool = False
-    read_only: bool = False
-
-
-class GitRemote(msgspec.Struct, frozen=True, kw_only=True, tag="git"):
-    """A remote of git, to be cloned, pulled and pushed.
-
-    `url` is what `git clone` takes. `lfs_url` is where its large files are,
-    where git-lfs does not find that by itself. `namespace`, where there is one,
-    is what clients have to set GIT_NAMESPACE to: there are others in the same
-    repository. A volume's and those of its snapshots differ in their last part,
-    which of a snapshot is its id.
-    """
-
-    url: str
-    lfs_url: str = ""
-    namespace: str = ""
-    read_only: bool = False
-
-
-class PerforceStream(msgspec.Struct, frozen=True, kw_only=True, tag="perforce"):
-    """A stream at a Perforce server. `port` is what P4PORT takes; `revision` such as "@1234", empty for the newest."""
-
-    port: str
-    stream: str
-    revision: str = ""
-    read_only: bool = False
-
-
-AccessHandle = LocalPath | InProcess | NfsExport | IscsiTarget | NbdExport | ObjectStore | GitRemote | PerforceStream
 
 Record = (
     Tenant

@@ -9,7 +9,10 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.exporter import HostMount, Mounter, Quiesce
-from gateway.core.model import LocalPath, Mount, Volume, VolumeState
+from gateway.core.handles import (
+    LocalPath,
+)
+from gateway.core.model import Mount, Volume, VolumeState
 
 Source = Callable[[Volume], Awaitable[LocalPath | None]]
 """Gives where the bytes of a volume are on this host; None when they are elsewhere, or are not to be reached."""

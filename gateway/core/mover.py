@@ -12,7 +12,10 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.model import AccessHandle, VolumeKind
+from gateway.core.handles import (
+    AccessHandle,
+)
+from gateway.core.model import VolumeKind
 from gateway.core.secret import AccessKeys
 
 

@@ -19,15 +19,17 @@ from gateway.core.model import (
     ExportPolicy,
     HostGroup,
     InitiatorLogin,
-    Replication,
-    ReplicationPolicy,
-    ReplicationState,
     Schedule,
     Snapshot,
     SnapshotPolicy,
     SnapshotState,
     Tenant,
     Volume,
+)
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    ReplicationState,
 )
 
 NOTE_MAX = 64 * 1024

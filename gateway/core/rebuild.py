@@ -18,8 +18,6 @@ from gateway.core.model import (
     InitiatorLogin,
     LoginKind,
     Pool,
-    Replication,
-    ReplicationPolicy,
     Schedule,
     SnapshotPolicy,
     Tenant,
@@ -27,6 +25,10 @@ from gateway.core.model import (
 from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+)
 
 Shared = (
     Tenant

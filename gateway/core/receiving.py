@@ -20,19 +20,15 @@ import msgspec
 from gateway.core import errors
 from gateway.core.backend import HostBackend, ObservedSnapshot, ReplicationBackend, SnapshotBackend
 from gateway.core.catalog import Batch, Catalog, put
-from gateway.core.model import (
-    Intent,
-    Replication,
-    Snapshot,
-    SnapshotState,
-    Transfer,
-    TransferKind,
-    Volume,
-    VolumeKind,
-)
+from gateway.core.model import Intent, Snapshot, SnapshotState, Volume, VolumeKind
 from gateway.core.mover import MoveJob, MoveProgress, Place, PlaceBackend
 from gateway.core.operation import Context, make_gone, needed, spec_of
 from gateway.core.pools import OpenPool
+from gateway.core.replication_model import (
+    Replication,
+    Transfer,
+    TransferKind,
+)
 
 _TELL_S = 1.0
 

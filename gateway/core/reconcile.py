@@ -23,7 +23,6 @@ from gateway.core.model import (
     HostGroup,
     Intent,
     Record,
-    Replication,
     Snapshot,
     SnapshotPolicy,
     SnapshotState,
@@ -37,6 +36,7 @@ from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
 from gateway.core.replicas import into
+from gateway.core.replication_model import Replication
 from gateway.core.schedules import named
 from gateway.core.volumes import snapshots_of
 

@@ -16,22 +16,18 @@ import msgspec
 from gateway.core import errors, transfers
 from gateway.core.catalog import Batch, Guard, drop, put, walk, when
 from gateway.core.context import Core
-from gateway.core.model import (
+from gateway.core.model import Tenant, Volume, VolumeKind, VolumeState, utc_now
+from gateway.core.ownership import Access, permit
+from gateway.core.query import Compare, Op, Order, Query
+from gateway.core.replicas import abandoned, in_common, newest_common, own_mark, snapshots_at
+from gateway.core.replication_model import (
     Replication,
     ReplicationPolicy,
     ReplicationSource,
     ReplicationState,
-    Tenant,
     Transfer,
     TransferKind,
-    Volume,
-    VolumeKind,
-    VolumeState,
-    utc_now,
 )
-from gateway.core.ownership import Access, permit
-from gateway.core.query import Compare, Op, Order, Query
-from gateway.core.replicas import abandoned, in_common, newest_common, own_mark, snapshots_at
 from gateway.core.replication_policies import check_throttle, schedules_there
 from gateway.core.tidying import remove
 from gateway.core.transferring import amend, free, mark

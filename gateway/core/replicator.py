@@ -16,21 +16,19 @@ from gateway.core import errors, snapshots, transfers
 from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.manifest import everything
-from gateway.core.model import (
-    Replication,
-    ReplicationPolicy,
-    ReplicationRule,
-    ReplicationState,
-    Schedule,
-    Snapshot,
-    Transfer,
-    TransferKind,
-    Volume,
-)
+from gateway.core.model import Schedule, Snapshot, Volume
 from gateway.core.observer import Observer
 from gateway.core.query import Order, Query
 from gateway.core.recurrence import latest_due
 from gateway.core.replicas import current, snapshots_at
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    ReplicationRule,
+    ReplicationState,
+    Transfer,
+    TransferKind,
+)
 from gateway.core.tidying import remove
 from gateway.core.transferring import settle
 

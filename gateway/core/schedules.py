@@ -11,9 +11,13 @@ import msgspec
 from gateway.core import errors
 from gateway.core.catalog import Batch, Guard, drop, put, when
 from gateway.core.context import Core
-from gateway.core.model import Record, Replication, ReplicationPolicy, Schedule, SnapshotPolicy, Volume, utc_now
+from gateway.core.model import Record, Schedule, SnapshotPolicy, Volume, utc_now
 from gateway.core.query import Compare, Op, Or, Query
 from gateway.core.recurrence import Cron, Recurrence, canonical_name, checked
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+)
 from gateway.core.volumes import check_name
 
 _AT_ONCE = 500

@@ -8,8 +8,13 @@ from uuid import UUID
 
 from gateway.core import errors, snapshots
 from gateway.core.context import Core
-from gateway.core.model import Replication, ReplicationPolicy, Snapshot, SnapshotChoice, SnapshotState, utc_now
+from gateway.core.model import Snapshot, SnapshotState, utc_now
 from gateway.core.replicas import abandoned, needed_of, newest_common, own_mark, snapshots_at
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    SnapshotChoice,
+)
 
 
 async def tidy(core: Core, replication_id: UUID, *, description: str) -> None:

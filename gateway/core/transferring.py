@@ -20,23 +20,25 @@ from gateway.core.change import Plan
 from gateway.core.context import Core
 from gateway.core.model import (
     AttachMode,
-    Replication,
-    ReplicationPolicy,
-    ReplicationState,
     Snapshot,
-    SnapshotChoice,
     SnapshotState,
     Tenant,
-    Transfer,
-    TransferKind,
-    TransferMethod,
-    TransferState,
     Volume,
     utc_now,
 )
 from gateway.core.notes import lasting
 from gateway.core.receiving import streams
 from gateway.core.replicas import Common, current, newest_common, own_mark, snapshots_at
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    ReplicationState,
+    SnapshotChoice,
+    Transfer,
+    TransferKind,
+    TransferMethod,
+    TransferState,
+)
 from gateway.core.replication_policies import OWN_LABEL
 from gateway.core.snapshots import NewSnapshot, require_one_more
 from gateway.core.tidying import tidy

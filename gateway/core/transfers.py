@@ -12,24 +12,21 @@ from gateway.core import errors
 from gateway.core.capability import require
 from gateway.core.catalog import Batch, drop, put, walk
 from gateway.core.context import Core
-from gateway.core.model import (
-    Replication,
-    ReplicationPolicy,
-    ReplicationState,
-    Snapshot,
-    SnapshotChoice,
-    SnapshotState,
-    Transfer,
-    TransferKind,
-    TransferMethod,
-    TransferState,
-    Volume,
-    utc_now,
-)
+from gateway.core.model import Snapshot, SnapshotState, Volume, utc_now
 from gateway.core.ownership import Access, permit
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.receiving import content_kind, destination_handle, source_handle, streams
 from gateway.core.replicas import current, newest_common, own_mark, snapshots_at
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    ReplicationState,
+    SnapshotChoice,
+    Transfer,
+    TransferKind,
+    TransferMethod,
+    TransferState,
+)
 from gateway.core.replication_policies import check_throttle
 from gateway.core.transferring import Run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core.model import (
+from gateway.core.handles import (
     AccessHandle,
     GitRemote,
     InProcess,
@@ -14,8 +14,8 @@ from gateway.core.model import (
     NfsExport,
     ObjectStore,
     PerforceStream,
-    Transport,
 )
+from gateway.core.model import Transport
 
 KINDS: Mapping[Transport, type[AccessHandle]] = {
     Transport.ISCSI: IscsiTarget,

@@ -24,24 +24,26 @@ from gateway.core.model import (
     Mount,
     Pool,
     Record,
-    Replication,
-    ReplicationPolicy,
-    ReplicationRule,
-    ReplicationSource,
     RoleRule,
     Schedule,
     Snapshot,
     SnapshotPolicy,
     SnapshotSchedule,
     Tenant,
-    Transfer,
-    TransferKind,
-    TransferState,
     Transport,
     Volume,
 )
 from gateway.core.ownership import Access, Ownership
 from gateway.core.recurrence import Cron
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    ReplicationRule,
+    ReplicationSource,
+    Transfer,
+    TransferKind,
+    TransferState,
+)
 
 MakeCatalog = Callable[[], Awaitable[Catalog]]
 

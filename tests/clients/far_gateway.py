@@ -16,7 +16,11 @@ from gateway.config import Address, LimitSettings
 from gateway.core.context import Core
 from gateway.core.door import Trace
 from gateway.core.errors import Unauthenticated
-from gateway.core.model import AccessHandle, NfsExport, Snapshot, Volume
+from gateway.core.handles import (
+    AccessHandle,
+    NfsExport,
+)
+from gateway.core.model import Snapshot, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.principal import Principal

@@ -6,7 +6,9 @@ import contextlib
 import subprocess
 from pathlib import Path
 
-from gateway.core.model import NfsExport
+from gateway.core.handles import (
+    NfsExport,
+)
 from gateway.testing.wire import NfsMount
 
 

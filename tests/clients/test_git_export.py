@@ -10,16 +10,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import aiohttp
 import msgspec
 import pytest
 from exporter_scene import end, free_port, recorded, runs
+from yarl import URL
 
 from gateway.backends.git_lfs import GitLfsBackend, GitLfsOptions
 from gateway.core import snapshots, tokens, volumes
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import Unavailable, Unsupported
 from gateway.core.exporter import TreeExport
-from gateway.core.model import GitRemote, Snapshot, Tenant, Volume, VolumeKind, VolumeState, utc_now
+from gateway.core.handles import (
+    GitRemote,
+)
+from gateway.core.model import Snapshot, Tenant, Volume, VolumeKind, VolumeState, utc_now
 from gateway.core.pools import Configured
 from gateway.exports.git import FAULT_POINTS, GitExporter, GitOptions
 from gateway.server.certificate import write_self_signed
@@ -224,6 +229,38 @@ async def test_only_who_has_a_token_gets_in(tmp_path: Path) -> None:
         secret = author.git("rev-parse", "HEAD").strip()
         with pytest.raises(Failed, match=r"not our ref|unadvertised"):
             await asyncio.to_thread(writer.git, "fetch", "origin", secret)
+
+
+async def test_nothing_of_other_volumes_is_advertised(tmp_path: Path) -> None:
+    async with bed_in(tmp_path) as bed:
+        volume, foreign = await bed.volume(), await bed.volume()
+        export = await bed.published(volume)
+        tips = []
+        for one in (volume, foreign):
+            author = await bed.cloned(await bed.backend.access(one), "")
+            await asyncio.to_thread(write, author, "first", a=str(one).encode())
+            tips.append(author.git("rev-parse", "HEAD").strip())
+        url = f"{bed.exporter.handle(export).url}/info/refs?service=git-"
+        async with aiohttp.ClientSession() as session:
+
+            async def asked(query: str, *, write: bool) -> tuple[int, str]:
+                token = bed.exporter.token(volume, write=write).reveal()
+                login = {"Authorization": aiohttp.encode_basic_auth("me", token)}
+                async with session.get(URL(url + query, encoded=True), headers=login) as got:
+                    return got.status, await got.text()
+
+            for query, may in (("receive-pack", True), ("upload-pack", True), ("upload-pack", False)):
+                status, said = await asked(query, write=may)
+                assert status == 200
+                assert tips[0] in said
+                assert tips[1] not in said
+                assert ".have" not in said
+            # A second word does not count, nor does one in the disguise of the first's.
+            for query in ("upload-pack&service=git-receive-pack", "upload-pack&x=%26service=git-receive-pack"):
+                status, said = await asked(query, write=False)
+                assert "report-status" not in said
+            status, _ = await asked("upload-pack&x=%00", write=False)
+            assert status == 200
 
 
 async def test_a_withdrawn_volume_is_gone_and_the_server_comes_back(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from gateway.backends.nfs import NfsBackend, NfsPoolOptions
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import OutOfSpace
 from gateway.core.exporter import Export, ExportAccess
-from gateway.core.model import LocalPath, RootDirectory, VolumeKind
+from gateway.core.handles import (
+    LocalPath,
+)
+from gateway.core.model import RootDirectory, VolumeKind
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.testing.backends import BlockContent
 from gateway.testing.loop_pool import loop_pool

@@ -15,6 +15,6 @@ from gateway.testing.forks import ForkServer
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
     drivers = [point.module for point in entry_points(group="gateway.backends")]
-    modules = [*live.MODULES, *kills.MODULES, *drivers, "mirror_scene", "schedule_scene"]
+    modules = [*live.MODULES, *kills.MODULES, *drivers, "following_scene", "schedule_scene"]
     with ForkServer(modules, folders=[Path(__file__).parent]) as server:
         yield server

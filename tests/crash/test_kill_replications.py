@@ -11,16 +11,22 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from mirror_scene import ENDS, SIZE, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
+from following_scene import ENDS, SIZE, Order, die, doomed, folder_of, furnish, go_on, held, opened, perform, taken
 
 from gateway.client import Client, ClientError, Flow, native
 from gateway.client.wire import Pause
 from gateway.core import replications, transfers, volumes
 from gateway.core.context import Core
-from gateway.core.model import Intent, Replication, ReplicationState, TransferMethod, TransferState, Volume
+from gateway.core.model import Intent, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationState,
+    TransferMethod,
+    TransferState,
+)
 from gateway.core.transferring import FAULTS
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.faults import Recorder

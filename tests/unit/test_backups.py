@@ -22,8 +22,11 @@ from gateway.core.backing import FAULTS
 from gateway.core.backups import Backup, NewBackup, Task, TaskState
 from gateway.core.context import Core
 from gateway.core.credentials import Account, Credential
+from gateway.core.handles import (
+    InProcess,
+)
 from gateway.core.intervals import Interval
-from gateway.core.model import InProcess, Snapshot, Volume, VolumeKind
+from gateway.core.model import Snapshot, Volume, VolumeKind
 from gateway.core.mover import Place
 from gateway.core.observer import SilentObserver
 from gateway.core.ownership import Access, Ownership

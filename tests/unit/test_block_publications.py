@@ -12,11 +12,13 @@ from gateway.core import attachments, errors, hosts, logins, tenants
 from gateway.core.attachments import NewAttachment
 from gateway.core.context import Core
 from gateway.core.exporter import BlockAccess, BlockExport
+from gateway.core.handles import (
+    IscsiTarget,
+)
 from gateway.core.model import (
     HostGroup,
     Initiator,
     IscsiService,
-    IscsiTarget,
     LoginKind,
     Tenant,
     Transport,

@@ -12,8 +12,12 @@ from git_scene import Scene
 
 from gateway.core import replication_policies, replications, transfers
 from gateway.core.context import Core
-from gateway.core.model import Replication, TransferMethod, Volume, VolumeKind
+from gateway.core.model import Volume, VolumeKind
 from gateway.core.pools import Configured
+from gateway.core.replication_model import (
+    Replication,
+    TransferMethod,
+)
 from gateway.testing.cores import core_on
 
 

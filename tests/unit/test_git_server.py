@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
     records.load()
     (tmp_path / "repository").mkdir()
     records.put(Record(id=VOLUME, repository=str(tmp_path / "repository"), namespace=f"{VOLUME}/x", write=True))
-    application = Application(tmp_path, tokens=Tokens(b"k" * 32, lambda: NOW), base=BASE, processes=2)
+    tokens = Tokens(b"k" * 32, lambda: NOW)
+    application = Application(tmp_path, tokens=tokens, base=BASE, processes=2, silent_s=0.5)
     settings = Settings(bind="127.0.0.1", port=0, base=BASE, processes=2)
     async with listening(application, settings) as port, aiohttp.ClientSession() as client:
         yield Bed(tmp_path, client, port, application)
@@ -154,6 +156,7 @@ async def test_a_token_is_good_for_one_volume_and_a_while(bed: Bed) -> None:
         assert (status, headers["WWW-Authenticate"]) == (401, 'Basic realm="volume-gateway"'), bad
     for header in ("Basic !", "Bearer x", "Basic", f"Basic {base64.b64encode(b'no colon').decode()}"):
         assert (await bed.ask("GET", path, Authorization=header))[0] == 401
+    assert (await bed.ask("GET", path, Authorization="Basic \u00fc"))[0] == 401
     assert (await bed.ask("GET", path, token=bed.token(uuid4())))[0] == 404
     assert (await bed.ask("GET", path, user=""))[0] == 200
     bed.now = NOW + 10
@@ -172,6 +175,35 @@ async def test_a_token_is_good_for_one_volume_and_a_while(bed: Bed) -> None:
     assert bed.stored() == {}
 
 
+async def test_who_says_nothing_does_not_keep_a_place_for_ever(bed: Bed) -> None:
+    never = asyncio.Event()
+    await asyncio.to_thread(subprocess.run, ["git", "init", "--quiet", "--bare", bed.folder / "repository"], check=True)
+
+    async def stall() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", bed._port)
+        writer.write(
+            f"POST /{VOLUME}.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+            f"Content-Type: application/x-git-upload-pack-request\r\n"
+            f"Authorization: {login('me', bed.token(write=False))}\r\n\r\n00".encode()
+        )
+        try:
+            await never.wait()
+        finally:
+            writer.close()
+
+    stalled = [asyncio.create_task(stall()) for _ in range(2)]
+    while len(bed.application._running.get(VOLUME, ())) < len(stalled):
+        assert not any(one.done() for one in stalled)
+        await asyncio.sleep(0)
+    try:
+        status, found, _ = await bed.ask("GET", f"/{VOLUME}.git/info/refs?service=git-upload-pack")
+        assert (status, found[:8]) == (200, b"001e# se")
+    finally:
+        for one in stalled:
+            one.cancel()
+        await asyncio.gather(*stalled, return_exceptions=True)
+
+
 async def test_files_are_locked_by_one_at_a_time(bed: Bed) -> None:
     status, made = await bed.lfs("POST", "locks", {"path": "a/b.bin", "ref": {"name": "refs/heads/main"}})
     assert (status, made["lock"]["path"], made["lock"]["owner"]) == (201, "a/b.bin", {"name": "me"})
@@ -183,6 +215,7 @@ async def test_files_are_locked_by_one_at_a_time(bed: Bed) -> None:
     assert [one["path"] for one in listed["locks"]] == ["a/b.bin", "0", "1"]
     rest = (await bed.lfs("GET", f"locks?limit=3&cursor={listed['next_cursor']}"))[1]
     assert ([one["path"] for one in rest["locks"]], "next_cursor" in rest) == (["2"], False)
+    assert (await bed.lfs("GET", f"locks?cursor={'9' * 5000}"))[0] == 200
     assert [one["path"] for one in (await bed.lfs("GET", "locks?path=1"))[1]["locks"]] == ["1"]
     assert (await bed.lfs("GET", f"locks?id={made['lock']['id']}"))[1] == {"locks": [made["lock"]]}
     verified = (await bed.lfs("POST", "locks/verify", {"limit": 2}))[1]

@@ -101,6 +101,9 @@ async def test_what_is_broken_leaves_nothing(tmp_path: Path) -> None:
             framed(headed(format=99), *packs),
             framed(headed(refs={b"../../escape": tip}), *packs),
             framed(headed(refs={b"refs/heads/x": "1" * 40}), *packs),
+            framed(headed(refs={b"refs/heads/x": "--all"}), *packs),
+            framed(headed(refs={f"refs/heads/x\0{tip}\0\0update refs/heads/theirs".encode(): tip}), *packs),
+            framed(headed(branch=b"refs/heads/x\0y"), *packs),
             framed(whole[0], *packs, (DATA, b"x")),
             framed(whole[0], *packs, (FILE, msgspec.msgpack.encode(File("../x", 1)))),
             framed(whole[0], *packs, (FILE, msgspec.msgpack.encode(File("0" * 64, 1))), (DATA, b"x")),
@@ -110,6 +113,7 @@ async def test_what_is_broken_leaves_nothing(tmp_path: Path) -> None:
             assert await there.backend.inspect(COPY) is None
             assert await there.backend.inspect_snapshot(COPY, FIRST) is None
             there.assert_tidy()
+            assert there.git("for-each-ref", "refs/heads/") == ""
             assert not list(there.path.glob("lfs/**/arriving-*"))
         await there.backend.receive(spec(COPY), FIRST, note("copy"), parts(full))
         assert there.pool.seen(Tree(COPY, FIRST)) == at.pool.seen(Tree(VOLUME, FIRST))

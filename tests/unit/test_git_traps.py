@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import subprocess
 import time
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from git_scene import Scene, note, scene, spec
+from git_scene import AUTHOR, Scene, note, scene, spec
 
 from gateway.backends.git_lfs import GitLfsBackend, GitLfsOptions
 from gateway.backends.git_lfs.collecting import Collector
-from gateway.backends.git_lfs.layout import Tree, volume_ref
+from gateway.backends.git_lfs.layout import Tree, snapshot_ref, volume_ref
 from gateway.backends.git_lfs.usage import Usage, objects_of
 from gateway.core.errors import Busy, Unavailable
 
@@ -59,6 +61,50 @@ async def test_large_files_live_as_long_as_anything_needs_them(tmp_path: Path) -
         later = Collector(at.pool, Usage(at.pool.repository), clock=lambda: time.time() + old)
         assert later.collect() == 1
         assert files(at) == {b"in use"}
+
+
+async def test_whatever_git_lfs_takes_for_a_pointer_keeps_its_file(tmp_path: Path) -> None:
+    async with scene(tmp_path, grace_s=0) as at:
+        volume = spec()
+        await at.backend.create(volume)
+        pointers = [large(at, str(number).encode()) for number in range(5)]
+        at.commit(
+            volume.id,
+            dos=pointers[0].replace(b"\n", b"\r\n"),
+            torn=pointers[1].rstrip(),
+            led=b"\n " + pointers[2],
+            early=pointers[3].replace(b"https://git-lfs.github.com/spec/v1", b"http://git-media.io/v/2"),
+            extended=pointers[4].replace(b"\noid", b"\next-0-x sha256:" + b"0" * 64 + b"\noid"),
+        )
+        large(at, b"nobody's")
+        assert Collector(at.pool, Usage(at.pool.repository)).collect() == 1
+        assert files(at) == {str(number).encode() for number in range(5)}
+
+
+async def test_a_file_whose_ref_is_torn_is_not_thrown_away(tmp_path: Path) -> None:
+    async with scene(tmp_path, grace_s=0) as at:
+        volume, other = spec(), spec()
+        for one in (volume, other):
+            await at.backend.create(one)
+        at.commit(volume.id, big=large(at, b"large"))
+        at.commit(other.id, a=b"alpha")
+        (at.path / f"{at.tree(volume.id).prefix}refs/heads/main").write_bytes(b"")
+        with pytest.raises(Unavailable):
+            Collector(at.pool, Usage(at.pool.repository)).collect()
+        assert {seen.id async for seen in at.backend.scan()} == {volume.id, other.id}
+        assert files(at) == {b"large"}
+
+
+async def test_parts_of_files_that_never_arrived_go(tmp_path: Path) -> None:
+    async with scene(tmp_path, grace_s=3600) as at:
+        await at.backend.create(spec())
+        parts = objects_of(at.path).with_name("tmp")
+        parts.mkdir(parents=True)
+        for name, age_s in (("left", 2 * HOUR), ("arriving", 0.0)):
+            (parts / name).write_bytes(b"part")
+            os.utime(parts / name, (time.time() - age_s,) * 2)
+        assert [seen async for seen in at.backend.scan()]
+        assert [path.name for path in parts.iterdir()] == ["arriving"]
 
 
 async def test_an_earlier_revision_needs_its_files_too(tmp_path: Path) -> None:
@@ -144,6 +190,64 @@ async def test_one_damaged_volume_hides_no_other(tmp_path: Path) -> None:
         assert Tree(lost.id, UUID(int=0)).prefix.rpartition("/")[0].rpartition("/")[0] + "/" in at.git(
             "for-each-ref", "--format=%(refname)"
         )
+
+
+async def test_a_torn_sidecar_costs_no_volume_its_content(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        volume, snapshot = spec(), uuid4()
+        await at.backend.create(volume)
+        at.commit(volume.id, a=b"alpha")
+        await at.backend.snapshot(volume.id, snapshot, note("s"))
+        before = at.refs()
+        for ref in (volume_ref(volume.id), snapshot_ref(volume.id, snapshot)):
+            place = at.path / ref
+            kept = place.read_bytes()
+            place.write_bytes(b"")
+            await at.reopen()
+            with contextlib.suppress(Unavailable):
+                await at.backend.settle_restore(volume.id, uuid4())
+            place.write_bytes(kept)
+            assert at.refs() == before
+        assert await at.backend.inspect_snapshot(volume.id, snapshot) is not None
+
+
+async def test_one_damaged_volume_does_not_keep_the_others_from_being_looked_at(tmp_path: Path) -> None:
+    async with scene(tmp_path, grace_s=0) as at:
+        good, torn = spec(), spec()
+        for one in (good, torn):
+            await at.backend.create(one)
+        at.commit(good.id, big=large(at, b"large", age_s=HOUR))
+        tip = at.commit(torn.id, a=b"torn")
+        (at.path / "objects" / tip[:2] / tip[2:]).unlink()
+        await at.reopen()
+        assert {one.id async for one in at.backend.scan()} == {good.id, torn.id}
+        assert files(at) == {b"large"}
+
+
+async def test_what_would_stop_the_upkeep_of_all_volumes_is_not_taken(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        volume = spec()
+        await at.backend.create(volume)
+        tree = at.git("rev-parse", f"{at.commit(volume.id, a=b'alpha')}^{{tree}}")
+        before = at.refs()
+        author, environment = tmp_path / "author", {**AUTHOR, "GIT_NAMESPACE": at.tree(volume.id).namespace}
+
+        def git(*arguments: str, stdin: bytes = b"") -> str:
+            line = ("git", f"--git-dir={author}", *arguments)
+            done = subprocess.run(line, input=stdin, capture_output=True, check=True, env=environment)
+            return done.stdout.decode().strip()
+
+        git("init", "--quiet", "--bare", str(author))
+        (author / "objects" / "info" / "alternates").write_text(f"{at.path}/objects\n")
+        blob = at.git("hash-object", "-w", "--stdin", stdin=b"alpha")
+        for mode, of, taken in (("100644", tree, False), ("0100644", blob, True)):
+            raw = f"{mode} x\0".encode() + bytes.fromhex(of)
+            made = git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw)
+            pushed = f"{git('commit-tree', '-m', 'odd', made)}:refs/heads/{mode}"
+            with contextlib.nullcontext() if taken else pytest.raises(subprocess.CalledProcessError):
+                git("push", "--quiet", at.path.as_uri(), pushed)
+            assert (at.refs() != before) == taken
+        at.git("gc", "--quiet")
 
 
 async def test_of_two_gateways_the_later_change_of_one_thing_is_told_to_try_again(tmp_path: Path) -> None:

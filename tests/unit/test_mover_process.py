@@ -15,7 +15,12 @@ import pytest
 from mover_scene import BLOCK, job, same
 
 from gateway.core.errors import Internal, LimitExceeded, Unavailable, Unsupported
-from gateway.core.model import GitRemote, InProcess, LocalPath, VolumeKind
+from gateway.core.handles import (
+    GitRemote,
+    InProcess,
+    LocalPath,
+)
+from gateway.core.model import VolumeKind
 from gateway.core.mover import MoveProgress, ObjectPlace
 from gateway.mover.client import ProcessMover
 

@@ -17,13 +17,15 @@ from test_block_publications import PaperBlocks
 from gateway.client import native
 from gateway.core import attachments, hosts, logins, tenants, volumes
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.model import (
+from gateway.core.handles import (
     AccessHandle,
+    LocalPath,
+    NbdExport,
+)
+from gateway.core.model import (
     Initiator,
     InitiatorLogin,
-    LocalPath,
     LoginKind,
-    NbdExport,
     TenantState,
     Transport,
     Volume,

@@ -12,8 +12,12 @@ from replication_scene import Lasting
 
 from gateway.client import native
 from gateway.core import replication_policies
-from gateway.core.model import ReplicationPolicy, ReplicationRule, utc_now
+from gateway.core.model import utc_now
 from gateway.core.pools import Configured
+from gateway.core.replication_model import (
+    ReplicationPolicy,
+    ReplicationRule,
+)
 
 REPLICATIONS = "/gateway/replications"
 

@@ -14,20 +14,19 @@ from replication_scene import METHODS, Lasting, Scene
 
 from gateway.core import errors, replications, snapshots, transfers, volumes
 from gateway.core.catalog import drop, walk
-from gateway.core.model import (
-    Replication,
-    ReplicationState,
-    Snapshot,
-    Transfer,
-    TransferKind,
-    TransferMethod,
-    TransferState,
-    Volume,
-)
+from gateway.core.model import Snapshot, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.query import ALL, Order, Query
 from gateway.core.receiving import Meter
 from gateway.core.reconcile import Reconciler
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationState,
+    Transfer,
+    TransferKind,
+    TransferMethod,
+    TransferState,
+)
 from gateway.core.replicator import Replicator
 
 BUSY = errors.Busy(what="disk", retry_after=1)

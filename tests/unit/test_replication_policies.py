@@ -13,24 +13,23 @@ from core_scene import snap
 from replication_scene import METHODS, Scene, policy_of
 
 from gateway.core import errors, replication_policies, replications, schedules, snapshots, tenants, transfers, volumes
-from gateway.core.model import (
-    Replication,
-    ReplicationPolicy,
-    ReplicationRule,
-    ReplicationState,
-    Snapshot,
-    SnapshotChoice,
-    Transfer,
-    TransferMethod,
-    TransferState,
-    Volume,
-)
+from gateway.core.model import Snapshot, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.ownership import Ownership
 from gateway.core.principal import Principal
 from gateway.core.query import ALL, Query
 from gateway.core.rebuild import rebuild
 from gateway.core.recurrence import Periodic
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationPolicy,
+    ReplicationRule,
+    ReplicationState,
+    SnapshotChoice,
+    Transfer,
+    TransferMethod,
+    TransferState,
+)
 from gateway.core.replicator import Replicator
 
 DAILY = ReplicationRule(label="daily", count=2)

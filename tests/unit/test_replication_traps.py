@@ -16,24 +16,12 @@ from replication_scene import METHODS, Scene, policy_of
 from gateway.core import errors, policies, replication_policies, replications, snapshots, transfers
 from gateway.core import volumes as volume_cases
 from gateway.core.catalog import drop, put
-from gateway.core.model import (
-    ExportPolicy,
-    ExportRule,
-    Intent,
-    Replication,
-    ReplicationRule,
-    Snapshot,
-    SnapshotPolicy,
-    Transfer,
-    TransferMethod,
-    TransferState,
-    Volume,
-    utc_now,
-)
+from gateway.core.model import ExportPolicy, ExportRule, Intent, Snapshot, SnapshotPolicy, Volume, utc_now
 from gateway.core.observer import SilentObserver
 from gateway.core.query import ALL
 from gateway.core.rebuild import rebuild
 from gateway.core.replicas import both_halves
+from gateway.core.replication_model import Replication, ReplicationRule, Transfer, TransferMethod, TransferState
 from gateway.core.replicator import Replicator
 from gateway.core.scheduler import Scheduler
 

@@ -12,18 +12,14 @@ from replication_scene import METHODS, Scene
 from gateway.core import errors, moves, policies, replication_policies, replications, retired, snapshots, transfers
 from gateway.core import volumes as volume_cases
 from gateway.core.context import Core
-from gateway.core.model import (
-    ExportPolicy,
-    ExportRule,
+from gateway.core.model import ExportPolicy, ExportRule, Snapshot, Volume, VolumeKind
+from gateway.core.query import ALL
+from gateway.core.replication_model import (
     Replication,
     ReplicationState,
-    Snapshot,
     TransferKind,
     TransferState,
-    Volume,
-    VolumeKind,
 )
-from gateway.core.query import ALL
 
 
 @pytest.fixture(params=METHODS)

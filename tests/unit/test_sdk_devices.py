@@ -8,18 +8,15 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from gateway.core.model import (
+from gateway.core.handles import (
     AccessHandle,
-    Attachment,
     InProcess,
     IscsiTarget,
     LocalPath,
     NbdExport,
     NfsExport,
-    Transport,
-    Volume,
-    VolumeKind,
 )
+from gateway.core.model import Attachment, Transport, Volume, VolumeKind
 from gateway.frontends.openstorage.devices import chosen, text_of
 from gateway.frontends.openstorage.project import ATTACHED, attached_on, attachment_of
 

@@ -10,7 +10,10 @@ import pytest
 from zfs_scene import command, remove
 
 from gateway.core import errors, moves, volumes
-from gateway.core.model import FILES_AND_BLOCKS, LocalPath, Tenant, Volume, VolumeKind
+from gateway.core.handles import (
+    LocalPath,
+)
+from gateway.core.model import FILES_AND_BLOCKS, Tenant, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.reconcile import Reconciler
 from gateway.testing.forks import ForkServer

@@ -11,7 +11,10 @@ from uuid import UUID, uuid4
 
 from gateway.backends.zfs import ZfsBackend, ZfsOptions
 from gateway.core.backend import FaultHook, Note, VolumeSpec, no_fault
-from gateway.core.model import LocalPath, RootDirectory, VolumeKind
+from gateway.core.handles import (
+    LocalPath,
+)
+from gateway.core.model import RootDirectory, VolumeKind
 from gateway.testing.backends import BlockContent, LocalContent
 
 MIB = 1024**2

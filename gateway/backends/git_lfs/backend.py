@@ -34,15 +34,16 @@ from gateway.core.backend import (
     no_fault,
 )
 from gateway.core.capability import Facts
-from gateway.core.errors import Unavailable
+from gateway.core.errors import GatewayError, Unavailable
+from gateway.core.handles import GitRemote
 from gateway.core.locks import KeyLocks
-from gateway.core.model import GitRemote, VolumeKind
+from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker
-
-log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 _FACTS = Facts(
     shrink=True,
@@ -95,7 +96,7 @@ class _Session:
             self.untidy, self._tidied = False, now
             try:
                 await self.run(self.collector.collect)
-            except Unavailable as error:
+            except GatewayError as error:
                 log.warning("large files stay", pool=self.pool.name, **error.fields)
 
     async def close(self) -> None:

@@ -24,6 +24,8 @@ from gateway.backends.git_lfs.usage import Usage, has_files, objects_of
 log = structlog.get_logger(__name__)
 
 LOCK = "collect.lock"
+_PART_S = 3600
+"""A part that was not written to for longer was left by a process that died."""
 _FILE = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -37,14 +39,19 @@ class Collector:
         self._folder = objects_of(pool.repository.path)
 
     def collect(self) -> int:
-        """Remove the large files that nothing reaches and that have not been touched for a while; give how many."""
+        """Remove the large files that nothing reaches and that have not been touched for a while; give how many.
+
+        Unavailable when it cannot be told what is needed.
+        """
+        self._sweep()
         if not has_files(self._pool.repository.path):
             return 0
         # The files first: what comes later is fresh, and is not looked at.
         old = [path for path in self._files() if self._is_old(path)]
         if not old:
             return 0
-        needed = {name for name, _ in self._usage.files(frozenset(self._pool.repository.refs(NAMESPACES).values()))}
+        tips = frozenset(self._pool.repository.refs(NAMESPACES, whole=True).values())
+        needed = {name for name, _ in self._usage.files(tips)}
         gone = [path for path in old if path.name not in needed and self._remove(path)]
         if gone:
             log.info("large files removed", pool=self._pool.name, count=len(gone))
@@ -54,6 +61,12 @@ class Collector:
         for path in self._folder.glob("??/??/*"):
             if _FILE.match(path.name):
                 yield path
+
+    def _sweep(self) -> None:
+        """Remove the parts of files that never arrived, and are not being written any more."""
+        for part in self._folder.with_name("tmp").glob("*"):
+            if part.is_file() and self._clock() - part.stat().st_mtime >= max(self._pool.options.grace_s, _PART_S):
+                part.unlink(missing_ok=True)
 
     def _is_old(self, path: Path) -> bool:
         try:

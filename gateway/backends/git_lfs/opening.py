@@ -45,7 +45,16 @@ _SETTINGS = {
     "core.filesreflocktimeout": "5000",
     "http.receivepack": "true",
     "http.getanyfile": "false",
+    # One object that is not what another one takes it for stops git's upkeep, and the collection of large files, for
+    # all volumes. What old histories are known to have does no harm.
+    "receive.fsckobjects": "true",
+    "receive.fsck.badtimezone": "ignore",
+    "receive.fsck.missingspacebeforedate": "ignore",
+    "receive.fsck.zeropaddedfilemode": "ignore",
 }
+_HIDDEN = ("^refs/", "!refs/")
+"""What is not of the name space is not told to who pushes: git would give the ids of all that the pool has. Of a name
+space `!refs/` is, which wins as the last that fits."""
 _STALE_S = 600
 """A ref is locked for as long as it takes to write it. What is locked longer was left by a process that died."""
 
@@ -107,6 +116,10 @@ def _furnish(pool: Pool) -> None:
     for key, value in _SETTINGS.items():
         if f"{key}={value}" not in settings:
             repository.run("config", key, value)
+    hidden = [one.partition("=")[2] for one in settings if one.startswith("receive.hiderefs=")]
+    if hidden != list(_HIDDEN):
+        repository.run("config", "--replace-all", "receive.hideRefs", _HIDDEN[0])
+        repository.run("config", "--add", "receive.hideRefs", _HIDDEN[1])
     hook = path / "hooks" / "pre-receive"
     if read_file(hook) != _HOOK.encode():
         hook.parent.mkdir(exist_ok=True)
@@ -144,9 +157,11 @@ def _identify(pool: Pool) -> PoolRecord:
 def _unlock(path: Path) -> None:
     """Remove the locks of processes that died with them: nobody could change those refs any more."""
     now = time.time()
+    # A machine that was started since has killed whoever had a lock, however short a time ago that is.
+    fresh = max(now - _STALE_S, now - time.clock_gettime(time.CLOCK_BOOTTIME))
     for lock in _locks(path):
         ours = lock.is_relative_to(path / "refs" / "gateway")
-        if ours or now - lock.stat().st_mtime > _STALE_S:
+        if ours or lock.stat().st_mtime < fresh:
             log.warning("lock of a dead process removed", path=str(lock))
             lock.unlink(missing_ok=True)
 
@@ -172,6 +187,12 @@ def _settle(pool: Pool) -> None:
             log.warning("leftovers stay beside a damaged sidecar", pool=pool.name, ref=sidecar)
             return
     left = _trees(pool) - named
+    try:
+        pool.repository.refs(VOLUMES, SNAPSHOTS, whole=True)
+    except Unavailable:
+        # It is in no list, so the tree that it names looks left over.
+        log.warning("leftovers stay beside a torn sidecar", pool=pool.name)
+        return
     for tree in left:
         for lock in (pool.repository.path / tree.prefix).rglob("*.lock"):
             lock.unlink(missing_ok=True)

@@ -104,10 +104,8 @@ class Pool:
 
     def find_volume(self, volume: UUID) -> Kept | None:
         """Give a volume of ours, or None."""
-        for written, sidecar in self.sidecars(volume_ref(volume)):
-            if isinstance(sidecar, VolumeSidecar):
-                return Kept(sidecar, written)
-        return None
+        found = self._sidecar(volume_ref(volume))
+        return Kept(found[1], found[0]) if found and isinstance(found[1], VolumeSidecar) else None
 
     def volume(self, volume: UUID) -> Kept:
         """Give a volume of ours, or raise NotFound."""
@@ -118,16 +116,21 @@ class Pool:
 
     def find_snapshot(self, volume: UUID, snapshot: UUID) -> KeptSnapshot | None:
         """Give a snapshot of ours, or None."""
-        for written, sidecar in self.sidecars(snapshot_ref(volume, snapshot)):
-            if isinstance(sidecar, SnapshotSidecar):
-                return KeptSnapshot(sidecar, written)
-        return None
+        found = self._sidecar(snapshot_ref(volume, snapshot))
+        return KeptSnapshot(found[1], found[0]) if found and isinstance(found[1], SnapshotSidecar) else None
 
     def snapshot(self, volume: UUID, snapshot: UUID) -> KeptSnapshot:
         """Give a snapshot of ours, or raise NotFound."""
         found = self.find_snapshot(volume, snapshot)
         if found is None:
             raise NotFound(kind="snapshot", ref=str(snapshot))
+        return found
+
+    def _sidecar(self, ref: str) -> tuple[str, Sidecar | str] | None:
+        """Give what one ref leads to, as `sidecars` does. Unavailable for one that is torn: it is not nothing."""
+        found = next(self.sidecars(ref), None)
+        if found is None and self.repository.is_torn(ref):
+            raise Unavailable(what=self.name, reason="a sidecar is damaged")
         return found
 
     def sidecars(self, *refs: str) -> Iterator[tuple[str, Sidecar | str]]:
@@ -214,9 +217,9 @@ class Pool:
         return {Tree(volume, name) for name in names if name is not None} | {pair[0] for pair in packed if pair}
 
     def leftovers(self, volume: UUID) -> set[Tree]:
-        """Give the trees of a volume that no sidecar names."""
+        """Give the trees of a volume that no sidecar names. Unavailable when a sidecar cannot be read."""
         kept = self.find_volume(volume)
-        named = {snapshot_of(ref) for ref in self.repository.refs(snapshots_of(volume))}
+        named = {snapshot_of(ref) for ref in self.repository.refs(snapshots_of(volume), whole=True)}
         if kept is not None:
             named.add(kept.sidecar.tree)
             named.add(None if kept.sidecar.arriving is None else kept.sidecar.arriving.id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,8 @@ from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import GatewayError, InvalidArgument, NotFound, Unavailable
 
 Refs = dict[str, str]
+_REF = re.compile(rb"refs/[^\x00-\x20\x7f]+\Z")
+_OBJECT = re.compile(r"[0-9a-f]{40}\Z")
 
 
 class Sender:
@@ -130,9 +133,9 @@ class Replicas:
     def land(self, spec: VolumeSpec, snapshot: UUID, note: Note, head: Head) -> None:
         """Make what was received a snapshot, and its content the volume's."""
         passed = self._passed
-        refs = {os.fsdecode(name): target for name, target in head.refs.items()}
-        if any(not name.startswith("refs/") for name in refs):
+        if not _is_sound(head):
             raise broken_stream()
+        refs = {os.fsdecode(name): target for name, target in head.refs.items()}
         self._require_whole(refs)
         passed("streamed")
         present = self._pool.find_volume(spec.id)
@@ -294,6 +297,12 @@ def _advanced(
         return msgspec.structs.replace(present.sidecar, tree=live.name, arriving=arriving), present.written
     made = VolumeSidecar(id=spec.id, tree=live.name, size=spec.size, note=spec.note, arriving=arriving)
     return made, NOTHING
+
+
+def _is_sound(head: Head) -> bool:
+    """Tell whether all that goes to git from a stream is names of refs and ids of objects. It refuses bad names."""
+    names = (head.branch, *head.refs)
+    return all(_REF.match(name) for name in names) and all(_OBJECT.match(one) for one in head.refs.values())
 
 
 def _nothing(_step: str) -> None:

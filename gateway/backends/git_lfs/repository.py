@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from gateway.backends.files.names import descriptor, read_file
-from gateway.backends.git_lfs.failures import complaint
+from gateway.backends.git_lfs.failures import DAMAGED, complaint
 from gateway.core.errors import Unavailable
 from gateway.core.runner import Done, Runner, SystemRunner
+
+log = structlog.get_logger(__name__)
 
 GIT = "git"
 NOTHING = "0" * 40
@@ -67,9 +70,16 @@ class Repository:
 
     # --- refs ---
 
-    def refs(self, *prefixes: str) -> dict[str, str]:
-        """Give ref -> object of all whose names begin with one of the prefixes, which end with a slash or are whole."""
+    def refs(self, *prefixes: str, whole: bool = False) -> dict[str, str]:
+        """Give ref -> object of all whose names begin with one of the prefixes, which end with a slash or are whole.
+
+        Torn ones are left out; `whole`: Unavailable if there are any. Git says
+        nothing in between, and succeeds.
+        """
         done = self.run("for-each-ref", "--format=%(objectname) %(refname)", *prefixes)
+        if whole and done.stderr.strip():
+            log.warning("refs are torn", pool=self._pool, text=done.stderr.strip()[:2000])
+            raise Unavailable(what=self._pool, reason=DAMAGED)
         # Not `splitlines`: names may hold what Unicode takes for the end of a line.
         pairs = (line.split(" ", 1) for line in done.text.split("\n") if line)
         return {ref: target for target, ref in pairs}
@@ -96,6 +106,10 @@ class Repository:
         """
         said = read_file(self.path / ref) or b""
         return os.fsdecode(said[len(_STANDS_FOR) :].strip()) if said.startswith(_STANDS_FOR) else None
+
+    def is_torn(self, ref: str) -> bool:
+        """Tell whether there is something by the name of a ref that git does not list, which is no ref then."""
+        return (self.path / ref).is_file()
 
     def folders(self, prefix: str) -> list[str]:
         """Give the names right below a prefix of refs, as far as they are not packed; HEAD never is."""

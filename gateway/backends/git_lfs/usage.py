@@ -20,7 +20,8 @@ log = structlog.get_logger(__name__)
 POINTER_MAX = 1024
 """Bytes that a pointer has at the most, by the specification of git-lfs."""
 
-_POINTER = re.compile(rb"version https://[^\n]*/spec/v1\n(?:[^\n]*\n)*?oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,19})\n")
+_POINTER = re.compile(rb"\s*version http[^\n]*\n(?:[^\n]*\n)*?oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,19})\s*\Z")
+"""As git-lfs takes them, which is more than it writes: with spaces around, lines as DOS ends them, and older names."""
 _REMEMBERED = 4096
 _BATCH = 8192
 

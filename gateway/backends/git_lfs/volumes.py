@@ -13,7 +13,10 @@ from gateway.backends.git_lfs.repository import NOTHING
 from gateway.backends.git_lfs.usage import Usage
 from gateway.core.backend import Note, Observed, VolumeSpec
 from gateway.core.errors import GatewayError
-from gateway.core.model import GitRemote, VolumeKind
+from gateway.core.handles import (
+    GitRemote,
+)
+from gateway.core.model import VolumeKind
 
 
 class Volumes:

@@ -36,8 +36,11 @@ from gateway.core.backend import (
     no_fault,
 )
 from gateway.core.errors import NotFound, Unavailable
+from gateway.core.handles import (
+    LocalPath,
+)
 from gateway.core.locks import KeyLocks
-from gateway.core.model import LocalPath, RootDirectory
+from gateway.core.model import RootDirectory
 from gateway.core.runner import Runner, SystemRunner
 from gateway.core.worker import Worker
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import re
 import time
@@ -29,6 +28,7 @@ _PATH = re.compile(r"/(?P<volume>[0-9a-f-]{36})(?:/(?P<snapshot>[0-9a-f-]{36}))?
 _LFS = "info/lfs/"
 _READS, _WRITES = "git-upload-pack", "git-receive-pack"
 _DOCUMENT_MAX = 16 * 1024**2
+_SILENT_S = 600.0
 _REALM = 'Basic realm="volume-gateway"'
 
 
@@ -52,12 +52,20 @@ class Application:
     """
 
     def __init__(
-        self, folder: Path, *, tokens: Tokens, base: str, processes: int, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        *,
+        tokens: Tokens,
+        base: str,
+        processes: int,
+        silent_s: float = _SILENT_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._tokens = tokens
         self._base = base
         self._processes = asyncio.Semaphore(processes)
+        self._silent_s = silent_s
         self._clock = clock
         self._running: dict[UUID, set[asyncio.Task[object]]] = {}
         self._claims = asyncio.Lock()
@@ -144,7 +152,9 @@ class Application:
                 repository=asked.record.repository,
                 namespace=asked.namespace,
                 service=f"/{asked.rest}",
+                query=f"service={service}" if asked.rest == "info/refs" else "",
                 user=asked.user,
+                silent_s=self._silent_s,
             )
 
     async def _is_there(self, asked: Asked) -> bool:
@@ -202,10 +212,11 @@ def _require(asked: Asked) -> None:
 def _login(header: str) -> tuple[str, str]:
     """Give user and password; empty ones when there are none."""
     scheme, _, said = header.partition(" ")
-    with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+    # A ValueError: not base64, not even ASCII, or no text in it.
+    with contextlib.suppress(ValueError):
         if scheme.lower() == "basic":
             user, _, password = base64.b64decode(said.strip(), validate=True).decode().partition(":")
-            return user or "anybody", password
+            return user if user.isprintable() and user else "anybody", password
     return "", ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.exports.git.lfs import Problem
 from gateway.exports.process import write_atomically
 
 _LIMIT = 100
+_NUMBER = re.compile(r"[0-9]{1,9}\Z")
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -74,7 +76,7 @@ class Claims:
             if asked.get("path", claim.path) == claim.path and asked.get("id", claim.id) == claim.id
         ]
         limit = asked.get("limit", "")
-        part, following = _page(claims, Page(asked.get("cursor", ""), int(limit) if limit.isdecimal() else _LIMIT))
+        part, following = _page(claims, Page(asked.get("cursor", ""), int(limit) if _NUMBER.match(limit) else _LIMIT))
         return {"locks": part, **following}
 
     def verified(self, page: Page, user: str) -> dict[str, Any]:
@@ -112,6 +114,6 @@ def claims_of(folder: Path, volume: UUID) -> Claims:
 
 def _page(claims: list[Claim], page: Page) -> tuple[list[Claim], dict[str, str]]:
     """Give a part of a list, and what leads to the next one."""
-    start = int(page.cursor) if page.cursor.isdecimal() else 0
+    start = int(page.cursor) if _NUMBER.match(page.cursor) else 0
     end = start + max(1, min(page.limit, _LIMIT))
     return claims[start:end], {"next_cursor": str(end)} if end < len(claims) else {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from gateway import __version__
 from gateway.core.errors import GatewayError, Timeout, Unavailable
 from gateway.core.sockets import connect
 from gateway.exports.git.records import CONTROL, KEY, RUN, SETTINGS, Settings
@@ -33,14 +34,19 @@ class Server:
         self._settings = msgspec.json.encode(settings)
         self._folder = state_dir
         self._daemon = Daemon("git-server", state_dir / "daemons", what=WHAT)
-        self._fingerprint = hashlib.sha256(self._settings + sys.executable.encode()).hexdigest()
+        self._fingerprint = ""
 
     def prepare(self) -> bytes:
         """Make the directories and give the key of the tokens. Who reaches the socket rules the server."""
         private(self._folder, what=WHAT)
         for name in ("daemons", RUN):
             private(self._folder / name, what=WHAT)
-        return key_of(self._folder / KEY, what=WHAT)
+        key = key_of(self._folder / KEY, what=WHAT)
+        # A server of another release, or one that goes by another key, is not adopted.
+        self._fingerprint = hashlib.sha256(
+            b"\0".join((self._settings, sys.executable.encode(), __version__.encode(), key))
+        ).hexdigest()
+        return key
 
     def pids(self) -> tuple[int, ...]:
         """Give the server's process, if it runs."""

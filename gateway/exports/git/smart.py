@@ -7,13 +7,16 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import structlog
 from aiohttp import web
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _CHUNK = 64 * 1024
 _GRACE_S = 5.0
@@ -30,9 +33,19 @@ _SAFE: Mapping[str, str] = {
 
 
 async def serve(
-    request: web.Request, *, repository: str, namespace: str, service: str, user: str
+    request: web.Request,
+    *,
+    repository: str,
+    namespace: str,
+    service: str,
+    query: str,
+    user: str,
+    silent_s: float,
 ) -> web.StreamResponse:
-    """Answer a request by what `git http-backend` says to it.
+    """Answer a request by what `git http-backend` says to it. `query` is what was looked at, not what was sent.
+
+    `silent_s`: for how long the client may neither send nor take anything that
+    is waited for.
 
     The newer protocol (`Git-Protocol`) is not offered: by it clients may ask
     for any object that they can name, by the older one only for what the refs
@@ -45,16 +58,16 @@ async def serve(
         "GIT_NAMESPACE": namespace,
         "PATH_INFO": service,
         "REQUEST_METHOD": request.method,
-        "QUERY_STRING": request.query_string,
+        "QUERY_STRING": query,
         "CONTENT_TYPE": request.headers.get("Content-Type", ""),
         "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
         "REMOTE_USER": user,
         "REMOTE_ADDR": request.remote or "",
     }
     async with _running(environment) as process:
-        feeding = asyncio.create_task(_feed(request, process))
+        feeding = asyncio.create_task(_feed(request, process, silent_s))
         try:
-            return await _answer(request, process)
+            return await _answer(request, process, silent_s)
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
@@ -72,24 +85,39 @@ async def _running(environment: Mapping[str, str]) -> AsyncIterator[Process]:
         # Politely first: git then takes its locks away.
         for number in (signal.SIGTERM, signal.SIGKILL):
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
+                _signal(process, number)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(process.wait()), _GRACE_S)
 
 
-async def _feed(request: web.Request, process: Process) -> None:
-    """Hand the request's body on, as it comes. Git finds out by itself that one was cut short."""
+async def _feed(request: web.Request, process: Process, silent_s: float) -> None:
+    """Hand the request's body on, as it comes. One that breaks off ends the program, which else waits for the rest."""
     assert process.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
     try:
-        async for part in request.content.iter_chunked(_CHUNK):
-            process.stdin.write(part)
-            await process.stdin.drain()
-    finally:
-        process.stdin.close()
+        while part := await _in_time(request.content.read(_CHUNK), silent_s):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                process.stdin.write(part)
+                await process.stdin.drain()
+    except BaseException:
+        _signal(process, signal.SIGTERM)
+        raise
+    process.stdin.close()
 
 
-async def _answer(request: web.Request, process: Process) -> web.StreamResponse:
+async def _in_time(step: Awaitable[T], silent_s: float) -> T:
+    """Wait for a client, but not for one that is silent for long: others wait for its place."""
+    async with asyncio.timeout(silent_s):
+        return await step
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    """Send a signal to the program and all that it started; nothing to one that has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+async def _answer(request: web.Request, process: Process, silent_s: float) -> web.StreamResponse:
     assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
     try:
         head = await process.stdout.readuntil(b"\r\n\r\n")
@@ -105,7 +133,7 @@ async def _answer(request: web.Request, process: Process) -> web.StreamResponse:
             response.headers[name] = value.strip()
     await response.prepare(request)
     while part := await process.stdout.read(_CHUNK):
-        await response.write(part)
+        await _in_time(response.write(part), silent_s)
     await response.write_eof()
     await process.wait()
     return response

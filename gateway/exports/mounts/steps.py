@@ -20,7 +20,10 @@ import structlog
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, InUse, InvalidArgument, InvalidState, Unavailable, Unsupported
 from gateway.core.exporter import HostMount
-from gateway.core.model import LocalPath, VolumeKind
+from gateway.core.handles import (
+    LocalPath,
+)
+from gateway.core.model import VolumeKind
 from gateway.core.mount_table import Entry, at, entries
 from gateway.exports.mounts import devices, kernel, options, points
 from gateway.exports.mounts.formats import DEFAULT, FORMATS, Formats

@@ -7,11 +7,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.core.model import (
+from gateway.core.handles import (
     AccessHandle,
-    Attachment,
     LocalPath,
     NfsExport,
+)
+from gateway.core.model import (
+    Attachment,
     Snapshot,
     SnapshotState,
     Transport,

@@ -12,20 +12,24 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.errors import FieldValue
-from gateway.core.model import (
+from gateway.core.handles import (
     AccessHandle,
+)
+from gateway.core.model import (
     AttachMode,
     JobState,
     PoolState,
-    ReplicationState,
-    SnapshotChoice,
     SnapshotState,
-    TransferKind,
-    TransferMethod,
-    TransferState,
     Transport,
     VolumeKind,
     VolumeState,
+)
+from gateway.core.replication_model import (
+    ReplicationState,
+    SnapshotChoice,
+    TransferKind,
+    TransferMethod,
+    TransferState,
 )
 
 

@@ -18,15 +18,17 @@ from gateway.core.model import (
     JobState,
     LoginKind,
     PoolState,
-    ReplicationState,
-    SnapshotChoice,
     SnapshotState,
     TenantState,
-    TransferState,
     VolumeKind,
     VolumeState,
 )
 from gateway.core.query import Filter, Order
+from gateway.core.replication_model import (
+    ReplicationState,
+    SnapshotChoice,
+    TransferState,
+)
 from gateway.frontends.ontap_rest import translate as to
 from gateway.frontends.ontap_rest.constants import CONSTANTS
 from gateway.frontends.ontap_rest.query import OrderBy, not_orderable

@@ -16,7 +16,11 @@ from typing import Protocol, Self
 import msgspec
 
 from gateway.core.errors import OutOfSpace
-from gateway.core.model import AccessHandle, LocalPath, RootDirectory
+from gateway.core.handles import (
+    AccessHandle,
+    LocalPath,
+)
+from gateway.core.model import RootDirectory
 from gateway.testing.backends.content import Loose, told
 
 _MAGIC = b"GWBC"

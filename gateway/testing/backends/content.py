@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from gateway.core.errors import InvalidState, OutOfSpace
-from gateway.core.model import AccessHandle, InProcess, LocalPath, RootDirectory
+from gateway.core.handles import (
+    AccessHandle,
+    InProcess,
+    LocalPath,
+)
+from gateway.core.model import RootDirectory
 
 
 class Content(Protocol):

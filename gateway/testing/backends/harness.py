@@ -32,7 +32,10 @@ from gateway.core.backend import (
     derive,
 )
 from gateway.core.capability import FLAGS, OPERATIONS, Capability
-from gateway.core.model import AccessHandle, RootDirectory, VolumeKind
+from gateway.core.handles import (
+    AccessHandle,
+)
+from gateway.core.model import RootDirectory, VolumeKind
 from gateway.testing.backends.content import Content
 
 MIB = 1024**2

@@ -13,7 +13,11 @@ from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from gateway.core.errors import InvalidState
-from gateway.core.model import AccessHandle, GitRemote, RootDirectory
+from gateway.core.handles import (
+    AccessHandle,
+    GitRemote,
+)
+from gateway.core.model import RootDirectory
 
 LARGE = "big"
 """The name of files that these clients give to git-lfs."""

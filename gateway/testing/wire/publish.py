@@ -10,7 +10,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from gateway.core.exporter import BlockAccess, BlockExport, BlockExporter, Export, ExportAccess, Exporter
-from gateway.core.model import AccessHandle, LocalPath
+from gateway.core.handles import (
+    AccessHandle,
+    LocalPath,
+)
 from gateway.testing.backends.blocks import BlockContent, Connect
 from gateway.testing.wire.iscsi import INITIATOR
 from gateway.testing.wire.nfs import NfsContent

@@ -7,21 +7,19 @@ from datetime import timedelta
 from ontap_scene import BASE, CREATED, OTHER, PARENT, POOL, TENANT, uid
 
 from gateway.core import errors
-from gateway.core.model import (
+from gateway.core.model import Schedule, Snapshot, Volume
+from gateway.core.recurrence import Cron
+from gateway.core.replication_model import (
     Replication,
     ReplicationPolicy,
     ReplicationRule,
     ReplicationSource,
     ReplicationState,
-    Schedule,
-    Snapshot,
     SnapshotChoice,
     Transfer,
     TransferKind,
     TransferState,
-    Volume,
 )
-from gateway.core.recurrence import Cron
 from gateway.frontends.ontap_rest.render import Ends, MirrorRefs
 
 DAILY = Schedule(id=uid(50), name="daily", created=CREATED, recurrence=Cron((10,), (0,)))

@@ -16,7 +16,10 @@ from gateway.core import attachments, errors, volumes
 from gateway.core.attachments import NewAttachment
 from gateway.core.catalog import walk
 from gateway.core.exports import NfsServer
-from gateway.core.model import Attachment, AttachMode, NfsExport, Transport, Volume, VolumeKind
+from gateway.core.handles import (
+    NfsExport,
+)
+from gateway.core.model import Attachment, AttachMode, Transport, Volume, VolumeKind
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.frontends.libstorage import model
 from gateway.frontends.libstorage.ask import Ask

@@ -9,16 +9,13 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.model import (
+from gateway.core.model import Schedule, Snapshot, Tenant, Volume
+from gateway.core.replication_model import (
     Replication,
     ReplicationPolicy,
     ReplicationRule,
-    Schedule,
-    Snapshot,
     SnapshotChoice,
-    Tenant,
     Transfer,
-    Volume,
 )
 from gateway.frontends.ontap_rest.constants import nested
 from gateway.frontends.ontap_rest.errors import encode_job_error, from_record

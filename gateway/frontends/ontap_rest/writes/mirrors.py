@@ -7,7 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.core import errors, jobs, replications, transfers
-from gateway.core.model import Job, Replication, ReplicationState, Tenant
+from gateway.core.model import Job, Tenant
+from gateway.core.replication_model import (
+    Replication,
+    ReplicationState,
+)
 from gateway.core.replications import NewReplication, ReplicationChange
 from gateway.core.transferring import mark
 from gateway.frontends.ontap_rest.ask import Ask

@@ -20,12 +20,20 @@ from gateway.core import replication_policies, replications, transfers, volumes
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.catalog import walk
 from gateway.core.context import Core
-from gateway.core.model import LocalPath, Pool, Replication, Snapshot, Tenant, Transfer, TransferMethod, Volume
+from gateway.core.handles import (
+    LocalPath,
+)
+from gateway.core.model import Pool, Snapshot, Tenant, Volume
 from gateway.core.mover import MoveJob
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Order as Ordered
 from gateway.core.query import Query
+from gateway.core.replication_model import (
+    Replication,
+    Transfer,
+    TransferMethod,
+)
 from gateway.core.replicator import Replicator
 from gateway.mover.client import ProcessMover
 from gateway.mover.ends import move
@@ -61,7 +69,7 @@ class _Later:
 
 def doomed(point: str) -> ProcessMover:
     """Give a mover whose processes die at a point of their work."""
-    code = f"import sys; sys.path.insert(0, sys.argv[1]); from mirror_scene import fall; fall({point!r})"
+    code = f"import sys; sys.path.insert(0, sys.argv[1]); from following_scene import fall; fall({point!r})"
     return ProcessMover(program=(sys.executable, "-c", code, str(Path(__file__).parent)))
 
 
