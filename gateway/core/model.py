@@ -506,9 +506,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pool_ids(self) -> frozenset[UUID]:
-        """Give the pools that it touches: two where a volume, or a snapshot of it, goes from one to the other."""
-        others = (self.after, self.snapshot_before)
-        return frozenset({self.pool_id} | {other.pool_id for other in others if other is not None})
+        """Give the pools that it is settled in: two where a volume goes from one to the other."""
+        return frozenset({self.pool_id} | ({self.after.pool_id} if self.after else set()))
 
 
 Record = (

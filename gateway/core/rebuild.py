@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core import errors
+from gateway.core import errors, replication_policies
 from gateway.core.catalog import put
 from gateway.core.context import Core, word
 from gateway.core.manifest import CLUSTER_ID
@@ -98,10 +98,17 @@ async def _since(core: Core, pool_id: UUID, manifest: Manifest) -> None:
 async def _store(core: Core, records: tuple[Shared, ...]) -> list[Finding]:
     """Store each by itself: pools of two gateways may bring two tenants, or numbers of policies, that are the same."""
     findings: list[Finding] = []
+    same: dict[UUID, UUID] = {}
     for record in records:
+        known = record
+        if isinstance(record, Replication) and record.policy_id in same:
+            known = msgspec.structs.replace(record, policy_id=same[record.policy_id])
         try:
-            await core.catalog.commit(put(msgspec.structs.replace(record, revision=0)))
+            await core.catalog.commit(put(msgspec.structs.replace(known, revision=0)))
         except errors.AlreadyExists as error:
+            if isinstance(record, ReplicationPolicy):
+                there = await replication_policies.named(core, record.name, tenant_id=record.tenant_id)
+                same[record.id] = there.id
             why = f"its {error.field} is taken by another one"
             findings.append(Finding(did="flagged", kind=word(type(record)), ref=_named(record), why=why))
         if isinstance(record, InitiatorLogin) and record.kind is LoginKind.CHAP:

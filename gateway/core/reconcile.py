@@ -36,6 +36,7 @@ from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool
 from gateway.core.query import And, Compare, Filter, IsNull, Not, Op, Or, Order, Query
 from gateway.core.replicas import into
+from gateway.core.replication_model import Replication
 from gateway.core.schedules import named
 from gateway.core.volumes import snapshots_of
 
@@ -207,6 +208,10 @@ class Reconciler:
             if key is not None and await self._core.catalog.get(kind, key) is None:
                 self._found("corrected", "volume", volume.name, why)
                 volume = msgspec.structs.replace(volume, **{field: None})
+        followed = volume.replica_of
+        if followed not in {None, volume.id} and await self._core.catalog.get(Replication, followed) is None:
+            self._found("corrected", "volume", volume.name, "the replication into it is unknown")
+            volume = msgspec.structs.replace(volume, replica_of=None)
         volume = await self._known_lines(volume)
         known = tuple([a for a in volume.attachments if await self._known_node(a)])
         if known != volume.attachments:

@@ -10,14 +10,16 @@ import msgspec
 from gateway.core import errors
 from gateway.core.catalog import walk
 from gateway.core.context import Core
-from gateway.core.model import Snapshot, SnapshotState, Volume
+from gateway.core.model import Intent, Snapshot, SnapshotState, Volume
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.replication_model import (
     Replication,
+    ReplicationState,
     Transfer,
 )
 
 _TRANSFER = "transfer"
+"""Begins the marks of transfers; those of schedules begin with an id."""
 
 _ENDS = ("volume.id", "source.volume_id")
 
@@ -78,10 +80,21 @@ async def needed_of(core: Core, volume_id: UUID) -> frozenset[UUID]:
     for replication in await involving(core, volume_id):
         if replication.base_id is not None:
             kept |= await both_halves(core, replication, replication.base_id)
+        elif replication.state in {ReplicationState.MIRRORED, ReplicationState.PAUSED}:
+            # It was just rebuilt: nobody has looked for its base yet.
+            common = await newest_common(core, replication)
+            kept |= {common.source.id, common.destination.id} if common is not None else set()
         transfer = await current(core, replication)
         if transfer is not None and transfer.snapshot_id is not None:
-            kept.add(transfer.snapshot_id)
+            kept |= {transfer.snapshot_id} | await _being_sent(core, volume_id)
     return frozenset(kept)
+
+
+async def _being_sent(core: Core, volume_id: UUID) -> set[UUID]:
+    """Give the ids of a volume's snapshots that are being sent just now."""
+    query = Query(where=Compare("operation", Op.EQ, "snapshot.receive"), order=(Order("created"),))
+    sent = [one.snapshot_before async for one in walk(core.catalog, Intent, query)]
+    return {one.id for one in sent if one is not None and one.volume_id == volume_id}
 
 
 async def both_halves(core: Core, replication: Replication, base_id: UUID) -> set[UUID]:
@@ -135,7 +148,7 @@ async def snapshots_at(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
 
 def own_mark(replication: Replication) -> str:
     """Give what `Snapshot.taken_by` says of snapshots, and of their copies, that transfers took for themselves."""
-    return f"{replication.id}/{_TRANSFER}"
+    return f"{_TRANSFER}/{replication.id}"
 
 
 async def abandoned(core: Core, there: Sequence[Snapshot], here: Sequence[Snapshot]) -> list[Snapshot]:
@@ -145,7 +158,7 @@ async def abandoned(core: Core, there: Sequence[Snapshot], here: Sequence[Snapsh
     halves = {one.id for one in copies} | {one.lineage for one in copies}
     found: list[Snapshot] = []
     for one in (*there, *here):
-        owner, _, what = one.taken_by.partition("/")
+        what, _, owner = one.taken_by.partition("/")
         if one.id in halves and what == _TRANSFER and await core.catalog.get(Replication, UUID(owner)) is None:
             found.append(one)
     return found

@@ -7,6 +7,7 @@ at both ends whatever else goes. See `gateway.core.transfers` for what moves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -90,11 +91,18 @@ async def create(core: Core, new: NewReplication, *, description: str) -> Replic
         if common is None:
             await mark(core, destination.id, made.id, description=description)
     except errors.GatewayError:
-        with suppress(errors.NotFound, errors.StaleRevision):
-            await core.catalog.commit(drop(await core.get(Replication, made.id)))
+        await _undone(core, made, description=description)
         raise
     await core.manifest.write()
     return await core.get(Replication, made.id)
+
+
+async def _undone(core: Core, made: Replication, *, description: str) -> None:
+    """Take back what was made, also when only the publication of the destination failed."""
+    with suppress(errors.GatewayError):
+        await free(core, made, description=description)
+    with suppress(errors.NotFound, errors.StaleRevision):
+        await core.catalog.commit(drop(await core.get(Replication, made.id)))
 
 
 async def change(core: Core, replication_id: UUID, change: ReplicationChange) -> Replication:
@@ -163,9 +171,12 @@ async def reverse(core: Core, replication_id: UUID, *, throttle: int | None = No
     """
     await permitted(core, replication_id, action="replicate")
     async with core.changes.locks.holding(replication_id):
-        await _swap(core, replication_id, description=description)
+        turned = await _swapped(core, replication_id, description=description)
+    begun = await transfers.begin(
+        core, replication_id, TransferKind.RESYNC, throttle=throttle, turned=turned, description=description
+    )
     await core.manifest.write()
-    return await resync(core, replication_id, throttle=throttle, description=description)
+    return begun
 
 
 async def delete(core: Core, replication_id: UUID, *, keep_source: bool = False, description: str) -> None:
@@ -184,7 +195,8 @@ async def delete(core: Core, replication_id: UUID, *, keep_source: bool = False,
         # The gateway itself does that: not everybody who may end it may change the source.
         own = msgspec.structs.replace(core, caller=None)
         ends = [let_go.volume_id] if keep_source else [let_go.volume_id, let_go.source.volume_id]
-        kept = {found.base_id} if keep_source else set()
+        common = await newest_common(core, found)
+        kept = {common.destination.id} if keep_source and common is not None else set()
         at = {one: await snapshots_at(core, one) for one in (let_go.volume_id, let_go.source.volume_id)}
         left = await abandoned(core, *at.values())
         for volume_id in ends:
@@ -297,8 +309,11 @@ async def _switch(
     return await core.get(Replication, replication_id)
 
 
-async def _swap(core: Core, replication_id: UUID, *, description: str) -> None:
-    """Make the source the destination, in one commit that nothing was transferred before."""
+async def _swapped(core: Core, replication_id: UUID, *, description: str) -> Callable[[Replication], Replication]:
+    """Give what makes the source the destination.
+
+    The transfer begins in the same commit: whoever asks again for what failed must not swap back.
+    """
     before = await core.get(Replication, replication_id)
     if before.state is not ReplicationState.BROKEN or before.source.peer_id is not None:
         raise wrong_state(before, "reverse")
@@ -316,6 +331,8 @@ async def _swap(core: Core, replication_id: UUID, *, description: str) -> None:
     tenant = await core.get(Tenant, source.tenant_id)
 
     def swapped(one: Replication) -> Replication:
+        if one.volume_id != source.id:
+            raise wrong_state(one, "reverse")
         return msgspec.structs.replace(
             one,
             tenant_id=destination.tenant_id,
@@ -325,4 +342,4 @@ async def _swap(core: Core, replication_id: UUID, *, description: str) -> None:
             base_created=common.destination.created,
         )
 
-    await amend(core, replication_id, swapped)
+    return swapped

@@ -62,7 +62,10 @@ class Replicator:
             if self._core.changes.draining:
                 break
             try:
-                await self._serve(replication, policies[replication.policy_id], schedules, now=now, passed=passed)
+                policy = policies.get(replication.policy_id) or await self._core.get(
+                    ReplicationPolicy, replication.policy_id
+                )
+                await self._serve(replication, policy, schedules, now=now, passed=passed)
             except (errors.Conflict, errors.NotFound):
                 continue  # somebody is at it
             except errors.GatewayError as error:
@@ -92,14 +95,20 @@ class Replicator:
         replication = await self._core.get(Replication, replication.id)
         if replication.state is not ReplicationState.MIRRORED or await current(self._core, replication) is not None:
             return
+        failure: errors.GatewayError | None = None
         for rule in policy.rules:
             if rule.schedule in schedules:
                 due = latest_due(schedules[rule.schedule].recurrence, replication.created, now)
-                passed.snapshots += await self._snapshot(replication, rule, due, description=description)
+                try:
+                    passed.snapshots += await self._snapshot(replication, rule, due, description=description)
+                except errors.GatewayError as error:
+                    failure = error  # the transfer may be what makes it possible again
         name = policy.schedule if replication.schedule is None else replication.schedule
         if name in schedules and latest_due(schedules[name].recurrence, await self._since(replication), now):
             await transfers.begin(self._core, replication.id, TransferKind.UPDATE, description=description)
             passed.started += 1
+        if failure is not None:
+            raise failure
 
     async def _since(self, replication: Replication) -> datetime:
         """Give when the last transfer began."""

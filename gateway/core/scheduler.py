@@ -187,7 +187,8 @@ class _Round:
         """Tell whether the pool can; when not, that is logged once per process."""
         capability = self.pool.capabilities.get(volume.kind)
         if capability is not None and capability.can("snapshot"):
-            return True
+            # Where streams only go on top of the base, a snapshot of a destination's own would stop them.
+            return volume.replica_of is None or capability.can("restore_keeps_newer")
         if self.pool.id not in self._shared.told:
             self._shared.told.add(self.pool.id)
             self._shared.observer.event("pool_takes_no_snapshots", pool=self.pool.name)

@@ -9,7 +9,7 @@ from uuid import UUID
 from gateway.core import errors, snapshots
 from gateway.core.context import Core
 from gateway.core.model import Snapshot, SnapshotState, utc_now
-from gateway.core.replicas import abandoned, needed_of, own_mark, snapshots_at
+from gateway.core.replicas import abandoned, needed_of, newest_common, own_mark, snapshots_at
 from gateway.core.replication_model import (
     Replication,
     ReplicationPolicy,
@@ -26,7 +26,9 @@ async def tidy(core: Core, replication_id: UUID, *, description: str) -> None:
     surplus = [one for one in there if one.taken_by == own_mark(replication)]
     surplus += await abandoned(core, there, here)
     surplus += beyond(replication, policy, here, {one.id for one in there} - {one.id for one in surplus})
-    kept = await needed_of(core, replication.source.volume_id) | await needed_of(core, replication.volume_id)
+    kept = {*await needed_of(core, replication.source.volume_id), *await needed_of(core, replication.volume_id)}
+    common = await newest_common(core, replication)
+    kept |= {common.source.id, common.destination.id} if common is not None else set()
     await remove(core, [one for one in surplus if one.id not in kept], description=description)
 
 
@@ -39,7 +41,8 @@ def beyond(
     where all are sent, those stay that the source still has.
     """
     rules = {rule.label: rule.count for rule in policy.rules}
-    brought = [one for one in here if one.lineage is not None or one.taken_by.startswith(f"{replication.id}/")]
+    own = (own_mark(replication), f"{replication.id}/")
+    brought = [one for one in here if one.lineage is not None or one.taken_by.startswith(own)]
     gone: list[Snapshot] = []
     for label, count in rules.items():
         gone += [one for one in brought if one.label == label][:-count]
@@ -51,10 +54,10 @@ def beyond(
 
 
 async def remove(core: Core, surplus: Sequence[Snapshot], *, description: str) -> None:
-    """Delete snapshots, but for those with a clone or an expiry."""
+    """Delete snapshots, but for those with a clone or an expiry, and those that are out of reach."""
     for snapshot in surplus:
         expired = snapshot.expires is None or snapshot.expires <= utc_now()
         settled = snapshot.state in {SnapshotState.VALID, SnapshotState.ERROR}
         if settled and expired and not snapshot.clone_count:
-            with suppress(errors.NotFound, errors.InUse, errors.InvalidState):
+            with suppress(errors.NotFound, errors.InUse, errors.InvalidState, errors.Unavailable):
                 await (await snapshots.delete(core, snapshot.id, description=description)).result()

@@ -189,9 +189,12 @@ class Run:
             self._fault("transfer.copied")
             await self._advance(snapshot, copy)
             self._fault("transfer.advanced")
-        with suppress(errors.GatewayError):  # what stays over is found by the next one
-            await tidy(core, replication.id, description=self._description)
+        await self._tidied(replication.id)
         self._fault("transfer.tidied")
+
+    async def _tidied(self, replication_id: UUID) -> None:
+        with suppress(errors.GatewayError):  # what stays over is found by the next one
+            await tidy(self._core, replication_id, description=self._description)
 
     def _require_going(self) -> None:
         if self._halted.is_set() or self._core.changes.draining:
@@ -234,6 +237,8 @@ class Run:
         """Give the snapshot that the transfer is about; it is taken now when it is to be and is not there."""
         found = await self._core.catalog.get(Snapshot, snapshot_id)
         if found is None and self._transfer.taken:
+            # What transfers that failed have taken would add up until one succeeds.
+            await self._tidied(replication.id)
             found = await self._taken(replication, snapshot_id)
         if found is None:
             raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
@@ -276,6 +281,7 @@ class Run:
         """Give the destination's copy of a snapshot; it is received now when it is not there."""
         there = await self._copy_of(replication, sent)
         if there is not None:
+            await self._mended(replication.id)
             return there
         core, copy_id = self._core, uuid4()
         await self._fit(replication, sent)
@@ -315,6 +321,12 @@ class Run:
                 raise
             return there
         return await core.get(Snapshot, copy_id)
+
+    async def _mended(self, replication_id: UUID) -> None:
+        """Bring the newest copy back where the destination may be on the way to one that does not come any more."""
+        present = await self._core.get(Replication, replication_id)
+        if present.torn:
+            await bring_back(self._core, present, description=self._description)
 
     async def _copy_of(self, replication: Replication, sent: Snapshot) -> Snapshot | None:
         found = await self._core.find(Snapshot, lineage=sent.id, volume__id=replication.volume_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import msgspec
@@ -50,16 +51,16 @@ async def transfer(
 ) -> Transfer:
     """Start a transfer and give it as soon as it is durable; it runs on whoever waits.
 
-    The first one initializes, those of a broken replication resync, all others
-    update. `snapshot_id`: which of the source's snapshots is sent; None: as the
-    policy says. `throttle`: bytes per second for this one. Conflict while
-    another one runs; InvalidState when the replication is paused, or both ends
-    have no common snapshot any more; Unsupported where no way leads from pool
-    to pool (any more).
+    The first one initializes, all others update. `snapshot_id`: which of the
+    source's snapshots is sent; None: as the policy says. `throttle`: bytes per
+    second for this one. Conflict while another one runs; InvalidState when the
+    replication is paused or broken, which only a resync ends, or both ends have
+    no common snapshot any more; Unsupported where no way leads from pool to
+    pool (any more).
     """
     replication = await permitted(core, replication_id, action="transfer to")
     kind = _KINDS.get(replication.state)
-    if kind is None:
+    if kind is None or kind is TransferKind.RESYNC:
         raise wrong_state(replication, "transfer")
     return await begin(core, replication_id, kind, snapshot_id=snapshot_id, throttle=throttle, description=description)
 
@@ -71,9 +72,13 @@ async def begin(
     *,
     snapshot_id: UUID | None = None,
     throttle: int | None = None,
+    turned: Callable[[Replication], Replication] | None = None,
     description: str,
 ) -> Transfer:
-    """Start a transfer of one kind; InvalidState when that is not the one for the replication's state."""
+    """Start a transfer of one kind; InvalidState when that is not the one for the replication's state.
+
+    `turned`: what becomes of the replication before it begins.
+    """
     if core.changes.draining:
         raise errors.Unavailable(what="gateway", reason="it is stopping")
     if throttle is not None:
@@ -84,6 +89,7 @@ async def begin(
             if _KINDS.get(replication.state) is not kind:
                 raise wrong_state(replication, "transfer")
             await require_idle(core, replication)
+            replication = replication if turned is None else turned(replication)
             made = await _drawn_up(core, replication, kind, snapshot_id=snapshot_id, throttle=throttle)
             known = msgspec.structs.replace(replication, transfer_id=made.id)
             try:
@@ -140,18 +146,24 @@ async def take_over(core: Core) -> int:
     found = [one async for one in walk(core.catalog, Transfer, query)]
     taken = 0
     for one in found:
-        if core.changes.draining or core.changes.context.carried.task(one.id) is not None:
-            continue
-        if one.owner != core.catalog.owner and await core.catalog.lives(one.owner):
-            continue
-        mine = msgspec.structs.replace(one, owner=core.catalog.owner)
-        try:
-            stored = await core.catalog.commit(put(mine))
-        except errors.StaleRevision:
-            continue
-        carry(core, stored[one.id], description=f"Transfer {one.id}, taken over")  # type: ignore[arg-type]
-        taken += 1
+        # One that just begins is in the catalog before it is carried.
+        async with core.changes.locks.holding(one.replication_id):
+            taken += await _taken_over(core, one)
     return taken
+
+
+async def _taken_over(core: Core, one: Transfer) -> bool:
+    if core.changes.draining or core.changes.context.carried.task(one.id) is not None:
+        return False
+    if one.owner != core.catalog.owner and await core.catalog.lives(one.owner):
+        return False
+    mine = msgspec.structs.replace(one, owner=core.catalog.owner)
+    try:
+        stored = await core.catalog.commit(put(mine))
+    except errors.StaleRevision:
+        return False
+    carry(core, stored[one.id], description=f"Transfer {one.id}, taken over")  # type: ignore[arg-type]
+    return True
 
 
 async def permitted(core: Core, replication_id: UUID, *, action: str) -> Replication:

@@ -95,6 +95,8 @@ class _Download:
         try:
             for entry, coming in entries:
                 self._take(entry, coming)
+            if not self._stack:
+                raise damaged()  # it ends before the root
             while self._stack:
                 self._leave()
             self._placer.finish()

@@ -82,9 +82,15 @@ class Scene:
         self._folder = folder
 
     @asynccontextmanager
-    async def running(self, fault: FaultHook | None = None, **more: Any) -> AsyncIterator[Core]:
-        """Give a core on the pools, with what a predecessor left settled."""
-        pools = [Configured("memory", self.here), Configured("there", self.there)]
+    async def running(
+        self, fault: FaultHook | None = None, *, only: str = "", without: tuple[str, ...] = (), **more: Any
+    ) -> AsyncIterator[Core]:
+        """Give a core on the pools (on one of them), with what a predecessor left settled.
+
+        `without`: what the second pool cannot do.
+        """
+        pools = [Configured("memory", self.here), Configured("there", self.there, without)]
+        pools = [pool for pool in pools if only in {"", pool.name}]
         async with core_on(self._folder, pools, mover=self.mover, fault=fault or self.fault, **more) as core:
             self.core = core
             yield core

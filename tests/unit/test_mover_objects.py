@@ -224,6 +224,15 @@ def test_documents_of_others(at, document, kind):
         moved(down(at, kind))
 
 
+def test_a_document_without_a_tree(at):
+    moved(up(at))
+    (at.back / "old").write_text("x")
+    head, *_ = gzip.decompress(get(at, DOCUMENT)).splitlines(keepends=True)
+    put(at, DOCUMENT, gzip.compress(head, mtime=0))
+    with pytest.raises(Unavailable, match="damaged"):
+        moved(down(at))
+
+
 def test_where_nothing_was_put(at):
     with pytest.raises(NotFound):
         moved(down(at))
