@@ -10,9 +10,7 @@ from uuid import uuid4
 
 from bench.results import Result, at_most, told
 from bench.subjects import Sizes
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.mover import MoveJob, MoveProgress
 from gateway.mover.client import ProcessMover

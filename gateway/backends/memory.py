@@ -36,9 +36,7 @@ from gateway.core.backend import (
 )
 from gateway.core.capability import Facts
 from gateway.core.errors import InUse, InvalidArgument, InvalidState, NotFound, OutOfSpace
-from gateway.core.handles import (
-    InProcess,
-)
+from gateway.core.handles import InProcess
 from gateway.core.model import RootDirectory, VolumeKind
 
 _POOLS = UUID("6f0d2f0e-3d1a-5c62-9c55-0a1f7d1c4b1e")

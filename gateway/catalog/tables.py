@@ -34,11 +34,7 @@ from gateway.core.model import (
     Volume,
 )
 from gateway.core.ownership import readers
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer
 
 R = TypeVar("R", bound=Record)
 SqlValue = str | int | float | bytes | None

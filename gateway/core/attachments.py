@@ -18,16 +18,7 @@ from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
 from gateway.core.exports import NfsServer
-from gateway.core.model import (
-    Attachment,
-    AttachMode,
-    HostGroup,
-    Transport,
-    Volume,
-    VolumeKind,
-    VolumeState,
-    utc_now,
-)
+from gateway.core.model import Attachment, AttachMode, HostGroup, Transport, Volume, VolumeKind, VolumeState, utc_now
 from gateway.core.notes import require_short
 from gateway.core.ownership import Access, may
 from gateway.core.policies import export_policy_named

@@ -29,10 +29,7 @@ import msgspec
 
 from gateway.core import capability as capabilities
 from gateway.core.capability import Capability, Facts
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-)
+from gateway.core.handles import AccessHandle, LocalPath
 from gateway.core.model import RootDirectory, VolumeKind
 
 FaultHook = Callable[[str], None]

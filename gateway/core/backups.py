@@ -28,7 +28,7 @@ from gateway.core.credentials import Credential, Vault
 from gateway.core.errors import ErrorRecord
 from gateway.core.manifest import CLUSTER_ID
 from gateway.core.model import Document, RootDirectory, Volume, VolumeKind, utc_now
-from gateway.core.mover import ObjectPlace
+from gateway.core.mover import OURS, ObjectPlace
 from gateway.core.ownership import Access, Ownership, may, permit
 from gateway.core.receiving import content_kind, source_handle
 from gateway.core.replicas import require_whole
@@ -42,7 +42,6 @@ _TASKS_KEPT = 50
 
 _RETRIES = 20
 _LABELS_MAX = 8192
-_OURS = ".gateway/"
 _NOWHERE = ObjectPlace(endpoint="", region="", bucket="", prefix="")
 
 D = TypeVar("D", bound=msgspec.Struct)
@@ -271,7 +270,7 @@ async def contents(core: Core, credential: Credential, found: Backup, *, most: i
     paths = ["/"]
     async with await vault(core, credential) as there:
         async for each in there.objects(found.volume_id, found.id):
-            if each.key.startswith(_OURS):
+            if each.key.startswith(OURS):
                 continue
             if len(paths) == most:
                 break

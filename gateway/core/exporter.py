@@ -15,11 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.handles import (
-    AccessHandle,
-    GitRemote,
-    LocalPath,
-)
+from gateway.core.handles import AccessHandle, GitRemote, LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.secret import Secret
 

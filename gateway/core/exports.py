@@ -24,11 +24,7 @@ from gateway.core import errors
 from gateway.core.backend import HostBackend
 from gateway.core.catalog import Catalog, walk
 from gateway.core.exporter import BlockExport, BlockExporter, Export, ExportAccess, Exporter, Mounter, TreeExporter
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NfsExport
 from gateway.core.locks import KeyLocks
 from gateway.core.model import (
     Attachment,

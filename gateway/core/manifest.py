@@ -29,10 +29,7 @@ from gateway.core.notes import Manifest, lasting, manifest_document, read_manife
 from gateway.core.observer import Observer
 from gateway.core.pools import OpenPool, Pools
 from gateway.core.query import Order, Query
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy
 
 CLUSTER_ID = "cluster_id"
 _K = TypeVar(

@@ -9,9 +9,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.exporter import HostMount, Mounter, Quiesce
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import Mount, Volume, VolumeState
 
 Source = Callable[[Volume], Awaitable[LocalPath | None]]

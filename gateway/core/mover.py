@@ -12,11 +12,12 @@ from uuid import UUID
 
 import msgspec
 
-from gateway.core.handles import (
-    AccessHandle,
-)
+from gateway.core.handles import AccessHandle
 from gateway.core.model import VolumeKind
 from gateway.core.secret import AccessKeys
+
+OURS = ".gateway/"
+"""What the keys of objects begin with in which a mover notes what it put into a store: they are no files, or blocks."""
 
 
 class ObjectPlace(msgspec.Struct, frozen=True, kw_only=True, tag="object_place"):

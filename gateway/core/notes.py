@@ -26,11 +26,7 @@ from gateway.core.model import (
     Tenant,
     Volume,
 )
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    ReplicationState,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, ReplicationState
 
 NOTE_MAX = 64 * 1024
 """The longest document in bytes that a backend has to keep."""

@@ -11,6 +11,7 @@ from gateway.core.backend import SignAction, SignBackend, SignedRequest, SignReq
 from gateway.core.capability import require
 from gateway.core.context import Core
 from gateway.core.model import Snapshot, SnapshotState, Volume, VolumeState
+from gateway.core.mover import OURS
 from gateway.core.ownership import Access, permit
 from gateway.core.replicas import require_writable
 
@@ -29,9 +30,12 @@ async def sign(core: Core, volume_id: UUID, request: SignRequest, *, snapshot_id
 
     Whoever holds it may make it, so it is only given to who may do that
     himself. Unsupported where the pool signs nothing; NotFound where it is
-    known that there is no such object.
+    known that there is no such object; InvalidArgument for one that only the
+    gateway writes, because a volume of files may be made after it.
     """
     reads = request.action in _READS
+    if not reads and request.key.startswith(OURS):
+        raise errors.InvalidArgument(field="key", value=request.key, reason=f'"{OURS}" is the gateway\'s own')
     backend = await _signer(core, volume_id, snapshot_id, access=Access.READ if reads else Access.WRITE)
     return await backend.sign(volume_id, snapshot_id, request)
 

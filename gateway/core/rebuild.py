@@ -25,10 +25,7 @@ from gateway.core.model import (
 from gateway.core.notes import Manifest, read_manifest
 from gateway.core.observer import Observer
 from gateway.core.reconcile import Finding, Reconciler
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy
 
 Shared = (
     Tenant

@@ -24,11 +24,7 @@ from gateway.core.model import Intent, Snapshot, SnapshotState, Volume, VolumeKi
 from gateway.core.mover import MoveJob, MoveProgress, Place, PlaceBackend
 from gateway.core.operation import Context, make_gone, needed, spec_of
 from gateway.core.pools import OpenPool
-from gateway.core.replication_model import (
-    Replication,
-    Transfer,
-    TransferKind,
-)
+from gateway.core.replication_model import Replication, Transfer, TransferKind
 
 _TELL_S = 1.0
 

@@ -12,11 +12,7 @@ from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.model import Intent, Snapshot, SnapshotState, Volume
 from gateway.core.query import Compare, Op, Order, Query
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationState,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationState, Transfer
 
 _TRANSFER = "transfer"
 """Begins the marks of transfers; those of schedules begin with an id."""

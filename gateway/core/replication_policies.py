@@ -12,12 +12,7 @@ from gateway.core.catalog import Batch, Guard, drop, put, walk, when
 from gateway.core.context import Core
 from gateway.core.model import Schedule, Tenant, utc_now
 from gateway.core.query import Compare, IsNull, Op, Order, Query
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    ReplicationRule,
-    SnapshotChoice,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, ReplicationRule, SnapshotChoice
 from gateway.core.volumes import check_name, check_text
 
 OWN_LABEL = "sm_created"

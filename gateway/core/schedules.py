@@ -14,10 +14,7 @@ from gateway.core.context import Core
 from gateway.core.model import Record, Schedule, SnapshotPolicy, Volume, utc_now
 from gateway.core.query import Compare, Op, Or, Query
 from gateway.core.recurrence import Cron, Recurrence, canonical_name, checked
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy
 from gateway.core.volumes import check_name
 
 _AT_ONCE = 500

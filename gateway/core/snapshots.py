@@ -12,9 +12,7 @@ from gateway.core import errors
 from gateway.core.capability import require
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
-from gateway.core.handles import (
-    AccessHandle,
-)
+from gateway.core.handles import AccessHandle
 from gateway.core.model import Snapshot, SnapshotState, Volume, VolumeState, utc_now
 from gateway.core.notes import require_short
 from gateway.core.ownership import Access, permit

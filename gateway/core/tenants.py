@@ -27,9 +27,7 @@ from gateway.core.model import (
     utc_now,
 )
 from gateway.core.query import And, Compare, Filter, Not, Op, Order, Query
-from gateway.core.replication_model import (
-    ReplicationPolicy,
-)
+from gateway.core.replication_model import ReplicationPolicy
 from gateway.core.replication_policies import ensure_builtin as ensure_replication_policies
 from gateway.core.schedules import ensure_builtin
 from gateway.core.targets import SERVICE_MAX, check_initiator

@@ -10,11 +10,7 @@ from gateway.core import errors, snapshots
 from gateway.core.context import Core
 from gateway.core.model import Snapshot, SnapshotState, utc_now
 from gateway.core.replicas import abandoned, needed_of, newest_common, own_mark, snapshots_at
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    SnapshotChoice,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, SnapshotChoice
 
 
 async def tidy(core: Core, replication_id: UUID, *, description: str) -> None:

@@ -18,14 +18,7 @@ from gateway.core.capability import require
 from gateway.core.catalog import put
 from gateway.core.change import Plan
 from gateway.core.context import Core
-from gateway.core.model import (
-    AttachMode,
-    Snapshot,
-    SnapshotState,
-    Tenant,
-    Volume,
-    utc_now,
-)
+from gateway.core.model import AttachMode, Snapshot, SnapshotState, Tenant, Volume, utc_now
 from gateway.core.notes import lasting
 from gateway.core.receiving import streams
 from gateway.core.replicas import Common, current, newest_common, own_mark, snapshots_at

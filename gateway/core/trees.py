@@ -13,10 +13,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.exporter import TreeExport, TreeExporter
-from gateway.core.handles import (
-    AccessHandle,
-    GitRemote,
-)
+from gateway.core.handles import AccessHandle, GitRemote
 from gateway.core.model import Snapshot, Volume, VolumeKind, VolumeState
 from gateway.core.secret import Secret
 

@@ -14,9 +14,7 @@ from gateway.core.capability import require, require_size
 from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
-from gateway.core.handles import (
-    AccessHandle,
-)
+from gateway.core.handles import AccessHandle
 from gateway.core.lines import check_lines
 from gateway.core.model import (
     ExportPolicy,

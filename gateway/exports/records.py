@@ -10,9 +10,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.exports.process import sync_directory, write_atomically
 
 

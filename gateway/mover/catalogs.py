@@ -19,9 +19,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from gateway.core.errors import Unavailable
-
-OURS = ".gateway/"
-"""What begins with it is no file."""
+from gateway.core.mover import OURS
 
 DOCUMENT = f"{OURS}tree"
 _ESCAPED = re.compile("[\x00-\x1f%\x7f\udc80-\udcff\ufffe\uffff]")

@@ -16,10 +16,9 @@ from typing import IO
 import msgspec
 
 from gateway.core.errors import LimitExceeded, NotFound, Unavailable
-from gateway.core.mover import ObjectPlace
+from gateway.core.mover import OURS, ObjectPlace
 from gateway.mover.aligning import aligned
 from gateway.mover.blocks import opened_blocks, reserved
-from gateway.mover.catalogs import OURS
 from gateway.mover.content import UNIT, Present, Source, Target, length_of, runs
 from gateway.mover.failures import DESTINATION, SOURCE, at
 from gateway.mover.lanes import Lanes, lanes

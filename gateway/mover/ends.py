@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gateway.core.errors import Unsupported
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.mover import MoveJob, ObjectPlace, Place
 from gateway.mover.blocks import move_blocks

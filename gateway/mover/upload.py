@@ -10,11 +10,11 @@ from contextlib import ExitStack, closing
 
 import msgspec
 
-from gateway.core.mover import ObjectPlace
+from gateway.core.mover import OURS, ObjectPlace
 from gateway.mover.aligning import aligned
 from gateway.mover.attributes import Spot, source_attributes
 from gateway.mover.batch import open_folder
-from gateway.mover.catalogs import DOCUMENT, OURS, Entry, Writer, escaped, key_of, read
+from gateway.mover.catalogs import DOCUMENT, Entry, Writer, escaped, key_of, read
 from gateway.mover.content import UNIT, Source
 from gateway.mover.failures import DESTINATION, SOURCE, at
 from gateway.mover.lanes import Lanes, lanes

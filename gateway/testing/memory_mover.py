@@ -7,9 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
 from gateway.backends.memory import MemoryBackend
 from gateway.core.errors import GatewayError, Unavailable
-from gateway.core.handles import (
-    InProcess,
-)
+from gateway.core.handles import InProcess
 from gateway.core.model import VolumeKind
 from gateway.core.mover import MoveJob, MoveProgress, Place
 

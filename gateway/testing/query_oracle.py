@@ -12,11 +12,7 @@ from uuid import UUID
 from gateway.core.model import HostGroup, Intent, Record, Snapshot, SnapshotPolicy, Volume
 from gateway.core.ownership import readers
 from gateway.core.query import And, Compare, Filter, IsNull, Match, Not, Op, Or, Order
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer
 
 R = TypeVar("R", bound=Record)
 

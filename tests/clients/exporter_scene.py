@@ -18,9 +18,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.exports.process import Identity
 
 MIB = 1 << 20

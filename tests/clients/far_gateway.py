@@ -16,10 +16,7 @@ from gateway.config import Address, LimitSettings
 from gateway.core.context import Core
 from gateway.core.door import Trace
 from gateway.core.errors import Unauthenticated
-from gateway.core.handles import (
-    AccessHandle,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, NfsExport
 from gateway.core.model import Snapshot, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured

@@ -17,9 +17,7 @@ from uuid import uuid4
 import msgspec
 
 from gateway.core.exporter import HostMount, Quiesce
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.mount_table import Entry, at, entries
 from gateway.exports.mounts import HostMounter, MountsOptions

@@ -6,9 +6,7 @@ import contextlib
 import subprocess
 from pathlib import Path
 
-from gateway.core.handles import (
-    NfsExport,
-)
+from gateway.core.handles import NfsExport
 from gateway.testing.wire import NfsMount
 
 

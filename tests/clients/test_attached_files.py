@@ -22,9 +22,7 @@ from gateway.core import attachments, errors, retired, snapshots, volumes
 from gateway.core.attachments import NewAttachment
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.context import Core
-from gateway.core.handles import (
-    NfsExport,
-)
+from gateway.core.handles import NfsExport
 from gateway.core.model import AttachMode, Intent, Pool, Tenant, Transport, Volume
 from gateway.core.pools import Configured
 from gateway.core.query import Query

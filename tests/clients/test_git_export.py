@@ -21,9 +21,7 @@ from gateway.core import snapshots, tokens, volumes
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import Unavailable, Unsupported
 from gateway.core.exporter import TreeExport
-from gateway.core.handles import (
-    GitRemote,
-)
+from gateway.core.handles import GitRemote
 from gateway.core.model import Snapshot, Tenant, Volume, VolumeKind, VolumeState, utc_now
 from gateway.core.pools import Configured
 from gateway.exports.git import FAULT_POINTS, GitExporter, GitOptions

@@ -28,9 +28,7 @@ from iscsi_scene import Initiator
 
 from gateway.core.errors import Conflict, InUse, InvalidArgument, Unavailable
 from gateway.core.exporter import BlockAccess, BlockExporter, Login
-from gateway.core.handles import (
-    IscsiTarget,
-)
+from gateway.core.handles import IscsiTarget
 from gateway.core.secret import Secret
 from gateway.exports.iscsi import FAULT_POINTS, IscsiExporter, IscsiOptions
 from gateway.exports.iscsi.control import Control, Mode, Op

@@ -16,9 +16,7 @@ from gateway.backends.qcow2.pool import Qcow2Options
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import InUse, Unavailable
 from gateway.core.exporter import BlockAccess, BlockExport, BlockExporter
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
 from gateway.exports.local import FAULT_POINTS, LocalExporter, LocalOptions
 from gateway.testing.faults import RaiseAt

@@ -27,9 +27,7 @@ from exporter_scene import (
 
 from gateway.core.errors import InUse, InvalidArgument, Unavailable
 from gateway.core.exporter import BlockAccess, BlockExporter
-from gateway.core.handles import (
-    NbdExport,
-)
+from gateway.core.handles import NbdExport
 from gateway.exports.nbd import FAULT_POINTS, NbdExporter, NbdOptions
 
 pytestmark = pytest.mark.root

@@ -19,11 +19,7 @@ import pytest
 
 from gateway.core.errors import Busy, InvalidArgument, Unavailable
 from gateway.core.exporter import Export, ExportAccess, Exporter
-from gateway.core.handles import (
-    InProcess,
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import InProcess, LocalPath, NfsExport
 from gateway.exports.nfs import FAULT_POINTS, NfsExporter, NfsOptions
 from gateway.exports.nfs.ganesha import SOCKET_PATH_MAX, Ganesha, runtime_directory
 from gateway.exports.nfs.stanza import export_stanza, main_settings

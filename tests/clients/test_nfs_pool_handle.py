@@ -17,9 +17,7 @@ from gateway.backends.nfs import NfsBackend, NfsPoolOptions
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.errors import OutOfSpace
 from gateway.core.exporter import Export, ExportAccess
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import RootDirectory, VolumeKind
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.testing.backends import BlockContent

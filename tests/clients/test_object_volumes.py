@@ -92,6 +92,7 @@ def test_the_native_door_signs_for_who_may_and_what_can_be(gateway: LiveGateway,
             (native.Signing(action="get", key="x/../y"), "InvalidArgument"),
             (native.Signing(action="put", key="k", expires_s=700_000), "LimitExceeded"),
             (native.Signing(action="fetch", key="k"), "InvalidArgument"),
+            (native.Signing(action="put", key=".gateway/tree"), "InvalidArgument"),
             (native.Signing(action="get", key="k", snapshot="00000000-0000-4000-8000-000000000000"), "NotFound"),
         ):
             with pytest.raises(ClientError) as refused:

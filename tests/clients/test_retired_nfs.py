@@ -12,9 +12,7 @@ from nfs_scene import Nfs
 from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
 from gateway.core import clones, policies, retired, snapshots, volumes
 from gateway.core.context import Core
-from gateway.core.handles import (
-    NfsExport,
-)
+from gateway.core.handles import NfsExport
 from gateway.core.model import ExportPolicy, ExportRule, Pool, Snapshot, Tenant, Volume
 from gateway.core.pools import Configured
 from gateway.exports.nfs import NfsExporter, NfsOptions

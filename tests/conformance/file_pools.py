@@ -10,11 +10,7 @@ from pathlib import Path, PurePosixPath
 from gateway.backends.directory import DirectoryBackend, DirectoryOptions
 from gateway.backends.nfs import NfsBackend, NfsPoolOptions
 from gateway.core.backend import VolumeBackend
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NfsExport
 from gateway.core.model import VolumeKind
 from gateway.testing.backends import BlockContent, Content, Harness, LocalContent
 from gateway.testing.loop_pool import loop_pool

@@ -17,10 +17,7 @@ import msgspec
 from gateway.backends.git_lfs import GitLfsBackend, GitLfsOptions
 from gateway.core.backend import VolumeBackend
 from gateway.core.exporter import TreeExport
-from gateway.core.handles import (
-    AccessHandle,
-    GitRemote,
-)
+from gateway.core.handles import AccessHandle, GitRemote
 from gateway.core.model import VolumeKind
 from gateway.exports.git.application import Application
 from gateway.exports.git.publications import record_of

@@ -15,9 +15,7 @@ import httpx
 
 from gateway.backends.s3 import S3Backend
 from gateway.core.backend import SignAction, SignBackend, SignRequest, VolumeBackend
-from gateway.core.handles import (
-    ObjectStore,
-)
+from gateway.core.handles import ObjectStore
 from gateway.core.model import RootDirectory, VolumeKind
 from gateway.testing.backends import Content, Harness
 from gateway.testing.backends.content import Loose

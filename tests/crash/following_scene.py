@@ -20,20 +20,14 @@ from gateway.core import replication_policies, replications, transfers, volumes
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.catalog import walk
 from gateway.core.context import Core
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import Pool, Snapshot, Tenant, Volume
 from gateway.core.mover import MoveJob
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Order as Ordered
 from gateway.core.query import Query
-from gateway.core.replication_model import (
-    Replication,
-    Transfer,
-    TransferMethod,
-)
+from gateway.core.replication_model import Replication, Transfer, TransferMethod
 from gateway.core.replicator import Replicator
 from gateway.mover.client import ProcessMover
 from gateway.mover.ends import move

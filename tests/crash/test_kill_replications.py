@@ -21,12 +21,7 @@ from gateway.core.model import Intent, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationState,
-    TransferMethod,
-    TransferState,
-)
+from gateway.core.replication_model import Replication, ReplicationState, TransferMethod, TransferState
 from gateway.core.transferring import FAULTS
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.faults import Recorder

@@ -19,9 +19,7 @@ from gateway.config import Address, LimitSettings
 from gateway.core.backend import SnapshotBackend, VolumeBackend
 from gateway.core.context import Core
 from gateway.core.door import Trace
-from gateway.core.handles import (
-    InProcess,
-)
+from gateway.core.handles import InProcess
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.principal import Principal

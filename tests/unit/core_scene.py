@@ -13,11 +13,7 @@ from gateway.core import clones, errors, snapshots, volumes
 from gateway.core.backend import Capacity, FaultHook, Note, Observed, ObservedSnapshot, Substrate, no_fault
 from gateway.core.context import Core
 from gateway.core.exporter import Export
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NfsExport
 from gateway.core.model import Intent, Pool, Snapshot, Tenant, Volume, VolumeKind
 from gateway.core.pools import Configured
 from gateway.core.query import Query

@@ -11,9 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from gateway.core.backend import FaultHook, no_fault
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.mover import MoveJob, MoveProgress
 from gateway.mover.ends import move

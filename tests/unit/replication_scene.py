@@ -15,21 +15,13 @@ from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import replication_policies, replications, transfers
 from gateway.core.backend import FaultHook, Substrate, no_fault
 from gateway.core.context import Core
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-)
+from gateway.core.handles import AccessHandle, LocalPath
 from gateway.core.model import Intent, Snapshot, Volume, VolumeKind, utc_now
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Query
 from gateway.core.reconcile import Reconciler
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    Transfer,
-    TransferMethod,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer, TransferMethod
 from gateway.testing.cores import core_on
 from gateway.testing.memory_mover import MemoryMover
 

@@ -22,9 +22,7 @@ from gateway.core.backing import FAULTS
 from gateway.core.backups import Backup, NewBackup, Task, TaskState
 from gateway.core.context import Core
 from gateway.core.credentials import Account, Credential
-from gateway.core.handles import (
-    InProcess,
-)
+from gateway.core.handles import InProcess
 from gateway.core.intervals import Interval
 from gateway.core.model import Snapshot, Volume, VolumeKind
 from gateway.core.mover import Place

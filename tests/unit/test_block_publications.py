@@ -12,19 +12,8 @@ from gateway.core import attachments, errors, hosts, logins, tenants
 from gateway.core.attachments import NewAttachment
 from gateway.core.context import Core
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.handles import (
-    IscsiTarget,
-)
-from gateway.core.model import (
-    HostGroup,
-    Initiator,
-    IscsiService,
-    LoginKind,
-    Tenant,
-    Transport,
-    Volume,
-    VolumeKind,
-)
+from gateway.core.handles import IscsiTarget
+from gateway.core.model import HostGroup, Initiator, IscsiService, LoginKind, Tenant, Transport, Volume, VolumeKind
 from gateway.core.targets import service_of
 from gateway.testing.cores import core_on
 

@@ -11,9 +11,7 @@ import pytest
 from btrfs_scene import MIB, SIZE, Scene, command, note, scene, spec
 
 from gateway.core.errors import AlreadyExists, Busy, LimitExceeded, NotFound, OutOfSpace
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import RootDirectory
 from gateway.testing.btrfs_pool import btrfs_pool
 

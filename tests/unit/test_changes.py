@@ -12,15 +12,7 @@ from core_scene import MIB, clone_of, everything, make, snap, tenant_and_pool
 from gateway.core import clones, errors, groups, policies, retired, snapshots, volumes
 from gateway.core.catalog import drop
 from gateway.core.context import Core
-from gateway.core.model import (
-    ExportRule,
-    Job,
-    JobState,
-    Snapshot,
-    Tenant,
-    Volume,
-    VolumeState,
-)
+from gateway.core.model import ExportRule, Job, JobState, Snapshot, Tenant, Volume, VolumeState
 from gateway.core.observer import SilentObserver
 from gateway.core.operations import OPERATIONS as CHANGES
 from gateway.core.query import Query

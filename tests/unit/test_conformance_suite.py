@@ -15,14 +15,7 @@ from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.backend import Note, Observed, ObservedSnapshot, Substrate, VolumeBackend, VolumeSpec
 from gateway.core.capability import FLAGS
 from gateway.core.errors import GatewayError, InvalidState, NotFound, OutOfSpace
-from gateway.core.handles import (
-    AccessHandle,
-    InProcess,
-    IscsiTarget,
-    LocalPath,
-    NbdExport,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, InProcess, IscsiTarget, LocalPath, NbdExport, NfsExport
 from gateway.core.model import RootDirectory, VolumeKind
 from gateway.testing.backends import (
     BackendConformance,

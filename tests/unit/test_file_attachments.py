@@ -15,10 +15,7 @@ from gateway.core import attachments, errors, policies, retired, tenants, volume
 from gateway.core.attachments import NewAttachment
 from gateway.core.context import Core
 from gateway.core.exporter import ExportAccess
-from gateway.core.handles import (
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import LocalPath, NfsExport
 from gateway.core.model import (
     FILES_AND_BLOCKS,
     Attachment,

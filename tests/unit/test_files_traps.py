@@ -16,9 +16,7 @@ from files_scene import BLOCK, MIB, SIZE, TREE, Scene, scene, spec
 from gateway.backends.files.layout import CONTENT
 from gateway.core.backend import derive
 from gateway.core.errors import AlreadyExists, InUse, InvalidArgument, NotFound, OutOfSpace, Unsupported
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import RootDirectory
 from gateway.testing.loop_pool import loop_pool
 

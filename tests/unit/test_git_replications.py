@@ -14,10 +14,7 @@ from gateway.core import replication_policies, replications, transfers
 from gateway.core.context import Core
 from gateway.core.model import Volume, VolumeKind
 from gateway.core.pools import Configured
-from gateway.core.replication_model import (
-    Replication,
-    TransferMethod,
-)
+from gateway.core.replication_model import Replication, TransferMethod
 from gateway.testing.cores import core_on
 
 

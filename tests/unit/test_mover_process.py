@@ -15,11 +15,7 @@ import pytest
 from mover_scene import BLOCK, job, same
 
 from gateway.core.errors import Internal, LimitExceeded, Unavailable, Unsupported
-from gateway.core.handles import (
-    GitRemote,
-    InProcess,
-    LocalPath,
-)
+from gateway.core.handles import GitRemote, InProcess, LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.mover import MoveProgress, ObjectPlace
 from gateway.mover.client import ProcessMover

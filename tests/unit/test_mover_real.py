@@ -18,16 +18,10 @@ from gateway.backends.s3 import S3Backend
 from gateway.core import replication_policies, replications, transfers
 from gateway.core.context import Core
 from gateway.core.errors import OutOfSpace
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import Volume, VolumeKind
 from gateway.core.pools import Configured
-from gateway.core.replication_model import (
-    Replication,
-    Transfer,
-    TransferMethod,
-)
+from gateway.core.replication_model import Replication, Transfer, TransferMethod
 from gateway.mover.client import ProcessMover
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.cores import core_on

@@ -14,9 +14,7 @@ from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
 from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.core import errors, moves
 from gateway.core.context import Core
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured

@@ -17,19 +17,8 @@ from test_block_publications import PaperBlocks
 from gateway.client import native
 from gateway.core import attachments, hosts, logins, tenants, volumes
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NbdExport,
-)
-from gateway.core.model import (
-    Initiator,
-    InitiatorLogin,
-    LoginKind,
-    TenantState,
-    Transport,
-    Volume,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NbdExport
+from gateway.core.model import Initiator, InitiatorLogin, LoginKind, TenantState, Transport, Volume
 from gateway.core.ownership import Access, Ownership
 from gateway.core.query import Query
 from gateway.core.secret import Secret

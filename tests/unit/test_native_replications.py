@@ -14,10 +14,7 @@ from gateway.client import native
 from gateway.core import replication_policies
 from gateway.core.model import utc_now
 from gateway.core.pools import Configured
-from gateway.core.replication_model import (
-    ReplicationPolicy,
-    ReplicationRule,
-)
+from gateway.core.replication_model import ReplicationPolicy, ReplicationRule
 
 REPLICATIONS = "/gateway/replications"
 

@@ -19,10 +19,7 @@ from gateway.backends.nfs import NfsBackend, NfsPoolOptions
 from gateway.backends.nfs.mounting import Mounting, command, mounts, remote
 from gateway.core.backend import derive
 from gateway.core.errors import Busy, GatewayError, NotFound, Timeout, Unavailable
-from gateway.core.handles import (
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import LocalPath, NfsExport
 from gateway.core.pools import Configured
 from gateway.core.runner import Done
 from gateway.testing.cores import core_on, memory_pool

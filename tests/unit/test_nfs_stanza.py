@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidArgument
 from gateway.core.exporter import Export, ExportAccess
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.exports.nfs.ganesha import SOCKET_PATH_MAX, runtime_directory
 from gateway.exports.nfs.stanza import (
     check,

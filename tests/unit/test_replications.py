@@ -14,12 +14,7 @@ from gateway.core import volumes as volume_cases
 from gateway.core.context import Core
 from gateway.core.model import ExportPolicy, ExportRule, Snapshot, Volume, VolumeKind
 from gateway.core.query import ALL
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationState,
-    TransferKind,
-    TransferState,
-)
+from gateway.core.replication_model import Replication, ReplicationState, TransferKind, TransferState
 
 
 @pytest.fixture(params=METHODS)

@@ -14,18 +14,12 @@ from gateway.backends.btrfs import BtrfsBackend, BtrfsOptions
 from gateway.backends.qcow2 import Qcow2Backend, Qcow2Options
 from gateway.core import replication_policies, replications, transfers, volumes
 from gateway.core.context import Core
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import Snapshot, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.reconcile import Reconciler
-from gateway.core.replication_model import (
-    Replication,
-    Transfer,
-    TransferMethod,
-)
+from gateway.core.replication_model import Replication, Transfer, TransferMethod
 from gateway.mover.client import ProcessMover
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.cores import core_on

@@ -8,14 +8,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from gateway.core.handles import (
-    AccessHandle,
-    InProcess,
-    IscsiTarget,
-    LocalPath,
-    NbdExport,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, InProcess, IscsiTarget, LocalPath, NbdExport, NfsExport
 from gateway.core.model import Attachment, Transport, Volume, VolumeKind
 from gateway.frontends.openstorage.devices import chosen, text_of
 from gateway.frontends.openstorage.project import ATTACHED, attached_on, attachment_of

@@ -10,9 +10,7 @@ import pytest
 from zfs_scene import command, remove
 
 from gateway.core import errors, moves, volumes
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import FILES_AND_BLOCKS, Tenant, Volume, VolumeKind
 from gateway.core.observer import SilentObserver
 from gateway.core.reconcile import Reconciler

@@ -11,9 +11,7 @@ from uuid import UUID, uuid4
 
 from gateway.backends.zfs import ZfsBackend, ZfsOptions
 from gateway.core.backend import FaultHook, Note, VolumeSpec, no_fault
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import RootDirectory, VolumeKind
 from gateway.testing.backends import BlockContent, LocalContent
 

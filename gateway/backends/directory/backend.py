@@ -17,9 +17,7 @@ from gateway.backends.files.pool import Pool
 from gateway.backends.files.session import Session
 from gateway.core import needs
 from gateway.core.backend import FaultHook, Substrate, no_fault
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.worker import Worker
 
 FAULT_POINTS = fault_points("directory")

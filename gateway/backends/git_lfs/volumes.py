@@ -13,9 +13,7 @@ from gateway.backends.git_lfs.repository import NOTHING
 from gateway.backends.git_lfs.usage import Usage
 from gateway.core.backend import Note, Observed, VolumeSpec
 from gateway.core.errors import GatewayError
-from gateway.core.handles import (
-    GitRemote,
-)
+from gateway.core.handles import GitRemote
 from gateway.core.model import VolumeKind
 
 

@@ -21,10 +21,7 @@ from gateway.backends.nfs.mounting import Mounting, NfsPoolOptions
 from gateway.core import needs
 from gateway.core.backend import FaultHook, Substrate, no_fault
 from gateway.core.expendable import ExpendableWorker
-from gateway.core.handles import (
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import LocalPath, NfsExport
 from gateway.core.model import VolumeKind
 from gateway.core.runner import Runner, SystemRunner
 from gateway.core.worker import Worker

@@ -32,9 +32,7 @@ from gateway.core.backend import (
 )
 from gateway.core.capability import Facts
 from gateway.core.errors import NotFound, Unavailable, Unsupported
-from gateway.core.handles import (
-    NfsExport,
-)
+from gateway.core.handles import NfsExport
 from gateway.core.locks import KeyLocks
 from gateway.core.model import RootDirectory, VolumeKind, utc_now
 from gateway.core.worker import Worker

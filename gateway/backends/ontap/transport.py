@@ -126,20 +126,15 @@ class GuardedTransport(httpx.BaseTransport):
             try:
                 return _whole(self._inner.handle_request(request), self._clock() + patience_s, self._clock)
             except httpx.TransportError as error:
-                raise _Silent(error) from error
+                raise Timeout from error  # as the circuit counts failures
 
         try:
             return self._circuit.call(ask, timeout_s=patience_s)
-        except _Silent as silent:
-            raise silent.failure from silent.failure.__cause__
-
-
-class _Silent(Timeout):
-    """A failure of the transport, as the circuit counts them."""
-
-    def __init__(self, failure: httpx.TransportError) -> None:
-        super().__init__()
-        self.failure = failure
+        except Timeout as silent:
+            failure = silent.__cause__
+            if failure is None:
+                raise
+            raise failure from failure.__cause__
 
 
 def _whole(response: httpx.Response, until: float, clock: Callable[[], float]) -> httpx.Response:

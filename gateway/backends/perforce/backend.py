@@ -29,9 +29,7 @@ from gateway.core.backend import (
 )
 from gateway.core.capability import SIZE_MAX, Facts
 from gateway.core.errors import Unavailable
-from gateway.core.handles import (
-    PerforceStream,
-)
+from gateway.core.handles import PerforceStream
 from gateway.core.locks import KeyLocks
 from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker

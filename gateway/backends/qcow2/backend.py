@@ -34,9 +34,7 @@ from gateway.core.backend import (
 )
 from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.locks import KeyLocks
 from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker

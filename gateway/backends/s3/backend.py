@@ -24,9 +24,7 @@ from gateway.core.backend import (
 )
 from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
-from gateway.core.handles import (
-    ObjectStore,
-)
+from gateway.core.handles import ObjectStore
 from gateway.core.mover import ObjectPlace
 
 if TYPE_CHECKING:

@@ -36,9 +36,7 @@ from gateway.core.backend import (
     no_fault,
 )
 from gateway.core.errors import NotFound, Unavailable
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.locks import KeyLocks
 from gateway.core.model import RootDirectory
 from gateway.core.runner import Runner, SystemRunner

@@ -15,9 +15,7 @@ import structlog
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.errors import Unavailable
 from gateway.core.exporter import TreeExport
-from gateway.core.handles import (
-    GitRemote,
-)
+from gateway.core.handles import GitRemote
 from gateway.core.needs import Need, listening, program
 from gateway.core.secret import Secret
 from gateway.core.worker import Worker

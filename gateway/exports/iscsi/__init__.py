@@ -9,9 +9,7 @@ import msgspec
 
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.handles import (
-    IscsiTarget,
-)
+from gateway.core.handles import IscsiTarget
 from gateway.core.needs import Need, listening, program
 from gateway.exports.blocks import Opened
 from gateway.exports.iscsi.publications import FAULT_POINTS, Publications

@@ -9,9 +9,7 @@ import msgspec
 
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.needs import Need, capability, device, program
 from gateway.core.runner import Circuit, Runner, SystemRunner
 from gateway.exports.blocks import Opened

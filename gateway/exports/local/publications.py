@@ -22,9 +22,7 @@ import structlog
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, InUse, Unavailable
 from gateway.core.exporter import BlockAccess, BlockExport
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.exports.local.devices import LOOP_CONTROL, WHAT, Loop, Loops, in_use, is_device
 from gateway.exports.process import sync_directory
 from gateway.exports.records import Records

@@ -17,9 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gateway.core.errors import Unavailable
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.mount_table import in_user_space
 from gateway.exports.mounts.kernel import closing, zero_out
 from gateway.exports.mounts.points import WHAT

@@ -20,9 +20,7 @@ import structlog
 from gateway.core.backend import FaultHook
 from gateway.core.errors import GatewayError, InUse, InvalidArgument, InvalidState, Unavailable, Unsupported
 from gateway.core.exporter import HostMount
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.mount_table import Entry, at, entries
 from gateway.exports.mounts import devices, kernel, options, points

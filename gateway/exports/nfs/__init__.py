@@ -14,9 +14,7 @@ import structlog
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.errors import Unavailable
 from gateway.core.exporter import Export
-from gateway.core.handles import (
-    NfsExport,
-)
+from gateway.core.handles import NfsExport
 from gateway.core.needs import Need, capability, listening, program
 from gateway.core.worker import Worker
 from gateway.exports.nfs.ganesha import Ganesha

@@ -27,9 +27,7 @@ import structlog
 from gateway.core.backend import FaultHook
 from gateway.core.errors import Busy, GatewayError, InvalidArgument, Timeout, Unavailable
 from gateway.core.exporter import Export
-from gateway.core.handles import (
-    LocalPath,
-)
+from gateway.core.handles import LocalPath
 from gateway.exports.nfs import mounts
 from gateway.exports.nfs.ganesha import Ganesha
 from gateway.exports.nfs.mounts import Mounts

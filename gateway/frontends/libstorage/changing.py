@@ -7,9 +7,7 @@ from uuid import UUID
 from gateway.core import errors, volumes
 from gateway.core.capability import SIZE_MAX
 from gateway.core.change import Started
-from gateway.core.handles import (
-    AccessHandle,
-)
+from gateway.core.handles import AccessHandle
 from gateway.core.model import Volume
 from gateway.frontends.libstorage.ask import Ask
 from gateway.frontends.libstorage.render import gib

@@ -7,19 +7,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NfsExport,
-)
-from gateway.core.model import (
-    Attachment,
-    Snapshot,
-    SnapshotState,
-    Transport,
-    Volume,
-    VolumeKind,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NfsExport
+from gateway.core.model import Attachment, Snapshot, SnapshotState, Transport, Volume, VolumeKind
 from gateway.frontends.handles import KINDS, bracketed, url_of
 from gateway.frontends.libstorage import model
 from gateway.frontends.libstorage.masks import Mask, see, state_of, with_devices

@@ -12,25 +12,9 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.errors import FieldValue
-from gateway.core.handles import (
-    AccessHandle,
-)
-from gateway.core.model import (
-    AttachMode,
-    JobState,
-    PoolState,
-    SnapshotState,
-    Transport,
-    VolumeKind,
-    VolumeState,
-)
-from gateway.core.replication_model import (
-    ReplicationState,
-    SnapshotChoice,
-    TransferKind,
-    TransferMethod,
-    TransferState,
-)
+from gateway.core.handles import AccessHandle
+from gateway.core.model import AttachMode, JobState, PoolState, SnapshotState, Transport, VolumeKind, VolumeState
+from gateway.core.replication_model import ReplicationState, SnapshotChoice, TransferKind, TransferMethod, TransferState
 
 
 class Abilities(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,7 @@ from gateway.core.catalog import walk
 from gateway.core.context import Core
 from gateway.core.model import Snapshot
 from gateway.core.query import Compare, Op, Or, Order, Query
-from gateway.core.replication_model import (
-    Replication,
-)
+from gateway.core.replication_model import Replication
 
 
 async def sources_among(core: Core, volume_ids: Collection[UUID]) -> frozenset[UUID]:

@@ -14,21 +14,9 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from gateway.core import query as core
-from gateway.core.model import (
-    JobState,
-    LoginKind,
-    PoolState,
-    SnapshotState,
-    TenantState,
-    VolumeKind,
-    VolumeState,
-)
+from gateway.core.model import JobState, LoginKind, PoolState, SnapshotState, TenantState, VolumeKind, VolumeState
 from gateway.core.query import Filter, Order
-from gateway.core.replication_model import (
-    ReplicationState,
-    SnapshotChoice,
-    TransferState,
-)
+from gateway.core.replication_model import ReplicationState, SnapshotChoice, TransferState
 from gateway.frontends.ontap_rest import translate as to
 from gateway.frontends.ontap_rest.constants import CONSTANTS
 from gateway.frontends.ontap_rest.query import OrderBy, not_orderable

@@ -10,11 +10,7 @@ from gateway.core.context import Core
 from gateway.core.model import Schedule, Snapshot, Tenant, Volume, utc_now
 from gateway.core.ownership import visible
 from gateway.core.query import ALL, And, Compare, Filter, IsNull, Op, Or
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer
 from gateway.core.schedules import named
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry

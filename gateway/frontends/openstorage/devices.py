@@ -5,11 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gateway.core import errors, volumes
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NfsExport
 from gateway.core.model import Attachment, Volume
 from gateway.frontends.handles import KINDS, bracketed, url_of
 from gateway.frontends.openstorage.call import Call

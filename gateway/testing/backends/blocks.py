@@ -16,10 +16,7 @@ from typing import Protocol, Self
 import msgspec
 
 from gateway.core.errors import OutOfSpace
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-)
+from gateway.core.handles import AccessHandle, LocalPath
 from gateway.core.model import RootDirectory
 from gateway.testing.backends.content import Loose, told
 

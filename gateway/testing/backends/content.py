@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from gateway.core.errors import InvalidState, OutOfSpace
-from gateway.core.handles import (
-    AccessHandle,
-    InProcess,
-    LocalPath,
-)
+from gateway.core.handles import AccessHandle, InProcess, LocalPath
 from gateway.core.model import RootDirectory
 
 

@@ -32,9 +32,7 @@ from gateway.core.backend import (
     derive,
 )
 from gateway.core.capability import FLAGS, OPERATIONS, Capability
-from gateway.core.handles import (
-    AccessHandle,
-)
+from gateway.core.handles import AccessHandle
 from gateway.core.model import RootDirectory, VolumeKind
 from gateway.testing.backends.content import Content
 

@@ -7,10 +7,7 @@ from typing import Self
 from uuid import uuid4
 
 from gateway.core.errors import InvalidState
-from gateway.core.handles import (
-    AccessHandle,
-    PerforceStream,
-)
+from gateway.core.handles import AccessHandle, PerforceStream
 from gateway.core.model import RootDirectory
 from gateway.testing.perforce.files import read
 from gateway.testing.perforce.server import StandIn

@@ -13,10 +13,7 @@ from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from gateway.core.errors import InvalidState
-from gateway.core.handles import (
-    AccessHandle,
-    GitRemote,
-)
+from gateway.core.handles import AccessHandle, GitRemote
 from gateway.core.model import RootDirectory
 
 LARGE = "big"

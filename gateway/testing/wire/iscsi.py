@@ -9,10 +9,7 @@ import struct
 from functools import cache
 from typing import Any, Self
 
-from gateway.core.handles import (
-    AccessHandle,
-    IscsiTarget,
-)
+from gateway.core.handles import AccessHandle, IscsiTarget
 from gateway.testing.wire.library import load
 
 INITIATOR = "iqn.1993-08.org.debian:01:conformance"

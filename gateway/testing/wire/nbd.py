@@ -8,10 +8,7 @@ import errno
 from functools import cache
 from typing import Any, Self
 
-from gateway.core.handles import (
-    AccessHandle,
-    NbdExport,
-)
+from gateway.core.handles import AccessHandle, NbdExport
 from gateway.testing.wire.library import load
 
 _POINTER, _TEXT, _INT = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int

@@ -15,10 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, Self
 from uuid import uuid4
 
-from gateway.core.handles import (
-    AccessHandle,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, NfsExport
 from gateway.core.model import RootDirectory
 from gateway.testing.backends.content import told
 from gateway.testing.wire.library import load

@@ -10,10 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from gateway.core.exporter import BlockAccess, BlockExport, BlockExporter, Export, ExportAccess, Exporter
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-)
+from gateway.core.handles import AccessHandle, LocalPath
 from gateway.testing.backends.blocks import BlockContent, Connect
 from gateway.testing.wire.iscsi import INITIATOR
 from gateway.testing.wire.nfs import NfsContent

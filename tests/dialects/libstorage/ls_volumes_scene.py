@@ -20,12 +20,7 @@ from gateway.core.backend import Substrate
 from gateway.core.context import Core
 from gateway.core.door import Trace
 from gateway.core.exporter import BlockAccess, BlockExport, Export
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NbdExport,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NbdExport, NfsExport
 from gateway.core.model import Transport, Volume
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured

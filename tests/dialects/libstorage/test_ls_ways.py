@@ -8,11 +8,7 @@ from uuid import UUID
 import pytest
 from ls_volumes_scene import OPTIONS
 
-from gateway.core.handles import (
-    AccessHandle,
-    LocalPath,
-    NfsExport,
-)
+from gateway.core.handles import AccessHandle, LocalPath, NfsExport
 from gateway.core.model import Attachment, Transport, Volume, VolumeKind
 from gateway.frontends.libstorage.render import View, attachments_shown
 from gateway.frontends.libstorage.site import Site

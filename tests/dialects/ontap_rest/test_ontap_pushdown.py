@@ -47,11 +47,7 @@ from gateway.core.model import (
 )
 from gateway.core.query import Op, Order
 from gateway.core.recurrence import Cron, Periodic
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer
 from gateway.frontends.ontap_rest.constants import CONSTANTS, SILENT
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.pushdown import COLUMNS, catalog_order, sort_records, split

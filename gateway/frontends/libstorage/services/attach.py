@@ -16,9 +16,7 @@ from gateway.core import attachments, errors, volumes
 from gateway.core.attachments import NewAttachment
 from gateway.core.catalog import walk
 from gateway.core.exports import NfsServer
-from gateway.core.handles import (
-    NfsExport,
-)
+from gateway.core.handles import NfsExport
 from gateway.core.model import Attachment, AttachMode, Transport, Volume, VolumeKind
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.frontends.libstorage import model

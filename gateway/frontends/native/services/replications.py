@@ -15,11 +15,7 @@ from gateway.core.manifest import everything
 from gateway.core.model import Pool, Tenant, Volume
 from gateway.core.ownership import readable, visible
 from gateway.core.query import And, Compare, Filter, Op, Order, Query
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer
 from gateway.frontends.native import model
 from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import (

@@ -10,13 +10,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.model import Schedule, Snapshot, Tenant, Volume
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationPolicy,
-    ReplicationRule,
-    SnapshotChoice,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationPolicy, ReplicationRule, SnapshotChoice, Transfer
 from gateway.frontends.ontap_rest.constants import nested
 from gateway.frontends.ontap_rest.errors import encode_job_error, from_record
 from gateway.frontends.ontap_rest.pushdown import MIRROR_STATES, SENT

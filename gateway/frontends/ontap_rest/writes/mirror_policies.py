@@ -10,11 +10,7 @@ import msgspec
 from gateway.core import errors, jobs, replication_policies
 from gateway.core.context import Core
 from gateway.core.model import Job, Schedule, Tenant, utc_now
-from gateway.core.replication_model import (
-    ReplicationPolicy,
-    ReplicationRule,
-    SnapshotChoice,
-)
+from gateway.core.replication_model import ReplicationPolicy, ReplicationRule, SnapshotChoice
 from gateway.core.replication_policies import PolicyChange
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values

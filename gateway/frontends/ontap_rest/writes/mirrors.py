@@ -8,10 +8,7 @@ import msgspec
 
 from gateway.core import errors, jobs, replications, transfers
 from gateway.core.model import Job, Tenant
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationState,
-)
+from gateway.core.replication_model import Replication, ReplicationState
 from gateway.core.replications import NewReplication, ReplicationChange
 from gateway.core.transferring import mark
 from gateway.frontends.ontap_rest.ask import Ask

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from gateway.core import errors, transfers
 from gateway.core.model import Snapshot
-from gateway.core.replication_model import (
-    Replication,
-    ReplicationState,
-    Transfer,
-)
+from gateway.core.replication_model import Replication, ReplicationState, Transfer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError, no_entry
