@@ -44,6 +44,13 @@ CAPABILITIES = (
     "CAP_SYS_BOOT",
     "CAP_SYS_NICE",
     "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
 )
 """Names of the kernel's capabilities by number (capabilities(7)), as far as anything here could need them."""
 
