@@ -20,6 +20,7 @@ from gateway.core.attachments import NewAttachment
 from gateway.core.backend import Observed, VolumeSpec
 from gateway.core.context import Core
 from gateway.core.exporter import BlockExporter
+from gateway.core.handles import AccessHandle, IscsiTarget, LocalPath, NbdExport
 from gateway.core.pools import Configured
 from gateway.core.secret import Secret
 from gateway.exports.iscsi import IscsiExporter, IscsiOptions
@@ -55,9 +56,9 @@ class RawFiles(MemoryBackend):
         os.truncate(self._file(volume), size)
         await super().resize(volume, size)
 
-    async def access(self, volume: UUID, snapshot: UUID | None = None) -> m.AccessHandle:  # type: ignore[override]
+    async def access(self, volume: UUID, snapshot: UUID | None = None) -> AccessHandle:  # type: ignore[override]
         await super().access(volume, snapshot)
-        return m.LocalPath(path=str(self._file(volume)))
+        return LocalPath(path=str(self._file(volume)))
 
     def _file(self, volume: UUID) -> Path:
         return self._folder / f"{volume}.raw"
@@ -78,7 +79,7 @@ class Scene:
         job = await (await volumes.create(self.core, new, description="test")).result()
         return await self.core.get(m.Volume, job.target_id)
 
-    async def attach(self, volume: m.Volume, new: NewAttachment) -> m.AccessHandle:
+    async def attach(self, volume: m.Volume, new: NewAttachment) -> AccessHandle:
         """Attach, and give the handle that came of it."""
         before = await volumes.access(self.core, volume.id)
         await (await attachments.attach(self.core, volume.id, new, description="test")).result()
@@ -124,7 +125,7 @@ async def scene(tmp_path):
 async def test_a_group_attaches_writes_and_detaches(scene):
     volume, group = await scene.volume("one"), await scene.group(GOOD)
     handle = await scene.attach(volume, NewAttachment(host_group_id=group.id))
-    assert isinstance(handle, m.IscsiTarget)
+    assert isinstance(handle, IscsiTarget)
     assert handle.lun == 1
     client = scene.initiator()
     assert client.sees() == {handle.target: [1]}
@@ -239,7 +240,7 @@ async def test_a_grown_volume_is_larger_for_whoever_logs_in(scene):
 async def test_nbd_and_local_attachments_are_ways_to_the_same_bytes(scene):
     volume = await scene.volume("one")
     nbd = await scene.attach(volume, NewAttachment(node="vm1", transport=m.Transport.NBD))
-    assert isinstance(nbd, m.NbdExport)
+    assert isinstance(nbd, NbdExport)
     url = f"nbd://{nbd.address}:{nbd.port}/{nbd.name}"
     assert run("qemu-io", "-f", "raw", "-c", "write -P 7 0 4k", "-c", "flush", url).returncode == 0
     with connected(["-f", "raw", url]) as session:
@@ -248,7 +249,7 @@ async def test_nbd_and_local_attachments_are_ways_to_the_same_bytes(scene):
         assert "wrote 4096" in session.tell("write -P 7 4k 4k")
     await scene.detach(volume, "vm1")
     local = await scene.attach(volume, NewAttachment(node="here", transport=m.Transport.LOCAL))
-    assert isinstance(local, m.LocalPath)
+    assert isinstance(local, LocalPath)
     assert Path(local.path).is_block_device()
     assert run("qemu-io", "-f", "raw", "-c", "read -P 7 0 4k", local.path).stdout.count("read 4096") == 1
     await scene.detach(volume, "here")

@@ -19,6 +19,7 @@ from gateway.core import model as m
 from gateway.core.attachments import LUN_MAX, LUN_MIN, NewAttachment
 from gateway.core.context import Core
 from gateway.core.exporter import BlockAccess, BlockExport, BlockExporter
+from gateway.core.handles import IscsiTarget, LocalPath, NfsExport
 from gateway.core.observer import SilentObserver
 from gateway.core.pools import Configured
 from gateway.core.query import Query
@@ -58,9 +59,9 @@ class PaperBlocks:
     async def published(self) -> frozenset[UUID]:
         return frozenset(self.exports)
 
-    def handle(self, export: BlockExport, access: BlockAccess) -> m.IscsiTarget:
+    def handle(self, export: BlockExport, access: BlockAccess) -> IscsiTarget:
         assert access in export.access
-        return m.IscsiTarget(
+        return IscsiTarget(
             address="127.0.0.1",
             port=3260,
             target=access.target,
@@ -160,10 +161,10 @@ async def test_blocks_on_a_file_server_are_published_from_where_this_host_has_th
         scene = Scene(core, exporter, pool)
         volume = await scene.volume()
         await scene.attach(volume, NewAttachment(node="host1", initiators=(ONE,)))
-        here = m.LocalPath(path=f"/mnt/{volume.id}")
+        here = LocalPath(path=f"/mnt/{volume.id}")
         assert exporter.exports[volume.id].source == here
         there, published, last = await volumes.access(core, volume.id)
-        assert (type(there), type(published), last) == (m.NfsExport, m.IscsiTarget, here)
+        assert (type(there), type(published), last) == (NfsExport, IscsiTarget, here)
 
 
 async def test_blocks_on_a_file_server_are_reached_there_rather_than_by_way_of_this_host(tmp_path: Path) -> None:
@@ -173,8 +174,8 @@ async def test_blocks_on_a_file_server_are_reached_there_rather_than_by_way_of_t
         ways = (m.Transport.LOCAL, m.Transport.NFS, m.Transport.ISCSI)
         assert core.publisher.ways(volume.pool_id, m.VolumeKind.BLOCK) == ways
         assert core.publisher.ways(volume.pool_id, m.VolumeKind.FILESYSTEM) == ways[:2]
-        here = m.LocalPath(path=f"/mnt/{volume.id}")
-        there = m.NfsExport(address="192.0.2.7", port=2049, path="/export", file=str(volume.id))
+        here = LocalPath(path=f"/mnt/{volume.id}")
+        there = NfsExport(address="192.0.2.7", port=2049, path="/export", file=str(volume.id))
         for transport, way in zip(ways, (here, there), strict=False):
             for mode in m.AttachMode:
                 attachment = m.Attachment(id=uuid4(), node="n", created=m.utc_now(), transport=transport, mode=mode)

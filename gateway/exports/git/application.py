@@ -228,7 +228,7 @@ def _place(volume: str, snapshot: str | None) -> Place | None:
 
 
 def _namespace(record: Record, place: Place) -> str:
-    """Give the name space of a volume or of a snapshot of it; see `gateway.core.model.GitRemote`."""
+    """Give the name space of a volume or of a snapshot of it; see `gateway.core.handles.GitRemote`."""
     if place.snapshot is None:
         return record.namespace
     family, slash, _ = record.namespace.rpartition("/")
