@@ -53,7 +53,7 @@ class Session:
 
     def __init__(self, client: Client, *, as_json: bool, progress: Callable[[Job], None] | None) -> None:
         self._client = client
-        self._as_json = as_json
+        self.as_json = as_json
         self.progress = progress
 
     def run(self, flow: Flow[T]) -> T:
@@ -66,7 +66,7 @@ class Session:
 
     def print_all(self, records: Iterable[R], columns: Sequence[tuple[str, Callable[[R], object]]]) -> None:
         """Print records as rows, or as one JSON array."""
-        if self._as_json:
+        if self.as_json:
             _print_json(list(records))
             return
         rows = [[str(cell(record)) for _, cell in columns] for record in records]
@@ -74,7 +74,7 @@ class Session:
 
     def print_one(self, record: object) -> None:
         """Print one record: a line per field, or JSON."""
-        if self._as_json:
+        if self.as_json:
             _print_json(record)
             return
         rows = [[name, text] for name, text in _flat(msgspec.to_builtins(record)) if text]

@@ -209,7 +209,10 @@ def url(
     content_type: str,
     tenant: str | None,
 ) -> None:
-    """Give a URL by which whoever has it reads one object of a volume, or writes or removes it."""
+    """Give a URL by which whoever has it reads one object of a volume, or writes or removes it.
+
+    Headers that have to be sent along are told on the standard error.
+    """
     found = session.run(volumes.show(name, tenant=tenant))
     wanted = native.Signing(
         action=action,
@@ -219,7 +222,13 @@ def url(
         size=size,
         content_type=content_type,
     )
-    session.print_one(session.run(native.sign(found.uuid, wanted)))
+    signed = session.run(native.sign(found.uuid, wanted))
+    if session.as_json:
+        session.print_one(signed)
+        return
+    click.echo(signed.url)
+    for header, value in signed.headers.items():
+        click.echo(f"{header}: {value}", err=True)
 
 
 def _snapshot_id(session: Session, volume_id: str, name: str | None) -> str | None:

@@ -62,6 +62,8 @@ def test_objects_from_birth_to_death(run: Run, gateway: LiveGateway) -> None:
     shown(run("snapshot", "create", "photos", "s1", "--json"))
     assert ask(put, b"second").is_success
     assert ask(shown(run("volume", "url", "photos", "2026/a.jpg", "--json"))).content == b"second"
+    plain = run("volume", "url", "photos", "2026/a.jpg").stdout.strip()
+    assert httpx.get(plain, trust_env=False).content == b"second"
     old = shown(run("volume", "url", "photos", "2026/a.jpg", "--snapshot", "s1", "--json"))
     assert ask(old).content == b"first"
     assert [each["key"] for each in shown(run("volume", "objects", "photos", "--json"))] == ["2026/a.jpg"]
