@@ -16,7 +16,6 @@ import msgspec
 from gateway.core import backups, credentials, documents, errors, snapshots, volumes
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.backups import BACKUP, UNDER_WAY, Backup, Task, TaskState, Way
-from gateway.core.change import Plan
 from gateway.core.context import Core
 from gateway.core.credentials import Credential, Vault
 from gateway.core.model import Snapshot, SnapshotState, Volume, VolumeKind, utc_now
@@ -232,19 +231,8 @@ class _Run:
         if found is not None and found.state is SnapshotState.VALID:
             return found
         new = NewSnapshot(name=f"cloudbackup.{task.backup_id}", volume_id=task.volume_id, label="cloudbackup")
-
-        async def plan() -> Plan:
-            volume, snapshot = await snapshots.planned(core, new, snapshot_id=task.snapshot_id, created=utc_now())
-            return Plan(
-                operation="snapshot.create",
-                description=self._description,
-                pool_id=volume.pool_id,
-                before=volume,
-                after=volume,
-                snapshot_after=snapshot,
-            )
-
-        await (await core.start({new.volume_id}, plan)).result()
+        taking = await snapshots.create(core, new, snapshot_id=task.snapshot_id, description=self._description)
+        await taking.result()
         self._fault("backup.taken")
         return await core.get(Snapshot, task.snapshot_id)
 

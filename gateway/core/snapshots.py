@@ -48,12 +48,15 @@ class SnapshotChange(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
-async def create(core: Core, new: NewSnapshot, *, description: str) -> Started:
-    """Start taking a snapshot. AlreadyExists for its name; LimitExceeded when the volume has as many as it may."""
-    snapshot_id = uuid4()
+async def create(core: Core, new: NewSnapshot, *, description: str, snapshot_id: UUID | None = None) -> Started:
+    """Start taking a snapshot. AlreadyExists for its name; LimitExceeded when the volume has as many as it may.
+
+    `snapshot_id`: the id that it is to have, for who has to find it again after a crash.
+    """
+    made_id = snapshot_id or uuid4()
 
     async def plan() -> Plan:
-        volume, snapshot = await planned(core, new, snapshot_id=snapshot_id, created=utc_now())
+        volume, snapshot = await planned(core, new, snapshot_id=made_id, created=utc_now())
         return Plan(
             operation="snapshot.create",
             description=description,

@@ -247,19 +247,8 @@ class Run:
             label=OWN_LABEL,
             taken_by=own_mark(replication),
         )
-
-        async def plan() -> Plan:
-            volume, snapshot = await snapshots.planned(core, new, snapshot_id=snapshot_id, created=utc_now())
-            return Plan(
-                operation="snapshot.create",
-                description=self._description,
-                pool_id=volume.pool_id,
-                before=volume,
-                after=volume,
-                snapshot_after=snapshot,
-            )
-
-        await (await core.start({new.volume_id}, plan)).result()
+        taking = await snapshots.create(core, new, snapshot_id=snapshot_id, description=self._description)
+        await taking.result()
         self._fault("transfer.taken")
         return await core.get(Snapshot, snapshot_id)
 
