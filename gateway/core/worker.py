@@ -32,6 +32,14 @@ class Worker:
                 waiter.exception()
             raise
 
+    async def begin(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what opens the thing that the threads are for; they end when that fails."""
+        try:
+            return await self.run(fn, *args, **kwargs)
+        except BaseException:
+            await self.close()
+            raise
+
     async def close(self) -> None:
         """Wait for what was started, cancel what was not, end the threads. Idempotent."""
         self._executor.shutdown(wait=False, cancel_futures=True)

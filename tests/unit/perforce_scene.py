@@ -52,7 +52,7 @@ class Scene:
         """Open the pool as a new process would after the one before was killed."""
         session, self.backend._opened = self.backend._opened, None
         assert session is not None
-        await session._worker.close()
+        await session.worker.close()
         self.backend = self.fresh()
         await self.backend.open()
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream, insta
 from gateway.backends.btrfs.volumes import Volumes
 from gateway.backends.files.names import read_file, replace_file
 from gateway.backends.files.space import capacity
+from gateway.backends.session import Session
 from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
@@ -31,7 +33,6 @@ from gateway.core.backend import (
 from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
 from gateway.core.handles import LocalPath
-from gateway.core.locks import KeyLocks
 from gateway.core.model import RootDirectory, VolumeKind
 from gateway.core.worker import Worker
 
@@ -43,35 +44,27 @@ _SIZE_MAX = 2**63 - 1
 _SLICE = 128
 
 
-class _Session:
+@contextmanager
+def _within(pool: Pool) -> Iterator[None]:
+    """Have the pool still in its place for a block, and errors as the core knows them."""
+    with translated(pool.name):
+        pool.check_place()
+        yield
+
+
+class _Session(Session):
     """What lives from `open` to `close`."""
 
     def __init__(self, opened: Opened, worker: Worker) -> None:
+        super().__init__(worker, partial(_within, opened.pool))
         self.pool = opened.pool
         self.record = opened.record
         self.lock = opened.lock
-        self.worker = worker
         self.volumes = Volumes(self.pool)
         self.snapshots = Snapshots(self.pool)
         self.replicas = Replicas(self.pool, self.volumes)
         self.replicates = installed()
-        self.keys = KeyLocks()
         self._programs: set[Sender | Receiver] = set()
-
-    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking part in a thread, with the pool still in its place and errors as the core knows them."""
-
-        def guarded() -> T:
-            with translated(self.pool.name):
-                self.pool.check_place()
-                return fn(*args, **kwargs)
-
-        return await self.worker.run(guarded)
-
-    async def change(self, key: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change of one object and what belongs to it: one at a time for each id."""
-        async with self.keys.holding(key):
-            return await self.run(fn, *args, **kwargs)
 
     @asynccontextmanager
     async def running(self, program: S) -> AsyncIterator[S]:
@@ -123,11 +116,7 @@ class BtrfsBackend:
     async def open(self) -> None:
         await self.close()
         worker = Worker(f"btrfs-{self._name}", self._options.threads)
-        try:
-            opened = await worker.run(open_pool, self._name, self._options, self._fault)
-        except BaseException:
-            await worker.close()
-            raise
+        opened = await worker.begin(open_pool, self._name, self._options, self._fault)
         self._opened = _Session(opened, worker)
 
     async def close(self) -> None:

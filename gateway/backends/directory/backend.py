@@ -63,11 +63,7 @@ class DirectoryBackend(FileBackend):
             durable=self._options.durable,
             fault=self._fault,
         )
-        try:
-            parts = await worker.run(open_parts, setting)
-        except BaseException:
-            await worker.close()
-            raise
+        parts = await worker.begin(open_parts, setting)
         self._opened = Session(parts, worker, self._turns)
 
     def describe(self) -> Substrate:

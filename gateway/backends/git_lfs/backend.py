@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from gateway.backends.git_lfs.repository import Move
 from gateway.backends.git_lfs.snapshots import Snapshots
 from gateway.backends.git_lfs.usage import Usage
 from gateway.backends.git_lfs.volumes import Volumes
+from gateway.backends.session import Session
 from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
@@ -36,7 +39,6 @@ from gateway.core.backend import (
 from gateway.core.capability import Facts
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.handles import GitRemote
-from gateway.core.locks import KeyLocks
 from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker
 
@@ -56,37 +58,29 @@ _FACTS = Facts(
 )
 
 
-class _Session:
+@contextmanager
+def _within(pool: Pool) -> Iterator[None]:
+    """Have the pool still in its place for a block, and errors as the core knows them."""
+    with translated(pool.name):
+        pool.check_place()
+        yield
+
+
+class _Session(Session):
     """What lives from `open` to `close`."""
 
     def __init__(self, opened: Opened, worker: Worker) -> None:
+        super().__init__(worker, partial(_within, opened.pool))
         self.pool = opened.pool
         self.record = opened.record
         self.lock = opened.lock
-        self.worker = worker
         usage = Usage(self.pool.repository)
         self.volumes = Volumes(self.pool, usage)
         self.snapshots = Snapshots(self.pool, usage)
         self.replicas = Replicas(self.pool, usage)
         self.collector = Collector(self.pool, usage)
-        self.keys = KeyLocks()
         self.untidy = True
         self._tidied = 0.0
-
-    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking part in a thread, with the pool still in its place and errors as the core knows them."""
-
-        def guarded() -> T:
-            with translated(self.pool.name):
-                self.pool.check_place()
-                return fn(*args, **kwargs)
-
-        return await self.worker.run(guarded)
-
-    async def change(self, key: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change of one volume and what belongs to it: one at a time for each."""
-        async with self.keys.holding(key):
-            return await self.run(fn, *args, **kwargs)
 
     async def tidy(self) -> None:
         """Throw away large files, if something may have been the last to need them, or was sent and never needed.
@@ -131,11 +125,7 @@ class GitLfsBackend:
     async def open(self) -> None:
         await self.close()
         worker = Worker(f"git-lfs-{self._name}", self._options.threads)
-        try:
-            opened = await worker.run(open_pool, self._name, self._options, self._fault)
-        except BaseException:
-            await worker.close()
-            raise
+        opened = await worker.begin(open_pool, self._name, self._options, self._fault)
         self._opened = _Session(opened, worker)
 
     async def close(self) -> None:

@@ -108,11 +108,7 @@ class OntapBackend:
     async def open(self) -> None:
         await self.close()
         worker = Worker(f"ontap-{self._name}", self._options.threads)
-        try:
-            opened = await worker.run(open_pool, self._name, self._options, fault=self._fault, now=self._now)
-        except BaseException:
-            await worker.close()
-            raise
+        opened = await worker.begin(open_pool, self._name, self._options, fault=self._fault, now=self._now)
         self._opened = _Session(opened, worker)
 
     async def close(self) -> None:

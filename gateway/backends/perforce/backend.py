@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import ClassVar, Final, ParamSpec, TypeVar
 from uuid import UUID
@@ -17,6 +18,7 @@ from gateway.backends.perforce.pool import PerforceOptions, Pool
 from gateway.backends.perforce.records import ManifestRecord, decode, encode
 from gateway.backends.perforce.snapshots import Snapshots
 from gateway.backends.perforce.volumes import Volumes
+from gateway.backends.session import Session
 from gateway.core.backend import (
     Capacity,
     FaultHook,
@@ -30,7 +32,6 @@ from gateway.core.backend import (
 from gateway.core.capability import SIZE_MAX, Facts
 from gateway.core.errors import Unavailable
 from gateway.core.handles import PerforceStream
-from gateway.core.locks import KeyLocks
 from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker
 
@@ -44,30 +45,20 @@ KINDS: Final[Mapping[VolumeKind, Facts]] = {
 log = structlog.get_logger(__name__)
 
 
-class _Session:
+class _Session(Session):
     """What lives from `open` to `close`."""
 
     def __init__(self, opened: Opened, worker: Worker) -> None:
+        super().__init__(worker, partial(_within, opened.pool.name))
         self.pool = opened.pool
         self.record = opened.record
         self.remarks = opened.remarks
         self.volumes = Volumes(self.pool)
         self.snapshots = Snapshots(self.pool)
         self._connections = opened.connections
-        self._worker = worker
-        self._keys = KeyLocks()
-
-    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking part in a thread, with errors as the core knows them."""
-        return await self._worker.run(_guarded(self.pool.name, partial(fn, *args, **kwargs)))
-
-    async def change(self, key: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change of one volume and what belongs to it: one at a time for each id."""
-        async with self._keys.holding(key):
-            return await self.run(fn, *args, **kwargs)
 
     async def close(self) -> None:
-        await self._worker.close()
+        await self.worker.close()
         self._connections.close()
 
 
@@ -100,13 +91,12 @@ class PerforceBackend:
     async def open(self) -> None:
         await self.close()
         worker = Worker(f"perforce-{self._name}", self._options.threads)
-        try:
-            opening = partial(open_pool, self._name, self._options, self._connect, self._fault)
-            opened = await worker.run(_guarded(self._name, opening))
-        except BaseException:
-            await worker.close()
-            raise
+        opened = await worker.begin(self._open)
         self._opened = _Session(opened, worker)
+
+    def _open(self) -> Opened:
+        with _within(self._name):
+            return open_pool(self._name, self._options, self._connect, self._fault)
 
     async def close(self) -> None:
         session, self._opened = self._opened, None
@@ -193,14 +183,9 @@ class PerforceBackend:
         await self._session.change(volume, self._session.volumes.split, volume)
 
 
-def _guarded(pool: str, fn: Callable[[], T]) -> Callable[[], T]:
-    """Give a function that does the same, with errors as the core knows them."""
-
-    def guarded() -> T:
-        with translated(pool, lambda text: log.warning("perforce_refused", pool=pool, text=text)):
-            return fn()
-
-    return guarded
+def _within(pool: str) -> AbstractContextManager[None]:
+    """Give what turns refusals of a block into errors as the core knows them."""
+    return translated(pool, lambda text: log.warning("perforce_refused", pool=pool, text=text))
 
 
 def _access(pool: Pool, volume: UUID, snapshot: UUID | None) -> PerforceStream:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from gateway.backends.qcow2.pool import SNAPSHOT_MAX, Pool, Qcow2Options
 from gateway.backends.qcow2.replicas import Replicas
 from gateway.backends.qcow2.snapshots import Snapshots
 from gateway.backends.qcow2.volumes import Volumes
+from gateway.backends.session import Session
 from gateway.core import needs
 from gateway.core.backend import (
     Capacity,
@@ -35,7 +37,6 @@ from gateway.core.backend import (
 from gateway.core.capability import Facts
 from gateway.core.errors import Unavailable
 from gateway.core.handles import LocalPath
-from gateway.core.locks import KeyLocks
 from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker
 
@@ -55,34 +56,31 @@ _FACTS = Facts(
 _SLICE = 64
 
 
-class _Session:
+@contextmanager
+def _within(pool: Pool) -> Iterator[None]:
+    """Have the pool still in its place for a block, and errors as the core knows them."""
+    with translated(pool.name):
+        pool.check_place()
+        yield
+
+
+class _Session(Session):
     """What lives from `open` to `close`."""
 
     def __init__(self, opened: Opened, worker: Worker) -> None:
+        super().__init__(worker, partial(_within, opened.pool))
         self.opened = opened
         self.pool = opened.pool
         self.record = opened.record
-        self.worker = worker
         self.layers = Layers(self.pool)
         self.volumes = Volumes(self.pool, self.layers)
         self.snapshots = Snapshots(self.pool, self.layers, self.volumes)
         self.replicas = Replicas(self.pool, self.layers, self.volumes)
-        self.keys = KeyLocks()
         self.watch = Watch(self)
 
-    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking part in a thread, with the pool still in its place and errors as the core knows them."""
-
-        def guarded() -> T:
-            with translated(self.pool.name):
-                self.pool.check_place()
-                return fn(*args, **kwargs)
-
-        return await self.worker.run(guarded)
-
-    async def change(self, volume: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change of a volume and what belongs to it: one at a time for each family."""
-        async with self.family(volume):
+    async def change(self, key: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a change of a volume and what belongs to it: one at a time for each family. `key`: the volume's id."""
+        async with self.family(key):
             return await self.run(fn, *args, **kwargs)
 
     @asynccontextmanager
@@ -171,11 +169,7 @@ class Qcow2Backend:
     async def open(self) -> None:
         await self.close()
         worker = Worker(f"qcow2-{self._name}", self._options.threads)
-        try:
-            opened = await worker.run(open_pool, self._name, self._options, self._fault)
-        except BaseException:
-            await worker.close()
-            raise
+        opened = await worker.begin(open_pool, self._name, self._options, self._fault)
         self._opened = _Session(opened, worker)
         self._opened.watch.begin()
 

@@ -33,11 +33,7 @@ ELSEWHERE = "another gateway has the lease of the pool: this one only reads, unt
 async def open_session(name: str, options: S3Options, fault: FaultHook, *, copy_max: int) -> Session:
     """Open a pool, or raise Unavailable with the reason."""
     worker = Worker(f"s3-{name}", options.threads)
-    try:
-        opened = await worker.run(_open, name, options, fault)
-    except BaseException:
-        await worker.close()
-        raise
+    opened = await worker.begin(_open, name, options, fault)
     session = Session(opened, worker, copy_max)
     try:
         await session.lead()

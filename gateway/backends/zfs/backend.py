@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
 import structlog
 
+from gateway.backends.session import Session
 from gateway.backends.zfs.commands import number
 from gateway.backends.zfs.device import device
 from gateway.backends.zfs.documents import load, part_names
@@ -37,7 +38,6 @@ from gateway.core.backend import (
 )
 from gateway.core.errors import NotFound, Unavailable
 from gateway.core.handles import LocalPath
-from gateway.core.locks import KeyLocks
 from gateway.core.model import RootDirectory
 from gateway.core.runner import Runner, SystemRunner
 from gateway.core.worker import Worker
@@ -51,37 +51,25 @@ _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 log = structlog.get_logger(__name__)
 
 
-class _Session:
+class _Session(Session):
     """What lives from `open` to `close`."""
 
     def __init__(self, opened: Opened, worker: Worker) -> None:
+        super().__init__(worker, self._within)
         self.pool = opened.pool
         self.record = opened.record
         self.rights = opened.rights
         self.lock = opened.lock
-        self.worker = worker
         self.volumes = Volumes(self.pool)
         self.snapshots = Snapshots(self.pool)
         self.replicas = Replicas(self.pool, self.volumes)
-        self.keys = KeyLocks()
         self._programs: set[Sender | Receiver] = set()
 
-    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking part in a thread, with errors as the core knows them."""
-
-        def guarded() -> T:
-            with translated(self.pool.name, self._refused):
-                return fn(*args, **kwargs)
-
-        return await self.worker.run(guarded)
+    def _within(self) -> AbstractContextManager[None]:
+        return translated(self.pool.name, self._refused)
 
     def _refused(self, text: str) -> None:
         log.warning("zfs_refused", pool=self.pool.name, text=text)
-
-    async def change(self, key: UUID, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change of one object and what belongs to it: one at a time for each id."""
-        async with self.keys.holding(key):
-            return await self.run(fn, *args, **kwargs)
 
     @asynccontextmanager
     async def running(self, program: S) -> AsyncIterator[S]:
@@ -141,11 +129,7 @@ class ZfsBackend:
     async def open(self) -> None:
         await self.close()
         worker = Worker(f"zfs-{self._name}", self._options.threads)
-        try:
-            opened = await worker.run(open_pool, self._name, self._options, self._fault, self._runner)
-        except BaseException:
-            await worker.close()
-            raise
+        opened = await worker.begin(open_pool, self._name, self._options, self._fault, self._runner)
         self._opened = _Session(opened, worker)
 
     async def close(self) -> None:
