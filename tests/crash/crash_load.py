@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,7 @@ class Load:
         volume.data.write(deed, data)
         folder = self._mount / "volumes" / str(key)
         try:
-            (folder / "new").write_bytes(data)
+            _write_durably(folder / "new", data)
             (folder / "new").replace(folder / DATA)
         except FileNotFoundError:
             deed.over(False)
@@ -221,6 +222,14 @@ class Load:
     def _name(self, kind: str) -> str:
         self._names += 1
         return f"{kind}{self._prefix}_{self._names}"
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """Write as who wants to find it again does: a snapshot of btrfs can have a rename without the bytes before it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _made(answer: httpx.Response) -> UUID:
