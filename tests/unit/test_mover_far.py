@@ -16,7 +16,7 @@ from far_scene import LIMIT_S, Cable, Sides, broken, from_afar, sending, served
 from hypothesis import given, settings
 from mover_scene import BLOCK, MEMORY, TREE, job, loop_device, moved, picture, same
 from test_mover_blocks import RUNS, cut, image
-from test_mover_trees import ACL, ROOTS, at_another_time, below, build
+from test_mover_trees import ACL, ROOTS, below, build, mark_anew
 
 from gateway.core.errors import Internal, LimitExceeded, OutOfSpace, Unavailable
 from gateway.core.model import VolumeKind
@@ -48,7 +48,7 @@ def fetched(sides: Sides, source: Path, destination: Path, kind: VolumeKind = TR
         return moved(from_afar(sides.place(port), destination, kind, **options))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(before=ROOTS, first=ROOTS, then=ROOTS)
 def test_any_tree_becomes_any_other(sides, before, first, then):
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
@@ -63,7 +63,7 @@ def test_any_tree_becomes_any_other(sides, before, first, then):
         assert (again.bytes_transferred, again.files) == (0, 0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(size=RUNS.map(lambda runs: 1 + sum(run[1] for run in runs) * 97), wanted=RUNS, present=RUNS)
 def test_any_blocks_become_any_other(sides, size, wanted, present):
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
@@ -92,9 +92,8 @@ def test_everything_that_is_kept_beside_content_comes_along(sides, ends):
     os.utime(ends.source / "folder", (1 << 33, 1 << 33))
     fetched(sides, ends.source, ends.destination)
     same(ends.source, ends.destination)
-    file = ends.source / "file"
-    at_another_time(file, file.stat(), lambda: os.setxattr(file, "trusted.mark", b"2"))
-    os.removexattr(ends.source / odd, "trusted.mark")
+    mark_anew(ends.source / "file", ends.destination / "file", b"2")
+    mark_anew(ends.source / odd, ends.destination / odd, None)
     (ends.source / "folder/again").unlink()
     assert fetched(sides, ends.source, ends.destination).bytes_transferred == 0
     same(ends.source, ends.destination)
