@@ -291,5 +291,5 @@ def test_nobody_can_fetch_what_nobody_wants_sent(sides, ends, how):
         else:
             sender.process.send_signal(how)
             sender.process.wait(LIMIT_S)
-        with pytest.raises(Unavailable, match="cannot be reached"):
+        with pytest.raises(Unavailable):
             moved(from_afar(sides.place(sender.port), ends.destination))
