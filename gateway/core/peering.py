@@ -14,6 +14,8 @@ from gateway.core.model import RootDirectory, Snapshot, VolumeKind
 
 if TYPE_CHECKING:
     from gateway.core.mover import Place
+    from gateway.core.peer_tenants import TenantAnswer, TenantPeer
+    from gateway.core.peers import Offer, Peer
     from gateway.core.replication_model import Replication
 
 
@@ -97,3 +99,24 @@ class Peers(Protocol):
 
     async def find(self, peer_id: UUID, *, tenant: str, volume: str, reader_id: UUID) -> SourceVolume:
         """Give the volume of a peer's tenant that is called so, for a tenant of ours; NotFound, PermissionDenied."""
+
+    async def join(self, offer: Offer) -> Peer:
+        """Agree with the gateway at the offer's addresses, to which the same passphrase was given.
+
+        Unauthenticated when it does not believe us, or we do not believe it.
+        """
+
+    async def leave(self, peer: Peer) -> None:
+        """Let a peer know that the agreement has ended."""
+
+    async def propose(self, peer_id: UUID, tenant: TenantPeer, *, called: str) -> TenantAnswer:
+        """Ask for a peer's tenant, for one of ours that is `called` so. NotFound when it has none."""
+
+    async def tell(self, peer_id: UUID, tenant: TenantPeer) -> None:
+        """Let a peer know in what state an agreement between tenants is now."""
+
+    def heard(self, peer_id: UUID) -> Heard | None:
+        """Tell whether a peer answered when this process asked it last; None: it was not asked yet."""
+
+    async def ask(self, peer_id: UUID) -> None:
+        """Ask a peer how it is, so that `heard` tells."""

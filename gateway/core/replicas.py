@@ -157,6 +157,18 @@ def own_mark(replication_id: UUID) -> str:
     return f"{_TRANSFER}/{replication_id}"
 
 
+def sound_mark(taken_by: str) -> bool:
+    """Tell whether `Snapshot.taken_by` can be what it is here, for what is told by others."""
+    what, _, owner = taken_by.partition("/")
+    if what != _TRANSFER:
+        return True
+    try:
+        UUID(owner)
+    except ValueError:
+        return False
+    return True
+
+
 async def abandoned(core: Core, there: Sequence[Snapshot], here: Sequence[Snapshot]) -> list[Snapshot]:
     """Give the snapshots that both of two volumes have because of transfers of replications that are gone."""
     known = {one.id for one in (*there, *here)}
