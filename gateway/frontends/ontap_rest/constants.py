@@ -142,10 +142,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
 """Resource -> path -> the value that every record shows."""
 
 SILENT: Mapping[str, Mapping[str, Scalar]] = {
-    "svm": {
-        "nfs.allowed": True,
-        "nfs.enabled": True,
-    },
     "volume": {
         "nas.security_style": "unix",
         "quota.enabled": False,

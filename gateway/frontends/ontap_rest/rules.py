@@ -341,7 +341,9 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ),
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
-    ("svm", Verb.POST): frozenset({"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled"}),
+    ("svm", Verb.POST): frozenset(
+        {"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled", "nfs.allowed", "nfs.enabled"}
+    ),
     ("svm", Verb.PATCH): frozenset({"name", "comment", "state"}),
     ("export_policy", Verb.POST): frozenset({*_EXPORT_POLICY_BOTH, *_PARENT}),
     ("export_policy", Verb.PATCH): frozenset(_EXPORT_POLICY_BOTH),

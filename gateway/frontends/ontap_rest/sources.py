@@ -214,6 +214,10 @@ class Volumes(CatalogSource[Volume]):
         found = super().fields(ask)
         return found if ask.core.caller is None else set(found) - _PARENTS
 
+    async def base(self, ask: Ask) -> Filter:
+        """Give nothing to those who want the constituents of FlexGroups only."""
+        return NONE if ask.parameters.options.get("is_constituent") is True else await super().base(ask)
+
     def hidden(self, ask: Ask) -> Filter:
         """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
         return NONE if "uuid" in ask.parameters.queried else RETIRED

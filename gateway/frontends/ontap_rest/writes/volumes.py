@@ -31,6 +31,7 @@ SIZE_MIN = 20 * 1024 * 1024
 """ONTAP's smallest volume and the size of one that names none."""
 
 _NOT_FOR_CLONES = ("aggregates", "size", "space.size", "guarantee.type", "nas.unix_permissions", "nas.uid", "nas.gid")
+_FORCE = "restore_to.snapshot.force"
 _RESTORE = ("restore_to.snapshot.name", "restore_to.snapshot.uuid")
 
 
@@ -214,8 +215,8 @@ def precheck(ask: Ask, values: Values) -> None:
     Manila sends it to all volumes at once to learn whether restoring is
     possible at all; this code tells it so.
     """
-    named = [path for path in _RESTORE if path in values or path in ask.parameters.options]
-    if named and not any(ask.parameters.options.get(path, values.get(path)) for path in named):
+    named = [path for path in (*_RESTORE, _FORCE) if path in values or path in ask.parameters.options]
+    if named and not any(ask.parameters.options.get(path, values.get(path)) for path in _RESTORE):
         raise WireError(
             400, "1638515", message="A snapshot must be specified to restore to.", target="restore_to.snapshot.name"
         )
