@@ -85,14 +85,12 @@ def check(paths: tuple[Path, ...], *, as_json: bool, coverage: bool) -> None:
 
 
 def _tell_coverage(settings: Settings, *, as_json: bool) -> None:
-    from gateway.frontends.ontap_rest.coverage import coverage, summary
-    from gateway.frontends.ontap_rest.release import Release
+    from gateway.server import coverage
 
-    lines = coverage(Release.parse(settings.ontap.release))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(lines), indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(coverage.lines(settings)), indent=2))
     else:
-        click.echo(table(["PATH", "VERB", "SERVED", "CONFIRMED", "REFUSED", "UNKNOWN"], [*summary(lines)]))
+        click.echo(table(coverage.HEADER, coverage.numbers(settings)))
 
 
 @click.command()

@@ -10,8 +10,8 @@ import msgspec
 
 from gateway.frontends.ontap_rest.coverage import Coverage, braced, coverage, summary
 from gateway.frontends.ontap_rest.shape import SHOWN
-from gateway.testing.ontap_steps import STEPS
-from gateway.testing.ontap_walk import Walk, walked
+from gateway.testing.ontap.steps import STEPS
+from gateway.testing.ontap.walk import Walk, walked
 from gateway.testing.pages.page import rows
 
 _PLACE = Path("gateway/frontends/ontap_rest", SHOWN)

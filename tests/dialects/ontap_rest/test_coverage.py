@@ -20,8 +20,8 @@ from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.shape import blueprint, documented, load_shown
-from gateway.testing.ontap_steps import STEPS
-from gateway.testing.ontap_walk import NEWEST, Walk, walked
+from gateway.testing.ontap.steps import STEPS
+from gateway.testing.ontap.walk import NEWEST, Walk, walked
 from gateway.testing.pages import ontap
 
 ROOT = Path(__file__).parents[3]
@@ -74,7 +74,7 @@ def walk(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Walk:
 
 def test_every_verb_of_every_route_is_asked(walk: Walk) -> None:
     served = {(route.template, verb) for route in TABLE.values() for verb in route.verbs}
-    assert served - walk.touched == ELSEWHERE.keys(), "add steps to gateway/testing/ontap_steps.py"
+    assert served - walk.touched == ELSEWHERE.keys(), "add steps to gateway/testing/ontap/steps.py"
     assert all((ROOT / place).exists() for place in ELSEWHERE.values())
 
 
@@ -85,7 +85,7 @@ def test_every_field_that_is_carried_out_is_sent(walk: Walk) -> None:
         if name in BY_NAME
         and (missing := settable.intersection(documented(BY_NAME[name], verb)) - walk.sent[name, verb])
     }
-    assert not unsent, "add steps to gateway/testing/ontap_steps.py"
+    assert not unsent, "add steps to gateway/testing/ontap/steps.py"
 
 
 def test_what_answers_show_is_what_is_written_down(walk: Walk) -> None:

@@ -1,6 +1,6 @@
 """A walk through the ONTAP door that goes to everything there is, and what it met on its way.
 
-The steps are in `ontap_steps`. `make docs` keeps what answers showed; tests
+The steps are in `steps`. `make docs` keeps what answers showed; tests
 assert that nothing is served to which the walk does not go.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.frontends.ontap_rest.schema import Verb
-from gateway.testing.ontap_walk import Step
+from gateway.testing.ontap.walk import Step
 
 _HOST = "iqn.1993-08.org.debian:01:host1"
 _OF_SVM = {"svm": {"name": "svm1"}}
