@@ -19,9 +19,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "disaggregated": False,
         "san_optimized": False,
         "timezone.name": "Etc/UTC",
-        "version.generation": 9,
-        "version.major": 15,
-        "version.minor": 1,
     },
     "node": {
         "ha.enabled": False,
@@ -30,9 +27,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "membership": "member",
         "model": "volume-gateway",
         "state": "up",
-        "version.generation": 9,
-        "version.major": 15,
-        "version.minor": 1,
     },
     "svm": {
         "aggregates_delegated": False,

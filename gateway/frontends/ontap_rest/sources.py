@@ -40,6 +40,7 @@ from gateway.frontends.ontap_rest import moves
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.protection import bases_among, sources_among
+from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.cluster import (
     ClusterFacts,
     InterfaceFacts,
@@ -90,6 +91,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     cluster_id: UUID
     addresses: tuple[DataAddress, ...]
     started: float
+    release: Release = DEFAULT_RELEASE
 
     @property
     def software(self) -> str:
@@ -103,14 +105,17 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             name=f"{self.name}-01",
             software=self.software,
             uptime=int(time.monotonic() - self.started),
+            release=self.release,
         )
 
     @classmethod
-    async def of(cls, core: Core, *, name: str, addresses: tuple[DataAddress, ...]) -> Site:
+    async def of(
+        cls, core: Core, *, name: str, addresses: tuple[DataAddress, ...], release: Release = DEFAULT_RELEASE
+    ) -> Site:
         """Read the cluster's id from the catalog."""
         found = await core.catalog.setting(CLUSTER_ID)
         cluster_id = UUID(found) if found else uuid5(NAMESPACE_URL, name)
-        return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic())
+        return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic(), release=release)
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -482,7 +487,8 @@ class Cluster:
     async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
         """Give the singleton."""
         del ask
-        facts = ClusterFacts(id=self._site.cluster_id, name=self._site.name, software=self._site.software)
+        site = self._site
+        facts = ClusterFacts(id=site.cluster_id, name=site.name, software=site.software, release=site.release)
         return [(facts, render_cluster(facts))]
 
 
