@@ -46,6 +46,7 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "s3.allowed": False,
         "s3.enabled": False,
         "snapmirror.is_protected": False,
+        "snapshot_policy.name": "default",
         "subtype": "default",
     },
     "aggregate": {
