@@ -23,6 +23,7 @@ import msgspec
 
 from gateway.core import credentials, documents, errors
 from gateway.core.capability import require
+from gateway.core.catalog import put
 from gateway.core.context import Core
 from gateway.core.credentials import Credential, Vault
 from gateway.core.errors import ErrorRecord
@@ -172,7 +173,8 @@ async def _drawn_up(core: Core, members: Sequence[NewBackup], *, group_id: UUID 
             if volume.id in going:
                 raise errors.Busy(what=f"volume {volume.name}", retry_after=1)
             drawn.append(await _task(core, new, volume, group_id=group_id))
-        await documents.create_all(core, TASK, {task.id: encoded(task) for task in drawn}, passing=True)
+        kept = (documents.drawn_up(TASK, task.id, encoded(task), passing=True) for task in drawn)
+        await core.catalog.commit(put(*kept))
     for volume in volumes:
         await _forget_old(core, volume.id)
     return drawn

@@ -5,7 +5,6 @@ Like tenants and policies they are copied into the pools, so a rebuilt catalog h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from uuid import uuid4
 
 import msgspec
@@ -33,20 +32,6 @@ async def all_of(core: Core, kind: str) -> list[Document]:
 
 async def create(core: Core, kind: str, name: str, body: str, *, passing: bool = False) -> Document:
     """Keep a new document. AlreadyExists for its name."""
-    (made,) = await create_all(core, kind, {name: body}, passing=passing)
-    return made
-
-
-async def create_all(core: Core, kind: str, bodies: Mapping[str, str], *, passing: bool = False) -> list[Document]:
-    """Keep new documents by their names, all or none of them. AlreadyExists for a name."""
-    made = []
-    for name, body in bodies.items():
-        check_name("name", name)
-        made.append(Document(id=uuid4(), kind=kind, name=name, created=utc_now(), body=body, passing=passing))
-    stored = await core.catalog.commit(put(*made))
-    if not passing:
-        await core.manifest.write()
-    return [stored[each.id] for each in made]  # type: ignore[misc]
     document = drawn_up(kind, name, body, passing=passing)
     stored = await core.catalog.commit(put(document))
     await _copy(core, document)
