@@ -39,9 +39,15 @@ async def create(core: Core, kind: str, name: str, body: str, *, passing: bool =
     return stored[document.id]  # type: ignore[return-value]
 
 
-async def replace(core: Core, document: Document, body: str) -> None:
-    """Give a document another body. StaleRevision when it has changed since it was read."""
-    await core.catalog.commit(put(msgspec.structs.replace(document, body=body)))
+async def replace(core: Core, document: Document, body: str, *, name: str | None = None) -> None:
+    """Give a document another body and, where given, name. StaleRevision when it has changed since it was read.
+
+    AlreadyExists for the name.
+    """
+    if name is not None:
+        check_name("name", name)
+    wanted = document.name if name is None else name
+    await core.catalog.commit(put(msgspec.structs.replace(document, name=wanted, body=body)))
     await _copy(core, document)
 
 
