@@ -12,9 +12,11 @@ from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
+from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
+from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.writes import policies as write_policies
@@ -29,7 +31,12 @@ _FIXED_POOLS = "19726544"
 def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
     """Give every route by its template below `/api`."""
     table: dict[str, Route] = {}
-    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
+    every = {
+        **_endpoints(schema, site),
+        **san_endpoints(schema, site),
+        **mirror_endpoints(schema, site),
+        **qos_endpoints(schema),
+    }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
         if not endpoint.singleton:
@@ -184,6 +191,7 @@ async def _modify_svm(ask: Ask, tenant: Tenant, values: Values) -> Made:
 
 async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
     await tenants.delete(ask.core, tenant.id)
+    await forget_policies(ask.core, tenant)
     return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
 
 
