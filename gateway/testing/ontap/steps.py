@@ -15,9 +15,9 @@ _OF_SVM = {"svm": {"name": "svm1"}}
 _BASE: dict[str, Any] = {**_OF_SVM, "aggregates": [{"name": "memory"}], "size": "64MB"}
 
 
-def get(path: str, query: str = "", keep: str = "") -> Step:
+def get(path: str, query: str = "", keep: str = "", *, refused: str = "") -> Step:
     """Give a step that reads."""
-    return Step(Verb.GET, path, query=query, keep=keep)
+    return Step(Verb.GET, path, query=query, keep=keep, refused=refused)
 
 
 def make(path: str, body: Any, keep: str = "", *, query: str = "", refused: str = "") -> Step:
