@@ -97,6 +97,26 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     force_plain: bool = False
 
 
+class PeerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How other gateways reach this one to replicate its volumes. `listen` empty: they do not.
+
+    `address` is the host that they are told, where it is not the one in
+    `listen`. Certificate and key are made at the first start when neither is there.
+    """
+
+    listen: str = ""
+    address: str = ""
+    certificate: Path = msgspec.field(default_factory=lambda: Path("peer/cert.pem"))
+    key: Path = msgspec.field(default_factory=lambda: Path("peer/key.pem"))
+
+    def __post_init__(self) -> None:
+        if self.listen:
+            try:
+                Address.parse(self.listen)
+            except ValueError as error:
+                raise ValueError(f"listen: {error}") from None
+
+
 class UsernameClaim(enum.StrEnum):
     """Which claim of a token is its bearer's name."""
 
@@ -208,6 +228,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     auth: AuthSettings = AuthSettings()
     catalog: CatalogSettings = CatalogSettings()
     tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
+    peer: PeerSettings = msgspec.field(default_factory=PeerSettings)
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     backend: dict[str, BackendSettings] = {}

@@ -41,6 +41,7 @@ from gateway.server.http import Listener
 from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources, beside
+from gateway.server.peering import peering
 from gateway.server.surroundings import Surroundings
 from gateway.server.tls import Certificate, fingerprint
 from gateway.server.tokens import Tokens
@@ -172,6 +173,7 @@ async def running(
         )
         opened |= await stack.enter_async_context(libstorage(settings, house, shared))
         opened |= await stack.enter_async_context(docker(settings, house, shared, boot=boot_id()))
+        opened |= await stack.enter_async_context(peering(settings, house, shared))
         tasks = [
             asyncio.create_task(perform(duty, house, observer), name=duty.name)
             for duty in duties(house, periods, fault=fault)

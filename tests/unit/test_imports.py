@@ -39,6 +39,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "frontends.manila_driver": frozenset({"core", "client", "frontends.openstack"}),
     "frontends.openstack": frozenset({"core", "client", "config"}),
     "mover": frozenset({"core", "backends.s3"}),
+    "peering": frozenset({"core", "frontends.receive"}),
     "client": frozenset(),
     "config": frozenset({"core"}),
     "observe": frozenset({"core", "config"}),
@@ -59,7 +60,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         }
     ),
     "server": frozenset(
-        {"core", "catalog", "backends", "exports", "frontends", "mover", "client", "config", "observe"}
+        {"core", "catalog", "backends", "exports", "frontends", "mover", "peering", "client", "config", "observe"}
     ),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
     "embedded": frozenset({"config", "observe", "server"}),

@@ -77,6 +77,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             resource=schema["svm"],
             source=sources.Svms(site),
             operation=named("svm"),
+            precheck=write_svms.serves(site),
             create=_create_svm,
             modify=_modify_svm,
             delete=_delete_svm,

@@ -32,6 +32,8 @@ _ROWS: Mapping[str, str] = {
     "split": "split a clone",
     "replicate": "send and receive",
     "convert": "becomes a block volume while empty",
+    "files": "single files are listed, renamed, deleted",
+    "clone_file": "single files are cloned",
 }
 """What the matrix shows of a capability record, in its words."""
 
