@@ -9,6 +9,8 @@ from gateway.testing.ontap.walk import Step
 
 _NONE = "00000000-0000-4000-8000-000000000000"
 _VOLUME: dict[str, Any] = {"name": "no", "svm": {"name": "svm1"}, "aggregates": [{"name": "memory"}]}
+_GROW = {"mode": "grow", "maximum": "256MB", "minimum": "32MB"}
+_TO_SECOND = {"destination_aggregate": {"name": "second"}}
 _CLONE = {"is_flexclone": True, "parent_volume": {"name": "vol1"}}
 _RULE: dict[str, Any] = {"clients": [{"match": "192.0.2.1"}], "ro_rule": ["any"], "rw_rule": ["any"]}
 _LUN: dict[str, Any] = {"svm": {"name": "svm1"}}
@@ -47,6 +49,7 @@ _BODIES = (
     _volume("263149", _tags=[f"a{number}:b" for number in range(65)]),
     _volume("262256", _tags=["no"]),
     make("svm/svms", {"name": "svm1"}, refused="13434908"),
+    make("svm/svms", {"name": "no", "nfs": {"enabled": True}}, refused="3277096"),
     make("svm/svms", {"name": "9"}, refused="2621519"),
     make("svm/svms", {"name": ""}, refused="2621685"),
     make("svm/svms", {"name": "a" * 48}, refused="2621643"),
@@ -84,6 +87,16 @@ _VOLUMES = (
     change("{vol1}", {"restore_to": {"snapshot": {"name": "snap5"}}, "comment": "no"}, refused="918251"),
     change("{vol1}", {"restore_to": {"snapshot": {"name": "none"}}}, refused="1638600"),
     change("{vol1}", {"restore_to": {"snapshot": {"name": ""}}}, refused="1638515"),
+    _volume("917835", space={"snapshot": {"reserve_percent": 91}}),
+    _volume("917829", size="64MB", autosize={**_GROW, "grow_threshold": 50, "shrink_threshold": 60}),
+    _volume("917831", size="64MB", autosize={**_GROW, "minimum": "512MB"}),
+    _volume("918521", size="1GB", autosize=_GROW),
+    _volume("918524", size="64MB", autosize={**_GROW, "minimum": "128MB"}),
+    change("{vol1}", {"movement": {"state": "paused"}}, refused="918703"),
+    change("{vol1}", {"movement": {"state": "cutover", **_TO_SECOND}}, refused="918266"),
+    change("{vol1}", {"movement": {"state": "failed"}}, refused="918786"),
+    change("{vol1}", {"movement": {"destination_aggregate": {"name": "memory"}}}, refused="918265"),
+    change("{vol1}", {"movement": {"destination_aggregate": {"name": "none"}}}, refused="918267"),
     remove("{vol1}", refused="524615"),
     make("{vol1}/snapshots", {"name": "snap5"}, refused="525059"),
     make("{vol1}/snapshots", {"name": "a b"}, refused="1638518"),
