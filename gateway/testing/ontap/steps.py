@@ -15,9 +15,9 @@ _OF_SVM = {"svm": {"name": "svm1"}}
 _BASE: dict[str, Any] = {**_OF_SVM, "aggregates": [{"name": "memory"}], "size": "64MB"}
 
 
-def get(path: str, query: str = "", keep: str = "") -> Step:
+def get(path: str, query: str = "", keep: str = "", *, refused: str = "") -> Step:
     """Give a step that reads."""
-    return Step(Verb.GET, path, query=query, keep=keep)
+    return Step(Verb.GET, path, query=query, keep=keep, refused=refused)
 
 
 def make(path: str, body: Any, keep: str = "", *, query: str = "", refused: str = "") -> Step:
@@ -61,7 +61,11 @@ _SVMS = (
         {"name": "svm3", "comment": "c", "aggregates": [{"name": "memory"}], "iscsi": {"enabled": True}},
         "svm3",
     ),
-    make("svm/svms", {"name": "svm4", "aggregates": [{"uuid": "{memory_key}"}]}, "svm4"),
+    make(
+        "svm/svms",
+        {"name": "svm4", "aggregates": [{"uuid": "{memory_key}"}], "nfs": {"allowed": False, "enabled": False}},
+        "svm4",
+    ),
     change("{svm3}", {"name": "svm5", "comment": "d", "state": "stopped"}),
     change("svm/svms", {"state": "running"}, "name=svm5"),
     get("svm/svms", "name=svm1", keep="svm1"),
@@ -111,6 +115,8 @@ _EXPORTS = (
     remove("{rule1}"),
     remove("{ep2}"),
 )
+_AUTOSIZE = {"mode": "grow", "maximum": "256MB", "minimum": "64MB", "grow_threshold": 90, "shrink_threshold": 40}
+_SPACE = {"full_threshold_percent": 98, "nearly_full_threshold_percent": 90, "snapshot": {"reserve_percent": 5}}
 _VOLUME = {
     **_BASE,
     "name": "vol1",
@@ -135,6 +141,9 @@ _CHANGES = (
     {"nas": {"export_policy": {"id": "{ep1_key}"}}, "snapshot_policy": {"uuid": "{sp1_key}"}},
     {"space": {"size": "96MB"}, "snapshot_policy": {"name": "none"}},
     {"nas": {"path": ""}},
+    {"autosize": _AUTOSIZE, "space": _SPACE},
+    {"movement": {"destination_aggregate": {"name": "second"}}},
+    {"movement": {"destination_aggregate": {"uuid": "{memory_key}"}}},
     {"state": "offline"},
     {"state": "online"},
 )
@@ -146,7 +155,8 @@ _VOLUMES = (
             "name": "vol2",
             "svm": {"uuid": "{svm1_key}"},
             "aggregates": [{"uuid": "{memory_key}"}],
-            "space": {"size": "64MB"},
+            "space": {"size": "64MB", **_SPACE},
+            "autosize": _AUTOSIZE,
             "snapshot_policy": {"uuid": "{sp1_key}"},
             "nas": {"export_policy": {"id": "{ep1_key}"}},
         },
