@@ -128,6 +128,26 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "state": "up",
         "vip": False,
     },
+    "nfs_service": {
+        "protocol.v3_enabled": False,
+        "protocol.v40_enabled": True,
+        "protocol.v40_features.read_delegation_enabled": False,
+        "protocol.v40_features.referrals_enabled": False,
+        "protocol.v40_features.write_delegation_enabled": False,
+        "protocol.v41_enabled": True,
+        "protocol.v41_features.pnfs_enabled": False,
+        "protocol.v41_features.read_delegation_enabled": False,
+        "protocol.v41_features.referrals_enabled": False,
+        "protocol.v41_features.trunking_enabled": False,
+        "protocol.v41_features.write_delegation_enabled": False,
+        "protocol.v4_64bit_identifiers_enabled": True,
+        "rquota_enabled": False,
+        "showmount_enabled": False,
+        "transport.rdma_enabled": False,
+        "transport.tcp_enabled": True,
+        "transport.udp_enabled": False,
+        "vstorage_enabled": False,
+    },
     "snapmirror_policy": {
         "network_compression_enabled": False,
         "type": "async",
@@ -145,7 +165,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
 SILENT: Mapping[str, Mapping[str, Scalar]] = {
     "svm": {
         "nfs.allowed": True,
-        "nfs.enabled": True,
     },
     "volume": {
         "nas.security_style": "unix",

@@ -272,11 +272,12 @@ def test_a_create_may_say_what_is_so_anyway(body):
     confirm(SCHEMA["volume"], Verb.POST, post(body))
 
 
-def test_an_svm_may_be_asked_to_serve_nfs_unless_it_does_not():
+def test_an_svm_may_be_asked_to_serve_nfs_or_not_but_not_forbidden_to():
     body = {"name": "s", "nfs": {"allowed": "true", "enabled": True}, "subtype": "default"}
     confirm(SCHEMA["svm"], Verb.POST, post(body, "svm"))
-    with pytest.raises(WireError, match=r"nfs\.enabled"):
-        confirm(SCHEMA["svm"], Verb.POST, post({"nfs.enabled": False}, "svm"))
+    confirm(SCHEMA["svm"], Verb.POST, post({"nfs.enabled": False}, "svm"))
+    with pytest.raises(WireError, match=r"nfs\.allowed"):
+        confirm(SCHEMA["svm"], Verb.POST, post({"nfs.allowed": False}, "svm"))
     with pytest.raises(WireError, match=r"nfs\.allowed"):
         confirm(SCHEMA["svm"], Verb.PATCH, patch({"nfs.allowed": True}, "svm"), render_svm(TENANT, nfs=False))
 

@@ -10,12 +10,15 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.writes.iscsi import start_service
 from gateway.frontends.ontap_rest.writes.names import text
+from gateway.frontends.ontap_rest.writes.nfs import enable_service
 
 
 async def create(ask: Ask, values: Values) -> Tenant:
     """Make a tenant."""
     made = await tenants.create(ask.core, text(values, "name") or "", comment=text(values, "comment") or "")
-    return await start_service(ask, made) if values.get("iscsi.enabled") is True else made
+    if values.get("iscsi.enabled") is True:
+        made = await start_service(ask, made)
+    return await enable_service(ask, made, values.get("nfs.enabled"))
 
 
 async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
