@@ -37,6 +37,7 @@ class Cluster:
             software=self._site.software,
             location=identity.location,
             contact=identity.contact,
+            release=self._site.release,
         )
         return [(facts, render_cluster(facts))]
 

@@ -12,11 +12,9 @@ from gateway.core.jobs import FINAL
 from gateway.core.model import Job, JobState, Tenant, utc_now
 from gateway.frontends.ontap_rest.constants import nested
 from gateway.frontends.ontap_rest.errors import encode_job_error, from_record
+from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.batches import batch_error, progress
 from gateway.frontends.ontap_rest.scalars import format_datetime
-
-RELEASE = "9.15.1"
-"""The release whose interface is spoken; every client's version gate lets it pass."""
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +24,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     software: str
     uptime: int = 0
+    release: Release = DEFAULT_RELEASE
 
 
 class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +35,7 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     software: str
     location: str = ""
     contact: str = ""
+    release: Release = DEFAULT_RELEASE
 
 
 class InterfaceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ def render_cluster(facts: ClusterFacts) -> dict[str, Any]:
     """Render the cluster singleton."""
     record: dict[str, Any] = nested("cluster")
     record |= {"uuid": str(facts.id), "name": facts.name, "location": facts.location, "contact": facts.contact}
-    record["version"]["full"] = _release(facts.software)
+    record["version"] = _version(facts)
     return record
 
 
@@ -69,7 +69,7 @@ def render_node(facts: NodeFacts) -> dict[str, Any]:
         "cpu": {"count": os.cpu_count() or 1},
         "memory_size": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     }
-    record["version"]["full"] = _release(facts.software)
+    record["version"] = _version(facts)
     return record
 
 
@@ -124,5 +124,11 @@ def render_job(job: Job, *, tenant: Tenant | None = None, node: NodeFacts | None
     return record
 
 
-def _release(software: str) -> str:
-    return f"NetApp Release {RELEASE}: {software}"
+def _version(facts: ClusterFacts | NodeFacts) -> dict[str, Any]:
+    release = facts.release
+    return {
+        "full": f"NetApp Release {release}: {facts.software}",
+        "generation": release.generation,
+        "major": release.major,
+        "minor": release.minor,
+    }
