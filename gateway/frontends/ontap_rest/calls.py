@@ -38,6 +38,8 @@ SERVICES: Mapping[str, str] = {
     "export_policy": "cluster",
     "export_rule": "cluster",
     "ip_interface": "cluster",
+    "nfs_service": "cluster",
+    "port": "cluster",
     "lun": "volume",
     "igroup": "cluster",
     "igroup_initiator": "cluster",

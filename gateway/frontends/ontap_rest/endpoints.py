@@ -12,6 +12,7 @@ from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
+from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
@@ -36,6 +37,7 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
         **san_endpoints(schema, site),
         **mirror_endpoints(schema, site),
         **qos_endpoints(schema),
+        **network_endpoints(schema, site),
     }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
@@ -61,9 +63,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     export_policies = sources.ExportPolicies()
     snapshot_policies = sources.SnapshotPolicies()
     return {
-        "cluster": Endpoint(
-            resource=schema["cluster"], source=sources.Cluster(site), operation=named("cluster"), singleton=True
-        ),
         "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
             resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
@@ -155,9 +154,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             modify=_modify_rule,
             delete=_delete_rule,
             put_back=_put_rule_back,
-        ),
-        "network/ip/interfaces": Endpoint(
-            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=named("ip_interface")
         ),
     }
 

@@ -34,6 +34,8 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "igroup_initiator": ("igroup.uuid", "name"),
     "lun_map": ("lun.uuid", "lun.name", "igroup.uuid", "igroup.name", "svm.uuid", "svm.name"),
     "iscsi_service": ("svm.uuid", "svm.name"),
+    "nfs_service": ("svm.uuid", "svm.name"),
+    "port": ("uuid", "name", "node.name"),
     "iscsi_credentials": ("initiator", "svm.uuid", "svm.name"),
     "license": ("name",),
     "cluster_peer": ("uuid", "name"),
