@@ -28,11 +28,12 @@ from gateway.frontends.ontap_rest.encode import (
     items_text,
     next_href,
     page_text,
+    quote,
     record_href,
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
@@ -57,8 +58,9 @@ class Server:
     async def get(self, route: Route, ask: Ask) -> Answer:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
-        self._projection(endpoint.resource, ask, instance=route.instance)  # refuses unknown fields
-        if route.instance:
+        single = route.instance and not endpoint.listing
+        self._projection(endpoint.resource, ask, instance=single)  # refuses unknown fields
+        if single:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)
             return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
         if ask.parameters.job_results is not None:
@@ -150,7 +152,9 @@ class Server:
         job = await self._job(made, ask, trace)
         if job is not None and not ask.parameters.return_records:
             # The core minted the key, so the way to the record is known without looking at it.
-            return self._job_answer(ask, job, None, headers={"Location": f"{ask.path}/{job.target_id}"}, trace=trace)
+            keys = "/".join(map(quote, made.keys)) if isinstance(made, Placed) else job.target_id
+            headers = {} if endpoint.write_only else {"Location": f"{ask.path}/{keys}"}
+            return self._job_answer(ask, job, None, headers=headers, trace=trace)
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
@@ -221,6 +225,7 @@ class Server:
 
     async def _job(self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0) -> Job | None:
         """Give the job of a change, after waiting for its end as long as the client wants to."""
+        made = made.change if isinstance(made, Placed) else made
         if isinstance(made, Started):
             wanted = ask.parameters.return_timeout
             patience = default_s if wanted is None else wanted
