@@ -59,7 +59,8 @@ class Server:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
         single = route.instance and not endpoint.listing
-        self._projection(endpoint.resource, ask, instance=single)  # refuses unknown fields
+        whole = single or ask.parameters.options.get("return_metadata") is True
+        self._projection(endpoint.resource, ask, instance=whole)  # refuses unknown fields
         if single:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)
             return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
@@ -73,24 +74,27 @@ class Server:
         following = self._following(endpoint.resource, ask, page)
         envelope = collection([], count=len(page.items), href=href, links=ask.hal, following=following)
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
-        pieces = await self._page(endpoint.resource, ask, page.items, envelope)
+        pieces = await self._page(endpoint.resource, ask, page.items, envelope, whole=whole)
         if sum(map(len, pieces)) > _WHOLE_BYTES:
             return Answer(status=200, parts=pieces, headers=headers)
         return Answer(status=200, body=b"".join(pieces), headers=headers)
 
-    async def _page(self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject) -> list[bytes]:
+    async def _page(
+        self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject, *, whole: bool
+    ) -> list[bytes]:
         """Encode in slices, so that a large page holds the loop for no longer than one slice."""
         if not items:
             return [self._dump(ask, envelope)]
         slices: list[bytes] = []
         for start in range(0, len(items), reading.AT_ONCE):
-            texts = [self._text(resource, ask, item) for item in items[start : start + reading.AT_ONCE]]
+            part = items[start : start + reading.AT_ONCE]
+            texts = [self._text(resource, ask, item, instance=whole) for item in part]
             slices.append(items_text(texts, pretty=ask.parameters.pretty))
             if len(items) > reading.AT_ONCE:
                 await asyncio.sleep(0)
         return page_text(slices, envelope, pretty=ask.parameters.pretty)
 
-    def _text(self, resource: Resource, ask: Ask, item: Item, *, instance: bool = False) -> msgspec.Raw:
+    def _text(self, resource: Resource, ask: Ask, item: Item, *, instance: bool) -> msgspec.Raw:
         projection = self._projection(resource, ask, instance=instance)
         key = None if item.stamp is None else (item.stamp, projection, ask.hal)
         text = None if key is None else self._texts.get(key)

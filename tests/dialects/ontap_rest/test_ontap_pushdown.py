@@ -87,6 +87,7 @@ KINDS: dict[str, type] = {
     "iscsi_service": Tenant,
     "iscsi_credentials": InitiatorLogin,
     "svm_peer": Tenant,
+    "qtree": Volume,
     "snapmirror_policy": ReplicationPolicy,
     "snapmirror_relationship": Replication,
     "snapmirror_transfer": Transfer,
