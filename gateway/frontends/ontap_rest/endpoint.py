@@ -47,7 +47,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     there is one record and no collection. `listing`: a GET of a record's path
     gives a collection, too, as of what is in a directory. `write_only`: there
     is nothing to GET, and no record has a path. `instance` is what follows the
-    collection's path in a record's. `unmake` undoes a create where more than a
+    collection's path in a record's. `refuses`: the code with which every write is
+    refused, where none is carried out. `unmake` undoes a create where more than a
     delete is needed, `put_back` a modify that led from one record to another.
     """
 
@@ -64,6 +65,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     listing: bool = False
     write_only: bool = False
     instance: str = "{}"
+    refuses: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from gateway.frontends.ontap_rest.encode import (
 )
 from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
+from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
@@ -58,6 +59,7 @@ class Server:
     async def get(self, route: Route, ask: Ask) -> Answer:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
+        refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
         single = route.instance and not endpoint.listing
         whole = single or ask.parameters.options.get("return_metadata") is True
         self._projection(endpoint.resource, ask, instance=whole)  # refuses unknown fields

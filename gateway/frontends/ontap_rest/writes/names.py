@@ -42,6 +42,14 @@ def check_agree(path: str, *, agree: bool) -> None:
         raise WireError(400, code, message=message, target=path)
 
 
+def check_place(values: Values, present: Mapping[str, object]) -> None:
+    """Refuse a body that says that its record lies elsewhere than where the path says."""
+    for path, value in present.items():
+        if values.get(path) not in (None, value):
+            message = f'Field "{path}" contradicts the path of the request, which says "{value}".'
+            raise WireError(400, "262186", message=message, target=path)
+
+
 def uuid_of(value: str | None, kind: str) -> UUID | None:
     """Read a uuid of a body; NotFound for a text that is none."""
     if value is None:
