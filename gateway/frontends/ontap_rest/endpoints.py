@@ -11,6 +11,7 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
+from gateway.frontends.ontap_rest.endpoints_files import files_endpoints
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
@@ -38,10 +39,11 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
         **mirror_endpoints(schema, site),
         **qos_endpoints(schema),
         **network_endpoints(schema, site),
+        **files_endpoints(schema),
     }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if not endpoint.singleton:
+        if not endpoint.singleton and not endpoint.write_only:
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -49,11 +51,13 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: True,
+        Verb.GET: not endpoint.write_only,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,
     }
+    if endpoint.listing and not instance:
+        offered = {Verb.GET: True}
     verbs = tuple(verb for verb, yes in offered.items() if yes)
     calls = {verb: call_of(endpoint.resource.name, verb, instance=instance) for verb in verbs}
     return Route(template=template, endpoint=endpoint, instance=instance, verbs=verbs, calls=calls)
