@@ -219,6 +219,8 @@ class PeerLinks:
             if wire.VERSION not in welcome.versions:
                 raise errors.Unavailable(what=what, reason="it speaks another version")
             mine = self.identity.der()
+            if mine == theirs:
+                raise errors.InvalidArgument(field="cluster_id", reason="is our own")
             join = await self._join_words()
             join = msgspec.structs.replace(join, proof=asked(offer.key, join, mine=mine, theirs=theirs))
             joined, again = await self._said(client, address, wire.JOIN, join, what=what)

@@ -137,7 +137,12 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "restore": False,
     },
     "snapmirror_transfer": {"relationship.restore": False},
-    "svm_peer": {"state": "peered"},
+    "cluster_peer": {
+        "encryption.proposed": "tls_psk",
+        "encryption.state": "tls_psk",
+        "ipspace.name": "Default",
+    },
+    "svm_peer": {},
 }
 """Resource -> path -> the value that every record shows."""
 

@@ -32,7 +32,7 @@ from gateway.frontends.ontap_rest.encode import (
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
@@ -154,7 +154,8 @@ class Server:
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
-        if ask.parameters.return_records and rendered:
+        told = isinstance(made, Keyed) and bool(made.told)
+        if (ask.parameters.return_records or told) and rendered:
             records = [self._shown(resource, ask, rendered, instance=True)]
         if job is not None:
             return self._job_answer(ask, job, records, headers=headers, trace=trace)

@@ -60,7 +60,7 @@ async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | No
     source = endpoint.source
     if isinstance(made, Keyed):
         keyed = msgspec.structs.replace(ask, keys=(*ask.keys, *made.keys))
-        return (await reading.read_one(endpoint.resource, source, keyed))[1]
+        return _with((await reading.read_one(endpoint.resource, source, keyed))[1], made.told)
     if not isinstance(source, CatalogSource):
         return None
     record: Any = made.job if isinstance(made, Started) else made
@@ -69,3 +69,9 @@ async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | No
         record = await ask.core.catalog.get(source.kind, target) if target else None
     rendered = await source.render(ask, [record]) if record is not None else []
     return rendered[0][1] if rendered else None
+
+
+def _with(rendered: Rendered, told: Rendered) -> Rendered:
+    """Give a record with more in it."""
+    both = {name for name in told if isinstance(told[name], dict) and isinstance(rendered.get(name), dict)}
+    return {**rendered, **told, **{name: _with(rendered[name], told[name]) for name in both}}
