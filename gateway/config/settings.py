@@ -18,8 +18,8 @@ from msgspec import Meta
 
 from gateway.core.secret import Secret
 
-RELEASE = "9.15.1"
-"""The ONTAP release whose REST door this is."""
+RELEASES = ("9.6", "9.7", "9.8", *(f"9.{major}.1" for major in range(9, 20)))
+"""The ONTAP releases that the REST door can be."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
@@ -125,6 +125,16 @@ class UsernameClaim(enum.StrEnum):
     NAME = "name"
 
 
+class OntapSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ONTAP REST door. `release` is the one that it reports; fields that came later are unknown to it."""
+
+    release: str = "9.15.1"
+
+    def __post_init__(self) -> None:
+        if self.release not in RELEASES:
+            raise ValueError(f"release: {self.release!r} is none of {', '.join(RELEASES)}")
+
+
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who signs tokens. `issuer` is what their `iss` says; an address is an OpenID issuer, which tells its keys itself.
 
@@ -214,6 +224,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str = "gateway"
     tenants: tuple[str, ...] = ("svm1",)
     accounts: Path = msgspec.field(default_factory=lambda: Path("accounts.toml"))
+    ontap: OntapSettings = OntapSettings()
     auth: AuthSettings = AuthSettings()
     catalog: CatalogSettings = CatalogSettings()
     tls: TlsSettings = msgspec.field(default_factory=TlsSettings)

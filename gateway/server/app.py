@@ -23,6 +23,7 @@ from gateway.core.reconcile import Finding
 from gateway.exports.place import IN_USE
 from gateway.frontends.native.door import NativeDoor
 from gateway.frontends.ontap_rest.door import OntapDoor
+from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
@@ -141,6 +142,7 @@ async def running(
             max_body_bytes=settings.limits.max_body_bytes,
             receive_timeout_s=settings.limits.receive_timeout_s,
             observer=observer,
+            release=Release.parse(settings.ontap.release),
         )
         await door.open()
         native = NativeDoor(

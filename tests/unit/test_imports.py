@@ -46,11 +46,13 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "testing": frozenset({"core", "catalog", "backends"}),
     "testing.live": frozenset({"core", "config", "server", "testing"}),
     "testing.kills": frozenset({"core", "server", "testing"}),
+    "testing.ontap": frozenset({"core", "config", "frontends.ontap_rest", "testing"}),
     "testing.pages": frozenset(
         {
             "core",
             "frontends.cinder_driver",
             "frontends.native",
+            "frontends.ontap_rest",
             "frontends.openstack",
             "frontends.openstorage",
             "server",
