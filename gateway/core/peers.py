@@ -197,7 +197,9 @@ async def agree(core: Core, standing: Offer, *, name: str) -> Peer:
     except errors.Unauthenticated:
         await failed(core, standing)
         raise
-    return await agreed(core, standing, other, name=name)
+    kept = await agreed(core, standing, other, name=name)
+    await links.ask(kept.id)
+    return kept
 
 
 async def agreed(core: Core, standing: Offer, other: Peer, *, name: str) -> Peer:

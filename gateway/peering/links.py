@@ -126,6 +126,10 @@ class PeerLinks:
         """See `gateway.core.peering.Peers`."""
         return self._heard.get(peer_id)
 
+    def met(self, peer_id: UUID) -> None:
+        """Note that a peer called us, for who was not asked itself yet."""
+        self._heard.setdefault(peer_id, Heard(answers=True, when=utc_now()))
+
     async def ask(self, peer_id: UUID) -> None:
         """See `gateway.core.peering.Peers`."""
         with suppress(errors.GatewayError):
