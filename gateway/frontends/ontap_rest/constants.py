@@ -155,8 +155,13 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "restore": False,
     },
     "snapmirror_transfer": {"relationship.restore": False},
-    "svm_peer": {"state": "peered"},
     "qos_policy": {"object_count": 0, "policy_class": "user_defined", "scope": "svm"},
+    "cluster_peer": {
+        "encryption.proposed": "tls_psk",
+        "encryption.state": "tls_psk",
+        "ipspace.name": "Default",
+    },
+    "svm_peer": {},
 }
 """Resource -> path -> the value that every record shows."""
 

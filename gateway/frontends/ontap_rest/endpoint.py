@@ -17,9 +17,13 @@ from gateway.frontends.ontap_rest.sources import Source
 
 
 class Keyed(msgspec.Struct, frozen=True):
-    """What a synchronous write made, where it is no record of the core: the keys that its path ends in."""
+    """What a synchronous write made, where it is no record of the core: the keys that its path ends in.
+
+    `told` is shown of it this once, also to who does not ask for the record.
+    """
 
     keys: tuple[str, ...]
+    told: dict[str, Any] = {}
 
 
 class Placed(msgspec.Struct, frozen=True):

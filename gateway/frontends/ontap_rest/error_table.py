@@ -8,6 +8,7 @@ from gateway.core import errors
 from gateway.frontends.ontap_rest.error_rule import Rule
 from gateway.frontends.ontap_rest.error_table_files import FILES_RULES
 from gateway.frontends.ontap_rest.error_table_mirror import MIRROR_RULES
+from gateway.frontends.ontap_rest.error_table_peers import PEER_RULES
 from gateway.frontends.ontap_rest.error_table_san import SAN_RULES
 
 _ENDPOINT = "The specified operation on the {noun} endpoint is not supported on this platform."
@@ -20,6 +21,7 @@ _MAKING = ("volume.create", "volume.clone", "volume.delete")
 
 RULES: tuple[Rule, ...] = (
     *SAN_RULES,
+    *PEER_RULES,
     *MIRROR_RULES,
     *FILES_RULES,
     Rule(errors.Unauthenticated, 401, "6691623", "User is not authorized."),

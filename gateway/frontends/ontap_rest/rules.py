@@ -353,6 +353,19 @@ _QOS = (
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
 _EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
 
+_CLUSTER_PEER = (
+    "authentication.expiry_time",
+    "authentication.generate_passphrase",
+    "authentication.passphrase",
+    "encryption.proposed",
+    "initial_allowed_svms",
+    "initial_allowed_svms.name",
+    "initial_allowed_svms.uuid",
+    "name",
+    "peer_applications",
+    "remote.ip_addresses",
+)
+
 SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("volume", Verb.POST): frozenset(
         {
@@ -459,11 +472,21 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ),
     ("snapmirror_policy", Verb.PATCH): frozenset(_MIRROR_POLICY_BOTH),
     ("snapmirror_relationship", Verb.POST): frozenset(
-        {*_MIRROR_BOTH, "create_destination.enabled", "create_destination.size"}
+        {
+            *_MIRROR_BOTH,
+            "create_destination.enabled",
+            "create_destination.size",
+            "source.cluster.name",
+            "source.cluster.uuid",
+        }
     ),
     ("snapmirror_relationship", Verb.PATCH): frozenset({*_MIRROR_BOTH, "quick_resync"}),
     ("qos_policy", Verb.POST): frozenset({"name", *_PARENT, *_QOS}),
     ("qos_policy", Verb.PATCH): frozenset({"name", *_QOS} - {"fixed.capacity_shared"}),
+    ("cluster_peer", Verb.POST): frozenset(_CLUSTER_PEER),
+    ("cluster_peer", Verb.PATCH): frozenset(_CLUSTER_PEER),
+    ("svm_peer", Verb.POST): frozenset({*_PARENT, "applications", "name", "peer.cluster.name", "peer.svm.name"}),
+    ("svm_peer", Verb.PATCH): frozenset({"applications", "name", "state"}),
     ("snapmirror_transfer", Verb.POST): frozenset(
         {"files.destination_path", "files.source_path", "files", "source_snapshot", "throttle"}
     ),

@@ -33,7 +33,7 @@ from gateway.frontends.ontap_rest.encode import (
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made, Placed, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
@@ -164,7 +164,8 @@ class Server:
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
-        if ask.parameters.return_records and rendered:
+        told = isinstance(made, Keyed) and bool(made.told)
+        if (ask.parameters.return_records or told) and rendered:
             records = [self._shown(resource, ask, rendered, instance=True)]
         if job is not None:
             return self._job_answer(ask, job, records, headers=headers, trace=trace)

@@ -172,6 +172,11 @@ class CatalogSource(Generic[R]):
             raise no_entry()
         return found
 
+    async def instead(self, ask: Ask) -> ListSource | None:
+        """Give what is listed instead of what the catalog has, None for nothing."""
+        del ask
+        return None
+
     async def item(self, ask: Ask) -> Item:
         """Give the same as an item."""
         items = await self.items(ask, [await self.one(ask)])
