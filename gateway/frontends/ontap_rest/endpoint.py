@@ -37,9 +37,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     `operation` names what a write does, as errors and audit lines call it;
     `precheck` refuses a request before any record is looked for. `singleton`:
-    there is one record and no collection. `instance` is what follows the
-    collection's path in a record's. `unmake` undoes a create where more than a
-    delete is needed, `put_back` a modify that led from one record to another.
+    there is one record and no collection. `write_only`: it can be posted, and
+    nothing else. `instance` is what follows the collection's path in a
+    record's. `unmake` undoes a create where more than a delete is needed,
+    `put_back` a modify that led from one record to another.
     """
 
     resource: Resource
@@ -52,6 +53,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     operation: Callable[[Ask, Values], str]
     precheck: Callable[[Ask, Values], None] | None = None
     singleton: bool = False
+    write_only: bool = False
     instance: str = "{}"
 
 

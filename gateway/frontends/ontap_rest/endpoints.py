@@ -13,10 +13,12 @@ from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
+from gateway.frontends.ontap_rest.endpoints_security import security_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.tunnel import check_own
 from gateway.frontends.ontap_rest.writes import policies as write_policies
 from gateway.frontends.ontap_rest.writes import schedules as write_schedules
 from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
@@ -27,10 +29,15 @@ from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
     """Give every route by its template below `/api`."""
     table: dict[str, Route] = {}
-    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
+    every = {
+        **_endpoints(schema, site),
+        **san_endpoints(schema, site),
+        **mirror_endpoints(schema, site),
+        **security_endpoints(schema, site, table.keys),
+    }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if not endpoint.singleton:
+        if not (endpoint.singleton or endpoint.write_only):
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -38,7 +45,7 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: True,
+        Verb.GET: not endpoint.write_only,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,
@@ -199,7 +206,9 @@ async def _delete_snapshot_policy(ask: Ask, policy: SnapshotPolicy) -> None:
 
 def _create_line(source: sources.SnapshotPolicies) -> Create:
     async def create(ask: Ask, values: Values) -> Made:
-        return Keyed((str(await write_schedules.create_line(ask, await source.policy(ask), values)),))
+        policy = await source.policy(ask)
+        check_own(ask, policy)
+        return Keyed((str(await write_schedules.create_line(ask, policy, values)),))
 
     return create
 

@@ -17,6 +17,7 @@ from gateway.frontends.ontap_rest.errors import no_verb
 from gateway.frontends.ontap_rest.reading import Found
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered
+from gateway.frontends.ontap_rest.tunnel import check_own
 
 
 def precheck(endpoint: Endpoint, ask: Ask, values: Values) -> None:
@@ -47,6 +48,7 @@ async def create(endpoint: Endpoint, ask: Ask, values: Values) -> Made:
 async def change(endpoint: Endpoint, ask: Ask, found: Found, values: Values) -> Made:
     """Start a PATCH or DELETE of one record."""
     record, rendered = found
+    check_own(ask, record)
     if ask.verb is Verb.PATCH and endpoint.modify is not None:
         confirm(endpoint.resource, ask.verb, values, rendered)
         return await endpoint.modify(ask, record, values)
