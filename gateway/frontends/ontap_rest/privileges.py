@@ -9,7 +9,7 @@ was sent, so that no other way to write a path leads around a rule.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from uuid import UUID
 
@@ -22,6 +22,10 @@ ANY = "*"
 
 _ROOT = "api"
 _KEY = "{}"
+_OTHER = ""
+"""Stands for a key that no rule names."""
+_NAMED_MAX = 50
+"""Keys that two roles may name to be compared; of roles with more none is taken to cover the other."""
 _NOTHING: frozenset[Verb] = frozenset()
 
 
@@ -114,27 +118,18 @@ def granted(privileges: Sequence[Privilege], parts: Sequence[str]) -> frozenset[
 
 
 def covers(wide: Sequence[Privilege], narrow: Sequence[Privilege]) -> bool:
-    """Tell whether some rules allow nothing that others do not allow as well."""
+    """Tell whether some rules allow nothing that others do not allow as well, whatever the keys are."""
     paths = {privilege.parts for privilege in (*wide, *narrow)}
-    if len({parts for parts in paths if ANY in parts or any(map(_is_uuid, parts))}) > _KEYED_MAX:
+    named = {part for parts in paths for part in parts if _is_uuid(part)}
+    if len(named) > _NAMED_MAX:
         return False
-    return all(_granted(narrow, parts) <= granted(wide, parts) for parts in _spelled(paths))
+    return all(_granted(narrow, parts) <= _granted(wide, parts) for parts in _spelled(paths, (*named, _OTHER)))
 
 
-_KEYED_MAX = 200
-"""Rules about keys that are compared; with more of them nothing is taken to cover anything."""
-
-
-def _spelled(paths: Collection[tuple[str, ...]]) -> set[tuple[str, ...]]:
-    """Give the paths themselves, and those with `*` also for each key that another one names there."""
-    found = set(paths)
+def _spelled(paths: Iterable[tuple[str, ...]], keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Give the paths, those with `*` with every one of the keys instead."""
     for parts in paths:
-        wild = [place for place, part in enumerate(parts) if part == ANY]
-        for place in wild:
-            for other in paths:
-                if len(other) > place and _is_uuid(other[place]):
-                    found.add((*parts[:place], other[place], *parts[place + 1 :]))
-    return found
+        yield from product(*[keys if part == ANY else (part,) for part in parts])
 
 
 def _granted(privileges: Iterable[Privilege], parts: Sequence[str]) -> frozenset[Verb]:

@@ -18,7 +18,7 @@ from gateway.core.volumes import check_name
 from gateway.frontends.ontap_rest.privileges import Access, Privilege, covers
 
 KIND = "ontap.role"
-RULES_MAX = 1000
+RULES_MAX = 200
 _WHOLE = "cluster"
 
 
@@ -56,12 +56,11 @@ def builtin(name: str, tenant_id: UUID | None) -> Role | None:
 
 
 async def named(core: Core, name: str, tenant_id: UUID | None) -> Role | None:
-    """Give a role as it was at the last `Known.renew` or later; None when there is none."""
+    """Give a role; None when there is none."""
     always = builtin(name, tenant_id)
     if always is not None:
         return always
-    key = _id(name, tenant_id)
-    document = (await core.known.get_many(Document, {key})).get(key)
+    document = await core.catalog.get(Document, _id(name, tenant_id))
     return None if document is None else _read(document)
 
 
@@ -115,21 +114,28 @@ async def delete(core: Core, role: Role) -> None:
 
 
 async def rules_of(core: Core, principal: Principal) -> tuple[Privilege, ...] | None:
-    """Give the rules for a caller; None: not these decide what it may, but the core's roles."""
+    """Give the rules for a caller, as they were at the last `Known.renew` or later.
+
+    None: not these decide what it may, but the core's roles.
+    """
     if not principal.door_role:
         return None
-    role = await named(core, principal.door_role, principal.tenant_id)
-    return () if role is None else role.privileges
+    always = builtin(principal.door_role, principal.tenant_id)
+    if always is not None:
+        return always.privileges
+    key = _id(principal.door_role, principal.tenant_id)
+    document = (await core.known.get_many(Document, {key})).get(key)
+    return () if document is None else _read(document).privileges
 
 
 async def check_grants(core: Core, caller: Principal | None, *roles: Role | None) -> None:
     """Raise PermissionDenied unless the caller itself may all that some roles allow: nobody gives more than it has."""
     if caller is None or ADMIN in caller.roles:
         return
-    own = await rules_of(core, caller)
+    own = await named(core, caller.door_role, caller.tenant_id) if caller.door_role else None
     for role in roles:
         within = role is not None and caller.tenant_id in (None, role.tenant_id)
-        if own is None or role is None or not within or not covers(own, role.privileges):
+        if own is None or role is None or not within or not covers(own.privileges, role.privileges):
             raise errors.PermissionDenied(action="grant more than it may itself")
 
 

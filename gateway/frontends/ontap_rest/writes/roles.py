@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.core import errors
 from gateway.frontends.ontap_rest import security_roles
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -22,6 +23,8 @@ from gateway.frontends.ontap_rest.privileges import (
 from gateway.frontends.ontap_rest.security_roles import Role, check_grants
 from gateway.frontends.ontap_rest.sources_security import Owners, Roles
 from gateway.frontends.ontap_rest.writes.names import tenant_of, text
+
+_RETRIES = 10
 
 Templates = Callable[[], Iterable[str]]
 """Gives every path that is served, below the root."""
@@ -67,37 +70,47 @@ class RoleWriter:
 
     async def add(self, ask: Ask, values: Values) -> Made:
         """Add a rule to the path's role."""
-        role, _ = await self._roles.role(ask)
         added = self._privilege(values)
-        if any(privilege.path == added.path for privilege in role.privileges):
-            raise WireError(409, "1", message="duplicate entry", target="path")
-        await self._replace(ask, role, (*role.privileges, added))
+
+        def change(present: Sequence[Privilege]) -> Sequence[Privilege]:
+            if any(privilege.path == added.path for privilege in present):
+                raise WireError(409, "1", message="duplicate entry", target="path")
+            return (*present, added)
+
+        await self._edit(ask, change)
         return Keyed((added.path,))
 
     async def modify(self, ask: Ask, found: tuple[Role, Privilege], values: Values) -> Made:
         """Change what a rule allows."""
-        role, before = found
+        before = found[1]
         _check_query(values)
         after = Privilege(before.path, Access(text(values, "access") or before.access))
-        await self._replace(ask, role, [after if rule == before else rule for rule in role.privileges])
+        await self._edit(ask, lambda present: [after if rule == before else rule for rule in present])
         return None
 
     async def remove(self, ask: Ask, found: tuple[Role, Privilege]) -> Made:
         """Take a rule away; what it was about is then ruled by the next shorter path."""
-        role, removed = found
-        await self._replace(ask, role, [rule for rule in role.privileges if rule != removed])
+        await self._edit(ask, lambda present: [rule for rule in present if rule != found[1]])
         return None
 
     async def put_back(self, ask: Ask, before: tuple[Role, Privilege], after: tuple[Role, Privilege]) -> Made:
         """Undo a modify."""
-        role = after[0]
-        await self._replace(ask, role, [before[1] if rule == after[1] else rule for rule in role.privileges])
+        await self._edit(ask, lambda present: [before[1] if rule == after[1] else rule for rule in present])
         return None
 
-    async def _replace(self, ask: Ask, role: Role, privileges: Sequence[Privilege]) -> None:
-        after = msgspec.structs.replace(role, privileges=tuple(privileges))
-        await check_grants(ask.core, ask.principal, role, after)
-        await security_roles.replace(ask.core, role, privileges)
+    async def _edit(self, ask: Ask, change: Callable[[Sequence[Privilege]], Sequence[Privilege]]) -> None:
+        """Change the rules of the path's role as they are now; others may change them at the same time."""
+        for attempt in range(_RETRIES + 1):
+            role, _ = await self._roles.role(ask)
+            after = msgspec.structs.replace(role, privileges=tuple(change(role.privileges)))
+            await check_grants(ask.core, ask.principal, role, after)
+            try:
+                await security_roles.replace(ask.core, role, after.privileges)
+            except errors.StaleRevision:
+                if attempt == _RETRIES:
+                    raise
+                continue
+            return
 
     def _privileges(self, listed: Sequence[Values]) -> tuple[Privilege, ...]:
         if not listed:
