@@ -16,11 +16,13 @@ from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
+from gateway.frontends.ontap_rest.endpoints_security import security_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.tunnel import check_own
 from gateway.frontends.ontap_rest.writes import policies as write_policies
 from gateway.frontends.ontap_rest.writes import schedules as write_schedules
 from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
@@ -40,10 +42,11 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
         **qos_endpoints(schema),
         **network_endpoints(schema, site),
         **files_endpoints(schema),
+        **security_endpoints(schema, site, table.keys),
     }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if not endpoint.singleton and not endpoint.write_only:
+        if not (endpoint.singleton or endpoint.write_only):
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -217,7 +220,9 @@ async def _delete_snapshot_policy(ask: Ask, policy: SnapshotPolicy) -> None:
 
 def _create_line(source: sources.SnapshotPolicies) -> Create:
     async def create(ask: Ask, values: Values) -> Made:
-        return Keyed((str(await write_schedules.create_line(ask, await source.policy(ask), values)),))
+        policy = await source.policy(ask)
+        check_own(ask, policy)
+        return Keyed((str(await write_schedules.create_line(ask, policy, values)),))
 
     return create
 

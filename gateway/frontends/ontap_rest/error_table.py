@@ -10,6 +10,7 @@ from gateway.frontends.ontap_rest.error_table_files import FILES_RULES
 from gateway.frontends.ontap_rest.error_table_mirror import MIRROR_RULES
 from gateway.frontends.ontap_rest.error_table_peers import PEER_RULES
 from gateway.frontends.ontap_rest.error_table_san import SAN_RULES
+from gateway.frontends.ontap_rest.error_table_security import SECURITY_RULES
 
 _ENDPOINT = "The specified operation on the {noun} endpoint is not supported on this platform."
 _PROPERTY = "The specified volume property cannot be changed on this platform."
@@ -20,6 +21,7 @@ _UPDATING = ("volume.update",)
 _MAKING = ("volume.create", "volume.clone", "volume.delete")
 
 RULES: tuple[Rule, ...] = (
+    *SECURITY_RULES,
     *SAN_RULES,
     *PEER_RULES,
     *MIRROR_RULES,

@@ -12,13 +12,11 @@ from gateway.core import errors
 from gateway.core.change import Started
 from gateway.core.door import Trace
 from gateway.core.model import Job
-from gateway.core.roles import authorize
 from gateway.frontends.memory import Memory
 from gateway.frontends.ontap_rest import batch, reading, writing
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Body, Values, decode
-from gateway.frontends.ontap_rest.calls import OPERATIONS
 from gateway.frontends.ontap_rest.encode import (
     accepted,
     accepted_many,
@@ -39,9 +37,11 @@ from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
+from gateway.frontends.ontap_rest.rights import check_body
 from gateway.frontends.ontap_rest.schema import Resource, Verb
 from gateway.frontends.ontap_rest.sources import Item, Rendered
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf
+from gateway.frontends.ontap_rest.tunnel import check_tunnel
 
 _BULK_TIMEOUT_S = 15
 _WHOLE_BYTES = 1024 * 1024
@@ -140,10 +140,12 @@ class Server:
             if route.instance:
                 raise unexpected("records")
             for values in body.records:
-                await _authorize(ask, endpoint.operation(ask, values))
+                await check_body(ask, endpoint.resource, endpoint.operation(ask, values), values=values)
+                check_tunnel(ask, values)
             return await self._batch(endpoint, ask, body.records, trace)
         trace.operation = endpoint.operation(ask, body.values)
-        await _authorize(ask, trace.operation)
+        await check_body(ask, endpoint.resource, trace.operation, values=body.values)
+        check_tunnel(ask, body.values)
         writing.precheck(endpoint, ask, body.values)
         if ask.verb is Verb.POST:
             return await self._create(endpoint, ask, body.values, trace)
@@ -258,9 +260,3 @@ class Server:
             return Answer(status=202, body=self._dump(ask, body), headers=headers)
         status, refused = encode_error(errors.from_record(job.error), operation=trace.operation)
         return Answer(status=status, body=self._dump(ask, {**body, **refused}))
-
-
-async def _authorize(ask: Ask, operation: str) -> None:
-    """Raise PermissionDenied for an operation that the caller's roles allow less than its verb."""
-    if operation in OPERATIONS and ask.principal is not None:
-        await authorize(ask.core, ask.principal, *OPERATIONS[operation])

@@ -18,6 +18,7 @@ from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.reading import Found
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered
+from gateway.frontends.ontap_rest.tunnel import check_own
 
 
 def precheck(endpoint: Endpoint, ask: Ask, values: Values) -> None:
@@ -49,6 +50,7 @@ async def create(endpoint: Endpoint, ask: Ask, values: Values) -> Made:
 async def change(endpoint: Endpoint, ask: Ask, found: Found, values: Values) -> Made:
     """Start a PATCH or DELETE of one record."""
     record, rendered = found
+    check_own(ask, record)
     if ask.verb is Verb.PATCH and endpoint.modify is not None:
         confirm(endpoint.resource, ask.verb, values, rendered)
         return await endpoint.modify(ask, record, values)
