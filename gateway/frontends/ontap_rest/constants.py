@@ -56,6 +56,8 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
     },
     "aggregate": {
         "block_storage.mirror.enabled": False,
+        "block_storage.primary.raid_type": "raid0",
+        "block_storage.storage_type": "lun",
         "cloud_storage.attach_eligible": False,
         "data_encryption.drive_protection_enabled": False,
         "data_encryption.software_encryption_enabled": False,
@@ -126,6 +128,18 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "scope": "svm",
         "state": "up",
         "vip": False,
+    },
+    "nfs_service": {
+        "enabled": True,
+        "protocol.v3_enabled": False,
+        "protocol.v40_enabled": True,
+        "protocol.v41_enabled": True,
+        "protocol.v42_enabled": True,
+        "state": "online",
+        "transport.rdma_enabled": False,
+        "transport.tcp_enabled": True,
+        "transport.tcp_max_transfer_size": 1048576,
+        "transport.udp_enabled": False,
     },
     "snapmirror_policy": {
         "network_compression_enabled": False,

@@ -85,7 +85,7 @@ class OntapDoor:
     async def open(self) -> None:
         """Learn the cluster's identity and build the route table."""
         site = await Site.of(self._core, name=self._name, addresses=self._addresses)
-        self._router = Router(routes(self._schema, site))
+        self._router = Router(routes(self._schema, site, self._observer))
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
         """Answer one request. Never raises for anything a client can do."""
@@ -138,7 +138,9 @@ class OntapDoor:
         found = self._find(path)
         trace.route = found.target.template
         if request.method == "OPTIONS":
-            allow = ", ".join(["GET", "HEAD", "OPTIONS", *(verb.value for verb in found.target.verbs[1:])])
+            reads = ["GET", "HEAD"] if Verb.GET in found.target.verbs else []
+            writes = [verb.value for verb in found.target.verbs if verb is not Verb.GET]
+            allow = ", ".join([*reads, "OPTIONS", *writes])
             return Answer(status=200, body=dumps({}), headers={"Allow": allow})
         verb = _VERBS.get(request.method)
         if verb is None or verb not in found.target.verbs:

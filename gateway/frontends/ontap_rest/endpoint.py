@@ -38,7 +38,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     `operation` names what a write does, as errors and audit lines call it;
     `precheck` refuses a request before any record is looked for. `singleton`:
     there is one record and no collection. `instance` is what follows the
-    collection's path in a record's. `unmake` undoes a create where more than a
+    collection's path in a record's; `instances` False: no record has a path.
+    `readable` False: there is no GET. `unmake` undoes a create where more than a
     delete is needed, `put_back` a modify that led from one record to another.
     """
 
@@ -53,6 +54,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     precheck: Callable[[Ask, Values], None] | None = None
     singleton: bool = False
     instance: str = "{}"
+    instances: bool = True
+    readable: bool = True
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.core import jobs, policies, retired, snapshots, tenants, volumes
 from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, SnapshotSchedule, Tenant, Volume
+from gateway.core.observer import Observer, SilentObserver
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -13,6 +14,7 @@ from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
+from gateway.frontends.ontap_rest.endpoints_system import system_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.schema import Schema, Verb
@@ -24,13 +26,18 @@ from gateway.frontends.ontap_rest.writes import svms as write_svms
 from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 
 
-def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
-    """Give every route by its template below `/api`."""
+def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapping[str, Route]:
+    """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
-    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
+    every = {
+        **_endpoints(schema, site),
+        **san_endpoints(schema, site),
+        **mirror_endpoints(schema, site),
+        **system_endpoints(schema, site, observer or SilentObserver()),
+    }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if not endpoint.singleton:
+        if endpoint.instances and not endpoint.singleton:
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -38,7 +45,7 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: True,
+        Verb.GET: endpoint.readable,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,

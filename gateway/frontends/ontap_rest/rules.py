@@ -341,6 +341,19 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ),
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
+    ("application_log", Verb.POST): frozenset(
+        {
+            "app_version",
+            "autosupport_required",
+            "category",
+            "computer_name",
+            "event_description",
+            "event_id",
+            "event_source",
+            "severity",
+        }
+    ),
+    ("cli_volume", Verb.PATCH): frozenset({"autosize_reset"}),
     ("svm", Verb.POST): frozenset({"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled"}),
     ("svm", Verb.PATCH): frozenset({"name", "comment", "state"}),
     ("export_policy", Verb.POST): frozenset({*_EXPORT_POLICY_BOTH, *_PARENT}),
