@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -28,12 +28,22 @@ _PIECES_MAX = 64 * 1024
 _ZEROS = bytes(PAGE)
 
 
+Identity = tuple[int, int, int]
+
+
 class Content(Protocol):
-    """What is to be had. It does not change while it is read, in order; after its end there are zeros."""
+    """What is to be had. It does not change meanwhile; after its end there are zeros."""
 
     @property
     def length(self) -> int:
         """Give its bytes."""
+
+    def differences(self, present: Present, length: int) -> Iterator[Difference]:
+        """Yield where the first `length` bytes are not what is present, in order."""
+
+
+class Readable(Protocol):
+    """What can be read here, in order; after its end there are zeros."""
 
     def data_from(self, offset: int) -> int | None:
         """Give where there may be something other than zeros, from an offset on; None: nowhere."""
@@ -55,18 +65,22 @@ class Source:
         return self._length
 
     def data_from(self, offset: int) -> int | None:
-        """See `Content`."""
+        """See `Readable`."""
         with at(SOURCE):
             return kernel.data_from(self._fd, offset) if offset < self._length else None
 
     def read(self, offset: int, count: int) -> bytes:
-        """See `Content`."""
+        """See `Readable`."""
         wanted = min(count, self._length - offset)
         with at(SOURCE):
             data = _read(self._fd, offset, wanted) if wanted > 0 else b""
         if len(data) < wanted:
             raise Unavailable(what=SOURCE, reason="a file of it became shorter")
         return data.ljust(count, b"\0")
+
+    def differences(self, present: Present, length: int) -> Iterator[Difference]:
+        """See `Content`."""
+        return differences(self, present, length)
 
 
 class Present:
@@ -76,12 +90,17 @@ class Present:
         self._fd = fd
         self._length = 0 if fd is None else length_of(fd)
 
+    @property
+    def identity(self) -> Identity | None:
+        """Give what tells whether it is the same file, with the same content, as at another time."""
+        return None if self._fd is None else identity(os.fstat(self._fd))
+
     def data_from(self, offset: int) -> int | None:
-        """See `Content`."""
+        """See `Readable`."""
         return None if self._fd is None or offset >= self._length else kernel.data_from(self._fd, offset)
 
     def read(self, offset: int, count: int) -> bytes:
-        """See `Content`."""
+        """See `Readable`."""
         if self._fd is None or offset >= self._length:
             return bytes(count)
         return _read(self._fd, offset, count).ljust(count, b"\0")
@@ -158,7 +177,7 @@ class Target:
         self._hash = _checksum()
 
 
-def differences(source: Content, present: Present, length: int) -> Iterator[Difference]:
+def differences(source: Readable, present: Present, length: int) -> Iterator[Difference]:
     """Yield where the first `length` bytes differ, in order."""
     offset = 0
     while offset < length:
@@ -184,6 +203,11 @@ def prove(fd: int, pieces: Sequence[Piece]) -> None:
             raise Unavailable(what="destination", reason="what was written there reads back as something else")
 
 
+def identity(status: os.stat_result) -> Identity:
+    """Give what changes whenever a file is another one, or changes."""
+    return status.st_dev, status.st_ino, status.st_ctime_ns
+
+
 def length_of(fd: int) -> int:
     """Give the bytes that a file or device has."""
     status = os.fstat(fd)
@@ -192,10 +216,15 @@ def length_of(fd: int) -> int:
 
 def runs(offset: int, wanted: bytes, found: bytes) -> Iterator[Difference]:
     """Yield where two parts of the same length, at an offset, differ: pages beside each other, those of zeros apart."""
+    return grouped(offset, wanted, lambda start, page: page == found[start : start + PAGE])
+
+
+def grouped(offset: int, wanted: bytes, same: Callable[[int, bytes], bool]) -> Iterator[Difference]:
+    """Yield the like of a part, given what tells whether the page at a place in it needs not be written."""
 
     def what(start: int) -> bool | None:
         page = wanted[start : start + PAGE]
-        return None if page == found[start : start + PAGE] else page == _ZEROS[: len(page)]
+        return None if same(start, page) else page == _ZEROS[: len(page)]
 
     for zeros, starts in itertools.groupby(range(0, len(wanted), PAGE), key=what):
         run = list(starts)

@@ -19,9 +19,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "disaggregated": False,
         "san_optimized": False,
         "timezone.name": "Etc/UTC",
-        "version.generation": 9,
-        "version.major": 15,
-        "version.minor": 1,
     },
     "node": {
         "ha.enabled": False,
@@ -30,9 +27,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "membership": "member",
         "model": "volume-gateway",
         "state": "up",
-        "version.generation": 9,
-        "version.major": 15,
-        "version.minor": 1,
     },
     "svm": {
         "aggregates_delegated": False,
@@ -52,6 +46,7 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "s3.allowed": False,
         "s3.enabled": False,
         "snapmirror.is_protected": False,
+        "snapshot_policy.name": "default",
         "subtype": "default",
     },
     "aggregate": {
@@ -69,7 +64,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "analytics.state": "off",
         "analytics.supported": False,
         "anti_ransomware.state": "disabled",
-        "autosize.mode": "off",
         "cloud_retrieval_policy": "default",
         "cloud_write_enabled": False,
         "efficiency.compaction": "none",
@@ -97,7 +91,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "space.large_size_enabled": False,
         "space.logical_space.enforcement": False,
         "space.logical_space.reporting": False,
-        "space.snapshot.reserve_percent": 0,
         "style": "flexvol",
         "tiering.policy": "none",
     },
@@ -156,15 +149,26 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
 """Resource -> path -> the value that every record shows."""
 
 SILENT: Mapping[str, Mapping[str, Scalar]] = {
-    "svm": {
-        "nfs.allowed": True,
-        "nfs.enabled": True,
-    },
     "volume": {
         "nas.security_style": "unix",
+        "asynchronous_directory_delete.enabled": False,
+        "aggressive_readahead_mode": "none",
+        "encryption.rekey": False,
+        "granular_data_mode": "disabled",
+        "movement.capacity_tier_optimized": False,
+        "movement.tiering_policy": "none",
+        "optimize_aggregates": False,
+        "qos.policy.name": "none",
+        "queue_for_encryption": False,
         "quota.enabled": False,
+        "sizing_method": "use_existing_resources",
+        "smas_protection": "unprotected",
+        "snaplock.append_mode_enabled": False,
         "space.snapshot.autodelete.enabled": False,
         "space.snapshot.autodelete_enabled": False,
+        "svm_dr_protection": "unprotected",
+        "tiering.supported": False,
+        "use_mirrored_aggregates": False,
         "validate_only": False,
     },
     "snapmirror_policy": {

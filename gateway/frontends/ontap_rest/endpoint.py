@@ -39,7 +39,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     `precheck` refuses a request before any record is looked for. `singleton`:
     there is one record and no collection. `instance` is what follows the
     collection's path in a record's; `instances` False: no record has a path.
-    `readable` False: there is no GET. `unmake` undoes a create where more than a
+    `readable` False: there is no GET. `refuses`: the code with which every write is
+    refused, where none is carried out. `unmake` undoes a create where more than a
     delete is needed, `put_back` a modify that led from one record to another.
     """
 
@@ -56,6 +57,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = "{}"
     instances: bool = True
     readable: bool = True
+    refuses: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
 from gateway.frontends.ontap_rest.writes import svms as write_svms
 from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 
+_FIXED_POOLS = "19726544"
+
 
 def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapping[str, Route]:
     """Give every route by its template below `/api`. The observer is told what clients report."""
@@ -82,6 +84,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             resource=schema["svm"],
             source=sources.Svms(site),
             operation=named("svm"),
+            precheck=write_svms.serves(site),
             create=_create_svm,
             modify=_modify_svm,
             delete=_delete_svm,
@@ -91,6 +94,8 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             resource=schema["aggregate"],
             source=sources.Aggregates(site),
             operation=named("aggregate"),
+            precheck=_refuse_pools,
+            refuses=_FIXED_POOLS,
             create=_fixed_pools,
             modify=_fixed_pools,
             delete=_fixed_pools,
@@ -160,13 +165,18 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
 # --- writers that are one call of the core ---
 
 
-async def _fixed_pools(*_: object) -> Made:
+def _refuse_pools(*_: object) -> None:
     raise WireError(
         405,
-        "19726544",
+        _FIXED_POOLS,
         message="POST, PATCH and DELETE of aggregates are not supported on this version. "
         "Aggregates are the pools of the gateway's configuration.",
     )
+
+
+async def _fixed_pools(*_: object) -> Made:
+    _refuse_pools()
+    return None
 
 
 async def _create_svm(ask: Ask, values: Values) -> Made:

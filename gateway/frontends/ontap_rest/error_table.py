@@ -28,6 +28,15 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "pool"}, ("aggregate.",)),
     Rule(errors.NotFound, 404, "917508", 'Aggregate "{ref}" does not exist.', "aggregates", {"kind": "pool"}),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "id", {"kind": "export policy"}, ("export_policy.",)),
+    Rule(
+        errors.NotFound,
+        404,
+        "1703954",
+        'Export policy "{ref}" does not exist.',
+        "nas.export_policy",
+        {"kind": "export policy"},
+        ("volume.",),
+    ),
     Rule(errors.NotFound, 404, "1703954", 'Export policy "{ref}" does not exist.', "policy", {"kind": "export policy"}),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "snapshot policy"}, ("snapshot_policy.",)),
     Rule(
@@ -46,6 +55,15 @@ RULES: tuple[Rule, ...] = (
         'The policy has no schedule "{ref}".',
         "schedule",
         {"kind": "policy line"},
+    ),
+    Rule(
+        errors.NotFound,
+        404,
+        "1638413",
+        'Schedule "{ref}" does not exist.',
+        "schedule",
+        {"kind": "schedule"},
+        ("snapshot_policy_schedule.",),
     ),
     Rule(errors.NotFound, 404, "1638413", 'Schedule "{ref}" does not exist.', "copies.schedule", {"kind": "schedule"}),
     Rule(

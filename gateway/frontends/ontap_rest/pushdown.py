@@ -109,7 +109,6 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "aggregates.name": Column("pool.name", to.text),
         "size": Column("size", to.compared),
         "space.size": Column("size", to.compared),
-        "space.afs_total": Column("size", to.compared),
         "space.filesystem_size": Column("size", to.compared),
         "space.used": Column("used", to.compared),
         "state": Column("state", to.shown(VOLUME_STATES), ordered=False),

@@ -261,6 +261,11 @@ _POLICY_RULE = (
 _PARENT = ("svm.name", "svm.uuid")
 _VOLUME_BOTH = (
     "_tags",
+    "autosize.grow_threshold",
+    "autosize.maximum",
+    "autosize.minimum",
+    "autosize.mode",
+    "autosize.shrink_threshold",
     "comment",
     "name",
     "nas.export_policy.id",
@@ -272,7 +277,10 @@ _VOLUME_BOTH = (
     "size",
     "snapshot_policy.name",
     "snapshot_policy.uuid",
+    "space.full_threshold_percent",
+    "space.nearly_full_threshold_percent",
     "space.size",
+    "space.snapshot.reserve_percent",
     "state",
 )
 _LUN_BOTH = (
@@ -334,6 +342,9 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
         {
             *_VOLUME_BOTH,
             "clone.split_initiated",
+            "movement.destination_aggregate.name",
+            "movement.destination_aggregate.uuid",
+            "movement.state",
             "restore_to.snapshot.force",
             "restore_to.snapshot.name",
             "restore_to.snapshot.uuid",
@@ -354,7 +365,9 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
         }
     ),
     ("cli_volume", Verb.PATCH): frozenset({"autosize_reset"}),
-    ("svm", Verb.POST): frozenset({"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled"}),
+    ("svm", Verb.POST): frozenset(
+        {"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled", "nfs.allowed", "nfs.enabled"}
+    ),
     ("svm", Verb.PATCH): frozenset({"name", "comment", "state"}),
     ("export_policy", Verb.POST): frozenset({*_EXPORT_POLICY_BOTH, *_PARENT}),
     ("export_policy", Verb.PATCH): frozenset(_EXPORT_POLICY_BOTH),

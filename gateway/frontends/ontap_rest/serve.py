@@ -34,6 +34,7 @@ from gateway.frontends.ontap_rest.encode import (
 )
 from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
+from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
@@ -58,6 +59,7 @@ class Server:
     async def get(self, route: Route, ask: Ask) -> Answer:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
+        refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
         self._projection(endpoint.resource, ask, instance=route.instance)  # refuses unknown fields
         if route.instance:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)

@@ -36,9 +36,11 @@ from gateway.core.ownership import readable, visible
 from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
 from gateway.core.retired import RETIRED
 from gateway.core.schedules import named
+from gateway.frontends.ontap_rest import moves
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.protection import bases_among, sources_among
+from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.cluster import (
     ClusterFacts,
     InterfaceFacts,
@@ -89,6 +91,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     cluster_id: UUID
     addresses: tuple[DataAddress, ...]
     started: float
+    release: Release = DEFAULT_RELEASE
 
     @property
     def software(self) -> str:
@@ -102,14 +105,17 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             name=f"{self.name}-01",
             software=self.software,
             uptime=int(time.monotonic() - self.started),
+            release=self.release,
         )
 
     @classmethod
-    async def of(cls, core: Core, *, name: str, addresses: tuple[DataAddress, ...]) -> Site:
+    async def of(
+        cls, core: Core, *, name: str, addresses: tuple[DataAddress, ...], release: Release = DEFAULT_RELEASE
+    ) -> Site:
         """Read the cluster's id from the catalog."""
         found = await core.catalog.setting(CLUSTER_ID)
         cluster_id = UUID(found) if found else uuid5(NAMESPACE_URL, name)
-        return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic())
+        return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic(), release=release)
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -214,6 +220,10 @@ class Volumes(CatalogSource[Volume]):
         found = super().fields(ask)
         return found if ask.core.caller is None else set(found) - _PARENTS
 
+    async def base(self, ask: Ask) -> Filter:
+        """Give nothing to those who want the constituents of FlexGroups only."""
+        return NONE if ask.parameters.options.get("is_constituent") is True else await super().base(ask)
+
     def hidden(self, ask: Ask) -> Filter:
         """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
         return NONE if "uuid" in ask.parameters.queried else RETIRED
@@ -232,6 +242,7 @@ class Volumes(CatalogSource[Volume]):
         if parents and ask.core.caller is not None:
             parents = {key: parent for key, parent in parents.items() if visible(ask.core.caller, parent)}
             bases = {key: base for key, base in bases.items() if base.volume_id in parents}
+        moving = await moves.moves_of(ask, records) if moves.wanted(ask) else {}
         items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
@@ -247,8 +258,10 @@ class Volumes(CatalogSource[Volume]):
                 parent_snapshot=bases.get(origin.snapshot_id) if origin and origin.snapshot_id else None,
                 parent_tenant=tenant if origin else None,
                 protected=volume.id in protected,
+                movement=moving.get(volume.id),
             )
-            seen = (*stamp(volume, *refs.records), refs.protected)
+            # Moves are few, and what they show does not change with the volume alone.
+            seen = None if refs.movement else (*stamp(volume, *refs.records), refs.protected)
             items.append(Item(volume, partial(render_volume, volume, refs), seen))
         return items
 
@@ -484,7 +497,8 @@ class Cluster:
     async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
         """Give the singleton."""
         del ask
-        facts = ClusterFacts(id=self._site.cluster_id, name=self._site.name, software=self._site.software)
+        site = self._site
+        facts = ClusterFacts(id=site.cluster_id, name=site.name, software=site.software, release=site.release)
         return [(facts, render_cluster(facts))]
 
 

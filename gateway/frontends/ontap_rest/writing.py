@@ -14,6 +14,7 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values, confirm, require_fields
 from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made
 from gateway.frontends.ontap_rest.errors import no_verb
+from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.reading import Found
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered
@@ -21,6 +22,7 @@ from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered
 
 def precheck(endpoint: Endpoint, ask: Ask, values: Values) -> None:
     """Refuse what the resource refuses before any record is looked for."""
+    refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
     if endpoint.precheck is not None:
         endpoint.precheck(ask, values)
 

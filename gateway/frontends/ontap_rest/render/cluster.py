@@ -11,11 +11,9 @@ from gateway.core.jobs import FINAL
 from gateway.core.model import Job, JobState, Tenant
 from gateway.frontends.ontap_rest.constants import nested
 from gateway.frontends.ontap_rest.errors import encode_job_error, from_record
+from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.batches import batch_error, progress
 from gateway.frontends.ontap_rest.scalars import format_datetime
-
-RELEASE = "9.15.1"
-"""The release whose interface is spoken; every client's version gate lets it pass."""
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +23,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     software: str
     uptime: int = 0
+    release: Release = DEFAULT_RELEASE
 
 
 class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +34,7 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     software: str
     location: str = ""
     contact: str = ""
+    release: Release = DEFAULT_RELEASE
 
 
 class InterfaceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ def render_cluster(facts: ClusterFacts) -> dict[str, Any]:
     """Render the cluster singleton."""
     record: dict[str, Any] = nested("cluster")
     record |= {"uuid": str(facts.id), "name": facts.name, "location": facts.location, "contact": facts.contact}
-    record["version"]["full"] = _release(facts.software)
+    record["version"] = _version(facts)
     return record
 
 
@@ -63,7 +63,7 @@ def render_node(facts: NodeFacts) -> dict[str, Any]:
     """Render the node."""
     record: dict[str, Any] = nested("node")
     record |= {"uuid": str(facts.id), "name": facts.name, "uptime": facts.uptime}
-    record["version"]["full"] = _release(facts.software)
+    record["version"] = _version(facts)
     return record
 
 
@@ -116,5 +116,11 @@ def render_job(job: Job, *, tenant: Tenant | None = None, node: NodeFacts | None
     return record
 
 
-def _release(software: str) -> str:
-    return f"NetApp Release {RELEASE}: {software}"
+def _version(facts: ClusterFacts | NodeFacts) -> dict[str, Any]:
+    release = facts.release
+    return {
+        "full": f"NetApp Release {release}: {facts.software}",
+        "generation": release.generation,
+        "major": release.major,
+        "minor": release.minor,
+    }

@@ -47,6 +47,7 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
         if found.replica_of is None and await in_common(ask.core, source.id, found.id) is None:
             message = f'Volume "{name}" in SVM "{tenant.name}" is not a volume of type DP.'
             raise WireError(409, "6619546", message=message, target="destination.path")
+        _refuse_size(values, found)
         yield await _fitted(ask, found, source)
         return
     if values.get(f"{_CREATE}.enabled") is not True:
@@ -57,6 +58,12 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
     except Exception:
         await (await volumes.delete(ask.core, made.id, description=ask.description)).result()
         raise
+
+
+def _refuse_size(values: Values, found: Volume) -> None:
+    if values.get(f"{_CREATE}.size") not in {None, found.size}:
+        message = f'Field "{_CREATE}.size" is for a destination that is made; volume "{found.name}" exists.'
+        raise WireError(400, "262186", message=message, target=f"{_CREATE}.size")
 
 
 async def _fitted(ask: Ask, found: Volume, source: Volume) -> Volume:

@@ -176,11 +176,12 @@ async def _reversed(ask: Ask, replication: Replication, values: Values) -> bool:
         return False
     if wanted == [destination_path, source_path]:
         return True
+    changed = _ENDS[0] if wanted[0] not in {None, source_path} else _ENDS[1]
     raise WireError(
         400,
         "13303841",
         message="The ends of a relationship can be swapped, by both paths, and not changed otherwise.",
-        target="source.path",
+        target=changed,
     )
 
 

@@ -40,6 +40,14 @@ def check_agree(path: str, *, agree: bool) -> None:
         raise WireError(400, code, message=message, target=path)
 
 
+def check_place(values: Values, present: Mapping[str, object]) -> None:
+    """Refuse a body that says that its record lies elsewhere than where the path says."""
+    for path, value in present.items():
+        if values.get(path) not in (None, value):
+            message = f'Field "{path}" contradicts the path of the request, which says "{value}".'
+            raise WireError(400, "262186", message=message, target=path)
+
+
 def _uuid(value: str | None, kind: str) -> UUID | None:
     if value is None:
         return None
