@@ -98,6 +98,8 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "reporting_nodes": ("/api/cluster/nodes", "uuid"),
     },
     "iscsi_service": {"svm": ("/api/svm/svms", "uuid")},
+    "nfs_service": {"svm": ("/api/svm/svms", "uuid")},
+    "port": {"node": ("/api/cluster/nodes", "uuid")},
     "iscsi_credentials": {"svm": ("/api/svm/svms", "uuid")},
     "svm_peer": {
         "svm": ("/api/svm/svms", "uuid"),

@@ -13,6 +13,7 @@ from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
+from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.endpoints_system import system_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
@@ -31,12 +32,9 @@ _FIXED_POOLS = "19726544"
 def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapping[str, Route]:
     """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
-    every = {
-        **_endpoints(schema, site),
-        **san_endpoints(schema, site),
-        **mirror_endpoints(schema, site),
-        **system_endpoints(schema, site, observer or SilentObserver()),
-    }
+    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
+    every |= network_endpoints(schema, site)
+    every |= system_endpoints(schema, site, observer or SilentObserver())
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
         if endpoint.instances and not endpoint.singleton:
@@ -61,9 +59,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     export_policies = sources.ExportPolicies()
     snapshot_policies = sources.SnapshotPolicies()
     return {
-        "cluster": Endpoint(
-            resource=schema["cluster"], source=sources.Cluster(site), operation=named("cluster"), singleton=True
-        ),
         "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
             resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
@@ -155,9 +150,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             modify=_modify_rule,
             delete=_delete_rule,
             put_back=_put_rule_back,
-        ),
-        "network/ip/interfaces": Endpoint(
-            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=named("ip_interface")
         ),
     }
 

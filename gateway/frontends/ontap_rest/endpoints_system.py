@@ -13,7 +13,6 @@ from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, named
 from gateway.frontends.ontap_rest.schema import Schema
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.sources_cli import CliAggregates, CliVolumes
-from gateway.frontends.ontap_rest.sources_nfs import NfsServices
 
 
 def system_endpoints(schema: Schema, site: Site, observer: Observer) -> Mapping[str, Endpoint]:
@@ -33,9 +32,6 @@ def system_endpoints(schema: Schema, site: Site, observer: Observer) -> Mapping[
         ),
         "security/key-managers": Endpoint(
             resource=schema["key_manager"], source=sources.Nothing(), operation=named("key_manager")
-        ),
-        "protocols/nfs/services": Endpoint(
-            resource=schema["nfs_service"], source=NfsServices(site), operation=named("nfs_service")
         ),
         "protocols/nfs/kerberos/interfaces": Endpoint(
             resource=schema["kerberos_interface"], source=sources.Nothing(), operation=named("kerberos_interface")

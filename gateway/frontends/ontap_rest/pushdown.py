@@ -191,6 +191,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "svm.uuid": Column("id", to.uuid),
         "svm.name": Column("name", to.text),
     },
+    "nfs_service": {
+        "svm.uuid": Column("id", to.uuid),
+        "svm.name": Column("name", to.text),
+    },
     "iscsi_credentials": {
         **_SVM,
         "initiator": Column("initiator", to.text),

@@ -240,6 +240,7 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("destination.path",), "262212", 'A value is required for field "destination.path"'),
     ),
     "iscsi_service": (_SVM,),
+    "nfs_service": (_SVM,),
     "iscsi_credentials": (
         _SVM,
         Required(("initiator",), "262212", 'A value is required for field "initiator"'),
@@ -365,6 +366,7 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
         }
     ),
     ("cli_volume", Verb.PATCH): frozenset({"autosize_reset"}),
+    ("cluster", Verb.PATCH): frozenset({"contact", "location"}),
     ("svm", Verb.POST): frozenset(
         {"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled", "nfs.allowed", "nfs.enabled"}
     ),
@@ -406,6 +408,8 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ),
     ("iscsi_service", Verb.POST): frozenset({*_PARENT, "enabled", "target.alias"}),
     ("iscsi_service", Verb.PATCH): frozenset({"enabled", "target.alias"}),
+    ("nfs_service", Verb.POST): frozenset({*_PARENT, "enabled"}),
+    ("nfs_service", Verb.PATCH): frozenset({"enabled"}),
     ("iscsi_credentials", Verb.POST): frozenset({*_PARENT, *_CHAP, "authentication_type", "initiator"}),
     ("iscsi_credentials", Verb.PATCH): frozenset({*_CHAP, "authentication_type"}),
     ("snapmirror_policy", Verb.POST): frozenset(

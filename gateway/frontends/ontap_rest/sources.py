@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -42,11 +42,7 @@ from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.protection import bases_among, sources_among
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.cluster import (
-    ClusterFacts,
-    InterfaceFacts,
     NodeFacts,
-    render_cluster,
-    render_interface,
     render_job,
     render_node,
 )
@@ -488,20 +484,6 @@ class Schedules(CatalogSource[Schedule]):
         return [Item(schedule, partial(render, schedule)) for schedule in records]
 
 
-class Cluster:
-    """The one cluster."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """Give the singleton."""
-        del ask
-        site = self._site
-        facts = ClusterFacts(id=site.cluster_id, name=site.name, software=site.software, release=site.release)
-        return [(facts, render_cluster(facts))]
-
-
 class Nodes:
     """The one node."""
 
@@ -513,51 +495,6 @@ class Nodes:
         del ask
         node = self._site.node()
         return [(node, render_node(node))]
-
-
-class _Served(msgspec.Struct, frozen=True):
-    """What an interface tells of an exporter. `mark` tells its id from that of another one at the same address."""
-
-    services: tuple[str, ...]
-    policy: str
-    mark: str = ""
-
-
-_SERVED: Mapping[str, _Served] = {
-    "nfs": _Served(("data_core", "data_nfs"), "default-data-files"),
-    "iscsi": _Served(("data_core", "data_iscsi"), "default-data-blocks", "iscsi "),
-}
-
-
-class Interfaces:
-    """Every SVM is served at every data address."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """List SVMs times addresses."""
-        return self.of([ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant))
-
-    def of(self, tenants: Sequence[Tenant]) -> Sequence[tuple[InterfaceFacts, Rendered]]:
-        """List those of some SVMs."""
-        found = []
-        for tenant in tenants:
-            for number, place in enumerate(self._site.addresses, start=1):
-                served = _SERVED[place.kind]
-                facts = InterfaceFacts(
-                    id=uuid5(tenant.id, f"interface {served.mark}{place.address}"),
-                    name=f"{tenant.name}_data_{number}",
-                    address=place.address,
-                    netmask="128" if ":" in place.address else "32",
-                    tenant=tenant,
-                    node=self._site.node(),
-                    port="lo" if place.address.startswith("127.") else "e0a",
-                    services=served.services,
-                    policy=served.policy,
-                )
-                found.append((facts, render_interface(facts)))
-        return found
 
 
 def own_job(ask: Ask, job: Job) -> bool:
