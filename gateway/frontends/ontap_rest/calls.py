@@ -63,6 +63,8 @@ SERVICES: Mapping[str, str] = {
     "snapmirror_policy": "schedulepolicy",
     "snapmirror_relationship": "volume",
     "snapmirror_transfer": "volume",
+    "qos_policy": "cluster",
+    "volume_metrics": "volume",
 }
 """The service of each resource."""
 

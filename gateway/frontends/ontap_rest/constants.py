@@ -154,6 +154,7 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
     },
     "snapmirror_transfer": {"relationship.restore": False},
     "svm_peer": {"state": "peered"},
+    "qos_policy": {"object_count": 0, "policy_class": "user_defined", "scope": "svm"},
 }
 """Resource -> path -> the value that every record shows."""
 

@@ -105,6 +105,7 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "svm": ("/api/svm/svms", "uuid"),
         "peer.svm": ("/api/svm/svms", "uuid"),
     },
+    "qos_policy": {"svm": ("/api/svm/svms", "uuid")},
     "snapmirror_policy": {
         "svm": ("/api/svm/svms", "uuid"),
         "transfer_schedule": ("/api/cluster/schedules", "uuid"),

@@ -14,10 +14,12 @@ from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
+from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.endpoints_system import system_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
+from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.writes import policies as write_policies
@@ -33,6 +35,7 @@ def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapp
     """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
     every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
+    every |= qos_endpoints(schema)
     every |= network_endpoints(schema, site)
     every |= system_endpoints(schema, site, observer or SilentObserver())
     for collection, endpoint in every.items():
@@ -183,6 +186,7 @@ async def _modify_svm(ask: Ask, tenant: Tenant, values: Values) -> Made:
 
 async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
     await tenants.delete(ask.core, tenant.id)
+    await forget_policies(ask.core, tenant)
     return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
 
 

@@ -54,6 +54,8 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "snapmirror_policy": ("uuid", "name"),
     "snapmirror_relationship": ("uuid", "source.path", "destination.path"),
     "snapmirror_transfer": ("uuid", "relationship.uuid"),
+    "qos_policy": ("uuid", "name"),
+    "volume_metrics": ("timestamp",),
 }
 """What a bare collection GET shows, and what no `fields` can take away."""
 

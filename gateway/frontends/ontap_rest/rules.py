@@ -241,6 +241,7 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
     ),
     "iscsi_service": (_SVM,),
     "nfs_service": (_SVM,),
+    "qos_policy": (Required(("name",), "262212", 'A value is required for field "name"'), _SVM),
     "iscsi_credentials": (
         _SVM,
         Required(("initiator",), "262212", 'A value is required for field "initiator"'),
@@ -317,6 +318,19 @@ _MIRROR_BOTH = (
     "throttle",
     "transfer_schedule.name",
     "transfer_schedule.uuid",
+)
+_QOS = (
+    "adaptive.absolute_min_iops",
+    "adaptive.block_size",
+    "adaptive.expected_iops",
+    "adaptive.expected_iops_allocation",
+    "adaptive.peak_iops",
+    "adaptive.peak_iops_allocation",
+    "fixed.capacity_shared",
+    "fixed.max_throughput_iops",
+    "fixed.max_throughput_mbps",
+    "fixed.min_throughput_iops",
+    "fixed.min_throughput_mbps",
 )
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
 _EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
@@ -427,6 +441,8 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
         {*_MIRROR_BOTH, "create_destination.enabled", "create_destination.size"}
     ),
     ("snapmirror_relationship", Verb.PATCH): frozenset({*_MIRROR_BOTH, "quick_resync"}),
+    ("qos_policy", Verb.POST): frozenset({"name", *_PARENT, *_QOS}),
+    ("qos_policy", Verb.PATCH): frozenset({"name", *_QOS} - {"fixed.capacity_shared"}),
     ("snapmirror_transfer", Verb.POST): frozenset(
         {"files.destination_path", "files.source_path", "files", "source_snapshot", "throttle"}
     ),

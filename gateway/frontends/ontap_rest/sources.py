@@ -238,7 +238,7 @@ class Volumes(CatalogSource[Volume]):
         if parents and ask.core.caller is not None:
             parents = {key: parent for key, parent in parents.items() if visible(ask.core.caller, parent)}
             bases = {key: base for key, base in bases.items() if base.volume_id in parents}
-        moving = await moves.moves_of(ask, records) if moves.wanted(ask) else {}
+        moving = await moves.moves_of(ask.core, records) if moves.wanted(ask) else {}
         items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)

@@ -64,10 +64,18 @@ async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | No
         keyed = msgspec.structs.replace(ask, keys=(*ask.keys, *made.keys))
         return (await reading.read_one(endpoint.resource, source, keyed))[1]
     if not isinstance(source, CatalogSource):
-        return None
+        return await _listed(endpoint, ask, made)
     record: Any = made.job if isinstance(made, Started) else made
     if isinstance(record, Job):
         target: UUID | None = record.target_id
         record = await ask.core.catalog.get(source.kind, target) if target else None
     rendered = await source.render(ask, [record]) if record is not None else []
     return rendered[0][1] if rendered else None
+
+
+async def _listed(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | None:
+    """Render what was made and recorded as a job, of a resource that is not in the catalog under its own kind."""
+    if not isinstance(made, Job) or made.target_id is None:
+        return None
+    keyed = msgspec.structs.replace(ask, keys=(*ask.keys, str(made.target_id)))
+    return (await reading.read_one(endpoint.resource, endpoint.source, keyed))[1]
