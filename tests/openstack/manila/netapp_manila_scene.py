@@ -33,7 +33,8 @@ _OPTIONS = (
 )
 """What the driver registers itself, too late to be set before it is made."""
 TYPES: Mapping[str, Mapping[str, str]] = {
-    # Pools of btrfs cannot promise space to a share, which the driver asks for unless its type says otherwise.
+    # What the driver asks for otherwise is refused: a promise of space, which pools of btrfs cannot give, and when
+    # it manages a share, snapshots that can be looked into through the share.
     "thin": {"netapp:thin_provisioned": "True", "netapp:hide_snapdir": "True"},
     "thick": {"netapp:hide_snapdir": "True"},
 }
@@ -71,7 +72,6 @@ def stanza(url: str) -> Mapping[str, object]:
         "netapp_vserver": TENANT,
         "netapp_use_legacy_client": False,
         "netapp_zapi_fallback_enabled": False,
-        "netapp_volume_snapshot_reserve_percent": 0,
     }
 
 
