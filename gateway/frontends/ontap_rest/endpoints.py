@@ -6,31 +6,50 @@ from collections.abc import Mapping
 
 from gateway.core import jobs, policies, retired, snapshots, tenants, volumes
 from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, SnapshotSchedule, Tenant, Volume
+from gateway.core.observer import Observer, SilentObserver
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
+from gateway.frontends.ontap_rest.endpoints_files import files_endpoints
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
+from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
+from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
+from gateway.frontends.ontap_rest.endpoints_security import security_endpoints
+from gateway.frontends.ontap_rest.endpoints_system import system_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
+from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.tunnel import check_own
 from gateway.frontends.ontap_rest.writes import policies as write_policies
 from gateway.frontends.ontap_rest.writes import schedules as write_schedules
 from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
 from gateway.frontends.ontap_rest.writes import svms as write_svms
 from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 
+_FIXED_POOLS = "19726544"
 
-def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
-    """Give every route by its template below `/api`."""
+
+def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapping[str, Route]:
+    """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
-    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
+    every = {
+        **_endpoints(schema, site),
+        **san_endpoints(schema, site),
+        **mirror_endpoints(schema, site),
+        **qos_endpoints(schema),
+        **network_endpoints(schema, site),
+        **files_endpoints(schema),
+        **security_endpoints(schema, site, table.keys),
+        **system_endpoints(schema, site, observer or SilentObserver()),
+    }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if not endpoint.singleton:
+        if endpoint.instances and not endpoint.singleton:
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -38,11 +57,13 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: True,
+        Verb.GET: endpoint.readable,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,
     }
+    if endpoint.listing and not instance:
+        offered = {Verb.GET: True}
     verbs = tuple(verb for verb, yes in offered.items() if yes)
     calls = {verb: call_of(endpoint.resource.name, verb, instance=instance) for verb in verbs}
     return Route(template=template, endpoint=endpoint, instance=instance, verbs=verbs, calls=calls)
@@ -52,9 +73,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     export_policies = sources.ExportPolicies()
     snapshot_policies = sources.SnapshotPolicies()
     return {
-        "cluster": Endpoint(
-            resource=schema["cluster"], source=sources.Cluster(site), operation=named("cluster"), singleton=True
-        ),
         "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
             resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
@@ -75,6 +93,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             resource=schema["svm"],
             source=sources.Svms(site),
             operation=named("svm"),
+            precheck=write_svms.serves(site),
             create=_create_svm,
             modify=_modify_svm,
             delete=_delete_svm,
@@ -84,6 +103,8 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             resource=schema["aggregate"],
             source=sources.Aggregates(site),
             operation=named("aggregate"),
+            precheck=_refuse_pools,
+            refuses=_FIXED_POOLS,
             create=_fixed_pools,
             modify=_fixed_pools,
             delete=_fixed_pools,
@@ -144,22 +165,24 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             delete=_delete_rule,
             put_back=_put_rule_back,
         ),
-        "network/ip/interfaces": Endpoint(
-            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=named("ip_interface")
-        ),
     }
 
 
 # --- writers that are one call of the core ---
 
 
-async def _fixed_pools(*_: object) -> Made:
+def _refuse_pools(*_: object) -> None:
     raise WireError(
         405,
-        "19726544",
+        _FIXED_POOLS,
         message="POST, PATCH and DELETE of aggregates are not supported on this version. "
         "Aggregates are the pools of the gateway's configuration.",
     )
+
+
+async def _fixed_pools(*_: object) -> Made:
+    _refuse_pools()
+    return None
 
 
 async def _create_svm(ask: Ask, values: Values) -> Made:
@@ -174,6 +197,7 @@ async def _modify_svm(ask: Ask, tenant: Tenant, values: Values) -> Made:
 
 async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
     await tenants.delete(ask.core, tenant.id)
+    await forget_policies(ask.core, tenant)
     return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
 
 
@@ -199,7 +223,9 @@ async def _delete_snapshot_policy(ask: Ask, policy: SnapshotPolicy) -> None:
 
 def _create_line(source: sources.SnapshotPolicies) -> Create:
     async def create(ask: Ask, values: Values) -> Made:
-        return Keyed((str(await write_schedules.create_line(ask, await source.policy(ask), values)),))
+        policy = await source.policy(ask)
+        check_own(ask, policy)
+        return Keyed((str(await write_schedules.create_line(ask, policy, values)),))
 
     return create
 

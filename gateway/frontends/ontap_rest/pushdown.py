@@ -109,7 +109,6 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "aggregates.name": Column("pool.name", to.text),
         "size": Column("size", to.compared),
         "space.size": Column("size", to.compared),
-        "space.afs_total": Column("size", to.compared),
         "space.filesystem_size": Column("size", to.compared),
         "space.used": Column("used", to.compared),
         "state": Column("state", to.shown(VOLUME_STATES), ordered=False),
@@ -133,6 +132,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "clone.parent_volume.name": Column("origin.volume.name", to.text),
         "clone.parent_snapshot.uuid": Column("origin.snapshot.id", to.uuid),
         "clone.parent_snapshot.name": Column("origin.snapshot.name", to.text),
+    },
+    "cli_volume": {
+        "vserver": Column("tenant.name", to.text),
+        "volume": Column("name", to.text),
     },
     "snapshot": {
         **_SVM,
@@ -185,6 +188,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "igroup.uuid": Column("attachment.node", to.node, ordered=False, exact=False),
     },
     "iscsi_service": {
+        "svm.uuid": Column("id", to.uuid),
+        "svm.name": Column("name", to.text),
+    },
+    "nfs_service": {
         "svm.uuid": Column("id", to.uuid),
         "svm.name": Column("name", to.text),
     },
@@ -252,6 +259,11 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "relationship.uuid": Column("replication.id", to.uuid),
         "state": Column("state", to.shown({state: state.value for state in TransferState}), ordered=False),
         "end_time": Column("ended", to.time),
+    },
+    "qtree": {
+        **_SVM,
+        "volume.uuid": Column("id", to.uuid),
+        "volume.name": Column("name", to.text),
     },
     "job": {
         **_SVM,
