@@ -49,6 +49,7 @@ from gateway.mover.far.words import (
     Walk,
     Want,
     Welcome,
+    nanoseconds,
 )
 from gateway.mover.wire import Sent
 
@@ -220,12 +221,14 @@ def test_nothing_outside_is_opened(sides, tmp_path):
     (outside / "precious").write_bytes(b"precious")
     (source / "link").symlink_to(outside / "precious")
     (source / "folder").symlink_to(outside)
+    (source / "inner").mkdir()
     os.mkfifo(source / "fifo")
     (source / "a").write_bytes(b"a")
     with served(sides.offer(source, TREE)) as port, asking(sides, port) as asker:
-        for way in ((b"link",), (b"folder", b"precious"), (b"fifo",), (b"nothing",), (b"a", b"b")):
-            asker.say(Want(File(way), 0, PAGE, NONE))
-            assert isinstance(asker.hear(), Failed), way
+        for way in ((b"link",), (b"folder", b"precious"), (b"fifo",), (b"inner",), (b"nothing",), (b"a", b"b")):
+            for _ in range(2):
+                asker.say(Want(File(way), 0, PAGE, NONE))
+                assert isinstance(asker.hear(), Failed), way
         asker.say(Want(File((b"a",)), 0, PAGE, NONE))
         assert asker.hear() == Runs([Run(0, PAGE, b"a".ljust(PAGE, b"\0"))])
         assert isinstance(asker.hear(), Done)
@@ -321,6 +324,30 @@ def test_lists_that_no_sender_makes(sides, tmp_path, destination, answers):
     assert TEXT not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["destination"]
     assert picture(tmp_path)["."] == before
+
+
+def test_small_files_are_asked_for_once_and_together(sides, destination):
+    """Those that are new, and those that are there and differ; not those that will be left alone."""
+    names = [b"a", b"b", b"c", b"same"]
+    for name in names[1:]:
+        (destination / os.fsdecode(name)).write_bytes(b"0123456789")
+    entries = [entry(name, inode=number) for number, name in enumerate(names)]
+    os.utime(destination / "same", ns=(nanoseconds(NOW), nanoseconds(NOW)))
+    (destination / "same").chmod(0o644)
+    asked: list[Question] = []
+
+    def script(question: Question) -> Sequence[Answer | bytes]:
+        asked.append(question)
+        if isinstance(question, Walk):
+            return [page(ROOT, *entries)]
+        # Nothing is answered before everything is asked.
+        return [Runs([Run(0, 10, b"abcdefghij")]), Done(10, NOW, None)] * 3 if len(asked) == 4 else []
+
+    with lying(sides, script) as port:
+        assert moved(from_afar(sides.place(port), destination)).bytes_transferred == 30
+    assert [question.file.way for question in asked if isinstance(question, Want)] == [(name,) for name in names[:3]]
+    assert isinstance(asked[-1], Bye)
+    assert (destination / "b").read_bytes() == b"abcdefghij"
 
 
 def test_what_a_sender_may_say_is_told(sides, destination):
