@@ -37,6 +37,7 @@ from gateway.mover.far.words import (
     Want,
     digests,
     fits,
+    packed,
     time_of,
 )
 
@@ -157,7 +158,7 @@ class Answering:
                     self._pages = self._offer.pages()
                     self._say(next(self._pages))
                 case More():
-                    self._say(next(self._pages, Page([], last=True)))
+                    self._say(next(self._pages, Page(packed(()), last=True)))
                 case Check():
                     self._say(Differing(list(self._differing(question))))
                 case Want():

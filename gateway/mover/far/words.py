@@ -16,7 +16,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -181,9 +182,9 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Page(msgspec.Struct, frozen=True, tag="page"):
-    """Directories, each before those that are in it. `last`: there are no more."""
+    """Directories, each before those that are in it, compressed: see `packed`. `last`: there are no more."""
 
-    parts: list[Part]
+    packed: bytes
     last: bool
 
 
@@ -222,6 +223,23 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 Answer = Page | Differing | Runs | Done | Failed
+
+
+def packed(parts: Sequence[Part]) -> bytes:
+    """Give parts as a page has them."""
+    return zlib.compress(msgspec.msgpack.encode(parts), level=1)
+
+
+def unpacked(page: Page) -> list[Part]:
+    """Give the parts that a page has. ValueError: it is no page, or it is larger than any."""
+    unpacking = zlib.decompressobj()
+    try:
+        data = unpacking.decompress(page.packed, FRAME_MAX)
+    except zlib.error as error:
+        raise ValueError("page") from error
+    if not unpacking.eof:
+        raise ValueError("page")
+    return msgspec.msgpack.decode(data, type=list[Part])
 
 
 def time_of(nanoseconds: int) -> Time:
