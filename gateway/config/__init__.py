@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.config.errors import ConfigError
 from gateway.config.load import load, load_table, schema
 from gateway.config.settings import (
-    RELEASE,
+    RELEASES,
     Address,
     AuthSettings,
     BackendSettings,
@@ -15,6 +15,8 @@ from gateway.config.settings import (
     LogFormat,
     LogLevel,
     LogSettings,
+    OntapSettings,
+    PeerSettings,
     Settings,
     TlsSettings,
     UsernameClaim,
@@ -22,7 +24,7 @@ from gateway.config.settings import (
 )
 
 __all__ = [
-    "RELEASE",
+    "RELEASES",
     "Address",
     "AuthSettings",
     "BackendSettings",
@@ -33,6 +35,8 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "LogSettings",
+    "OntapSettings",
+    "PeerSettings",
     "Settings",
     "TlsSettings",
     "UsernameClaim",

@@ -18,8 +18,8 @@ from msgspec import Meta
 
 from gateway.core.secret import Secret
 
-RELEASE = "9.15.1"
-"""The ONTAP release whose REST door this is."""
+RELEASES = ("9.6", "9.7", "9.8", *(f"9.{major}.1" for major in range(9, 20)))
+"""The ONTAP releases that the REST door can be."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
@@ -97,12 +97,42 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     force_plain: bool = False
 
 
+class PeerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How other gateways reach this one to replicate its volumes. `listen` empty: they do not.
+
+    `address` is the host that they are told, where it is not the one in
+    `listen`. Certificate and key are made at the first start when neither is there.
+    """
+
+    listen: str = ""
+    address: str = ""
+    certificate: Path = msgspec.field(default_factory=lambda: Path("peer/cert.pem"))
+    key: Path = msgspec.field(default_factory=lambda: Path("peer/key.pem"))
+
+    def __post_init__(self) -> None:
+        if self.listen:
+            try:
+                Address.parse(self.listen)
+            except ValueError as error:
+                raise ValueError(f"listen: {error}") from None
+
+
 class UsernameClaim(enum.StrEnum):
     """Which claim of a token is its bearer's name."""
 
     SUB = "sub"
     EMAIL = "email"
     NAME = "name"
+
+
+class OntapSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ONTAP REST door. `release` is the one that it reports; fields that came later are unknown to it."""
+
+    release: str = "9.15.1"
+
+    def __post_init__(self) -> None:
+        if self.release not in RELEASES:
+            raise ValueError(f"release: {self.release!r} is none of {', '.join(RELEASES)}")
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,9 +178,15 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose tokens are accepted, beside the accounts."""
+    """Whose tokens are accepted, beside the accounts, and who is kept out.
+
+    An account whose password was wrong `lockout_failures` times (0: however
+    often) is closed for `lockout_s`.
+    """
 
     issuer: dict[str, IssuerSettings] = {}
+    lockout_failures: Annotated[int, Meta(ge=0)] = 10
+    lockout_s: Seconds = 300.0
 
     def __post_init__(self) -> None:
         called = [settings.issuer for settings in self.issuer.values()]
@@ -160,13 +196,18 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered."""
+    """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered.
+
+    Each account may ask `requests_per_s` times a second (0: however often), after `requests_burst` at once.
+    """
 
     max_body_bytes: Count = 1024 * 1024
     max_connections: Count = 4096
     receive_timeout_s: Seconds = 30.0
     request_timeout_s: Seconds = 150.0
     shutdown_timeout_s: Seconds = 30.0
+    requests_per_s: Annotated[float, Meta(ge=0)] = 0.0
+    requests_burst: Count = 100
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,9 +235,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str = "gateway"
     tenants: tuple[str, ...] = ("svm1",)
     accounts: Path = msgspec.field(default_factory=lambda: Path("accounts.toml"))
+    ontap: OntapSettings = OntapSettings()
     auth: AuthSettings = AuthSettings()
     catalog: CatalogSettings = CatalogSettings()
     tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
+    peer: PeerSettings = msgspec.field(default_factory=PeerSettings)
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     backend: dict[str, BackendSettings] = {}

@@ -259,6 +259,7 @@ SUBJECTS: Mapping[str, Subject] = {
 """Collection -> how one is made."""
 
 UNMADE: Mapping[str, str] = {
+    "protocols/nfs/services": "where files are exported every SVM has one from the beginning, elsewhere none",
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
     "storage/aggregates": "pools are configuration, every write is refused",
 }
