@@ -251,9 +251,53 @@ SUBJECTS: Mapping[str, Subject] = {
     ),
     "snapmirror/relationships/{}/transfers": Subject(
         body={},
-        # Here nothing is left behind by an abort, so a hard one is one as well.
-        values={"source_snapshot": ["nowhere"], "state": ["aborted", "queued", "failed", "success", "transferring"]},
+        # A transfer may be over before it is aborted.
+        values={"source_snapshot": ["nowhere"], "state": ["queued", "failed", "success", "transferring"]},
         shown={"source_snapshot": NOWHERE},
+    ),
+    "security/accounts": Subject(
+        body={
+            "name": "walked{n}",
+            "password": _PASSWORD,
+            "role.name": "readonly",
+            "applications": [{"application": "http", "authentication_methods": ["password"]}],
+        },
+        values={
+            "name": ["renamed{n}"],
+            "owner.name": ["svm1"],
+            "password": ["another_of_20_letters9"],
+            "role.name": ["admin", "nobodys"],
+        },
+        beside={
+            "applications": {"application": "http", "authentication_methods": ["password"]},
+            "owner.name": {"role.name": "vsadmin"},
+        },
+        without={"owner.name": ("role.name",)},
+        shown={
+            "applications.is_ldap_fastbind": NOWHERE,
+            "applications.is_ns_switch_group": NOWHERE,
+            "password": NOWHERE,
+        },
+    ),
+    "security/roles": Subject(
+        body={"name": "walked{n}", "privileges": [{"path": "/api/storage/volumes", "access": "readonly"}]},
+        values={"name": ["renamed{n}"], "owner.name": ["svm1"], "privileges.path": ["/api/storage/luns"]},
+        beside={"privileges": {"path": "/api/storage/volumes", "access": "readonly"}},
+    ),
+    "security/roles/{}/{}/privileges": Subject(
+        body={"path": "/api/storage/luns", "access": "readonly"},
+        values={"path": ["/api/storage/qtrees"]},
+    ),
+    "storage/qtrees": Subject(
+        body={**SVM, "volume.name": "vol2", "name": "walked{n}"},
+        values={
+            "export_policy.name": ["p1"],
+            "name": ["renamed{n}"],
+            "svm.name": ["svm1"],
+            "unix_permissions": [750],
+            "volume.name": ["vol1"],
+        },
+        without={"svm.uuid": ("svm.name",), "volume.uuid": ("volume.name",)},
     ),
 }
 """Collection -> how one is made."""
@@ -261,6 +305,14 @@ SUBJECTS: Mapping[str, Subject] = {
 UNMADE: Mapping[str, str] = {
     "protocols/nfs/services": "where files are exported every SVM has one from the beginning, elsewhere none",
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
+    "cluster/peers": "it takes another gateway: tests/unit/test_peers.py",
+    "private/cli/volume": "an answer for drivers that ask for nothing else",
+    "security/authentication/password": "it changes an account, and shows nothing",
     "storage/aggregates": "pools are configuration, every write is refused",
+    "storage/file/clone": "it makes a file, and shows nothing: test_live_files.py",
+    "storage/quota/rules": "every write is refused",
+    "storage/volumes/{}/files": "files are made by those who mount the volume: test_live_files.py",
+    "support/ems/application-logs": "it writes a line into the log, and shows nothing",
+    "svm/peers": "it takes another gateway: tests/unit/test_peers.py",
 }
 """Collections that have writers, and of which nothing can be made."""

@@ -41,7 +41,8 @@ async def _far_source(ask: Ask, values: Values) -> SourceVolume | None:
     core, links = ask.core, ask.core.changes.context.peers
     if links is None:
         if {"source.cluster.name", "source.cluster.uuid"} & values.keys():
-            raise errors.Unsupported(capability="peers", reason="this gateway is not configured to have peers")
+            message = "The operation is not supported on this platform: this gateway is not configured to have peers."
+            raise WireError(400, "262144017", message=message, target="source.cluster")
         return None
     remote, _, name = (text(values, "source.path") or "").partition(":")
     reader, _ = await _end(ask, values, "destination.path")
