@@ -30,6 +30,9 @@ GO = $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go /usr/lib
 # Swift, as it is installed: a second S3 store.
 SWIFT := build/swift
 
+# Ansible, with the one collection that the tests use.
+ANSIBLE := build/ansible
+
 # Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
 ZFS_GUEST := scripts/zfsvm
 ZFS_PACKAGES := build/zfs-packages
@@ -37,19 +40,19 @@ ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qe
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
-	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --exclude $(OPENSTACK) --exclude $(SWIFT) \
+	--exclude .ruff_cache --exclude $(notdir $(OPENSTORAGE_CLIENT)) --exclude $(OPENSTACK) --exclude $(SWIFT) --exclude $(ANSIBLE) \
 	--exclude $(notdir $(REXRAY)) --timeout $(ZFS_TIMEOUT) --mem 2048 \
 	--env PYTHONPATH=/srv/tree:/srv/tree/$(ZFS_PACKAGES)
 
-.PHONY: serve test test-openstack test-cinder test-manila test-swift coverage lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
+.PHONY: serve test test-openstack test-cinder test-manila test-ansible test-swift coverage lint docs proto bench clean test-packages test-zfs bench-zfs record-zfs docs-zfs zfs-guest
 
 serve: $(VENV)/.serve $(LOCAL)/config.toml
 	@scripts/welcome $(LOCAL)
 	@exec env GATEWAY__LOG__FORMAT=console $(BIN)/gateway serve --config $(LOCAL)/config.toml
 
-test: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed $(OPENSTACK)/.installed test-packages $(if $(ROOT),$(REXRAY)) lint
+test: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed $(OPENSTACK)/.installed $(ANSIBLE)/.installed test-packages $(if $(ROOT),$(REXRAY)) lint
 	$(TESTS)
-	$(MAKE) --no-print-directory test-openstack
+	$(MAKE) --no-print-directory test-ansible test-openstack
 
 # The part of them that drives the services of OpenStack. No process can import both Cinder and Manila.
 test-openstack: test-packages
@@ -60,6 +63,10 @@ test-cinder: $(OPENSTACK)/.installed
 
 test-manila: $(OPENSTACK)/.installed
 	$(OPENSTACK_TESTS) --ignore=tests/openstack/cinder --ignore-glob='*/test_cinder_*.py'
+
+# The modules of netapp.ontap, in playbooks that belong to one file of tests each.
+test-ansible: $(VENV)/.test $(ANSIBLE)/.installed
+	$(TESTS) --dist loadfile --ansible tests/ansible
 
 # What of the package no test goes through. It takes half as long again.
 coverage: $(VENV)/.test $(OPENSTORAGE_CLIENT)/.installed test-packages $(if $(ROOT),$(REXRAY))
@@ -127,6 +134,15 @@ $(OPENSTACK)/.installed: tests/openstack/requirements.lock pyproject.toml | $(VE
 $(SWIFT)/.installed: tests/swift/requirements.lock | $(VENV)/.test
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SWIFT)
 	$(BIN)/uv pip install --quiet --python $(SWIFT)/bin/python --requirement $<
+	@touch $@
+
+$(ANSIBLE)/.installed: tests/ansible/requirements.lock tests/ansible/collection.lock | $(VENV)/.test
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ANSIBLE)
+	$(BIN)/uv pip install --quiet --python $(ANSIBLE)/bin/python --requirement $<
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(ANSIBLE) \
+		--requirement tests/ansible/collection.lock
+	scripts/unpack-collection $(ANSIBLE)/ansible-*.whl netapp.ontap $(ANSIBLE)/collections
+	rm $(ANSIBLE)/ansible-*.whl
 	@touch $@
 
 # Its own main package and the dependencies of its lock file, with the executors that the tests use.

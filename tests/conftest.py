@@ -41,7 +41,8 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `make test-zfs` and `make test-swift` give: the tests in these folders are not for every run."""
+    """Add what `make test-ansible`, `-zfs` and `-swift` give: the tests in these folders are not for every run."""
+    parser.addoption("--ansible", action="store_true", help="collect tests/ansible too: each file is for one worker")
     parser.addoption("--zfs", action="store_true", help="collect tests/zfs too: it takes over the disk POOL_DISK")
     parser.addoption("--swift", action="store_true", help="collect tests/swift too: it takes minutes")
 
@@ -49,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave `tests/openstack` to an environment of its own, and others out unless they are asked for."""
     here = Path(__file__).parent
-    asked_for = {here / name: config.getoption(f"--{name}") for name in ("zfs", "swift")}
+    asked_for = {here / name: config.getoption(f"--{name}") for name in ("ansible", "zfs", "swift")}
     if collection_path == here / "openstack" or not asked_for.get(collection_path, True):
         return True
     return None

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID, uuid5
 
 import msgspec
 
+from gateway.backends.memory_parts import SnapshotFiles, Space, Stream, VolumeFiles, decode_stream
+from gateway.backends.memory_tree import FilesInMemory, Tree
 from gateway.core.backend import (
     Capacity,
     FaultHook,
@@ -35,7 +37,7 @@ from gateway.core.backend import (
     no_fault,
 )
 from gateway.core.capability import Facts
-from gateway.core.errors import InUse, InvalidArgument, InvalidState, NotFound, OutOfSpace
+from gateway.core.errors import InUse, InvalidArgument, NotFound, OutOfSpace
 from gateway.core.handles import InProcess
 from gateway.core.model import RootDirectory, VolumeKind
 
@@ -61,6 +63,8 @@ _LACKS: Mapping[VolumeKind, Mapping[str, str]] = {
     VolumeKind.BLOCK: {
         "permissions": "a block volume has no top directory",
         "convert": "it is a block volume already",
+        "files": "a block volume has no files",
+        "clone_file": "a block volume has no files",
     }
 }
 
@@ -84,6 +88,7 @@ class _Image(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, bytes]
     used: int
     root: RootDirectory
+    folders: dict[str, RootDirectory] = {}
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,61 +111,22 @@ class _Volume(msgspec.Struct, kw_only=True):
     note: Note
     root: RootDirectory
     files: dict[str, bytes]
+    folders: dict[str, RootDirectory]
+    numbers: dict[str, int] = {}
+    marks: dict[str, UUID] = {}
     used: int = 0
     origin: UUID | None = None
     origin_snapshot: UUID | None = None
     restored: UUID | None = None
 
     def image(self) -> _Image:
-        return _Image(files=dict(self.files), used=self.used, root=self.root)
+        return _Image(files=dict(self.files), used=self.used, root=self.root, folders=dict(self.folders))
 
     def reserved(self) -> int:
         return max(self.size, self.used) if self.thick else 0
 
 
-class _Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """What replication carries: the files that differ from `base` (None: from nothing)."""
-
-    lineage: UUID
-    base: UUID | None
-    root: RootDirectory
-    changed: dict[str, bytes]
-    removed: list[str]
-
-
-class _Space:
-    """The pool's room: reservations plus shared bytes, each counted once."""
-
-    def __init__(self, pool: str, size: int) -> None:
-        self._pool = pool
-        self.size = size
-        self.used = 0
-        self._holders: dict[int, int] = {}
-
-    def take(self, wanted: int) -> None:
-        """Take `wanted` bytes (negative: give back), or raise OutOfSpace and take nothing."""
-        free = self.size - self.used
-        if wanted > max(free, 0):
-            raise OutOfSpace(pool=self._pool, wanted=wanted, free=max(free, 0))
-        self.used += wanted
-
-    def hold(self, contents: Collection[bytes]) -> None:
-        """Count one more holder of each, or raise OutOfSpace and count none."""
-        self.take(sum({id(c): len(c) for c in contents if id(c) not in self._holders}.values()))
-        for content in contents:
-            self._holders[id(content)] = self._holders.get(id(content), 0) + 1
-
-    def release(self, contents: Collection[bytes]) -> None:
-        """Count one holder less of each; what nobody holds is free again."""
-        for content in contents:
-            holders = self._holders.pop(id(content)) - 1
-            if holders:
-                self._holders[id(content)] = holders
-            else:
-                self.used -= len(content)
-
-
-class MemoryBackend:
+class MemoryBackend(FilesInMemory):
     """Volumes in the gateway's memory, with every operation that there is; for trying out and for tests."""
 
     Options: ClassVar[type[MemoryOptions]] = MemoryOptions
@@ -169,7 +135,7 @@ class MemoryBackend:
         self._name = name
         self._id = uuid5(_POOLS, name)
         self._fault = fault
-        self._space = _Space(name, options.size)
+        self._space = Space(name, options.size)
         steps = {VolumeKind.BLOCK: options.step}
         self._kinds = {
             kind: msgspec.structs.replace(facts, size_step=steps.get(kind, facts.size_step))
@@ -203,12 +169,12 @@ class MemoryBackend:
         volume = self._volumes.get(spec.id)
         if volume is None:
             image = _Image(files={}, used=0, root=RootDirectory())
-            with self._step("create"):
+            with self.step("create"):
                 volume = self._make(spec, image)
         return _observed(volume)
 
     async def delete(self, volume: UUID) -> None:
-        with self._step("delete"):
+        with self.step("delete"):
             gone = self._volumes.pop(volume, None)
             if gone is not None:
                 self._space.take(-gone.reserved())
@@ -216,7 +182,7 @@ class MemoryBackend:
 
     async def annotate(self, volume: UUID, note: Note) -> None:
         found = self._volume(volume)
-        with self._step("annotate"):
+        with self.step("annotate"):
             found.note = note
 
     async def inspect(self, volume: UUID) -> Observed | None:
@@ -239,7 +205,7 @@ class MemoryBackend:
         return InProcess(key=f"{volume}/{self._snapshot(volume, snapshot).id}", read_only=True)
 
     async def put_manifest(self, document: bytes) -> None:
-        with self._step("put_manifest"):
+        with self.step("put_manifest"):
             self._manifest = document
 
     async def manifest(self) -> bytes | None:
@@ -251,14 +217,14 @@ class MemoryBackend:
         found = self._volume(volume)
         if found.kind is VolumeKind.BLOCK and size < found.size:
             raise InvalidArgument(field="size", value=size, reason="a block volume does not shrink")
-        with self._step("resize"):
+        with self.step("resize"):
             if found.thick:
                 self._space.take(max(size, found.used) - found.reserved())
             found.size = size
 
     async def set_root(self, volume: UUID, root: RootDirectory) -> None:
         found = self._volume(volume)
-        with self._step("set_root"):
+        with self.step("set_root"):
             found.root = root
 
     # --- SnapshotBackend ---
@@ -268,19 +234,19 @@ class MemoryBackend:
         if taken is None:
             image = self._volume(volume).image()
             taken = _Snapshot(id=snapshot, volume_id=volume, lineage=snapshot, image=image, note=note)
-            with self._step("snapshot"):
+            with self.step("snapshot"):
                 self._keep(taken)
         return _observed_snapshot(taken)
 
     async def delete_snapshot(self, volume: UUID, snapshot: UUID) -> None:
-        with self._step("delete_snapshot"):
+        with self.step("delete_snapshot"):
             gone = self._snapshots.get(volume, {}).get(snapshot)
             if gone is not None:
                 self._drop(gone)
 
     async def annotate_snapshot(self, volume: UUID, snapshot: UUID, note: Note) -> None:
         found = self._snapshot(volume, snapshot)
-        with self._step("annotate_snapshot"):
+        with self.step("annotate_snapshot"):
             self._snapshots[volume][snapshot] = msgspec.structs.replace(found, note=note)
 
     async def inspect_snapshot(self, volume: UUID, snapshot: UUID) -> ObservedSnapshot | None:
@@ -307,7 +273,7 @@ class MemoryBackend:
             )
             for m in missing
         ]
-        with self._step("snapshot_group"):
+        with self.step("snapshot_group"):
             for snapshot in taken:
                 self._keep(snapshot)
 
@@ -317,9 +283,9 @@ class MemoryBackend:
         found = self._volumes.get(spec.id)
         if found is not None and found.kind is spec.kind:
             return _observed(found)
-        if found is not None and (found.files or self._snapshots.get(spec.id)):
+        if found is not None and (found.files or found.folders or self._snapshots.get(spec.id)):
             raise InUse(kind="volume", ref=str(spec.id), by="content", action="convert")
-        with self._step("convert"):
+        with self.step("convert"):
             if found is not None:
                 self._space.take(-found.reserved())
                 del self._volumes[spec.id]
@@ -332,7 +298,7 @@ class MemoryBackend:
         if found.restored == token:
             return
         image = self._snapshot(volume, snapshot).image
-        with self._step("restore"):
+        with self.step("restore"):
             self._replace(found, image)
             found.restored = token
 
@@ -345,14 +311,14 @@ class MemoryBackend:
         made = self._volumes.get(spec.id)
         if made is None:
             image = self._volume(source).image() if snapshot is None else self._snapshot(source, snapshot).image
-            with self._step("clone"):
+            with self.step("clone"):
                 made = self._make(spec, image)
                 made.origin, made.origin_snapshot = source, snapshot
         return _observed(made)
 
     async def split(self, volume: UUID) -> None:
         found = self._volume(volume)
-        with self._step("split"):
+        with self.step("split"):
             found.origin = found.origin_snapshot = None
 
     # --- ReplicationBackend ---
@@ -363,12 +329,13 @@ class MemoryBackend:
         before = {} if old is None else old.image.files
         after = new.image.files
         payload = msgspec.msgpack.encode(
-            _Stream(
+            Stream(
                 lineage=new.lineage,
                 base=None if old is None else old.lineage,
                 root=new.image.root,
                 changed={path: data for path, data in after.items() if before.get(path) != data},
                 removed=[path for path in before if path not in after],
+                folders=new.image.folders,
             )
         )
         stream = hashlib.sha256(payload).digest() + payload
@@ -378,14 +345,15 @@ class MemoryBackend:
     async def receive(self, spec: VolumeSpec, snapshot: UUID, note: Note, stream: AsyncIterator[bytes]) -> None:
         if snapshot in self._snapshots.get(spec.id, {}):
             return
-        received = _decode_stream(b"".join([part async for part in stream]))
+        received = decode_stream(b"".join([part async for part in stream]))
         files = {} if received.base is None else dict(self._by_lineage(spec.id, received.base).image.files)
         for path in received.removed:
             files.pop(path, None)
         files |= received.changed
-        image = _Image(files=files, used=sum(map(len, files.values())), root=received.root)
+        used = sum(map(len, files.values()))
+        image = _Image(files=files, used=used, root=received.root, folders=received.folders)
         taken = _Snapshot(id=snapshot, volume_id=spec.id, lineage=received.lineage, image=image, note=note)
-        with self._step("receive"):
+        with self.step("receive"):
             self._keep(taken)
             try:
                 self._advance(spec, image)
@@ -399,8 +367,8 @@ class MemoryBackend:
         """Give the files behind an `InProcess` handle's key, live; writes to a snapshot raise InvalidState."""
         volume, _, snapshot = key.partition("/")
         if snapshot:
-            return _SnapshotFiles(self._snapshot(UUID(volume), UUID(snapshot)))
-        return _VolumeFiles(self, UUID(volume))
+            return SnapshotFiles(UUID(snapshot), self._snapshot(UUID(volume), UUID(snapshot)).image.files)
+        return VolumeFiles(self, UUID(volume))
 
     def root(self, key: str) -> RootDirectory:
         """Give the top directory's owner and mode behind an `InProcess` handle's key."""
@@ -408,6 +376,14 @@ class MemoryBackend:
         if snapshot:
             return self._snapshot(UUID(volume), UUID(snapshot)).image.root
         return self._volume(UUID(volume)).root
+
+    def tree(self, volume: UUID, snapshot: UUID | None = None) -> Tree:
+        """Give what is in a volume, live, or in a snapshot."""
+        if snapshot is not None:
+            image = self._snapshot(volume, snapshot).image
+            return Tree(root=image.root, files=image.files, folders=image.folders, numbers={}, marks={})
+        found = self._volume(volume)
+        return Tree(root=found.root, files=found.files, folders=found.folders, numbers=found.numbers, marks=found.marks)
 
     def files(self, volume: UUID) -> Mapping[str, bytes]:
         """Give a volume's files; to be read only."""
@@ -426,6 +402,7 @@ class MemoryBackend:
             self._space.release(() if old is None else (old,))
         if data is None:
             found.files.pop(path, None)
+            found.numbers.pop(path, None)
         else:
             found.files[path] = data
         found.used += growth
@@ -434,7 +411,8 @@ class MemoryBackend:
     # --- parts ---
 
     @contextmanager
-    def _step(self, name: str) -> Iterator[None]:
+    def step(self, name: str) -> Iterator[None]:
+        """Pass the fault points before and after a change."""
         self._fault(f"memory.{name}.begin")
         yield
         self._fault(f"memory.{name}.done")
@@ -466,6 +444,7 @@ class MemoryBackend:
             note=spec.note,
             root=spec.root or image.root,
             files=dict(image.files),
+            folders=dict(image.folders),
             used=image.used,
         )
         if volume.thick:
@@ -482,6 +461,7 @@ class MemoryBackend:
             self._space.hold(image.files.values())
             self._space.release(volume.files.values())
         volume.files, volume.used, volume.root = dict(image.files), image.used, image.root
+        volume.folders, volume.numbers, volume.marks = dict(image.folders), {}, {}
 
     def _advance(self, spec: VolumeSpec, image: _Image) -> None:
         if spec.id in self._volumes:
@@ -501,54 +481,6 @@ class MemoryBackend:
             del self._snapshots[snapshot.volume_id]
 
 
-class _VolumeFiles(MutableMapping[str, bytes]):
-    """A volume's files, as they are at each access."""
-
-    def __init__(self, backend: MemoryBackend, volume: UUID) -> None:
-        self._backend = backend
-        self._volume = volume
-        backend.files(volume)
-
-    def __getitem__(self, path: str) -> bytes:
-        return self._backend.files(self._volume)[path]
-
-    def __setitem__(self, path: str, data: bytes) -> None:
-        self._backend.write(self._volume, path, bytes(data))
-
-    def __delitem__(self, path: str) -> None:
-        if path not in self:
-            raise KeyError(path)
-        self._backend.write(self._volume, path, None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._backend.files(self._volume))
-
-    def __len__(self) -> int:
-        return len(self._backend.files(self._volume))
-
-
-class _SnapshotFiles(MutableMapping[str, bytes]):
-    """A snapshot's files; every write raises InvalidState."""
-
-    def __init__(self, snapshot: _Snapshot) -> None:
-        self._snapshot = snapshot
-
-    def __getitem__(self, path: str) -> bytes:
-        return self._snapshot.image.files[path]
-
-    def __setitem__(self, path: str, data: bytes) -> None:
-        raise InvalidState(kind="snapshot", ref=str(self._snapshot.id), state="read_only", action="write")
-
-    def __delitem__(self, path: str) -> None:
-        raise InvalidState(kind="snapshot", ref=str(self._snapshot.id), state="read_only", action="write")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._snapshot.image.files)
-
-    def __len__(self) -> int:
-        return len(self._snapshot.image.files)
-
-
 def _observed(volume: _Volume) -> Observed:
     return Observed(
         id=volume.id,
@@ -563,13 +495,3 @@ def _observed(volume: _Volume) -> Observed:
 
 def _observed_snapshot(snapshot: _Snapshot) -> ObservedSnapshot:
     return ObservedSnapshot(id=snapshot.id, volume_id=snapshot.volume_id, size=snapshot.image.used, note=snapshot.note)
-
-
-def _decode_stream(stream: bytes) -> _Stream:
-    digest, payload = stream[:32], stream[32:]
-    if hashlib.sha256(payload).digest() != digest:
-        raise InvalidArgument(field="stream", reason="broken or cut short")
-    try:
-        return msgspec.msgpack.decode(payload, type=_Stream)
-    except msgspec.DecodeError as error:
-        raise InvalidArgument(field="stream", reason="not a stream of a memory pool") from error

@@ -53,9 +53,13 @@ def serve(paths: tuple[Path, ...]) -> None:
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
+@click.option("--coverage", is_flag=True, help="Tell instead what the ONTAP REST door serves of what is documented.")
+def check(paths: tuple[Path, ...], *, as_json: bool, coverage: bool) -> None:
     """Tell whether the configuration works here, and what each pool can do."""
     settings = read_settings(paths)
+    if coverage:
+        _tell_coverage(settings, as_json=as_json)
+        return
     # Whoever looks at a terminal wants the answer, not how it came about.
     configure_logging(LogSettings(level=LogLevel.WARNING, format=LogFormat.CONSOLE), sys.stderr.buffer)
     from gateway.server import app
@@ -78,6 +82,15 @@ def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
             click.echo("All is well.")
     if result.problems:
         raise SystemExit(1)
+
+
+def _tell_coverage(settings: Settings, *, as_json: bool) -> None:
+    from gateway.server import coverage
+
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(coverage.lines(settings)), indent=2))
+    else:
+        click.echo(table(coverage.HEADER, coverage.numbers(settings)))
 
 
 @click.command()

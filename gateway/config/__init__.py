@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.config.errors import ConfigError
 from gateway.config.load import load, load_table, schema
 from gateway.config.settings import (
-    RELEASE,
+    RELEASES,
     Address,
     AuthSettings,
     BackendSettings,
@@ -16,6 +16,8 @@ from gateway.config.settings import (
     LogFormat,
     LogLevel,
     LogSettings,
+    OntapSettings,
+    PeerSettings,
     Settings,
     TlsSettings,
     UsernameClaim,
@@ -23,7 +25,7 @@ from gateway.config.settings import (
 )
 
 __all__ = [
-    "RELEASE",
+    "RELEASES",
     "Address",
     "AuthSettings",
     "BackendSettings",
@@ -35,6 +37,8 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "LogSettings",
+    "OntapSettings",
+    "PeerSettings",
     "Settings",
     "TlsSettings",
     "UsernameClaim",

@@ -127,8 +127,12 @@ class _Loader:
         tls = msgspec.structs.replace(
             settings.tls, certificate=base / settings.tls.certificate, key=base / settings.tls.key
         )
+        peer = msgspec.structs.replace(
+            settings.peer, certificate=base / settings.peer.certificate, key=base / settings.peer.key
+        )
         return msgspec.structs.replace(
             settings,
+            peer=peer,
             data_dir=base / settings.data_dir,
             accounts=base / settings.accounts,
             tls=tls,

@@ -18,8 +18,8 @@ from msgspec import Meta
 
 from gateway.core.secret import Secret
 
-RELEASE = "9.15.1"
-"""The ONTAP release whose REST door this is."""
+RELEASES = ("9.6", "9.7", "9.8", *(f"9.{major}.1" for major in range(9, 20)))
+"""The ONTAP releases that the REST door can be."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
@@ -112,12 +112,42 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError("client_certificate: needs client_ca, which says whose certificates count")
 
 
+class PeerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How other gateways reach this one to replicate its volumes. `listen` empty: they do not.
+
+    `address` is the host that they are told, where it is not the one in
+    `listen`. Certificate and key are made at the first start when neither is there.
+    """
+
+    listen: str = ""
+    address: str = ""
+    certificate: Path = msgspec.field(default_factory=lambda: Path("peer/cert.pem"))
+    key: Path = msgspec.field(default_factory=lambda: Path("peer/key.pem"))
+
+    def __post_init__(self) -> None:
+        if self.listen:
+            try:
+                Address.parse(self.listen)
+            except ValueError as error:
+                raise ValueError(f"listen: {error}") from None
+
+
 class UsernameClaim(enum.StrEnum):
     """Which claim of a token is its bearer's name."""
 
     SUB = "sub"
     EMAIL = "email"
     NAME = "name"
+
+
+class OntapSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ONTAP REST door. `release` is the one that it reports; fields that came later are unknown to it."""
+
+    release: str = "9.15.1"
+
+    def __post_init__(self) -> None:
+        if self.release not in RELEASES:
+            raise ValueError(f"release: {self.release!r} is none of {', '.join(RELEASES)}")
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -257,9 +287,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str = "gateway"
     tenants: tuple[str, ...] = ("svm1",)
     accounts: Path = msgspec.field(default_factory=lambda: Path("accounts.toml"))
+    ontap: OntapSettings = OntapSettings()
     auth: AuthSettings = AuthSettings()
     catalog: CatalogSettings = CatalogSettings()
     tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
+    peer: PeerSettings = msgspec.field(default_factory=PeerSettings)
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     backend: dict[str, BackendSettings] = {}

@@ -29,6 +29,7 @@ import msgspec
 
 from gateway.core import capability as capabilities
 from gateway.core.capability import Capability, Facts
+from gateway.core.entries import Entry, FileSource
 from gateway.core.handles import AccessHandle, LocalPath
 from gateway.core.model import RootDirectory, VolumeKind
 
@@ -341,6 +342,61 @@ class SignBackend(Protocol):
 
 
 @runtime_checkable
+class FilesBackend(Protocol):
+    """Looks into filesystem volumes, and changes what single files and directories are called and who owns them.
+
+    For paths see `gateway.core.entries`. NotFound (kind "file") where a
+    directory on the way is missing, or is none. Names that are no UTF-8 are
+    not shown, because nobody could ask for them.
+    """
+
+    async def list_files(
+        self, volume: UUID, snapshot: UUID | None, path: str, *, after: str = "", limit: int
+    ) -> Sequence[Entry]:
+        """Give at most `limit` of what a directory holds, in order of the names' UTF-8: those after `after`."""
+
+    async def inspect_file(self, volume: UUID, snapshot: UUID | None, path: str) -> Entry | None:
+        """Give what is at a path, or None."""
+
+    async def make_directory(self, volume: UUID, path: str, root: RootDirectory) -> None:
+        """Make a directory with this owner and mode, or give them to the one that is there.
+
+        AlreadyExists when it is something else.
+        """
+
+    async def rename_file(self, volume: UUID, path: str, to: str, *, inode: int) -> None:
+        """Give a file or directory another path. Nothing to do when it has that one already.
+
+        NotFound when `path` is not what `inode` names; AlreadyExists when `to`
+        is taken, InvalidArgument when it lies within what is renamed.
+        """
+
+    async def delete_file(self, volume: UUID, path: str, *, inode: int, recursive: bool = False) -> None:
+        """Remove a file or directory. Nothing to do when `path` is not what `inode` names.
+
+        InUse (by "content") for a directory that holds anything, unless
+        `recursive`; when that is cut short, part of it may be left.
+        """
+
+
+@runtime_checkable
+class CloneFileBackend(Protocol):
+    """Copies single files by sharing their blocks, as they are at one instant."""
+
+    async def clone_file(
+        self, volume: UUID, source: FileSource, to: str, *, token: UUID, overwrite: bool = False
+    ) -> None:
+        """Copy a file, with its owner, mode and times. A second call with the same token changes nothing.
+
+        AlreadyExists when `to` is taken, unless by a file and `overwrite`: then
+        it is replaced in one step.
+        """
+
+    async def settle_clone_file(self, volume: UUID, to: str, token: UUID) -> bool:
+        """After a crash: tell whether the copy with this token is at `to`, and remove its leftovers."""
+
+
+@runtime_checkable
 class HostBackend(Protocol):
     """Has the bytes of its volumes on this host, although clients are told another way by `access`."""
 
@@ -358,6 +414,8 @@ PROTOCOLS: Mapping[str, type] = {
     "snapshot_group": GroupSnapshotBackend,
     "convert": ConvertBackend,
     "sign": SignBackend,
+    "files": FilesBackend,
+    "clone_file": CloneFileBackend,
 }
 
 

@@ -7,13 +7,14 @@ backup: what a crash interrupted is begun again, and goes on where it was.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
 
-from gateway.core import backups, credentials, documents, errors, snapshots, volumes
+from gateway.core import backups, credentials, documents, errors, groups, snapshots, volumes
 from gateway.core.backend import Note, VolumeSpec
 from gateway.core.backups import BACKUP, UNDER_WAY, Backup, Task, TaskState, Way
 from gateway.core.context import Core
@@ -230,11 +231,37 @@ class _Run:
         found = await core.catalog.get(Snapshot, task.snapshot_id)
         if found is not None and found.state is SnapshotState.VALID:
             return found
-        new = NewSnapshot(name=f"cloudbackup.{task.backup_id}", volume_id=task.volume_id, label="cloudbackup")
-        taking = await snapshots.create(core, new, snapshot_id=task.snapshot_id, description=self._description)
-        await taking.result()
+        if task.group_id is None:
+            await self._take((task,))
+        else:
+            async with core.changes.locks.holding(task.group_id):
+                await self._take_group(task.group_id)
         self._fault("backup.taken")
         return await core.get(Snapshot, task.snapshot_id)
+
+    async def _take_group(self, group_id: UUID) -> None:
+        """Take the snapshots of a group, unless another of its tasks did meanwhile; InvalidState once one has ended."""
+        core = self._core
+        if await core.catalog.get(Snapshot, self._task.snapshot_id) is not None:
+            return
+        group = [one for one in await backups.tasks(core) if one.group_id == group_id]
+        for one in group:
+            if one.state not in UNDER_WAY:
+                raise errors.InvalidState(kind="task", ref=one.id, state=one.state, action="snapshot the group of")
+        with suppress(errors.AlreadyExists):  # by another gateway, which carries another task of the group
+            await self._take(group)
+
+    async def _take(self, tasks: Sequence[Task]) -> None:
+        new = [
+            NewSnapshot(name=f"cloudbackup.{one.backup_id}", volume_id=one.volume_id, label="cloudbackup")
+            for one in tasks
+        ]
+        ids = [one.snapshot_id for one in tasks]
+        if len(tasks) == 1:
+            taking = await snapshots.create(self._core, new[0], snapshot_id=ids[0], description=self._description)
+        else:
+            taking = await groups.create(self._core, new, ids=ids, description=self._description)
+        await taking.result()
 
     # --- a restore ---
 

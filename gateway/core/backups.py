@@ -12,7 +12,7 @@ work itself is a `Task`, which a crash does not end: see `gateway.core.backing`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TypeVar
@@ -23,9 +23,11 @@ import msgspec
 
 from gateway.core import credentials, documents, errors
 from gateway.core.capability import require
+from gateway.core.catalog import put
 from gateway.core.context import Core
 from gateway.core.credentials import Credential, Vault
 from gateway.core.errors import ErrorRecord
+from gateway.core.groups import require_count, require_together
 from gateway.core.manifest import CLUSTER_ID
 from gateway.core.model import Document, RootDirectory, Volume, VolumeKind, utc_now
 from gateway.core.mover import OURS, ObjectPlace
@@ -72,6 +74,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     `snapshot_id` is what a backup is made of; it goes afterwards. `full`: content is compared, and no times
     trusted. `wanted` is how a task ends that is under way. `owner`: the process that carries it.
+    Tasks with one `group_id` copy what their volumes are at one instant.
     """
 
     id: str
@@ -87,6 +90,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     full: bool = False
     labels: dict[str, str] = {}
     schedule_id: UUID | None = None
+    group_id: UUID | None = None
     done: int = 0
     total: int | None = None
     ended: datetime | None = None
@@ -139,7 +143,45 @@ async def drawn_up(core: Core, new: NewBackup) -> Task:
 
     AlreadyExists for its id, Busy while the volume is being backed up, Unsupported where nothing leads to a store.
     """
+    (task,) = await _drawn_up(core, (new,), group_id=None)
+    return task
+
+
+async def drawn_up_together(core: Core, members: Sequence[NewBackup]) -> list[Task]:
+    """Keep the tasks of new backups, in the order of their volumes, which will all be of one instant.
+
+    Raises for any of them what `drawn_up` raises for one, and nothing is kept;
+    what `gateway.core.groups.create` raises where there is no such instant.
+    """
+    require_count(len(members))
+    volumes = [await core.get(Volume, new.volume_id) for new in members]
+    if len({volume.id for volume in volumes}) < len(volumes):
+        raise errors.InvalidArgument(field="members", reason="a volume is named twice")
+    if len(volumes) > 1:
+        require_together(core, volumes)
+    return await _drawn_up(core, members, group_id=uuid4())
+
+
+async def _drawn_up(core: Core, members: Sequence[NewBackup], *, group_id: UUID | None) -> list[Task]:
     _require_going(core)
+    volumes = [await _required(core, new) for new in members]
+    async with core.changes.locks.holding(*(volume.id for volume in volumes)):
+        going = {one.volume_id for one in await tasks(core) if one.state in UNDER_WAY}
+        drawn = []
+        for new, volume in zip(members, volumes, strict=True):
+            await require_whole(core, volume, action="back up")
+            if volume.id in going:
+                raise errors.Busy(what=f"volume {volume.name}", retry_after=1)
+            drawn.append(await _task(core, new, volume, group_id=group_id))
+        kept = (documents.drawn_up(TASK, task.id, encoded(task), passing=True) for task in drawn)
+        await core.catalog.commit(put(*kept))
+    for volume in volumes:
+        await _forget_old(core, volume.id)
+    return drawn
+
+
+async def _required(core: Core, new: NewBackup) -> Volume:
+    """Give the volume that is to be backed up; raise what forbids that."""
     volume = await core.get(Volume, new.volume_id)
     if core.caller is not None:
         permit(core.caller, volume, Access.READ, action="back up")
@@ -148,27 +190,25 @@ async def drawn_up(core: Core, new: NewBackup) -> Task:
     if not new.credential.account.bucket:
         raise errors.InvalidArgument(field="credential_id", reason="names no bucket")
     await _require_way(core, volume)
-    async with core.changes.locks.holding(volume.id):
-        await require_whole(core, volume, action="back up")
-        if any(one.volume_id == volume.id and one.state in UNDER_WAY for one in await tasks(core)):
-            raise errors.Busy(what=f"volume {volume.name}", retry_after=1)
-        task = Task(
-            id=new.task_id or str(uuid4()),
-            way=Way.BACKUP,
-            backup_id=uuid4(),
-            volume_id=volume.id,
-            credential_id=new.credential.id,
-            created=utc_now(),
-            snapshot_id=uuid4(),
-            owner=core.catalog.owner,
-            full=new.full or await _is_due_full(core, new),
-            labels=dict(new.labels),
-            schedule_id=new.schedule_id,
-            ownership=volume.ownership,
-        )
-        await documents.create(core, TASK, task.id, encoded(task), passing=True)
-    await _forget_old(core, volume.id)
-    return task
+    return volume
+
+
+async def _task(core: Core, new: NewBackup, volume: Volume, *, group_id: UUID | None) -> Task:
+    return Task(
+        id=new.task_id or str(uuid4()),
+        way=Way.BACKUP,
+        backup_id=uuid4(),
+        volume_id=volume.id,
+        credential_id=new.credential.id,
+        created=utc_now(),
+        snapshot_id=uuid4(),
+        owner=core.catalog.owner,
+        full=new.full or await _is_due_full(core, new),
+        labels=dict(new.labels),
+        schedule_id=new.schedule_id,
+        group_id=group_id,
+        ownership=volume.ownership,
+    )
 
 
 def _require_going(core: Core) -> None:

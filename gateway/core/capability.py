@@ -72,6 +72,8 @@ OPERATIONS: Mapping[str, str] = {
     "snapshot_group": "GroupSnapshotBackend",
     "convert": "ConvertBackend",
     "sign": "SignBackend",
+    "files": "FilesBackend",
+    "clone_file": "CloneFileBackend",
 }
 """Operation -> the protocol (in `gateway.core.backend`) that carries it."""
 
@@ -97,7 +99,12 @@ _FACT_NEEDS: Mapping[str, str] = {
     "crash_consistent": "snapshot",
     "snapshot_max": "snapshot",
 }
-_OPERATION_NEEDS: Mapping[str, str] = {"restore": "snapshot", "replicate": "snapshot", "snapshot_group": "snapshot"}
+_OPERATION_NEEDS: Mapping[str, str] = {
+    "restore": "snapshot",
+    "replicate": "snapshot",
+    "snapshot_group": "snapshot",
+    "clone_file": "files",
+}
 SIZE_MAX = (1 << 63) - 1
 """Bytes of the largest volume anywhere: what a file offset can say."""
 

@@ -20,7 +20,7 @@ from gateway.core import errors
 from gateway.core.backend import FaultHook
 from gateway.core.catalog import Batch, Catalog, Guard, drop, put, when
 from gateway.core.locks import KeyLocks
-from gateway.core.model import Intent, Job, JobState, Snapshot, Volume, utc_now
+from gateway.core.model import FileChange, Intent, Job, JobState, Snapshot, Volume, utc_now
 from gateway.core.observer import Observer
 from gateway.core.operation import Context
 from gateway.core.operations import LASTING, OPERATIONS
@@ -50,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     read: tuple[Volume, ...] = ()
     force: bool = False
     delete_path: bool = False
+    file: FileChange | None = None
 
     @property
     def target(self) -> Volume | Snapshot:
@@ -261,6 +262,7 @@ class Changes:
             also=planned.also,
             force=planned.force,
             delete_path=planned.delete_path,
+            file=planned.file,
         )
         return intent, job
 

@@ -32,25 +32,39 @@ async def all_of(core: Core, kind: str) -> list[Document]:
 
 async def create(core: Core, kind: str, name: str, body: str, *, passing: bool = False) -> Document:
     """Keep a new document. AlreadyExists for its name."""
-    check_name("name", name)
-    document = Document(id=uuid4(), kind=kind, name=name, created=utc_now(), body=body, passing=passing)
+    document = drawn_up(kind, name, body, passing=passing)
     stored = await core.catalog.commit(put(document))
     await _copy(core, document)
     return stored[document.id]  # type: ignore[return-value]
 
 
-async def replace(core: Core, document: Document, body: str) -> None:
-    """Give a document another body. StaleRevision when it has changed since it was read."""
-    await core.catalog.commit(put(msgspec.structs.replace(document, body=body)))
+def drawn_up(kind: str, name: str, body: str, *, passing: bool = False) -> Document:
+    """Give a new document for whoever commits it together with others."""
+    check_name("name", name)
+    return Document(id=uuid4(), kind=kind, name=name, created=utc_now(), body=body, passing=passing)
+
+
+async def replace(core: Core, document: Document, body: str, *, name: str | None = None) -> None:
+    """Give a document another body and, where given, name. StaleRevision when it has changed since it was read.
+
+    AlreadyExists for the name.
+    """
+    if name is not None:
+        check_name("name", name)
+    wanted = document.name if name is None else name
+    await core.catalog.commit(put(msgspec.structs.replace(document, name=wanted, body=body)))
     await _copy(core, document)
 
 
-async def put_named(core: Core, kind: str, name: str, body: str) -> None:
+async def put_named(core: Core, kind: str, name: str, body: str, *, passing: bool = False) -> None:
     """Keep a document whether there is one of that name or not; the last writer wins."""
     for _ in range(_RETRIES):
         present = await named(core, kind, name)
         try:
-            await (create(core, kind, name, body) if present is None else replace(core, present, body))
+            if present is None:
+                await create(core, kind, name, body, passing=passing)
+            else:
+                await replace(core, present, body)
         except (errors.AlreadyExists, errors.StaleRevision):
             continue
         return

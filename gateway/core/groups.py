@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from gateway.core import errors
 from gateway.core.capability import require
@@ -17,29 +17,32 @@ MEMBERS_MAX = 100
 _CAPABILITY = "snapshot_group"
 
 
-async def create(core: Core, members: Sequence[NewSnapshot], *, description: str) -> Started:
+async def create(
+    core: Core, members: Sequence[NewSnapshot], *, ids: Sequence[UUID] | None = None, description: str
+) -> Started:
     """Start taking a snapshot of each member's volume, all at the same instant; `taken` gives them afterwards.
 
     Raises for any of them what `snapshots.create` raises for one; Unsupported
     where their pool cannot do it, or when they are in several; LimitExceeded
     for none and for more than `MEMBERS_MAX`; InvalidArgument for a volume that
     is named twice, and for volumes of several tenants. The job's target is
-    the first snapshot.
+    the first snapshot. `ids`: those that the snapshots are to have, for who
+    has to find them again after a crash.
     """
     require_count(len(members))
     keys = {new.volume_id for new in members}
     if len(keys) < len(members):
         raise errors.InvalidArgument(field="members", reason="a volume is named twice")
-    ids = [uuid4() for _ in members]
+    chosen = [uuid4() for _ in members] if ids is None else ids
 
     async def plan() -> Plan:
         now = utc_now()
         found: list[tuple[Volume, Snapshot]] = []
-        for new, snapshot_id in zip(members, ids, strict=True):
+        for new, snapshot_id in zip(members, chosen, strict=True):
             found.append(await planned(core, new, snapshot_id=snapshot_id, created=now))
             await asyncio.sleep(0)  # reading them may not pause at all, and others want their turn
         volumes = tuple(volume for volume, _ in found)
-        _require_together(core, volumes)
+        require_together(core, volumes)
         return Plan(
             operation="snapshot.group",
             description=description,
@@ -68,7 +71,7 @@ async def taken(core: Core, members: Sequence[NewSnapshot]) -> tuple[Snapshot, .
     return tuple(found)
 
 
-def _require_together(core: Core, volumes: Sequence[Volume]) -> None:
+def require_together(core: Core, volumes: Sequence[Volume]) -> None:
     """Raise unless one instant of all of these volumes can be had, by one job of one tenant."""
     for volume in volumes:
         pool = core.pools.get(volume.pool_id)

@@ -164,6 +164,16 @@ class IscsiService(msgspec.Struct, frozen=True, kw_only=True):
     removed: bool = False
 
 
+class NfsService(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a tenant's volumes are exported over NFS.
+
+    `removed`: somebody took the service away, so it does not show until somebody asks for it again.
+    """
+
+    enabled: bool = True
+    removed: bool = False
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a clone came from. Cleared by a split."""
 
@@ -180,7 +190,10 @@ class RootDirectory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
-    """A name space of volumes and policies (an SVM to ONTAP). `iscsi` None: nobody has asked for iSCSI yet."""
+    """A name space of volumes and policies (an SVM to ONTAP). `iscsi` None: nobody has asked for iSCSI yet.
+
+    What is exported over NFS is so unless `nfs` says otherwise.
+    """
 
     id: UUID
     name: str
@@ -188,6 +201,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     state: TenantState = TenantState.RUNNING
     iscsi: IscsiService | None = None
+    nfs: NfsService = NfsService()
     revision: int = 0
 
 
@@ -477,6 +491,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change does to one file or directory of a volume; see `gateway.core.files`.
+
+    `path` is where it is, or what is copied (of `snapshot_id`, where there is
+    one), `to` where it will be. `inode` is what it was when that was decided.
+    `root` are the owner and mode that it gets, `root_before` those it had.
+    """
+
+    path: str
+    to: str = ""
+    snapshot_id: UUID | None = None
+    inode: int = 0
+    root: RootDirectory | None = None
+    root_before: RootDirectory | None = None
+    overwrite: bool = False
+    recursive: bool = False
+
+
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """The journal's row: what is about to happen, written before the substrate is touched.
 
@@ -486,7 +518,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     on (`receive`, whose `snapshot_before` is another volume's). `keys` are
     locked against other changes until the intent is gone. `force`: nodes that
     are connected are cut off. `delete_path`: where a mount ends its directory
-    goes, whoever made it.
+    goes, whoever made it. `file`: what happens within the volume.
     """
 
     id: UUID
@@ -503,6 +535,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[Snapshot, ...] = ()
     force: bool = False
     delete_path: bool = False
+    file: FileChange | None = None
     revision: int = 0
 
     @property

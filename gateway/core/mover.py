@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.core.handles import AccessHandle
 from gateway.core.model import VolumeKind
-from gateway.core.secret import AccessKeys
+from gateway.core.secret import AccessKeys, Secret
 
 OURS = ".gateway/"
 """What the keys of objects begin with in which a mover notes what it put into a store: they are no files, or blocks."""
@@ -45,7 +45,23 @@ class ObjectPlace(msgspec.Struct, frozen=True, kw_only=True, tag="object_place")
     partial: bool = False
 
 
-Place = AccessHandle | ObjectPlace
+class FarPlace(msgspec.Struct, frozen=True, kw_only=True, tag="far_place"):
+    """What another gateway has offered (see `Senders`), as the mover of this one reaches it. Nothing moves into it.
+
+    `certificate` and `key` are paths of files in PEM by which this side shows
+    who it is, `peer_certificate` is the only certificate, in PEM, that the other
+    side may have. `token` is good for one connection.
+    """
+
+    address: str
+    port: int
+    token: Secret
+    certificate: str
+    key: str
+    peer_certificate: str
+
+
+Place = AccessHandle | ObjectPlace | FarPlace
 """An end of a move."""
 
 
@@ -100,3 +116,26 @@ class Mover(Protocol):
 
         `progress` is called in the event loop, now and then. Raises errors of the core's tree only.
         """
+
+
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
+    """Where something waits to be fetched: the place that listens, and the token that it takes, once."""
+
+    id: UUID
+    address: str
+    port: int
+    token: Secret
+
+
+class Senders(Protocol):
+    """Lets the movers of other gateways read what is here, one each, without the bytes passing through this process."""
+
+    async def offer(self, *, kind: VolumeKind, path: str, listen_host: str, peer_certificate: str) -> Offered:
+        """Offer a directory, or a raw file or device, to whoever has the token and the key of a certificate in PEM.
+
+        An offer is for one connection and ends with it; when nobody comes for a
+        while; when this process ends. Raises errors of the core's tree only.
+        """
+
+    async def withdraw(self, offer: UUID) -> None:
+        """End an offer, and what is being read because of it. When it returns nothing is open any more. Idempotent."""

@@ -18,6 +18,7 @@ from gateway.core.lines import named_there
 from gateway.core.model import ExportPolicy, HostGroup, Intent, Snapshot, SnapshotPolicy, Tenant, Volume
 from gateway.core.mover import Mover
 from gateway.core.notes import note
+from gateway.core.peering import Peers
 from gateway.core.pools import Pools
 from gateway.core.query import Compare, Op
 
@@ -28,7 +29,8 @@ S = TypeVar("S", Volume, Snapshot)
 class Context(msgspec.Struct, frozen=True):
     """What operations work with.
 
-    `mover` None: content only goes where streams go. `stopping` is set when
+    `mover` None: content only goes where streams go. `peers` None: this
+    gateway has nothing to do with others. `stopping` is set when
     the gateway stops: what lasts long is to be given up. `carried` are the
     transfers under way.
     """
@@ -38,6 +40,7 @@ class Context(msgspec.Struct, frozen=True):
     publisher: Publisher
     fault: FaultHook
     mover: Mover | None = None
+    peers: Peers | None = None
     stopping: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     carried: Carried = msgspec.field(default_factory=Carried)
 

@@ -36,6 +36,7 @@ from gateway.core.backend import (
     SnapshotBackend,
 )
 from gateway.core.catalog import Batch, put
+from gateway.core.filing import CloneFile, DeleteFile, MakeDirectory, UpdateFile
 from gateway.core.model import Intent, Snapshot, SnapshotState, Volume, VolumeKind, VolumeState
 from gateway.core.moving import MoveVolume
 from gateway.core.operation import Context, Operation, leave_origin, lost_by, make_gone, needed, spec_of
@@ -451,6 +452,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "snapshot.receive": ReceiveSnapshot(),
     "snapshot.delete": DeleteSnapshot(),
     "snapshot.update": UpdateSnapshot(),
+    "file.clone": CloneFile(),
+    "file.update": UpdateFile(),
+    "file.delete": DeleteFile(),
+    "file.make": MakeDirectory(),
 }
 
 LASTING = frozenset({"volume.move", "snapshot.receive"})

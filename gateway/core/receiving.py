@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from uuid import UUID
 
@@ -23,8 +23,12 @@ from gateway.core.catalog import Batch, Catalog, put
 from gateway.core.model import Intent, Snapshot, SnapshotState, Volume, VolumeKind
 from gateway.core.mover import MoveJob, MoveProgress, Place, PlaceBackend
 from gateway.core.operation import Context, make_gone, needed, spec_of
+from gateway.core.peering import Sending
 from gateway.core.pools import OpenPool
 from gateway.core.replication_model import Replication, Transfer, TransferKind
+
+FAR = UUID(int=0)
+"""The pool of snapshots that are at a peer."""
 
 _TELL_S = 1.0
 
@@ -155,6 +159,8 @@ class ReceiveSnapshot:
 
     def _streams(self, context: Context, intent: Intent) -> bool:
         source, volume = needed(intent.snapshot_before), needed(intent.after)
+        if source.pool_id == FAR:
+            return False
         return streams(volume.kind, context.pools.get(source.pool_id), context.pools.get(volume.pool_id))
 
     async def _stream(self, context: Context, intent: Intent, meter: Meter) -> None:
@@ -175,28 +181,47 @@ class ReceiveSnapshot:
 
     async def _move(self, context: Context, intent: Intent, meter: Meter) -> None:
         volume, sent = needed(intent.after), needed(intent.snapshot_before)
-        there, here = context.pools.get(sent.pool_id), context.pools.get(volume.pool_id)
         transfer = meter.transfer
-        source = await context.catalog.get(Volume, sent.volume_id)
-        job = MoveJob(
-            id=needed(intent.snapshot_after).id if transfer is None else transfer.id,
-            kind=content_kind(volume.kind if source is None else source.kind, volume.kind),
-            source=await source_handle(there, sent.volume_id, sent.id),
-            destination=await destination_handle(here, volume.id),
-            size=sent.volume_size or volume.size,
-            throttle=0 if transfer is None else transfer.throttle,
-            full=transfer is None or transfer.kind is not TransferKind.UPDATE,
-        )
-        await _moving(context, job, meter)
+        async with _sent(context, sent, volume) as sending:
+            job = MoveJob(
+                id=needed(intent.snapshot_after).id if transfer is None else transfer.id,
+                kind=content_kind(sending.kind, volume.kind),
+                source=sending.place,
+                destination=await destination_handle(context.pools.get(volume.pool_id), volume.id),
+                size=sent.volume_size or volume.size,
+                throttle=0 if transfer is None else transfer.throttle,
+                full=transfer is None or transfer.kind is not TransferKind.UPDATE,
+            )
+            await _moving(context, job, meter)
         context.fault("snapshot.receive.moved")
         copy = needed(intent.snapshot_after)
         await context.part(intent, SnapshotBackend).snapshot(volume.id, copy.id, await context.note(copy))
         context.fault("snapshot.receive.taken")
 
 
+@asynccontextmanager
+async def _sent(context: Context, sent: Snapshot, volume: Volume) -> AsyncIterator[Sending]:
+    """Give what is sent into a volume: a snapshot of a pool, or one of a peer."""
+    if sent.pool_id != FAR:
+        source = await context.catalog.get(Volume, sent.volume_id)
+        place = await source_handle(context.pools.get(sent.pool_id), sent.volume_id, sent.id)
+        yield Sending(volume.kind if source is None else source.kind, place)
+        return
+    replication = await _replication(context, volume)
+    if context.peers is None or replication is None or replication.source.peer_id is None:
+        raise errors.Unavailable(what="peer", reason="there is none that it could come from")
+    async with context.peers.source(replication.source.peer_id, replication).sending(sent) as sending:
+        yield sending
+
+
+async def _replication(context: Context, volume: Volume) -> Replication | None:
+    """Give the replication whose destination a volume is."""
+    return None if volume.replica_of is None else await context.catalog.get(Replication, volume.replica_of)
+
+
 async def _transfer(context: Context, volume: Volume) -> Transfer | None:
     """Give the transfer under way into a volume."""
-    replication = None if volume.replica_of is None else await context.catalog.get(Replication, volume.replica_of)
+    replication = await _replication(context, volume)
     if replication is None or replication.transfer_id is None:
         return None
     return await context.catalog.get(Transfer, replication.transfer_id)

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core import errors
 from gateway.core.catalog import walk
 from gateway.core.context import Core
+from gateway.core.follower_model import followers_of, kept_for_followers
 from gateway.core.model import Intent, Snapshot, SnapshotState, Volume
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.replication_model import Replication, ReplicationState, Transfer
@@ -43,6 +44,8 @@ async def require_unreplicated(core: Core, volume: Volume, *, action: str) -> No
     for field in _ENDS:
         if await core.catalog.count(Replication, Compare(field, Op.EQ, volume.id)):
             raise errors.InUse(kind="volume", ref=volume.name, by="replication", action=action)
+    if await followers_of(core, volume.id):
+        raise errors.InUse(kind="volume", ref=volume.name, by="replication", action=action)
 
 
 def require_writable(volume: Volume, *, action: str) -> None:
@@ -78,12 +81,19 @@ async def needed_of(core: Core, volume_id: UUID) -> frozenset[UUID]:
             kept |= await both_halves(core, replication, replication.base_id)
         elif replication.state in {ReplicationState.MIRRORED, ReplicationState.PAUSED}:
             # It was just rebuilt: nobody has looked for its base yet.
-            common = await newest_common(core, replication)
-            kept |= {common.source.id, common.destination.id} if common is not None else set()
+            kept |= await _likely_base(core, replication)
         transfer = await current(core, replication)
         if transfer is not None and transfer.snapshot_id is not None:
             kept |= {transfer.snapshot_id} | await _being_sent(core, volume_id)
-    return frozenset(kept)
+    return frozenset(kept) | await kept_for_followers(core, volume_id)
+
+
+async def _likely_base(core: Core, replication: Replication) -> set[UUID]:
+    """Give the ids of what may be the base; of a source at a peer all copies, as it need not answer."""
+    if replication.source.peer_id is not None:
+        return {one.id for one in await snapshots_at(core, replication.volume_id) if one.lineage is not None}
+    common = await in_common(core, replication.source.volume_id, replication.volume_id)
+    return {common.source.id, common.destination.id} if common is not None else set()
 
 
 async def _being_sent(core: Core, volume_id: UUID) -> set[UUID]:
@@ -118,17 +128,17 @@ class Common(msgspec.Struct, frozen=True):
     destination: Snapshot
 
 
-async def newest_common(core: Core, replication: Replication) -> Common | None:
-    """Give the newest snapshot that both ends have."""
-    return await in_common(core, replication.source.volume_id, replication.volume_id)
-
-
 async def in_common(core: Core, source_id: UUID, destination_id: UUID) -> Common | None:
+    """Give the newest snapshot that two volumes of this gateway have in common."""
+    return common_of(await snapshots_at(core, source_id), await snapshots_at(core, destination_id))
+
+
+def common_of(at_source: Sequence[Snapshot], at_destination: Sequence[Snapshot]) -> Common | None:
     """Give the newest snapshot that two volumes have in common. Either may have come from the other."""
-    there = {one.id: one for one in await snapshots_at(core, source_id)}
-    by_lineage = {one.lineage: one for one in there.values() if one.lineage is not None}
+    there = {one.id: one for one in at_source}
+    by_lineage = {one.lineage: one for one in at_source if one.lineage is not None}
     found: list[Common] = []
-    for copy in await snapshots_at(core, destination_id):
+    for copy in at_destination:
         source = there.get(copy.lineage) if copy.lineage is not None else None
         source = source or by_lineage.get(copy.id)
         if source is not None and {source.state, copy.state} == {SnapshotState.VALID}:
@@ -142,9 +152,21 @@ async def snapshots_at(core: Core, volume_id: UUID) -> tuple[Snapshot, ...]:
     return tuple([snapshot async for snapshot in walk(core.catalog, Snapshot, query)])
 
 
-def own_mark(replication: Replication) -> str:
+def own_mark(replication_id: UUID) -> str:
     """Give what `Snapshot.taken_by` says of snapshots, and of their copies, that transfers took for themselves."""
-    return f"{_TRANSFER}/{replication.id}"
+    return f"{_TRANSFER}/{replication_id}"
+
+
+def sound_mark(taken_by: str) -> bool:
+    """Tell whether `Snapshot.taken_by` can be what it is here, for what is told by others."""
+    what, _, owner = taken_by.partition("/")
+    if what != _TRANSFER:
+        return True
+    try:
+        UUID(owner)
+    except ValueError:
+        return False
+    return True
 
 
 async def abandoned(core: Core, there: Sequence[Snapshot], here: Sequence[Snapshot]) -> list[Snapshot]:
@@ -157,4 +179,6 @@ async def abandoned(core: Core, there: Sequence[Snapshot], here: Sequence[Snapsh
         what, _, owner = one.taken_by.partition("/")
         if one.id in halves and what == _TRANSFER and await core.catalog.get(Replication, UUID(owner)) is None:
             found.append(one)
-    return found
+    followed = [follower for each in {one.volume_id for one in found} for follower in await followers_of(core, each)]
+    living = {own_mark(follower.id) for follower in followed}
+    return [one for one in found if one.taken_by not in living]

@@ -7,7 +7,7 @@ at both ends whatever else goes. See `gateway.core.transfers` for what moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -16,10 +16,11 @@ import msgspec
 from gateway.core import errors, transfers
 from gateway.core.catalog import Batch, Guard, drop, put, walk, when
 from gateway.core.context import Core
-from gateway.core.model import Tenant, Volume, VolumeKind, VolumeState, utc_now
+from gateway.core.model import Snapshot, Tenant, Volume, VolumeKind, VolumeState, utc_now
 from gateway.core.ownership import Access, permit
+from gateway.core.peering import SourceVolume
 from gateway.core.query import Compare, Op, Order, Query
-from gateway.core.replicas import abandoned, in_common, newest_common, own_mark, snapshots_at
+from gateway.core.replicas import abandoned, common_of, own_mark, snapshots_at
 from gateway.core.replication_model import (
     Replication,
     ReplicationPolicy,
@@ -29,22 +30,35 @@ from gateway.core.replication_model import (
     TransferKind,
 )
 from gateway.core.replication_policies import check_throttle, schedules_there
-from gateway.core.tidying import remove
+from gateway.core.snapshots import remove
+from gateway.core.sources import described, newest_common, source_of
 from gateway.core.transferring import amend, free, mark
 from gateway.core.transfers import permitted, require_idle, way, wrong_state
 from gateway.core.volumes import settled
 
 _RETRIES = 10
+_OUT_OF_REACH = (
+    errors.NotFound,
+    errors.PermissionDenied,
+    errors.Unauthenticated,
+    errors.Unavailable,
+    errors.Unsupported,
+)
+"""Why a source at a peer cannot be told that it is followed no more."""
 
 
 class NewReplication(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says about a replication to make. `schedule`, `throttle`: see `Replication`."""
+    """What a caller says about a replication to make. `schedule`, `throttle`: see `Replication`.
+
+    `far`: the source where that is a volume at a peer; `source_id` is its id.
+    """
 
     source_id: UUID
     destination_id: UUID
     policy_id: UUID
     schedule: str | None = None
     throttle: int | None = None
+    far: SourceVolume | None = None
 
 
 class ReplicationChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,29 +79,29 @@ async def create(core: Core, new: NewReplication, *, description: str) -> Replic
     replication begins as a broken one, to be resynchronized. NotFound for
     volumes and policy, AlreadyExists when it is a destination already, InUse
     for what keeps it from becoming one, Unsupported with the reason where no
-    way leads from pool to pool.
+    way leads from pool to pool. Of a volume at a peer only administrators make
+    one: nobody here knows who may read it there.
     """
-    source = await core.get(Volume, new.source_id)
-    permit(core.caller, source, Access.READ, action="replicate")
+    source = await _source(core, new)
     destination = await settled(core, new.destination_id)
-    tenant = await core.get(Tenant, source.tenant_id)
     made = Replication(
         id=uuid4(),
         tenant_id=destination.tenant_id,
         volume_id=destination.id,
-        source=ReplicationSource(volume_id=source.id, tenant=tenant.name, volume=source.name),
+        source=ReplicationSource(volume_id=source.id, tenant=source.tenant, volume=source.name, peer_id=source.peer_id),
         policy_id=new.policy_id,
         created=utc_now(),
         schedule=new.schedule,
         throttle=new.throttle,
     )
-    common = None if destination.replica_of is not None else await in_common(core, source.id, destination.id)
+    common = None if destination.replica_of is not None else await newest_common(core, made)
     if common is not None:
         base = {"base_id": common.destination.id, "base_created": common.source.created}
         made = msgspec.structs.replace(made, state=ReplicationState.BROKEN, **base)
     await _check(core, source, destination, made)
     await core.catalog.commit(_references(made) + put(made))
     try:
+        await source_of(core, made).follow()
         if common is None:
             await mark(core, destination.id, made.id, description=description)
     except errors.GatewayError:
@@ -101,6 +115,8 @@ async def _undone(core: Core, made: Replication, *, description: str) -> None:
     """Take back what was made, also when only the publication of the destination failed."""
     with suppress(errors.GatewayError):
         await free(core, made, description=description)
+    with suppress(errors.GatewayError):
+        await source_of(core, made).release()
     with suppress(errors.NotFound, errors.StaleRevision):
         await core.catalog.commit(drop(await core.get(Replication, made.id)))
 
@@ -192,20 +208,52 @@ async def delete(core: Core, replication_id: UUID, *, keep_source: bool = False,
         if await core.catalog.get(Volume, found.volume_id) is not None:
             await free(core, found, description=description)
         let_go = await amend(core, replication_id, _ended)
-        # The gateway itself does that: not everybody who may end it may change the source.
-        own = msgspec.structs.replace(core, caller=None)
-        ends = [let_go.volume_id] if keep_source else [let_go.volume_id, let_go.source.volume_id]
-        common = await newest_common(core, found)
-        kept = {common.destination.id} if keep_source and common is not None else set()
-        at = {one: await snapshots_at(core, one) for one in (let_go.volume_id, let_go.source.volume_id)}
-        left = await abandoned(core, *at.values())
-        for volume_id in ends:
-            taken = [one for one in at[volume_id] if one.taken_by == own_mark(let_go) or one in left]
-            await remove(own, [one for one in taken if one.id not in kept], description=description)
+        await _forget(core, let_go, keep_source=keep_source, description=description)
         query = Query(where=Compare("replication.id", Op.EQ, replication_id), order=(Order("created"),))
         runs = [one async for one in walk(core.catalog, Transfer, query)]
         await core.catalog.commit(drop(*runs, await core.get(Replication, replication_id)))
     await core.manifest.write()
+
+
+async def _source(core: Core, new: NewReplication) -> SourceVolume:
+    """Give the volume that is to be followed."""
+    if new.far is not None:
+        if core.caller is not None and not core.caller.administrator:
+            raise errors.PermissionDenied(action="replicate a volume at a peer")
+        return new.far
+    source = await core.get(Volume, new.source_id)
+    permit(core.caller, source, Access.READ, action="replicate")
+    if source.retired is not None or source.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
+        state = "retired" if source.retired is not None else source.state
+        raise errors.InvalidState(kind="volume", ref=source.name, state=state, action="replicate")
+    return await described(core, source)
+
+
+async def _forget(core: Core, ended: Replication, *, keep_source: bool, description: str) -> None:
+    """Remove the snapshots of transfers that nobody needs any more."""
+    # The gateway itself does that: not everybody who may end it may change the source.
+    own = msgspec.structs.replace(core, caller=None)
+    here = await snapshots_at(core, ended.volume_id)
+    there: tuple[Snapshot, ...] = ()
+    try:
+        there = await source_of(core, ended).snapshots()
+    except errors.GatewayError:
+        if ended.source.peer_id is None:
+            raise
+        # A source that is out of reach keeps what it has: it is there that this has to be released.
+    common = common_of(there, here)
+    kept = {common.destination.id} if keep_source and common is not None else set()
+    left = await abandoned(core, here, there)
+
+    def taken(at: Sequence[Snapshot]) -> list[Snapshot]:
+        return [one for one in at if (one.taken_by == own_mark(ended.id) or one in left) and one.id not in kept]
+
+    await remove(own, taken(here), description=description)
+    if not keep_source:
+        with suppress(*_OUT_OF_REACH):
+            source = source_of(core, ended)
+            await source.release()
+            await source.remove(taken(there), description=description)
 
 
 def _ended(replication: Replication) -> Replication:
@@ -216,12 +264,9 @@ def _ended(replication: Replication) -> Replication:
     return msgspec.structs.replace(replication, state=state, base_id=None, base_created=None)
 
 
-async def _check(core: Core, source: Volume, destination: Volume, made: Replication) -> None:
+async def _check(core: Core, source: SourceVolume, destination: Volume, made: Replication) -> None:
     """Raise unless one volume can follow the other."""
     await _check_words(core, made.policy_id, destination.tenant_id, made.throttle)
-    if source.retired is not None or source.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
-        state = "retired" if source.retired is not None else source.state
-        raise errors.InvalidState(kind="volume", ref=source.name, state=state, action="replicate")
     if source.id == destination.id:
         raise errors.InvalidArgument(field="destination_id", value=str(source.id), reason="is the source")
     if source.kind is not destination.kind and VolumeKind.OBJECTS not in {source.kind, destination.kind}:
@@ -240,10 +285,10 @@ async def _check(core: Core, source: Volume, destination: Volume, made: Replicat
     ):
         if there and made.state is ReplicationState.UNINITIALIZED:
             raise errors.InUse(kind="volume", ref=destination.name, by=by, action="replicate")
-    await way(core, source, destination)
+    await way(core, made, source, destination)
 
 
-def _require_room(source: Volume, destination: Volume) -> None:
+def _require_room(source: SourceVolume | Volume, destination: Volume) -> None:
     if destination.size < source.size:
         raise errors.LimitExceeded(limit="size", value=destination.size, minimum=source.size)
 
@@ -268,8 +313,9 @@ def _references(replication: Replication) -> Batch:
     wanted: tuple[tuple[type[ReplicationPolicy | Volume], str, UUID], ...] = (
         (ReplicationPolicy, "replication policy", replication.policy_id),
         (Volume, "volume", replication.volume_id),
-        (Volume, "volume", replication.source.volume_id),
     )
+    if replication.source.peer_id is None:
+        wanted += ((Volume, "volume", replication.source.volume_id),)
     guards = when(
         *(
             Guard(kind, Compare("id", Op.EQ, key), exists=True, error=errors.NotFound(kind=word, ref=str(key)))
@@ -322,7 +368,7 @@ async def _swapped(core: Core, replication_id: UUID, *, description: str) -> Cal
     source, destination = await core.get(Volume, before.volume_id), await settled(core, before.source.volume_id)
     _require_unused(destination)
     _require_room(source, destination)
-    await way(core, source, destination)
+    await way(core, before, await described(core, source), destination)
     common = await newest_common(core, before)
     if common is None:
         raise wrong_state(before, "reverse without a common snapshot")

@@ -29,7 +29,7 @@ from gateway.core.replication_model import (
     Transfer,
     TransferKind,
 )
-from gateway.core.tidying import remove
+from gateway.core.snapshots import remove
 from gateway.core.transferring import settle
 
 _PAGE = 200

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -161,6 +162,16 @@ async def delete(core: Core, snapshot_id: UUID, *, description: str) -> Started:
         return deletion(before, description=description)
 
     return await core.start({found.volume_id}, plan)
+
+
+async def remove(core: Core, surplus: Sequence[Snapshot], *, description: str) -> None:
+    """Delete snapshots, but for those with a clone or an expiry, and those that are out of reach."""
+    for snapshot in surplus:
+        expired = snapshot.expires is None or snapshot.expires <= utc_now()
+        whole = snapshot.state in {SnapshotState.VALID, SnapshotState.ERROR}
+        if whole and expired and not snapshot.clone_count:
+            with suppress(errors.NotFound, errors.InUse, errors.InvalidState, errors.Unavailable):
+                await (await delete(core, snapshot.id, description=description)).result()
 
 
 def deletion(before: Snapshot, *, description: str) -> Plan:

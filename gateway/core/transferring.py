@@ -13,15 +13,15 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from gateway.core import errors, snapshots
+from gateway.core import errors
 from gateway.core.capability import require
 from gateway.core.catalog import put
 from gateway.core.change import Plan
 from gateway.core.context import Core
-from gateway.core.model import AttachMode, Snapshot, SnapshotState, Tenant, Volume, utc_now
+from gateway.core.model import AttachMode, Snapshot, SnapshotState, Volume, utc_now
 from gateway.core.notes import lasting
-from gateway.core.receiving import streams
-from gateway.core.replicas import Common, current, newest_common, own_mark, snapshots_at
+from gateway.core.receiving import FAR, streams
+from gateway.core.replicas import Common, common_of, current, own_mark, snapshots_at
 from gateway.core.replication_model import (
     Replication,
     ReplicationPolicy,
@@ -33,7 +33,8 @@ from gateway.core.replication_model import (
     TransferState,
 )
 from gateway.core.replication_policies import OWN_LABEL
-from gateway.core.snapshots import NewSnapshot, require_one_more
+from gateway.core.snapshots import require_one_more
+from gateway.core.sources import newest_common, source_of, usable
 from gateway.core.tidying import tidy
 from gateway.core.volumes import restoration, settled
 
@@ -48,7 +49,6 @@ FAULTS = (
 )
 """The points of a run: behind each of its steps."""
 
-_NUMBERS = "transfer.snapshot"
 _RETRIES = 20
 
 
@@ -97,11 +97,7 @@ async def mark(core: Core, volume_id: UUID, replication_id: UUID | None, *, desc
 
 async def bring_back(core: Core, replication: Replication, *, description: str) -> None:
     """Give the destination the content of the newest common snapshot again. InvalidState when there is none."""
-    common = await newest_common(core, replication)
-    base_id = common.destination.id if common is not None else replication.base_id
-    base = None if base_id is None else await core.catalog.get(Snapshot, base_id)
-    if base is None:
-        raise _without_base(replication)
+    base = await _base_of(core, replication)
 
     async def plan() -> Plan:
         before = await settled(core, replication.volume_id)
@@ -109,6 +105,24 @@ async def bring_back(core: Core, replication: Replication, *, description: str) 
         return await restoration(core, before, base, description=description, discard_newer=not keeps)
 
     await (await core.start({replication.volume_id}, plan)).result()
+
+
+async def _base_of(core: Core, replication: Replication) -> Snapshot:
+    """Give the destination's copy of the newest common snapshot.
+
+    A source at a peer need not answer for that: what came last is at the destination.
+    """
+    if replication.source.peer_id is not None:
+        copies = [one for one in await snapshots_at(core, replication.volume_id) if one.lineage is not None]
+        valid = [one for one in copies if one.state is SnapshotState.VALID]
+        if valid:
+            return valid[-1]
+    common = None if replication.source.peer_id is not None else await newest_common(core, replication)
+    base_id = common.destination.id if common is not None else replication.base_id
+    base = None if base_id is None else await core.catalog.get(Snapshot, base_id)
+    if base is None:
+        raise _without_base(replication)
+    return base
 
 
 async def free(core: Core, replication: Replication, *, description: str) -> None:
@@ -174,6 +188,7 @@ class Run:
         core = self._core
         replication = await core.get(Replication, self._transfer.replication_id)
         policy = await core.get(ReplicationPolicy, replication.policy_id)
+        await self._told(replication)
         if self._transfer.kind is TransferKind.RESYNC:
             await self._rebase(replication)
         for snapshot in await self._wanted(replication, policy):
@@ -184,6 +199,14 @@ class Run:
             self._fault("transfer.advanced")
         await self._tidied(replication.id)
         self._fault("transfer.tidied")
+
+    async def _told(self, replication: Replication) -> None:
+        """Let the source's gateway keep what this needs: whoever made the replication may have died before that."""
+        source = source_of(self._core, replication)
+        await source.follow()
+        base = None if replication.base_id is None else await self._core.catalog.get(Snapshot, replication.base_id)
+        halves = () if base is None else (base.id, base.lineage)
+        await source.keep({key for key in (*halves, self._transfer.snapshot_id) if key is not None})
 
     async def _tidied(self, replication_id: UUID) -> None:
         with suppress(errors.GatewayError):  # what stays over is found by the next one
@@ -210,16 +233,17 @@ class Run:
         if self._transfer.snapshot_id is None:
             return []
         last = await self._last(replication, self._transfer.snapshot_id)
-        common = await newest_common(self._core, replication)
+        there = await source_of(self._core, replication).snapshots()
+        common = common_of(there, await snapshots_at(self._core, replication.volume_id))
         since = None if common is None else (common.source.created, common.source.id)
         labels = {rule.label for rule in policy.rules} - {OWN_LABEL}
         every = policy.choice is SnapshotChoice.ALL and not policy.rules
         passed = [
             one
-            for one in await snapshots_at(self._core, replication.source.volume_id)
+            for one in there
             if one.state is SnapshotState.VALID
             and not one.internal
-            and one.taken_by != own_mark(replication)
+            and one.taken_by != own_mark(replication.id)
             and (one.label in labels or every)
             and (since is None or (one.created, one.id) > since)
             and (one.created, one.id) < (last.created, last.id)
@@ -228,36 +252,16 @@ class Run:
 
     async def _last(self, replication: Replication, snapshot_id: UUID) -> Snapshot:
         """Give the snapshot that the transfer is about; it is taken now when it is to be and is not there."""
-        found = await self._core.catalog.get(Snapshot, snapshot_id)
+        source = source_of(self._core, replication)
+        found = next((one for one in await source.snapshots() if one.id == snapshot_id), None)
         if found is None and self._transfer.taken:
             # What transfers that failed have taken would add up until one succeeds.
             await self._tidied(replication.id)
-            found = await self._taken(replication, snapshot_id)
+            found = await source.take(snapshot_id, description=self._description)
+            self._fault("transfer.taken")
         if found is None:
             raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
-        if found.state is not SnapshotState.VALID:
-            raise errors.InvalidState(kind="snapshot", ref=found.name, state=found.state, action="send")
-        return found
-
-    async def _taken(self, replication: Replication, snapshot_id: UUID) -> Snapshot:
-        core, source_id = self._core, replication.source.volume_id
-        new = NewSnapshot(
-            name=await self._free_name(f"snapmirror.{replication.id}", source_id),
-            volume_id=source_id,
-            label=OWN_LABEL,
-            taken_by=own_mark(replication),
-        )
-        taking = await snapshots.create(core, new, snapshot_id=snapshot_id, description=self._description)
-        await taking.result()
-        self._fault("transfer.taken")
-        return await core.get(Snapshot, snapshot_id)
-
-    async def _free_name(self, stem: str, volume_id: UUID) -> str:
-        """Give a name that no snapshot of the volume has: after a rebuild numbers begin anew."""
-        while True:
-            name = f"{stem}_{await self._core.catalog.next_number(_NUMBERS)}"
-            if await self._core.find(Snapshot, name=name, volume__id=volume_id) is None:
-                return name
+        return usable(found)
 
     async def _copied(self, replication: Replication, sent: Snapshot) -> Snapshot:
         """Give the destination's copy of a snapshot; it is received now when it is not there."""
@@ -266,19 +270,19 @@ class Run:
             await self._mended(replication.id)
             return there
         core, copy_id = self._core, uuid4()
+        source = await source_of(core, replication).volume()
         await self._fit(replication, sent)
         if self._transfer.method is TransferMethod.MOVER:
             await amend(core, replication.id, lambda one: msgspec.structs.replace(one, torn=True))
 
         async def plan() -> Plan:
             before = await settled(core, replication.volume_id)
-            source = await core.get(Volume, replication.source.volume_id)
             if before.replica_of != replication.id:
                 raise errors.InvalidState(
                     kind="volume", ref=before.name, state="not a replica of it", action="transfer"
                 )
             require_one_more(core, before)
-            streamed = streams(before.kind, core.pools.get(sent.pool_id), core.pools.get(before.pool_id))
+            streamed = self._streamed(sent, before)
             return Plan(
                 operation="snapshot.receive",
                 description=self._description,
@@ -303,6 +307,10 @@ class Run:
                 raise
             return there
         return await core.get(Snapshot, copy_id)
+
+    def _streamed(self, sent: Snapshot, volume: Volume) -> bool:
+        pools = self._core.pools
+        return sent.pool_id != FAR and streams(volume.kind, pools.get(sent.pool_id), pools.get(volume.pool_id))
 
     async def _mended(self, replication_id: UUID) -> None:
         """Bring the newest copy back where the destination may be on the way to one that does not come any more."""
@@ -329,7 +337,7 @@ class Run:
 
     async def _copy(self, replication: Replication, sent: Snapshot, copy_id: UUID, volume: Volume) -> Snapshot:
         """Give the copy as it is to be. It keeps the name, unless the destination has another one of it."""
-        own = own_mark(replication)
+        own = own_mark(replication.id)
         taken = await self._core.find(Snapshot, name=sent.name, volume__id=volume.id) is not None
         return Snapshot(
             id=copy_id,
@@ -371,17 +379,19 @@ class Run:
 
     async def _advance(self, sent: Snapshot, copy: Snapshot) -> None:
         """Make the copy the base."""
-        names = await _names(self._core, sent)
+        before = await self._core.get(Replication, self._transfer.replication_id)
+        there = source_of(self._core, before)
+        named = await there.volume()
 
         def advanced(one: Replication) -> Replication:
             state = one.state if one.state is ReplicationState.PAUSED else ReplicationState.MIRRORED
-            source = msgspec.structs.replace(one.source, tenant=names[0] or one.source.tenant, volume=names[1])
+            source = msgspec.structs.replace(one.source, tenant=named.tenant or one.source.tenant, volume=named.name)
             return msgspec.structs.replace(
                 one, state=state, base_id=copy.id, base_created=sent.created, torn=False, source=source
             )
 
-        before = await self._core.get(Replication, self._transfer.replication_id)
         after = await amend(self._core, before.id, advanced)
+        await there.keep({sent.id})
         if lasting(after) != lasting(before):
             await self._core.manifest.write()
 
@@ -428,13 +438,6 @@ def _accounted(replication: Replication, ended: Transfer, error: errors.GatewayE
         total_bytes=replication.total_bytes + ended.bytes_transferred,
         total_duration_s=replication.total_duration_s + max(seconds, 0),
     )
-
-
-async def _names(core: Core, sent: Snapshot) -> tuple[str, str]:
-    """Give the tenant's and the volume's name of a snapshot."""
-    volume = await core.get(Volume, sent.volume_id)
-    tenant = await core.catalog.get(Tenant, volume.tenant_id)
-    return (tenant.name if tenant is not None else "", volume.name)
 
 
 def _without_base(replication: Replication) -> errors.GatewayError:

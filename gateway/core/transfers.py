@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,9 +14,10 @@ from gateway.core.catalog import Batch, drop, put, walk
 from gateway.core.context import Core
 from gateway.core.model import Snapshot, SnapshotState, Volume, utc_now
 from gateway.core.ownership import Access, permit
+from gateway.core.peering import SourceVolume
 from gateway.core.query import Compare, Op, Order, Query
 from gateway.core.receiving import content_kind, destination_handle, source_handle, streams
-from gateway.core.replicas import current, newest_common, own_mark, snapshots_at
+from gateway.core.replicas import common_of, current, own_mark, snapshots_at
 from gateway.core.replication_model import (
     Replication,
     ReplicationPolicy,
@@ -28,6 +29,7 @@ from gateway.core.replication_model import (
     TransferState,
 )
 from gateway.core.replication_policies import check_throttle
+from gateway.core.sources import source_of
 from gateway.core.transferring import Run
 
 KEPT = 20
@@ -185,12 +187,15 @@ def wrong_state(replication: Replication, action: str) -> errors.GatewayError:
     return errors.InvalidState(kind="replication", ref=str(replication.id), state=replication.state, action=action)
 
 
-async def way(core: Core, source: Volume, destination: Volume) -> TransferMethod:
+async def way(core: Core, replication: Replication, source: SourceVolume, destination: Volume) -> TransferMethod:
     """Give by what content gets from one volume to the other; Unsupported with the reason where nothing does."""
-    there, here = core.pools.get(source.pool_id), core.pools.get(destination.pool_id)
-    require(there.capability(source.kind), "snapshot")
+    here = core.pools.get(destination.pool_id)
     require(here.capability(destination.kind), "snapshot")
     require(here.capability(destination.kind), "restore")
+    if source.pool_id is None:
+        return await _way_from_afar(core, replication, source, destination)
+    there = core.pools.get(source.pool_id)
+    require(there.capability(source.kind), "snapshot")
     if source.kind is destination.kind and streams(source.kind, there, here):
         return TransferMethod.NATIVE
     mover = core.changes.context.mover
@@ -203,26 +208,43 @@ async def way(core: Core, source: Volume, destination: Volume) -> TransferMethod
     return TransferMethod.MOVER
 
 
+async def _way_from_afar(
+    core: Core, replication: Replication, source: SourceVolume, destination: Volume
+) -> TransferMethod:
+    here, context = core.pools.get(destination.pool_id), core.changes.context
+    reason = source.why_not
+    if context.mover is None or context.peers is None or source.peer_id is None:
+        reason = reason or "there is no mover"
+    elif not reason:
+        sample = context.peers.source(source.peer_id, replication).sample(source.kind)
+        kind = content_kind(source.kind, destination.kind)
+        reason = context.mover.reaches(kind, sample.place, await destination_handle(here, destination.id))
+    if reason:
+        raise errors.Unsupported(capability="replicate", backend=here.name, reason=reason)
+    return TransferMethod.MOVER
+
+
 async def _drawn_up(
     core: Core, replication: Replication, kind: TransferKind, *, snapshot_id: UUID | None, throttle: int | None
 ) -> Transfer:
     """Give the transfer that is to be, with the snapshot that it is about."""
     policy = await core.get(ReplicationPolicy, replication.policy_id)
-    source = await core.get(Volume, replication.source.volume_id)
-    method = await way(core, source, await core.get(Volume, replication.volume_id))
-    common = await newest_common(core, replication)
+    source = source_of(core, replication)
+    method = await way(core, replication, await source.volume(), await core.get(Volume, replication.volume_id))
+    there = await source.snapshots()
+    common = common_of(there, await snapshots_at(core, replication.volume_id))
     unbased = kind is TransferKind.RESYNC or (kind is TransferKind.UPDATE and method is TransferMethod.NATIVE)
     if common is None and unbased:
         raise wrong_state(replication, "transfer without a common snapshot")
     chosen = snapshot_id
     if chosen is not None:
-        asked = await core.get(Snapshot, chosen)
-        if asked.volume_id != source.id or asked.state is not SnapshotState.VALID:
+        asked = next((one for one in there if one.id == chosen and one.state is SnapshotState.VALID), None)
+        if asked is None:
             raise errors.NotFound(kind="snapshot", ref=str(chosen))
         if common is not None and (asked.created, asked.id) < (common.source.created, common.source.id):
             raise errors.InvalidArgument(field="snapshot_id", value=str(chosen), reason="is older than what is there")
     elif policy.choice is not SnapshotChoice.CREATE:
-        chosen = await _newest(core, replication, policy, since=None if common is None else common.source)
+        chosen = _newest(there, replication, policy, since=None if common is None else common.source)
     taken = chosen is None and (policy.choice is SnapshotChoice.CREATE or kind is TransferKind.INITIALIZE)
     speed = throttle if throttle is not None else replication.throttle
     return Transfer(
@@ -240,17 +262,17 @@ async def _drawn_up(
     )
 
 
-async def _newest(
-    core: Core, replication: Replication, policy: ReplicationPolicy, *, since: Snapshot | None
+def _newest(
+    there: Sequence[Snapshot], replication: Replication, policy: ReplicationPolicy, *, since: Snapshot | None
 ) -> UUID | None:
     """Give the newest of the source's snapshots that the policy wants, unless it is older than what is there."""
     labels = {rule.label for rule in policy.rules}
     wanted = [
         one
-        for one in await snapshots_at(core, replication.source.volume_id)
+        for one in there
         if one.state is SnapshotState.VALID
         and not one.internal
-        and one.taken_by != own_mark(replication)
+        and one.taken_by != own_mark(replication.id)
         and (policy.choice is SnapshotChoice.LATEST or not labels or one.label in labels)
         and (since is None or (one.created, one.id) >= (since.created, since.id))
     ]

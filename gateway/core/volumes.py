@@ -50,6 +50,7 @@ class NewVolume(msgspec.Struct, frozen=True, kw_only=True):
     is to become the destination of a replication, so nobody writes to it before that.
     """
 
+    id: UUID = msgspec.field(default_factory=uuid4)
     name: str
     tenant_id: UUID
     pool_id: UUID
@@ -102,11 +103,9 @@ async def create(core: Core, new: NewVolume, *, description: str, caseless: bool
     Raises NotFound for its tenant, pool or policies, AlreadyExists for its
     name or junction path, Unsupported, LimitExceeded or InvalidArgument.
     """
-    volume_id = uuid4()
     volume = Volume(
-        id=volume_id,
         created=utc_now(),
-        replica_of=volume_id if new.replica else None,
+        replica_of=new.id if new.replica else None,
         **{
             **{name: getattr(new, name) for name in new.__struct_fields__ if name != "replica"},
             "ownership": owned(core.caller, new.ownership),

@@ -88,11 +88,12 @@ def attributes_of(place: int | str) -> Attributes:
         if error.errno == errno.EOPNOTSUPP:
             return {}
         raise
-    return {
-        name: os.getxattr(place, name, follow_symlinks=follow)
-        for name in names
-        if name.startswith(_CARRIED) and name not in _OF_THE_HOST
-    }
+    return {name: os.getxattr(place, name, follow_symlinks=follow) for name in names if carried(name)}
+
+
+def carried(name: str) -> bool:
+    """Tell whether an extended attribute is one that comes along."""
+    return name.startswith(_CARRIED) and name not in _OF_THE_HOST
 
 
 def source_attributes(place: int | str) -> Attributes:

@@ -92,22 +92,24 @@ class Folders:
 
     def __exit__(self, *_: object) -> None:
         """Close what is open."""
-        self._close()
+        self.close()
 
     def open(self, way: Way) -> int:
         """Give the open directory; it is closed when another one is asked for."""
         if not way:
             return self._root
         if self._open is None or way != self._way:
-            self._close()
+            self.close()
             for name in way:
                 inner = open_folder(self._root if self._open is None else self._open, name)
-                self._close()
+                self.close()
                 self._open = inner
             self._way = way
         return self._root if self._open is None else self._open
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close what is open; another one can be opened."""
+        self._way = ()
         if self._open is not None:
             os.close(self._open)
             self._open = None

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gateway.core.errors import LimitExceeded
-from gateway.mover.content import Present, Source, Target, differences, length_of
+from gateway.mover.content import Content, Present, Source, Target, length_of
 from gateway.mover.failures import DESTINATION, SOURCE, at
 from gateway.mover.locks import alone
 from gateway.mover.meter import Meter
@@ -18,16 +18,21 @@ from gateway.mover.meter import Meter
 
 def move_blocks(source_path: str, path: str, meter: Meter) -> None:
     """Make a raw file or device equal to another one; what it has beyond the other's end becomes zeros."""
+    with opened_blocks(source_path, os.O_RDONLY, SOURCE) as fd:
+        fill_blocks(Source(fd), path, meter)
+
+
+def fill_blocks(content: Content, path: str, meter: Meter) -> None:
+    """Make a raw file or device equal to a content that may be anywhere."""
     with ExitStack() as stack:
-        source_fd = stack.enter_context(opened_blocks(source_path, os.O_RDONLY, SOURCE))
         fd = stack.enter_context(opened_blocks(path, os.O_RDWR, DESTINATION))
         stack.enter_context(at(DESTINATION))
         stack.enter_context(alone(fd))
-        source, length = Source(source_fd), length_of(fd)
-        if source.length > length:
-            raise LimitExceeded(limit="size", value=source.length, maximum=length)
+        length = length_of(fd)
+        if content.length > length:
+            raise LimitExceeded(limit="size", value=content.length, maximum=length)
         target = Target(fd, meter, keep_room=reserved(fd))
-        for difference in differences(source, Present(fd), length):
+        for difference in content.differences(Present(fd), length):
             target.put(difference)
             meter.passed("blocks.written")
         target.prove()

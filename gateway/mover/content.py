@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -28,12 +28,26 @@ _PIECES_MAX = 64 * 1024
 _ZEROS = bytes(PAGE)
 
 
+Identity = tuple[int, int, int]
+
+
 class Content(Protocol):
-    """What is to be had. It does not change while it is read, in order; after its end there are zeros."""
+    """What is to be had. It does not change meanwhile; after its end there are zeros."""
 
     @property
     def length(self) -> int:
         """Give its bytes."""
+
+    @property
+    def distant(self) -> bool:
+        """Tell whether it costs more to have something of it twice than to copy what is here."""
+
+    def differences(self, present: Present, length: int) -> Iterator[Difference]:
+        """Yield where the first `length` bytes are not what is present, in order."""
+
+
+class Readable(Protocol):
+    """What can be read here, in order; after its end there are zeros."""
 
     def data_from(self, offset: int) -> int | None:
         """Give where there may be something other than zeros, from an offset on; None: nowhere."""
@@ -48,6 +62,7 @@ class Source:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._length = length_of(fd)
+        self.distant = False
 
     @property
     def length(self) -> int:
@@ -55,18 +70,22 @@ class Source:
         return self._length
 
     def data_from(self, offset: int) -> int | None:
-        """See `Content`."""
+        """See `Readable`."""
         with at(SOURCE):
             return kernel.data_from(self._fd, offset) if offset < self._length else None
 
     def read(self, offset: int, count: int) -> bytes:
-        """See `Content`."""
+        """See `Readable`."""
         wanted = min(count, self._length - offset)
         with at(SOURCE):
             data = _read(self._fd, offset, wanted) if wanted > 0 else b""
         if len(data) < wanted:
             raise Unavailable(what=SOURCE, reason="a file of it became shorter")
         return data.ljust(count, b"\0")
+
+    def differences(self, present: Present, length: int) -> Iterator[Difference]:
+        """See `Content`."""
+        return differences(self, present, length)
 
 
 class Present:
@@ -76,12 +95,17 @@ class Present:
         self._fd = fd
         self._length = 0 if fd is None else length_of(fd)
 
+    @property
+    def identity(self) -> Identity | None:
+        """Give what tells whether it is the same file, with the same content, as at another time."""
+        return None if self._fd is None else identity(os.fstat(self._fd))
+
     def data_from(self, offset: int) -> int | None:
-        """See `Content`."""
+        """See `Readable`."""
         return None if self._fd is None or offset >= self._length else kernel.data_from(self._fd, offset)
 
     def read(self, offset: int, count: int) -> bytes:
-        """See `Content`."""
+        """See `Readable`."""
         if self._fd is None or offset >= self._length:
             return bytes(count)
         return _read(self._fd, offset, count).ljust(count, b"\0")
@@ -96,11 +120,12 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class Difference(msgspec.Struct, frozen=True, gc=False):
-    """A range that has to be written. `data` None: zeros, so that it may become a hole."""
+    """A range that has to be written. `data` None: zeros, which may become a hole. `copied`: it was here before."""
 
     offset: int
     length: int
     data: bytes | None
+    copied: bool = False
 
 
 class Target:
@@ -117,10 +142,11 @@ class Target:
     def put(self, difference: Difference) -> None:
         """Write a range."""
         if difference.data is not None:
-            self._write(difference.offset, difference.data)
+            self._write(difference.offset, difference.data, counted=not difference.copied)
         elif not kernel.clear(self._fd, difference.offset, difference.length, keep_room=self._keep_room):
             for start in range(difference.offset, difference.offset + difference.length, UNIT):
-                self._write(start, bytes(min(UNIT, difference.offset + difference.length - start)))
+                zeros = bytes(min(UNIT, difference.offset + difference.length - start))
+                self._write(start, zeros, counted=True)
         if self._unproven >= _BYTES_MAX or len(self._pieces) >= _PIECES_MAX:
             self.prove()
 
@@ -136,13 +162,15 @@ class Target:
         os.fdatasync(self._fd)
         prove(self._fd, pieces)
 
-    def _write(self, offset: int, data: bytes) -> None:
+    def _write(self, offset: int, data: bytes, *, counted: bool) -> None:
         done, view = 0, memoryview(data)
         while done < len(data):
             part = view[done : done + self._meter.stride]
-            self._meter.allow(len(part))
+            if counted:
+                self._meter.allow(len(part))
             count = os.pwrite(self._fd, part, offset + done)
-            self._meter.moved(count)
+            if counted:
+                self._meter.moved(count)
             done += count
         if offset != self._end or self._end - self._start >= _PIECE_MAX:
             self._seal()
@@ -158,7 +186,7 @@ class Target:
         self._hash = _checksum()
 
 
-def differences(source: Content, present: Present, length: int) -> Iterator[Difference]:
+def differences(source: Readable, present: Present, length: int) -> Iterator[Difference]:
     """Yield where the first `length` bytes differ, in order."""
     offset = 0
     while offset < length:
@@ -173,6 +201,25 @@ def differences(source: Content, present: Present, length: int) -> Iterator[Diff
         offset += count
 
 
+def woven(changes: Iterable[Difference], present: Present, length: int) -> Iterator[Difference]:
+    """Yield changes, in order, and between them what is present: all that a new file of some length needs."""
+    end = 0
+    for change in changes:
+        yield from _copied(present, end, change.offset)
+        yield change
+        end = change.offset + change.length
+    yield from _copied(present, end, length)
+
+
+def _copied(present: Present, start: int, end: int) -> Iterator[Difference]:
+    while start < end and (data_from := present.data_from(start)) is not None:
+        start = max(start, data_from)
+        count = min(UNIT, end - start)
+        if count > 0:
+            yield Difference(start, count, present.read(start, count), copied=True)
+        start += UNIT
+
+
 def prove(fd: int, pieces: Sequence[Piece]) -> None:
     """Read again what was written to a file that is on disk by now; Unavailable when something else is there."""
     kernel.forget(fd)
@@ -184,6 +231,11 @@ def prove(fd: int, pieces: Sequence[Piece]) -> None:
             raise Unavailable(what="destination", reason="what was written there reads back as something else")
 
 
+def identity(status: os.stat_result) -> Identity:
+    """Give what changes whenever a file is another one, or changes."""
+    return status.st_dev, status.st_ino, status.st_ctime_ns
+
+
 def length_of(fd: int) -> int:
     """Give the bytes that a file or device has."""
     status = os.fstat(fd)
@@ -192,10 +244,15 @@ def length_of(fd: int) -> int:
 
 def runs(offset: int, wanted: bytes, found: bytes) -> Iterator[Difference]:
     """Yield where two parts of the same length, at an offset, differ: pages beside each other, those of zeros apart."""
+    return grouped(offset, wanted, lambda start, page: page == found[start : start + PAGE])
+
+
+def grouped(offset: int, wanted: bytes, same: Callable[[int, bytes], bool]) -> Iterator[Difference]:
+    """Yield the like of a part, given what tells whether the page at a place in it needs not be written."""
 
     def what(start: int) -> bool | None:
         page = wanted[start : start + PAGE]
-        return None if page == found[start : start + PAGE] else page == _ZEROS[: len(page)]
+        return None if same(start, page) else page == _ZEROS[: len(page)]
 
     for zeros, starts in itertools.groupby(range(0, len(wanted), PAGE), key=what):
         run = list(starts)

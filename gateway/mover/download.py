@@ -16,7 +16,7 @@ from gateway.core.mover import ObjectPlace
 from gateway.mover.attributes import Spot
 from gateway.mover.batch import Way, open_folder
 from gateway.mover.catalogs import DOCUMENT, Entry, read, unescaped
-from gateway.mover.content import UNIT, Source
+from gateway.mover.content import UNIT, Difference, Present, Source, differences
 from gateway.mover.failures import DESTINATION, SOURCE, at
 from gateway.mover.files import Work
 from gateway.mover.locks import alone
@@ -179,18 +179,23 @@ class _Stream:
         self._body = body
         self._position = 0
         self._digest = checksum()
+        self.distant = False
 
     @property
     def length(self) -> int:
         """See `Content`."""
         return self._entry.size
 
-    def data_from(self, offset: int) -> int | None:
+    def differences(self, present: Present, length: int) -> Iterator[Difference]:
         """See `Content`."""
+        return differences(self, present, length)
+
+    def data_from(self, offset: int) -> int | None:
+        """See `Readable`."""
         return offset if offset < self.length else None
 
     def read(self, offset: int, count: int) -> bytes:
-        """See `Content`."""
+        """See `Readable`."""
         if self._body is None or offset != self._position:
             self.close()
             if offset:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from gateway.core.errors import Unsupported
 from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
-from gateway.core.mover import MoveJob, ObjectPlace, Place
-from gateway.mover.blocks import move_blocks
+from gateway.core.mover import FarPlace, MoveJob, ObjectPlace, Place
+from gateway.mover.blocks import fill_blocks, move_blocks
 from gateway.mover.chunks import blocks_to_objects, objects_to_blocks
 from gateway.mover.download import objects_to_tree
+from gateway.mover.far.asking import reached
+from gateway.mover.far.branches import FarOrigin
+from gateway.mover.far.contents import FarContent
+from gateway.mover.far.words import File
 from gateway.mover.meter import Meter
 from gateway.mover.objects import move_objects
-from gateway.mover.trees import move_tree
+from gateway.mover.trees import grow_tree, move_tree
 from gateway.mover.upload import tree_to_objects
 
 Course = Callable[[MoveJob, Meter], None]
@@ -26,6 +30,16 @@ def _trees(job: MoveJob, meter: Meter) -> None:
 
 def _blocks(job: MoveJob, meter: Meter) -> None:
     move_blocks(_path(job.source), _path(job.destination), meter)
+
+
+def _tree_from_afar(job: MoveJob, meter: Meter) -> None:
+    with reached(_far(job.source), job.kind) as asking:
+        grow_tree(FarOrigin(asking), _path(job.destination), meter, full=job.full)
+
+
+def _blocks_from_afar(job: MoveJob, meter: Meter) -> None:
+    with reached(_far(job.source), job.kind) as asking:
+        fill_blocks(FarContent(asking, File(()), length=asking.length), _path(job.destination), meter)
 
 
 def _tree_up(job: MoveJob, meter: Meter) -> None:
@@ -54,6 +68,12 @@ def _place(handle: Place) -> ObjectPlace:
     return handle
 
 
+def _far(handle: Place) -> FarPlace:
+    if not isinstance(handle, FarPlace):
+        raise TypeError(f"{type(handle).__name__} is nowhere else")
+    return handle
+
+
 def _path(handle: Place) -> str:
     if not isinstance(handle, LocalPath):
         raise TypeError(f"{type(handle).__name__} is no path")
@@ -63,6 +83,8 @@ def _path(handle: Place) -> str:
 COURSES: Mapping[tuple[VolumeKind, str, str], Course] = {
     (VolumeKind.FILESYSTEM, "local_path", "local_path"): _trees,
     (VolumeKind.BLOCK, "local_path", "local_path"): _blocks,
+    (VolumeKind.FILESYSTEM, "far_place", "local_path"): _tree_from_afar,
+    (VolumeKind.BLOCK, "far_place", "local_path"): _blocks_from_afar,
     (VolumeKind.FILESYSTEM, "local_path", "object_place"): _tree_up,
     (VolumeKind.FILESYSTEM, "object_place", "local_path"): _tree_down,
     (VolumeKind.BLOCK, "local_path", "object_place"): _blocks_up,

@@ -27,7 +27,7 @@ from gateway.mover.attributes import (
     dress,
 )
 from gateway.mover.batch import Batch, Unproven, Way
-from gateway.mover.content import Content, Difference, Piece, Present, Target, differences
+from gateway.mover.content import Content, Difference, Piece, Present, Target, woven
 from gateway.mover.meter import Meter
 
 _SHARED_MIN = 64 * 1024
@@ -66,12 +66,12 @@ class Files:
     def make(self, work: Work) -> None:
         """Put a file there, whatever was there."""
         with drafted(work.spot) as (name, fd):
-            self._finish(work, fd, differences(work.content, Present(None), work.content.length), name)
+            self._finish(work, fd, work.content.differences(Present(None), work.content.length), name)
 
     def update(self, work: Work, old: int) -> None:
         """Make the file that is there, and open, equal to what it is to be."""
         found, length = os.fstat(old), work.content.length
-        changes = differences(work.content, Present(old), length)
+        changes = work.content.differences(Present(old), length)
         first = next(changes, None)
         if first is None and found.st_size == length:
             self.keep(work, old)
@@ -89,6 +89,9 @@ class Files:
                 self._finish(work, fd, rest)
             finally:
                 os.close(fd)
+        elif work.content.distant:
+            with drafted(work.spot) as (name, fd):
+                self._finish(work, fd, woven(rest, Present(old), length), name)
         else:
             self.make(work)
 

@@ -83,6 +83,10 @@ class Placer:
             put_other(spot, item.other(), found, self._meter)
         self._links.remember(item, way, spot)
 
+    def unchanged(self, wanted: os.stat_result, found: os.stat_result) -> bool:
+        """Tell whether a regular file that is there will be left alone."""
+        return stat.S_ISREG(found.st_mode) and self._files.unchanged(wanted, found)
+
     def finish(self) -> None:
         """Prove what was put, durably."""
         self._batch.prove()

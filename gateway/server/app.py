@@ -23,6 +23,7 @@ from gateway.core.reconcile import Finding
 from gateway.exports.place import IN_USE
 from gateway.frontends.native.door import NativeDoor
 from gateway.frontends.ontap_rest.door import OntapDoor
+from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.sources import DataAddress
 from gateway.observe import AccessLog, FileTrail, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
@@ -42,6 +43,7 @@ from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources, beside
 from gateway.server.pace import Pace
+from gateway.server.peering import peering
 from gateway.server.surroundings import Surroundings
 from gateway.server.tls import Certificate, fingerprint
 from gateway.server.tokens import Tokens
@@ -149,6 +151,7 @@ async def running(
             max_body_bytes=settings.limits.max_body_bytes,
             receive_timeout_s=settings.limits.receive_timeout_s,
             observer=observer,
+            release=Release.parse(settings.ontap.release),
             accounts=accounts,
             trail=trail,
         )
@@ -178,6 +181,7 @@ async def running(
         )
         opened |= await stack.enter_async_context(libstorage(settings, house, shared))
         opened |= await stack.enter_async_context(docker(settings, house, shared, boot=boot_id()))
+        opened |= await stack.enter_async_context(peering(settings, house, shared))
         tasks = [
             asyncio.create_task(perform(duty, house, observer), name=duty.name)
             for duty in duties(house, periods, fault=fault)

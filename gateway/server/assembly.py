@@ -33,7 +33,9 @@ from gateway.exports.git import GitExporter, GitOptions
 from gateway.exports.mounts import HostMounter, MountsOptions
 from gateway.exports.nfs import NfsExporter, NfsOptions
 from gateway.mover.client import ProcessMover
+from gateway.peering.links import PeerLinks
 from gateway.server.drivers import BLOCK_EXPORTERS, drivers
+from gateway.server.peering import links_of
 
 
 class Exporters(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,16 @@ class Exporters(msgspec.Struct, frozen=True, kw_only=True):
 class House:
     """The running core with what surrounds it. Made by `furnished`."""
 
-    def __init__(self, core: Core, recovery: Recovery, exporters: Exporters, observer: Observer) -> None:
+    def __init__(
+        self,
+        core: Core,
+        recovery: Recovery,
+        exporters: Exporters,
+        observer: Observer,
+        *,
+        links: PeerLinks | None = None,
+    ) -> None:
+        self.links = links
         self.core = core
         self.recovery = recovery
         self.exporters = exporters
@@ -176,15 +187,18 @@ async def bare(
             catalog, pools, exporters.nfs, exporters.block, mounter=exporters.mounts, trees=exporters.git
         )
         mover = ProcessMover()
-        changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), observer, fault)
+        links = links_of(settings, catalog)
+        changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover, links), observer, fault)
         stores = S3Stores()
         manifest = ManifestKeeper(catalog, pools, observer)
         core = Core(catalog, pools, changes, publisher, manifest, Known(catalog), stores=stores)
         try:
-            yield House(core, Recovery(core, observer), exporters, observer)
+            yield House(core, Recovery(core, observer), exporters, observer, links=links)
         finally:
             await changes.close()
             await mover.close()
+            if links is not None:
+                await links.close()
             await stores.close()
             for exporter in exporters.all().values():
                 await exporter.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+BOTH_ENDS = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+"""The purposes of a certificate that is shown by whoever listens, and by whoever calls."""
+
 _LIFETIME = timedelta(days=3653)
 _ALWAYS = ("localhost", "127.0.0.1", "::1")
 _COMMON_NAME_MAX = 64
@@ -21,9 +24,15 @@ _UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never
 
 
 def write_self_signed(
-    *, certificate: Path, key: Path, names: Iterable[str], now: datetime, overwrite: bool = False
+    *,
+    certificate: Path,
+    key: Path,
+    names: Iterable[str],
+    now: datetime,
+    overwrite: bool = False,
+    purposes: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
 ) -> None:
-    """Make a key and a certificate for localhost and the names, valid for ten years.
+    """Make a key and a certificate for localhost and the names, valid for ten years. `purposes`: what it is good for.
 
     The key is readable by its owner only. Without `overwrite` FileExistsError
     is raised before anything is written.
@@ -34,7 +43,7 @@ def write_self_signed(
                 raise FileExistsError(path)
     private = ec.generate_private_key(ec.SECP256R1())
     subject = list(dict.fromkeys([*_ALWAYS, *(name for name in names if name and name not in _UNSPECIFIED)]))
-    signed = _sign(private, subject, now)
+    signed = _sign(private, subject, now, purposes)
     secret = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -57,7 +66,9 @@ def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     fresh.replace(path)
 
 
-def _sign(private: ec.EllipticCurvePrivateKey, names: list[str], now: datetime) -> x509.Certificate:
+def _sign(
+    private: ec.EllipticCurvePrivateKey, names: list[str], now: datetime, purposes: Sequence[x509.ObjectIdentifier]
+) -> x509.Certificate:
     named = next((name for name in names if name not in _ALWAYS and len(name) <= _COMMON_NAME_MAX), names[0])
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, named)])
     usage = x509.KeyUsage(
@@ -83,7 +94,7 @@ def _sign(private: ec.EllipticCurvePrivateKey, names: list[str], now: datetime) 
         .add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         .sign(private, hashes.SHA256())

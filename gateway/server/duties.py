@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
-from gateway.core import errors, retired
+from gateway.core import errors, peers, retired
 from gateway.core.backend import FaultHook, no_fault
 from gateway.core.backup_schedules import Backups
 from gateway.core.jobs import forget_old
@@ -19,6 +19,7 @@ from gateway.core.model import utc_now
 from gateway.core.observer import Observer
 from gateway.core.replicator import Replicator
 from gateway.core.scheduler import Scheduler
+from gateway.frontends.ontap_rest.space import SpaceWatcher
 from gateway.server.assembly import House
 from gateway.server.following import Follower
 
@@ -76,9 +77,21 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
         Duty(name="replicate", every_s=20, act=_at_now(replicator.run), alone=True, at_once=True),
         Duty(name="back_up", every_s=20, act=_at_now(backups.run), alone=True, at_once=True),
         Duty(name="collect_retired", every_s=60, act=partial(retired.collect, house.core), alone=True),
+        Duty(name="peers", every_s=30, act=partial(_ask_peers, house), at_once=True),
+        Duty(name="space", every_s=20, act=SpaceWatcher(house.core, house.observer).run, alone=True),
         Duty(name="forget_jobs", every_s=600, act=partial(forget_old, house.core), alone=True),
     )
     return tuple(msgspec.structs.replace(duty, every_s=periods.get(duty.name, duty.every_s)) for duty in usual)
+
+
+async def _ask_peers(house: House) -> None:
+    """Find out which peers answer, and let those in with which another gateway on this catalog has agreed."""
+    if house.links is None:
+        return
+    for peer in await peers.everyone(house.core):
+        if peer.certificate:
+            house.links.trusted(peer.certificate)
+            await house.links.ask(peer.id)
 
 
 def _at_now(run: Callable[[datetime], Awaitable[object]]) -> Callable[[], Awaitable[object]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.catalog import SqliteCatalog
 from gateway.core.backend import FaultHook, no_fault
+from gateway.core.catalog import Catalog
 from gateway.core.change import Changes
 from gateway.core.context import Core
 from gateway.core.exporter import BlockExporter, Exporter, Mounter, TreeExporter
@@ -19,6 +20,7 @@ from gateway.core.model import Transport
 from gateway.core.mover import Mover
 from gateway.core.observer import Observer, SilentObserver
 from gateway.core.operation import Context
+from gateway.core.peering import Peers
 from gateway.core.pools import Configured, Pools
 from gateway.core.recover import Recovery
 from gateway.core.tenants import ensure_defaults
@@ -37,6 +39,7 @@ async def core_on(
     mounter: Mounter | None = None,
     trees: TreeExporter | None = None,
     mover: Mover | None = None,
+    peers: Callable[[Catalog], Peers] | None = None,
     fault: FaultHook = no_fault,
     tenants: tuple[str, ...] = ("svm1",),
 ) -> AsyncIterator[Core]:
@@ -50,7 +53,8 @@ async def core_on(
     await catalog.open()
     pools = Pools(catalog, configured)
     publisher = Publisher(catalog, pools, exporter, block, mounter=mounter, trees=trees)
-    changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover), watcher, fault)
+    links = None if peers is None else peers(catalog)
+    changes = Changes(catalog, Context(catalog, pools, publisher, fault, mover, links), watcher, fault)
     core = Core(catalog, pools, changes, publisher, ManifestKeeper(catalog, pools, watcher), Known(catalog))
     try:
         recovery = Recovery(core, watcher)

@@ -209,6 +209,62 @@ async def test_a_restore_that_a_crash_interrupts_goes_on(scene: Scene, point: st
         assert dict(scene.pool.files(task.volume_id)) == {"f": b"content"}
 
 
+async def grouped(scene: Scene) -> tuple[list[Task], list[Volume], Credential]:
+    """Give the tasks of two volumes that are to be backed up as they are at one instant."""
+    core = scene.core
+    first, credential = await scene.begun()
+    second = await make(core, "w")
+    scene.pool.write(second.id, "f", b"others")
+    members = [NewBackup(volume_id=each.id, credential=credential) for each in (first, second)]
+    return await backups.drawn_up_together(core, members), [first, second], credential
+
+
+@pytest.mark.parametrize("point", FAULTS)
+async def test_a_group_that_a_crash_interrupts_is_of_one_instant(scene: Scene, point: str) -> None:
+    async with scene.running(Dying(point)) as core:
+        tasks, pair, credential = await grouped(scene)
+        for task in tasks:
+            backing.carry(core, task)
+        for task in tasks:
+            await scene.ended(task)
+    # What clients write now is in a backup only when no snapshot was taken before.
+    taken = point != "backup.begun"
+    for each in pair:
+        scene.pool.write(each.id, "late", b"!")
+    async with scene.running() as core:
+        await scene.passed()
+        assert [(await scene.ended(task)).state for task in tasks] == [TaskState.DONE, TaskState.DONE]
+        found = {each.volume_id: each for each in await backups.backups(core, credential)}
+        late = {"late" in scene.stores.kept.content(f"{each.id}/{found[each.id].id}") for each in pair}
+        assert late == {False} if taken else len(late) == 1
+        assert found[pair[0].id].created == found[pair[1].id].created
+        assert await scene.snapshots() == 0
+
+
+async def test_of_a_group_nothing_is_kept_when_one_cannot_be_backed_up(scene: Scene, core: Core) -> None:
+    volume, credential = await scene.begun()
+    other = await make(core, "w")
+    new = [NewBackup(volume_id=each.id, credential=credential) for each in (volume, other)]
+    going = await scene.start(other, credential)
+    with pytest.raises(errors.Busy):
+        await backups.drawn_up_together(core, new)
+    await scene.ended(going)
+    with pytest.raises(errors.InvalidArgument):
+        await backups.drawn_up_together(core, [new[0], new[0]])
+    with pytest.raises(errors.LimitExceeded):
+        await backups.drawn_up_together(core, [])
+    assert [one.id for one in await backups.tasks(core)] == [going.id]
+
+
+async def test_a_group_of_which_one_was_stopped_before_its_instant_has_none(scene: Scene, core: Core) -> None:
+    tasks, _, credential = await grouped(scene)
+    ended = await backups.amend(core, tasks[0].id, lambda one: msgspec.structs.replace(one, state=TaskState.STOPPED))
+    backing.carry(core, tasks[1])
+    assert (ended.state, (await scene.ended(tasks[1])).state) == (TaskState.STOPPED, TaskState.FAILED)
+    assert await backups.backups(core, credential) == []
+    assert await scene.snapshots() == 0
+
+
 async def test_only_what_changed_is_moved(scene: Scene, core: Core) -> None:
     volume, credential = await scene.begun()
     await scene.back_up(volume, credential)

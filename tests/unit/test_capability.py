@@ -134,12 +134,15 @@ def test_what_is_not_implemented_has_a_reason() -> None:
     assert set(record({"resize"}, Facts()).why_not) == set(OPERATIONS) - {"resize"}
 
 
+NEEDED_BY = {"snapshot": {"restore", "replicate", "snapshot_group"}, "files": {"clone_file"}}
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_mask_takes_an_operation_and_all_that_needs_it(name: str) -> None:
     full = record()
     masked = mask(full, [name])
     gone = full.operations - masked.operations
-    assert gone == {name, *({"restore", "replicate", "snapshot_group"} if name == "snapshot" else ())}
+    assert gone == {name, *NEEDED_BY.get(name, ())}
     for operation in gone:
         with pytest.raises(Unsupported) as refused:
             require(masked, operation)

@@ -39,17 +39,20 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "frontends.manila_driver": frozenset({"core", "client", "frontends.openstack"}),
     "frontends.openstack": frozenset({"core", "client", "config"}),
     "mover": frozenset({"core", "backends.s3"}),
+    "peering": frozenset({"core", "frontends.receive"}),
     "client": frozenset(),
     "config": frozenset({"core"}),
     "observe": frozenset({"core", "config"}),
     "testing": frozenset({"core", "catalog", "backends"}),
     "testing.live": frozenset({"core", "config", "server", "testing"}),
     "testing.kills": frozenset({"core", "server", "testing"}),
+    "testing.ontap": frozenset({"core", "config", "frontends.ontap_rest", "testing"}),
     "testing.pages": frozenset(
         {
             "core",
             "frontends.cinder_driver",
             "frontends.native",
+            "frontends.ontap_rest",
             "frontends.openstack",
             "frontends.openstorage",
             "server",
@@ -57,7 +60,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         }
     ),
     "server": frozenset(
-        {"core", "catalog", "backends", "exports", "frontends", "mover", "client", "config", "observe"}
+        {"core", "catalog", "backends", "exports", "frontends", "mover", "peering", "client", "config", "observe"}
     ),
     "cli": frozenset({"core", "client", "config", "observe", "server"}),
     "embedded": frozenset({"config", "observe", "server"}),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -16,8 +17,10 @@ from gateway.backends.btrfs.replicas import Replicas
 from gateway.backends.btrfs.snapshots import Snapshots
 from gateway.backends.btrfs.stream import Receiver, Sender, broken_stream, installed, parse_head
 from gateway.backends.btrfs.volumes import Volumes
+from gateway.backends.files.inside import Inside
 from gateway.backends.files.names import read_file, replace_file
 from gateway.backends.files.space import capacity
+from gateway.backends.files.within import Within, WithinBackend
 from gateway.backends.session import Session
 from gateway.core import needs
 from gateway.core.backend import (
@@ -64,7 +67,12 @@ class _Session(Session):
         self.snapshots = Snapshots(self.pool)
         self.replicas = Replicas(self.pool, self.volumes)
         self.replicates = installed()
+        inside = Inside(self.pool.steps, durable=self.pool.options.durable, owners=True)
+        self.within = Within(inside, self._top, self)
         self._programs: set[Sender | Receiver] = set()
+
+    def _top(self, volume: UUID, snapshot: UUID | None) -> Path:
+        return self.pool.volume(volume).path if snapshot is None else self.pool.snapshot(volume, snapshot).path
 
     @asynccontextmanager
     async def running(self, program: S) -> AsyncIterator[S]:
@@ -87,7 +95,7 @@ class _Session(Session):
         self.lock.release()
 
 
-class BtrfsBackend:
+class BtrfsBackend(WithinBackend):
     """Volumes as subvolumes of one directory on a mounted btrfs; see `layout` for what lies where."""
 
     Options: ClassVar[type[BtrfsOptions]] = BtrfsOptions
@@ -129,6 +137,10 @@ class BtrfsBackend:
         if self._opened is None:
             raise Unavailable(what=self._name, reason="not open")
         return self._opened
+
+    @property
+    def within(self) -> Within:
+        return self._session.within
 
     def describe(self) -> Substrate:
         session = self._session

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.backends.files.faults import INSIDE_STEPS, fault_points
+
 STEPS: Mapping[str, tuple[str, ...]] = {
     "create": ("begun", "made", "permitted", "limited", "written", "noted", "placed", "durable"),
     "clone": ("begun", "made", "permitted", "limited", "written", "noted", "placed", "durable"),
@@ -42,6 +44,4 @@ STEPS: Mapping[str, tuple[str, ...]] = {
 }
 """Operation -> its steps. An operation that finds its work done passes none."""
 
-FAULT_POINTS: tuple[str, ...] = tuple(
-    f"btrfs.{operation}.{step}" for operation, steps in STEPS.items() for step in steps
-)
+FAULT_POINTS: tuple[str, ...] = (*fault_points("btrfs", STEPS), *fault_points("btrfs", INSIDE_STEPS))

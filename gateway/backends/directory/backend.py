@@ -10,17 +10,19 @@ from uuid import UUID
 import msgspec
 
 from gateway.backends.files.backend import TREE_NEEDS, FileBackend
-from gateway.backends.files.faults import fault_points
+from gateway.backends.files.faults import INSIDE_STEPS, fault_points
 from gateway.backends.files.opening import Setting
 from gateway.backends.files.parts import open_parts
 from gateway.backends.files.pool import Pool
 from gateway.backends.files.session import Session
+from gateway.backends.files.within import NO_FILES, Within, WithinBackend
 from gateway.core import needs
 from gateway.core.backend import FaultHook, Substrate, no_fault
 from gateway.core.handles import LocalPath
+from gateway.core.model import VolumeKind
 from gateway.core.worker import Worker
 
-FAULT_POINTS = fault_points("directory")
+FAULT_POINTS = (*fault_points("directory"), *fault_points("directory", INSIDE_STEPS))
 
 _NO_REFLINK = "the file system has no reflink (XFS and btrfs have)"
 
@@ -38,7 +40,7 @@ class DirectoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     durable: bool = True
 
 
-class DirectoryBackend(FileBackend):
+class DirectoryBackend(WithinBackend, FileBackend):
     """Volumes as directories and raw files below one directory; see `gateway.backends.files.layout`."""
 
     Options: ClassVar[type[DirectoryOptions]] = DirectoryOptions
@@ -66,13 +68,22 @@ class DirectoryBackend(FileBackend):
         parts = await worker.begin(open_parts, setting)
         self._opened = Session(parts, worker, self._turns)
 
+    @property
+    def within(self) -> Within:
+        session = self.session
+        return Within(session.parts.inside, session.parts.top, session)
+
     def describe(self) -> Substrate:
         parts = self.session.parts
+        lacks = {kind: dict(found) for kind, found in parts.lacks(no_reflink=_NO_REFLINK).items()}
+        lacks[VolumeKind.BLOCK] |= NO_FILES
+        if not parts.reflink:
+            lacks[VolumeKind.FILESYSTEM]["clone_file"] = _NO_REFLINK
         return Substrate(
             id=parts.pool.id,
             driver="directory",
             kinds=parts.kinds(),
-            lacks=parts.lacks(no_reflink=_NO_REFLINK),
+            lacks=lacks,
             handles=("local_path",),
         )
 

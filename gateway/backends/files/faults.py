@@ -26,7 +26,15 @@ STEPS: Mapping[str, tuple[str, ...]] = {
 }
 """Operation -> its steps. An operation that finds its work done passes none."""
 
+INSIDE_STEPS: Mapping[str, tuple[str, ...]] = {
+    "make_directory": ("begun", "made", "permitted", "durable"),
+    "rename_file": ("begun", "renamed", "durable"),
+    "delete_file": ("begun", "removed", "durable"),
+    "clone_file": ("begun", "made", "filled", "placed", "durable"),
+}
+"""The same of what is done within volumes, for the backends that look into them."""
 
-def fault_points(driver: str) -> tuple[str, ...]:
+
+def fault_points(driver: str, steps: Mapping[str, tuple[str, ...]] = STEPS) -> tuple[str, ...]:
     """Give every point of a driver's changes."""
-    return tuple(f"{driver}.{operation}.{step}" for operation, steps in STEPS.items() for step in steps)
+    return tuple(f"{driver}.{operation}.{step}" for operation, found in steps.items() for step in found)

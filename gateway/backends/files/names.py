@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -70,6 +71,19 @@ def move(source: Path, target: Path) -> None:
     if os.path.lexists(target) or not source.is_dir():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     source.rename(target)
+
+
+def move_at(folder: int, name: str, target: int, other: str) -> None:
+    """Rename between two open directories; FileExistsError when the new name is taken. For FUSE see `move`."""
+    if not _libc().renameat2(folder, os.fsencode(name), target, os.fsencode(other), _RENAME_NOREPLACE):
+        return
+    number = ctypes.get_errno()
+    if number != errno.EINVAL:
+        raise OSError(number, os.strerror(number), name)
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(other, dir_fd=target, follow_symlinks=False)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), other)
+    os.rename(name, other, src_dir_fd=folder, dst_dir_fd=target)
 
 
 def exchange(one: Path, other: Path) -> None:

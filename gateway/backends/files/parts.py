@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
 
 from gateway.backends.files.contents import Trees
 from gateway.backends.files.copies import Copies
 from gateway.backends.files.failures import refused
 from gateway.backends.files.images import SECTOR, Abilities, Images, probe
+from gateway.backends.files.inside import Inside
 from gateway.backends.files.opening import REASONS, Opened, Setting, open_pool
 from gateway.backends.files.volumes import Volumes
 from gateway.core.capability import Facts
+from gateway.core.errors import NotFound
 from gateway.core.model import VolumeKind
 
 SIZE_MAX = 2**63 - 1
@@ -32,6 +36,18 @@ class Parts:
         trees, images = Trees(self.pool, owners=opened.owners), Images(self.pool, abilities)
         self.volumes = Volumes(self.pool, trees, {VolumeKind.FILESYSTEM: trees, VolumeKind.BLOCK: images})
         self.copies = Copies(self.pool, self.volumes, images)
+        self.inside = Inside(self.pool.steps, durable=self.pool.durable, owners=opened.owners)
+
+    @property
+    def reflink(self) -> bool:
+        """Tell whether files can share blocks."""
+        return self._abilities.reflink
+
+    def top(self, volume: UUID, snapshot: UUID | None) -> Path:
+        """Give a volume's directory; directories have no snapshots."""
+        if snapshot is not None:
+            raise NotFound(kind="snapshot", ref=str(snapshot))
+        return self.pool.volume(volume).content
 
     def kinds(self) -> Mapping[VolumeKind, Facts]:
         """Give the facts of each kind of volume."""

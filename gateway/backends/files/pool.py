@@ -123,6 +123,7 @@ class Pool:
     """The parts that changes share. Raises OSError and errors of the core.
 
     wanted: called after each step; raises when the change's caller has given it up.
+    durable: changes are on disk before they return.
     littered: something was thrown away that is still to be removed.
     """
 
@@ -141,7 +142,7 @@ class Pool:
         self.layout = layout
         self.hold = hold
         self._driver = driver
-        self._durable = durable
+        self.durable = durable
         self._fault = fault
         self._wanted = wanted
         self.littered = False
@@ -173,13 +174,13 @@ class Pool:
 
     def keep(self, *folders: Path) -> None:
         """Make what was done to the names in these directories durable, if the pool is to."""
-        if self._durable:
+        if self.durable:
             for folder in folders:
                 flush(folder)
 
     def keep_file(self, fd: int) -> None:
         """Make what was done to an open file durable, if the pool is to."""
-        if self._durable:
+        if self.durable:
             put_on_disk(fd)
 
     # --- what is there ---

@@ -2,7 +2,7 @@
 
 The pure half, without a socket, is a pipeline of functions over literal tables:
 
-* `schema.load_schema() -> Schema`: the documented fields, read once at start.
+* `schema.load_schema(release) -> Schema`: the documented fields, read once at start.
 * `query.parse_query(resource, verb, raw) -> Parameters`: controls, options and
   a tree of conditions; `query.scoped` restricts it to the SVM of
   `X-Dot-SVM-Name`; `query.key_uuid` and `key_number` read keys in paths.
@@ -22,6 +22,9 @@ The half that acts: `door` (a request's way in and out), `endpoints` (the route
 table), `sources` and `reading` (GET), `serve` (every verb), `writing` and
 `writes.*` (one record), `batch` (many records as one job). What is about LUNs is
 in modules that end in `san`, and in `kept`: what only ONTAP has a word for.
+
+`shape` tells as data what is served; `openapi` and `docs` make of that what `/docs/api`
+answers.
 
 Everything wrong with a request is a `WireError`; everything the core refuses a
 `GatewayError`; `encode_error` knows both.

@@ -38,7 +38,14 @@ SERVICES: Mapping[str, str] = {
     "export_policy": "cluster",
     "export_rule": "cluster",
     "ip_interface": "cluster",
+    "nfs_service": "cluster",
+    "port": "cluster",
     "lun": "volume",
+    "file": "volume",
+    "file_clone": "volume",
+    "split_status": "volume",
+    "qtree": "volume",
+    "quota_rule": "volume",
     "igroup": "cluster",
     "igroup_initiator": "cluster",
     "lun_map": "mountattach",
@@ -56,6 +63,8 @@ SERVICES: Mapping[str, str] = {
     "snapmirror_policy": "schedulepolicy",
     "snapmirror_relationship": "volume",
     "snapmirror_transfer": "volume",
+    "qos_policy": "cluster",
+    "volume_metrics": "volume",
 }
 """The service of each resource."""
 
@@ -65,6 +74,11 @@ _OWN_APIS: Mapping[tuple[str, str], str] = {
     ("snapmirror_relationship", "create"): "update",
     ("snapmirror_relationship", "delete"): "update",
     ("snapmirror_transfer", "create"): "update",
+    ("file", "delete"): "update",
+    ("file_clone", "create"): "update",
+    ("qtree", "create"): "update",
+    ("qtree", "delete"): "update",
+    ("quota_rule", "create"): "update",
     ("lun_map", "create"): "attach",
     ("lun_map", "delete"): "detach",
 }

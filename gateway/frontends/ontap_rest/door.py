@@ -20,6 +20,7 @@ from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator, Principal
 from gateway.core.trail import Trail
 from gateway.frontends.memory import Answers, Memory
+from gateway.frontends.ontap_rest import docs
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.encode import content_type, dumps, wants_links
@@ -29,6 +30,7 @@ from gateway.frontends.ontap_rest.errors import WireError, encode_error, no_endp
 from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, segments
 from gateway.frontends.ontap_rest.projection import Projections
 from gateway.frontends.ontap_rest.query import parse_query, scoped
+from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.rights import check
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.serve import Server
@@ -57,7 +59,7 @@ _TEXTS_BYTES = 8 * 1024 * 1024
 
 
 class OntapDoor:
-    """Serves `/api`. Call `open` once before `handle`."""
+    """Serves `/api` and, about itself, `/docs/api`. Call `open` once before `handle`."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class OntapDoor:
         max_body_bytes: int,
         receive_timeout_s: float,
         observer: Observer,
+        release: Release = DEFAULT_RELEASE,
         accounts: LocalAccounts | None = None,
         trail: Trail | None = None,
     ) -> None:
@@ -81,17 +84,26 @@ class OntapDoor:
         self._max_body_bytes = max_body_bytes
         self._receive_timeout_s = receive_timeout_s
         self._observer = observer
-        self._schema = load_schema()
+        self._release = release
+        self._schema = load_schema(release)
         self._server = Server(Projections(), Memory(_TEXTS_BYTES))
         self._router: Router[Route] = Router({})
+        self._docs = docs.Docs({}, release)
         self._answers: Answers[Answer] = Answers(_ANSWERS_BYTES)
 
     async def open(self) -> None:
         """Learn the cluster's identity and build the route table."""
         site = await Site.of(
-            self._core, name=self._name, addresses=self._addresses, accounts=self._accounts, trail=self._trail
+            self._core,
+            name=self._name,
+            addresses=self._addresses,
+            release=self._release,
+            accounts=self._accounts,
+            trail=self._trail,
         )
-        self._router = Router(routes(self._schema, site))
+        table = routes(self._schema, site)
+        self._router = Router(table)
+        self._docs = docs.Docs(table, self._release)
 
     async def handle(self, request: web.BaseRequest, trace: Trace) -> web.StreamResponse:
         """Answer one request. Never raises for anything a client can do."""
@@ -139,6 +151,9 @@ class OntapDoor:
                 return known
         raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
         path = segments(raw_path)
+        if path[:2] == docs.ROOT:
+            trace.route = docs.ROUTE
+            return await self._docs.answer(request.method, path[2:])
         found = self._find(path)
         trace.route = found.target.template
         if request.method == "OPTIONS":

@@ -11,11 +11,15 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
+from gateway.frontends.ontap_rest.endpoints_files import files_endpoints
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
+from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
+from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.endpoints_security import security_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
+from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.tunnel import check_own
@@ -25,6 +29,8 @@ from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
 from gateway.frontends.ontap_rest.writes import svms as write_svms
 from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 
+_FIXED_POOLS = "19726544"
+
 
 def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
     """Give every route by its template below `/api`."""
@@ -33,6 +39,9 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
         **_endpoints(schema, site),
         **san_endpoints(schema, site),
         **mirror_endpoints(schema, site),
+        **qos_endpoints(schema),
+        **network_endpoints(schema, site),
+        **files_endpoints(schema),
         **security_endpoints(schema, site, table.keys),
     }
     for collection, endpoint in every.items():
@@ -50,6 +59,8 @@ def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,
     }
+    if endpoint.listing and not instance:
+        offered = {Verb.GET: True}
     verbs = tuple(verb for verb, yes in offered.items() if yes)
     calls = {verb: call_of(endpoint.resource.name, verb, instance=instance) for verb in verbs}
     return Route(template=template, endpoint=endpoint, instance=instance, verbs=verbs, calls=calls)
@@ -59,9 +70,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     export_policies = sources.ExportPolicies()
     snapshot_policies = sources.SnapshotPolicies()
     return {
-        "cluster": Endpoint(
-            resource=schema["cluster"], source=sources.Cluster(site), operation=named("cluster"), singleton=True
-        ),
         "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
             resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
@@ -82,6 +90,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             resource=schema["svm"],
             source=sources.Svms(site),
             operation=named("svm"),
+            precheck=write_svms.serves(site),
             create=_create_svm,
             modify=_modify_svm,
             delete=_delete_svm,
@@ -91,6 +100,8 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             resource=schema["aggregate"],
             source=sources.Aggregates(site),
             operation=named("aggregate"),
+            precheck=_refuse_pools,
+            refuses=_FIXED_POOLS,
             create=_fixed_pools,
             modify=_fixed_pools,
             delete=_fixed_pools,
@@ -151,22 +162,24 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             delete=_delete_rule,
             put_back=_put_rule_back,
         ),
-        "network/ip/interfaces": Endpoint(
-            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=named("ip_interface")
-        ),
     }
 
 
 # --- writers that are one call of the core ---
 
 
-async def _fixed_pools(*_: object) -> Made:
+def _refuse_pools(*_: object) -> None:
     raise WireError(
         405,
-        "19726544",
+        _FIXED_POOLS,
         message="POST, PATCH and DELETE of aggregates are not supported on this version. "
         "Aggregates are the pools of the gateway's configuration.",
     )
+
+
+async def _fixed_pools(*_: object) -> Made:
+    _refuse_pools()
+    return None
 
 
 async def _create_svm(ask: Ask, values: Values) -> Made:
@@ -181,6 +194,7 @@ async def _modify_svm(ask: Ask, tenant: Tenant, values: Values) -> Made:
 
 async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
     await tenants.delete(ask.core, tenant.id)
+    await forget_policies(ask.core, tenant)
     return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
 
 

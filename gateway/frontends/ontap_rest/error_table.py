@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from gateway.core import errors
 from gateway.frontends.ontap_rest.error_rule import Rule
+from gateway.frontends.ontap_rest.error_table_files import FILES_RULES
 from gateway.frontends.ontap_rest.error_table_mirror import MIRROR_RULES
+from gateway.frontends.ontap_rest.error_table_peers import PEER_RULES
 from gateway.frontends.ontap_rest.error_table_san import SAN_RULES
 from gateway.frontends.ontap_rest.error_table_security import SECURITY_RULES
 
@@ -21,7 +23,9 @@ _MAKING = ("volume.create", "volume.clone", "volume.delete")
 RULES: tuple[Rule, ...] = (
     *SECURITY_RULES,
     *SAN_RULES,
+    *PEER_RULES,
     *MIRROR_RULES,
+    *FILES_RULES,
     Rule(errors.Unauthenticated, 401, "6691623", "User is not authorized."),
     Rule(errors.PermissionDenied, 403, "6", "not authorized for that command"),
     # what does not exist
@@ -30,6 +34,15 @@ RULES: tuple[Rule, ...] = (
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "pool"}, ("aggregate.",)),
     Rule(errors.NotFound, 404, "917508", 'Aggregate "{ref}" does not exist.', "aggregates", {"kind": "pool"}),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "id", {"kind": "export policy"}, ("export_policy.",)),
+    Rule(
+        errors.NotFound,
+        404,
+        "1703954",
+        'Export policy "{ref}" does not exist.',
+        "nas.export_policy",
+        {"kind": "export policy"},
+        ("volume.",),
+    ),
     Rule(errors.NotFound, 404, "1703954", 'Export policy "{ref}" does not exist.', "policy", {"kind": "export policy"}),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "snapshot policy"}, ("snapshot_policy.",)),
     Rule(
@@ -48,6 +61,15 @@ RULES: tuple[Rule, ...] = (
         'The policy has no schedule "{ref}".',
         "schedule",
         {"kind": "policy line"},
+    ),
+    Rule(
+        errors.NotFound,
+        404,
+        "1638413",
+        'Schedule "{ref}" does not exist.',
+        "schedule",
+        {"kind": "schedule"},
+        ("snapshot_policy_schedule.",),
     ),
     Rule(errors.NotFound, 404, "1638413", 'Schedule "{ref}" does not exist.', "copies.schedule", {"kind": "schedule"}),
     Rule(

@@ -30,6 +30,11 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "ip_interface": ("uuid", "name"),
     "schedule": ("uuid", "name"),
     "lun": ("uuid", "name"),
+    "file": ("path", "name", "type"),
+    "file_clone": (),
+    "split_status": ("volume.uuid", "volume.name"),
+    "qtree": ("id", "name", "svm.uuid", "svm.name", "volume.uuid", "volume.name"),
+    "quota_rule": ("uuid",),
     "igroup": ("uuid", "name", "svm.uuid", "svm.name"),
     "igroup_initiator": ("igroup.uuid", "name"),
     "account": ("owner.uuid", "owner.name", "name"),
@@ -40,6 +45,8 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "ems_event": ("node.name", "node.uuid", "index", "time", "message.name", "message.severity", "log_message"),
     "lun_map": ("lun.uuid", "lun.name", "igroup.uuid", "igroup.name", "svm.uuid", "svm.name"),
     "iscsi_service": ("svm.uuid", "svm.name"),
+    "nfs_service": ("svm.uuid", "svm.name"),
+    "port": ("uuid", "name", "node.name"),
     "iscsi_credentials": ("initiator", "svm.uuid", "svm.name"),
     "license": ("name",),
     "cluster_peer": ("uuid", "name"),
@@ -47,6 +54,8 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "snapmirror_policy": ("uuid", "name"),
     "snapmirror_relationship": ("uuid", "source.path", "destination.path"),
     "snapmirror_transfer": ("uuid", "relationship.uuid"),
+    "qos_policy": ("uuid", "name"),
+    "volume_metrics": ("timestamp",),
 }
 """What a bare collection GET shows, and what no `fields` can take away."""
 

@@ -109,7 +109,6 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "aggregates.name": Column("pool.name", to.text),
         "size": Column("size", to.compared),
         "space.size": Column("size", to.compared),
-        "space.afs_total": Column("size", to.compared),
         "space.filesystem_size": Column("size", to.compared),
         "space.used": Column("used", to.compared),
         "state": Column("state", to.shown(VOLUME_STATES), ordered=False),
@@ -188,6 +187,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "svm.uuid": Column("id", to.uuid),
         "svm.name": Column("name", to.text),
     },
+    "nfs_service": {
+        "svm.uuid": Column("id", to.uuid),
+        "svm.name": Column("name", to.text),
+    },
     "iscsi_credentials": {
         **_SVM,
         "initiator": Column("initiator", to.text),
@@ -252,6 +255,11 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "relationship.uuid": Column("replication.id", to.uuid),
         "state": Column("state", to.shown({state: state.value for state in TransferState}), ordered=False),
         "end_time": Column("ended", to.time),
+    },
+    "qtree": {
+        **_SVM,
+        "volume.uuid": Column("id", to.uuid),
+        "volume.name": Column("name", to.text),
     },
     "job": {
         **_SVM,

@@ -1,17 +1,20 @@
 """What ONTAP documents about each resource: paths, types, access, limits.
 
-The facts are in `fields.json`; `load_schema` reads them once at start and the
-result is passed to whoever needs it. A path joins names with dots and carries
+The facts are in `fields.json`, the releases that brought fields after 9.6 in
+`since.json`; `load_schema` reads them once at start and the result is passed
+to whoever needs it. A path joins names with dots and carries
 no array index (`aggregates.name`).
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 
 import msgspec
+
+from gateway.frontends.ontap_rest.release import Release
 
 
 class Kind(enum.StrEnum):
@@ -124,20 +127,38 @@ class _RawResource(msgspec.Struct, forbid_unknown_fields=True):
     fields: dict[str, _RawField]
 
 
-def load_schema() -> Schema:
-    """Read the packaged facts. Takes a few milliseconds; call it once and pass the result on."""
-    text = files(__package__).joinpath("fields.json").read_bytes()
-    raw = msgspec.json.decode(text, type=dict[str, _RawResource])
-    return {name: _resource(name, facts) for name, facts in raw.items()}
+def load_schema(release: Release | None = None) -> Schema:
+    """Read the packaged facts. Takes a few milliseconds; call it once and pass the result on.
+
+    Fields that came after `release` are not in it, as if nobody had ever heard
+    of them; None: everything that is documented.
+    """
+    raw = msgspec.json.decode(_packaged("fields.json"), type=dict[str, _RawResource])
+    since = msgspec.json.decode(_packaged("since.json"), type=dict[str, dict[str, tuple[str, ...]]])
+    schema: dict[str, Resource] = {}
+    for name, facts in raw.items():
+        unborn = {
+            path
+            for first, paths in since.get(name, {}).items()
+            if release is not None and release < Release.parse(first)
+            for path in paths
+        }
+        schema[name] = _resource(name, facts, without=unborn.difference(facts.keys))
+    return schema
 
 
-def _resource(name: str, raw: _RawResource) -> Resource:
+def _packaged(name: str) -> bytes:
+    return files(__package__).joinpath(name).read_bytes()
+
+
+def _resource(name: str, raw: _RawResource, *, without: Collection[str]) -> Resource:
+    known = {path: facts for path, facts in raw.fields.items() if path not in without}
     fields = {
         path: _field(path, facts)
-        for path, facts in raw.fields.items()
+        for path, facts in known.items()
         if facts.type != "object[]"  # the array itself is no leaf
     }
-    objects: dict[str, list[str]] = {path: [] for path, facts in raw.fields.items() if facts.type == "object[]"}
+    objects: dict[str, list[str]] = {path: [] for path, facts in known.items() if facts.type == "object[]"}
     for path in fields:
         parts = path.split(".")
         for depth in range(1, len(parts)):
@@ -148,7 +169,7 @@ def _resource(name: str, raw: _RawResource) -> Resource:
         keys=raw.keys,
         fields=fields,
         objects={path: tuple(leaves) for path, leaves in objects.items()},
-        arrays=frozenset(path for path, facts in raw.fields.items() if facts.type == "object[]"),
+        arrays=frozenset(path for path, facts in known.items() if facts.type == "object[]"),
         parameters={verb: frozenset(names) for verb, names in raw.parameters.items()},
     )
 

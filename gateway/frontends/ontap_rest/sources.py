@@ -7,8 +7,8 @@ or lists the few records there are and leaves filtering to the reader.
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -38,15 +38,13 @@ from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
 from gateway.core.retired import RETIRED
 from gateway.core.schedules import named
 from gateway.core.trail import NoTrail, Trail
+from gateway.frontends.ontap_rest import moves
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.protection import bases_among, sources_among
+from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.cluster import (
-    ClusterFacts,
-    InterfaceFacts,
     NodeFacts,
-    render_cluster,
-    render_interface,
     render_job,
     render_node,
 )
@@ -94,6 +92,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     cluster_id: UUID
     addresses: tuple[DataAddress, ...]
     started: float
+    release: Release = DEFAULT_RELEASE
     accounts: LocalAccounts = NoLocalAccounts()
     trail: Trail = NoTrail()
 
@@ -109,6 +108,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             name=f"{self.name}-01",
             software=self.software,
             uptime=int(time.monotonic() - self.started),
+            release=self.release,
         )
 
     @classmethod
@@ -118,6 +118,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         *,
         name: str,
         addresses: tuple[DataAddress, ...],
+        release: Release = DEFAULT_RELEASE,
         accounts: LocalAccounts | None = None,
         trail: Trail | None = None,
     ) -> Site:
@@ -129,6 +130,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
             cluster_id=cluster_id,
             addresses=addresses,
             started=time.monotonic(),
+            release=release,
             accounts=accounts or NoLocalAccounts(),
             trail=trail or NoTrail(),
         )
@@ -192,6 +194,11 @@ class CatalogSource(Generic[R]):
             raise no_entry()
         return found
 
+    async def instead(self, ask: Ask) -> ListSource | None:
+        """Give what is listed instead of what the catalog has, None for nothing."""
+        del ask
+        return None
+
     async def item(self, ask: Ask) -> Item:
         """Give the same as an item."""
         items = await self.items(ask, [await self.one(ask)])
@@ -222,7 +229,19 @@ class ListSource(Protocol):
         """Give every record below the path."""
 
 
-Source = CatalogSource[Any] | ListSource
+class PagedSource(ABC):
+    """Records that are too many to list, and not in the catalog: those of a directory."""
+
+    @abstractmethod
+    async def item(self, ask: Ask) -> Item:
+        """Give the record that the path's keys name, as those that change it need it."""
+
+    @abstractmethod
+    def walk(self, ask: Ask, after: str) -> AsyncIterator[tuple[str, Item]]:
+        """Yield the records from a cursor on (empty: all), each with the cursor that leads on from it."""
+
+
+Source = CatalogSource[Any] | ListSource | PagedSource
 
 
 class Volumes(CatalogSource[Volume]):
@@ -235,6 +254,10 @@ class Volumes(CatalogSource[Volume]):
         """Leave out what would let a caller guess the names of parents that it may not read."""
         found = super().fields(ask)
         return found if ask.core.caller is None else set(found) - _PARENTS
+
+    async def base(self, ask: Ask) -> Filter:
+        """Give nothing to those who want the constituents of FlexGroups only."""
+        return NONE if ask.parameters.options.get("is_constituent") is True else await super().base(ask)
 
     def hidden(self, ask: Ask) -> Filter:
         """Hide what is retired, as ONTAP does with its recovery queue; not from those who ask by uuid."""
@@ -254,6 +277,7 @@ class Volumes(CatalogSource[Volume]):
         if parents and ask.core.caller is not None:
             parents = {key: parent for key, parent in parents.items() if visible(ask.core.caller, parent)}
             bases = {key: base for key, base in bases.items() if base.volume_id in parents}
+        moving = await moves.moves_of(ask.core, records) if moves.wanted(ask) else {}
         items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
@@ -269,8 +293,10 @@ class Volumes(CatalogSource[Volume]):
                 parent_snapshot=bases.get(origin.snapshot_id) if origin and origin.snapshot_id else None,
                 parent_tenant=tenant if origin else None,
                 protected=volume.id in protected,
+                movement=moving.get(volume.id),
             )
-            seen = (*stamp(volume, *refs.records), refs.protected)
+            # Moves are few, and what they show does not change with the volume alone.
+            seen = None if refs.movement else (*stamp(volume, *refs.records), refs.protected)
             items.append(Item(volume, partial(render_volume, volume, refs), seen))
         return items
 
@@ -492,19 +518,6 @@ class Schedules(CatalogSource[Schedule]):
         return [Item(schedule, partial(render, schedule)) for schedule in records]
 
 
-class Cluster:
-    """The one cluster."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """Give the singleton."""
-        del ask
-        facts = ClusterFacts(id=self._site.cluster_id, name=self._site.name, software=self._site.software)
-        return [(facts, render_cluster(facts))]
-
-
 class Nodes:
     """The one node."""
 
@@ -516,51 +529,6 @@ class Nodes:
         del ask
         node = self._site.node()
         return [(node, render_node(node))]
-
-
-class _Served(msgspec.Struct, frozen=True):
-    """What an interface tells of an exporter. `mark` tells its id from that of another one at the same address."""
-
-    services: tuple[str, ...]
-    policy: str
-    mark: str = ""
-
-
-_SERVED: Mapping[str, _Served] = {
-    "nfs": _Served(("data_core", "data_nfs"), "default-data-files"),
-    "iscsi": _Served(("data_core", "data_iscsi"), "default-data-blocks", "iscsi "),
-}
-
-
-class Interfaces:
-    """Every SVM is served at every data address."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """List SVMs times addresses."""
-        return self.of([ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant))
-
-    def of(self, tenants: Sequence[Tenant]) -> Sequence[tuple[InterfaceFacts, Rendered]]:
-        """List those of some SVMs."""
-        found = []
-        for tenant in tenants:
-            for number, place in enumerate(self._site.addresses, start=1):
-                served = _SERVED[place.kind]
-                facts = InterfaceFacts(
-                    id=uuid5(tenant.id, f"interface {served.mark}{place.address}"),
-                    name=f"{tenant.name}_data_{number}",
-                    address=place.address,
-                    netmask="128" if ":" in place.address else "32",
-                    tenant=tenant,
-                    node=self._site.node(),
-                    port="lo" if place.address.startswith("127.") else "e0a",
-                    services=served.services,
-                    policy=served.policy,
-                )
-                found.append((facts, render_interface(facts)))
-        return found
 
 
 def own_job(ask: Ask, job: Job) -> bool:

@@ -23,6 +23,7 @@ from __future__ import annotations
 from gateway.testing.backends.blocks import BlockContent, Device, FileDevice
 from gateway.testing.backends.clones import CloneCases
 from gateway.testing.backends.content import Content, LocalContent, MemoryContent
+from gateway.testing.backends.files import FileCases
 from gateway.testing.backends.harness import Harness, content_cases, looks_at_content, needed, needs, note
 from gateway.testing.backends.honesty import HonestyCases
 from gateway.testing.backends.objects import ObjectCases
@@ -47,5 +48,7 @@ __all__ = [
 ]
 
 
-class BackendConformance(VolumeCases, SnapshotCases, CloneCases, ReplicationCases, ObjectCases, HonestyCases):
+class BackendConformance(
+    VolumeCases, SnapshotCases, CloneCases, ReplicationCases, ObjectCases, FileCases, HonestyCases
+):
     """Every case. A subclass gives one fixture, `harness`: a fresh, empty, opened pool for each case."""

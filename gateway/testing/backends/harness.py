@@ -16,7 +16,9 @@ import pytest
 
 from gateway.core.backend import (
     CloneBackend,
+    CloneFileBackend,
     ConvertBackend,
+    FilesBackend,
     GroupSnapshotBackend,
     Note,
     Observed,
@@ -50,6 +52,8 @@ class WholeBackend(
     GroupSnapshotBackend,
     ConvertBackend,
     SignBackend,
+    FilesBackend,
+    CloneFileBackend,
     Protocol,
 ):
     """Every protocol at once, for the type checker; `needs` sees to it that a case calls only what is there."""

@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from gateway.server.drivers import GROUP, Driver, drivers
+from gateway.testing.pages import ontap
 from gateway.testing.pages.record import keep, kept, take
 from gateway.testing.pages.subjects import SUBJECTS
 from gateway.testing.pages.tree import files, record_of
@@ -24,6 +25,7 @@ def everything(root: Path) -> None:
     known = drivers()
     for name in SUBJECTS:
         record(name, known[name], record_of(root / "docs", name))
+    ontap.keep(root)
     for place, text in files(root, known).items():
         place.write_text(text)
 

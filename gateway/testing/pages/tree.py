@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.core.capability import Capability
 from gateway.server.drivers import Driver
+from gateway.testing.pages import ontap
 from gateway.testing.pages.calls import calls
 from gateway.testing.pages.page import columns, notes_of, page, rows
 from gateway.testing.pages.record import Record, kept
@@ -31,6 +32,8 @@ _ROWS: Mapping[str, str] = {
     "split": "split a clone",
     "replicate": "send and receive",
     "convert": "becomes a block volume while empty",
+    "files": "single files are listed, renamed, deleted",
+    "clone_file": "single files are cloned",
 }
 """What the matrix shows of a capability record, in its words."""
 
@@ -50,6 +53,7 @@ def files(root: Path, drivers: Mapping[str, Driver]) -> dict[Path, str]:
         made[place] = page(name, drivers[name], subject, records[name], notes=notes)
     made[docs / "backends.md"] = _between(docs / "backends.md", _index(drivers))
     made[docs / "native.md"] = _between(docs / "native.md", resources())
+    made[docs / "ontap-coverage.md"] = ontap.page()
     made[docs / "openstorage.md"] = _between(docs / "openstorage.md", calls())
     made[docs / "openstack.md"] = _between(docs / "openstack.md", tables(records))
     made[root / "README.md"] = _between(root / "README.md", _matrix(records))

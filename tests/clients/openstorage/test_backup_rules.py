@@ -229,6 +229,25 @@ def test_empty_and_unknown_ids(bed: Bed) -> None:
     assert bed.sdk.refused("CloudBackup/Create", volume_id=volume)[0] == "INVALID_ARGUMENT"
 
 
+def test_a_group_is_backed_up_at_one_instant_or_refused(bed: Bed) -> None:
+    group = {"group": {"id": "g"}}
+    one, two = bed.volume("one", **group), bed.volume("two", **group)
+    credential = bed.credential()
+    refused = bed.sdk.refused
+    assert refused("CloudBackup/GroupCreate")[0] == "INVALID_ARGUMENT"
+    assert refused("CloudBackup/GroupCreate", group_id="none")[0] == "NOT_FOUND"
+    assert refused("CloudBackup/GroupCreate", volume_ids=[NOBODY])[0] == "NOT_FOUND"
+    assert refused("CloudBackup/GroupCreate", group_id="g", volume_ids=[one], labels={"a": "b"})[0] == "NOT_FOUND"
+    code, text = refused("CloudBackup/GroupCreate", group_id="g")
+    assert (code, "snapshot_group" in text) == ("UNIMPLEMENTED", True)
+    assert bed.sdk("CloudBackup/Status")["statuses"] == {}
+    made = bed.sdk("CloudBackup/GroupCreate", group_id="g", volume_ids=[two], credential_id=credential)
+    (task_id,) = made["task_ids"]
+    ended = bed.ended(task_id)
+    assert (ended["status"], ended["src_volume_id"]) == (DONE, two)
+    assert ended["group_id"] == made["group_cloud_backup_id"]
+
+
 def test_a_task_is_known_by_the_id_that_was_given(bed: Bed) -> None:
     volume = bed.volume("v")
     bed.credential()

@@ -272,11 +272,7 @@ def test_a_create_may_say_what_is_so_anyway(body):
     confirm(SCHEMA["volume"], Verb.POST, post(body))
 
 
-def test_an_svm_may_be_asked_to_serve_nfs_unless_it_does_not():
-    body = {"name": "s", "nfs": {"allowed": "true", "enabled": True}, "subtype": "default"}
-    confirm(SCHEMA["svm"], Verb.POST, post(body, "svm"))
-    with pytest.raises(WireError, match=r"nfs\.enabled"):
-        confirm(SCHEMA["svm"], Verb.POST, post({"nfs.enabled": False}, "svm"))
+def test_an_svm_that_does_not_serve_nfs_is_not_made_to_by_a_change():
     with pytest.raises(WireError, match=r"nfs\.allowed"):
         confirm(SCHEMA["svm"], Verb.PATCH, patch({"nfs.allowed": True}, "svm"), render_svm(TENANT, nfs=False))
 
@@ -287,7 +283,7 @@ def test_an_svm_may_be_asked_to_serve_nfs_unless_it_does_not():
         (Verb.POST, {"tiering.policy": "auto"}, "918701", "tiering.policy"),
         (Verb.POST, {"encryption.enabled": True}, "918701", "encryption.enabled"),
         (Verb.POST, {"qos.policy.name": "gold"}, "918701", "qos.policy.name"),
-        (Verb.POST, {"space.snapshot.reserve_percent": 5}, "918701", "space.snapshot.reserve_percent"),
+        (Verb.POST, {"space.filesystem_size_fixed": True}, "918701", "space.filesystem_size_fixed"),
         (Verb.PATCH, {"tiering.policy": "auto"}, "918703", "tiering.policy"),
         (Verb.PATCH, {"guarantee": {"type": "volume"}}, "918703", "guarantee.type"),
         (Verb.PATCH, {"quota.enabled": True}, "918703", "quota.enabled"),

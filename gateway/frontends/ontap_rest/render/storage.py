@@ -9,15 +9,17 @@ import msgspec
 
 from gateway.core.model import ExportPolicy, Pool, PoolState, Snapshot, SnapshotPolicy, Tenant, Volume, VolumeKind
 from gateway.frontends.ontap_rest.constants import nested
+from gateway.frontends.ontap_rest.moves import Movement, render_movement
 from gateway.frontends.ontap_rest.pushdown import NAS_STYLES, SNAPSHOT_STATES, VOLUME_STATES
 from gateway.frontends.ontap_rest.render.cluster import NodeFacts
 from gateway.frontends.ontap_rest.scalars import format_datetime
+from gateway.frontends.ontap_rest.space import render_autosize, reserve_percent, watch_of
 
 
 class VolumeRefs(msgspec.Struct, frozen=True, kw_only=True):
     """The records that a volume refers to. None: not set, or not wanted by the projection.
 
-    `protected`: it is the source of a relationship.
+    `protected`: it is the source of a relationship. `movement`: its move to another aggregate.
     """
 
     tenant: Tenant
@@ -28,6 +30,7 @@ class VolumeRefs(msgspec.Struct, frozen=True, kw_only=True):
     parent_snapshot: Snapshot | None = None
     parent_tenant: Tenant | None = None
     protected: bool = False
+    movement: Movement | None = None
 
     @property
     def records(self) -> tuple[Tenant | Pool | ExportPolicy | SnapshotPolicy | Volume | Snapshot | None, ...]:
@@ -57,7 +60,7 @@ def render_svm(tenant: Tenant, pools: Iterable[Pool] = (), *, nfs: bool = False)
         }
         for pool in pools
     ]
-    record["nfs"] = {"allowed": nfs, "enabled": nfs}
+    record["nfs"] = {"allowed": nfs, "enabled": nfs and tenant.nfs.enabled}
     service = tenant.iscsi
     record["iscsi"]["enabled"] = service is not None and service.enabled and not service.removed
     return record
@@ -103,6 +106,7 @@ def render_volume(volume: Volume, refs: VolumeRefs) -> dict[str, Any]:
     record["snapmirror"]["is_protected"] = refs.protected
     record["snapmirror"]["destinations"]["is_ontap"] = refs.protected
     record["guarantee"]["type"] = "volume" if volume.thick else "none"
+    record["autosize"] = render_autosize(watch_of(volume)) if volume.annotations else {"mode": "off"}
     record["efficiency"]["volume_path"] = f"/vol/{volume.name}"
     if refs.snapshot_policy is not None:
         record["snapshot_policy"] = _named(refs.snapshot_policy)
@@ -110,20 +114,30 @@ def render_volume(volume: Volume, refs: VolumeRefs) -> dict[str, Any]:
     if volume.kind is VolumeKind.FILESYSTEM:
         record["nas"] = _nas(volume, refs.export_policy)
     record["clone"] = _clone(volume, refs)
+    if refs.movement is not None:
+        record["movement"] = render_movement(refs.movement)
     return record
 
 
 def _volume_space(volume: Volume, pool: Pool) -> dict[str, Any]:
-    left = max(0, volume.size - volume.used)
+    percent = reserve_percent(volume) if volume.annotations else 0
+    reserve = volume.size * percent // 100
+    left = max(0, volume.size - reserve - volume.used)
     if pool.state is PoolState.ONLINE and pool.size and not volume.thick:
         left = min(left, pool.available)
-    space = {
+    space: dict[str, Any] = {
         "size": volume.size,
         "used": volume.used,
         "available": left,
-        "afs_total": volume.size,
+        "afs_total": volume.size - reserve,
         "filesystem_size": volume.size,
+        "snapshot": {"reserve_percent": percent, "reserve_size": reserve},
     }
+    watch = watch_of(volume) if volume.annotations else None
+    if watch is not None and watch.nearly_full is not None:
+        space["nearly_full_threshold_percent"] = watch.nearly_full
+    if watch is not None and watch.full is not None:
+        space["full_threshold_percent"] = watch.full
     if volume.size:
         space["percent_used"] = volume.used * 100 // volume.size
     return space

@@ -139,7 +139,11 @@ async def _rule(core: Core, values: Values) -> ReplicationRule:
         if value is None:
             message = f'A rule of retention needs its "{path}".'
             raise WireError(400, "13303850", message=message, target=f"retention.{path}")
-    schedule = await schedule_of(core, values, "creation_schedule")
+    try:
+        schedule = await schedule_of(core, values, "creation_schedule")
+    except errors.NotFound as error:
+        message = f'Schedule "{error.fields["ref"]}" does not exist.'
+        raise WireError(404, "6619699", message=message, target="retention.creation_schedule") from None
     return ReplicationRule(
         label=label or "",
         count=int(count or 0),

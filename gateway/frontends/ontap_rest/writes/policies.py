@@ -12,7 +12,7 @@ from gateway.core import errors, policies
 from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, utc_now
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
-from gateway.frontends.ontap_rest.writes.names import tenant_of, text
+from gateway.frontends.ontap_rest.writes.names import check_place, tenant_of, text
 from gateway.frontends.ontap_rest.writes.schedules import read_line
 
 _FLAVOURS = {"ro_rule": "read", "rw_rule": "write", "superuser": "superuser", "protocols": "protocols"}
@@ -33,6 +33,7 @@ async def modify_export_policy(ask: Ask, policy: ExportPolicy, values: Values) -
 
 async def create_rule(ask: Ask, policy: ExportPolicy, values: Values) -> ExportRule:
     """Add a rule to a policy."""
+    check_place(values, {"policy.id": policy.number, "policy.name": policy.name})
     return await policies.add_rule(ask.core, policy.id, read_rule(values, ExportRule(index=0, clients=())))
 
 

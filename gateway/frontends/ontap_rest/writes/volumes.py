@@ -9,8 +9,8 @@ import msgspec
 
 from gateway.core import clones, errors, snapshots, volumes
 from gateway.core.change import Started
-from gateway.core.model import Pool, RootDirectory, Tenant, Volume, VolumeKind, VolumeState
-from gateway.frontends.ontap_rest import kept
+from gateway.core.model import Pool, RootDirectory, Tenant, Volume, VolumeKind, VolumeState, utc_now
+from gateway.frontends.ontap_rest import kept, space
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
@@ -26,11 +26,22 @@ from gateway.frontends.ontap_rest.writes.names import (
     text,
     volume_of,
 )
+from gateway.frontends.ontap_rest.writes.volume_moves import move, moves_away
 
 SIZE_MIN = 20 * 1024 * 1024
 """ONTAP's smallest volume and the size of one that names none."""
 
-_NOT_FOR_CLONES = ("aggregates", "size", "space.size", "guarantee.type", "nas.unix_permissions", "nas.uid", "nas.gid")
+_NOT_FOR_CLONES = (
+    "aggregates",
+    "size",
+    "space.size",
+    "guarantee.type",
+    "nas.unix_permissions",
+    "nas.uid",
+    "nas.gid",
+    *sorted(space.SETTINGS),
+)
+_FORCE = "restore_to.snapshot.force"
 _RESTORE = ("restore_to.snapshot.name", "restore_to.snapshot.uuid")
 
 
@@ -64,7 +75,20 @@ async def create(ask: Ask, values: Values) -> Started:
         root=msgspec.structs.replace(RootDirectory(), **_root(values)),
         replica=replica,
     )
-    return await volumes.create(ask.core, new, description=ask.description)
+    return await volumes.create(ask.core, await _settled(ask, new, values), description=ask.description)
+
+
+async def _settled(ask: Ask, new: volumes.NewVolume, values: Values) -> volumes.NewVolume:
+    """Give the volume with what the body says of its space."""
+    if space.SETTINGS.isdisjoint(values):
+        return new
+    common = {
+        name: getattr(new, name) for name in ("id", "name", "tenant_id", "pool_id", "size", "kind", "annotations")
+    }
+    volume = Volume(created=utc_now(), **common)
+    annotations = space.annotated(volume, values, ask.core.pools.get(new.pool_id).capability(new.kind))
+    await space.mark(ask.core, new.id, annotations)
+    return msgspec.structs.replace(new, annotations=annotations)
 
 
 async def _create_for_lun(ask: Ask, values: Values, *, tenant: Tenant, pool: Pool) -> Started:
@@ -85,7 +109,7 @@ async def _create_for_lun(ask: Ask, values: Values, *, tenant: Tenant, pool: Poo
         annotations=dict(kept.EMPTY_FLEXVOL),
         replica=_replica(values),
     )
-    return await volumes.create(ask.core, new, description=ask.description)
+    return await volumes.create(ask.core, await _settled(ask, new, values), description=ask.description)
 
 
 async def _create_unmounted(ask: Ask, values: Values, *, tenant: Tenant, pool: Pool) -> Started:
@@ -107,7 +131,7 @@ async def _create_unmounted(ask: Ask, values: Values, *, tenant: Tenant, pool: P
         snapshot_policy_id=await _policy(ask, values, pool=pool, tenant=tenant, kind=kind),
         replica=_replica(values),
     )
-    return await volumes.create(ask.core, new, description=ask.description)
+    return await volumes.create(ask.core, await _settled(ask, new, values), description=ask.description)
 
 
 async def _policy(ask: Ask, values: Values, *, pool: Pool, tenant: Tenant, kind: VolumeKind) -> UUID | None:
@@ -205,6 +229,8 @@ def operation(ask: Ask, values: Values) -> str:
         return "volume.delete"
     if any(path in values or path in ask.parameters.options for path in _RESTORE):
         return "volume.restore"
+    if moves_away(values):
+        return "volume.move"
     return "volume.split" if "clone.split_initiated" in values else "volume.update"
 
 
@@ -214,8 +240,8 @@ def precheck(ask: Ask, values: Values) -> None:
     Manila sends it to all volumes at once to learn whether restoring is
     possible at all; this code tells it so.
     """
-    named = [path for path in _RESTORE if path in values or path in ask.parameters.options]
-    if named and not any(ask.parameters.options.get(path, values.get(path)) for path in named):
+    named = [path for path in (*_RESTORE, _FORCE) if path in values or path in ask.parameters.options]
+    if named and not any(ask.parameters.options.get(path, values.get(path)) for path in _RESTORE):
         raise WireError(
             400, "1638515", message="A snapshot must be specified to restore to.", target="restore_to.snapshot.name"
         )
@@ -244,8 +270,16 @@ async def modify(ask: Ask, volume: Volume, values: Values) -> Started:
                 target="clone.split_initiated",
             )
         return await clones.split(ask.core, volume.id, description=ask.description)
+    if moves_away(values):
+        return await move(ask, volume, values)
     change = await _change(ask, volume, values)
-    return await volumes.update(ask.core, volume.id, change, description=ask.description)
+    if space.SETTINGS.isdisjoint(values):
+        return await volumes.update(ask.core, volume.id, change, description=ask.description)
+    sized = volume if change.size is msgspec.UNSET else msgspec.structs.replace(volume, size=change.size)
+    annotations = space.annotated(sized, values, ask.core.pools.get(volume.pool_id).capability(volume.kind))
+    await space.mark(ask.core, volume.id, annotations)
+    change = msgspec.structs.replace(change, annotations=annotations)
+    return await volumes.update(ask.core, volume.id, change, description=ask.description, annotated=volume.annotations)
 
 
 async def _restore(ask: Ask, volume: Volume, restore_to: Mapping[str, object]) -> Started:

@@ -74,6 +74,7 @@ HANDLERS: Mapping[str, Handler] = {
     "OpenStorageCredentials/Validate": credentials.validate,
     "OpenStorageCredentials/DeleteReferences": credentials.delete_references,
     "OpenStorageCloudBackup/Create": cloud_backups.create,
+    "OpenStorageCloudBackup/GroupCreate": cloud_backups.group_create,
     "OpenStorageCloudBackup/Restore": cloud_backups.restore,
     "OpenStorageCloudBackup/Delete": cloud_backups.delete,
     "OpenStorageCloudBackup/DeleteAll": cloud_backups.delete_all,

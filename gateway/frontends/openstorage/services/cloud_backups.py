@@ -20,6 +20,8 @@ from gateway.frontends.openstorage.errors import encode_error
 from gateway.frontends.openstorage.lookup import find_volume
 from gateway.frontends.openstorage.ownerships import read_ownership
 from gateway.frontends.openstorage.pb import cloud_backup_pb2 as pb
+from gateway.frontends.openstorage.pb import volume_pb2
+from gateway.frontends.openstorage.services.filtered import matching
 
 _CONTENTS_MAX = 10_000
 """So many paths of a backup are told: more would not fit into one answer."""
@@ -67,6 +69,40 @@ async def create(call: Call, request: pb.SdkCloudBackupCreateRequest) -> pb.SdkC
     task = await backups.drawn_up(call.core, new)
     backing.carry(call.core, task)
     return pb.SdkCloudBackupCreateResponse(task_id=task.id)
+
+
+async def group_create(
+    call: Call, request: pb.SdkCloudBackupGroupCreateRequest
+) -> pb.SdkCloudBackupGroupCreateResponse:
+    """Begin to back up the volumes that meet all conditions, as they are at one instant; refused where that cannot be.
+
+    `labels` are a condition, as in the reference, and not what the backups are tagged with.
+    """
+    if not (request.group_id or request.volume_ids or request.labels):
+        refuse("Must supply a group ID, list of volume IDs, or labels")
+    credential = await credential_of(call, request.credential_id)
+    members = [
+        NewBackup(volume_id=key, credential=credential, full=request.full) for key in await _members(call, request)
+    ]
+    if not members:
+        raise SdkError(StatusCode.NOT_FOUND, "No volume meets these conditions")
+    tasks = await backups.drawn_up_together(call.core, members)
+    for task in tasks:
+        backing.carry(call.core, task)
+    return pb.SdkCloudBackupGroupCreateResponse(
+        group_cloud_backup_id=str(tasks[0].group_id), task_ids=[task.id for task in tasks]
+    )
+
+
+async def _members(call: Call, request: pb.SdkCloudBackupGroupCreateRequest) -> list[UUID]:
+    named = [(await find_volume(call, ref, Access.READ)).id for ref in request.volume_ids]
+    if not request.group_id and not request.labels:
+        return named
+    wanted = volume_pb2.SdkVolumeInspectWithFiltersRequest(labels=request.labels)
+    if request.group_id:
+        wanted.group.id = request.group_id
+    found = [each.volume.id async for each in matching(call, wanted) if each.snapshot is None]
+    return [key for key in found if key in named] if named else found
 
 
 async def restore(call: Call, request: pb.SdkCloudBackupRestoreRequest) -> pb.SdkCloudBackupRestoreResponse:
@@ -263,6 +299,8 @@ def _status(call: Call, task: Task) -> pb.SdkCloudBackupStatus:
         src_volume_id=str(task.volume_id),
         credential_id=str(task.credential_id),
     )
+    if task.group_id is not None:
+        shown.group_id = str(task.group_id)
     shown.start_time.FromDatetime(task.created)
     if task.ended is not None:
         shown.completed_time.FromDatetime(task.ended)

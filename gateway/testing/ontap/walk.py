@@ -1,0 +1,187 @@
+"""A walk through the ONTAP door that goes to everything there is, and what it met on its way.
+
+The steps are in `steps`. `make docs` keeps what answers showed; tests
+assert that nothing is served to which the walk does not go.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+
+from gateway.config import RELEASES
+from gateway.core.model import Tenant, utc_now
+from gateway.frontends.ontap_rest.endpoint import Route
+from gateway.frontends.ontap_rest.paths import Router, segments
+from gateway.frontends.ontap_rest.release import Release
+from gateway.frontends.ontap_rest.render.cluster import InterfaceFacts, NodeFacts, render_interface
+from gateway.frontends.ontap_rest.render.network import render_nfs_service
+from gateway.frontends.ontap_rest.schema import Verb
+from gateway.frontends.ontap_rest.shape import blueprint, seen_in
+from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
+
+NEWEST = Release.parse(RELEASES[-1])
+POOLS = '[backend.memory]\n\n[backend.second]\ndriver = "memory"\n'
+PATIENCE_S = 60
+_NAME = re.compile(r"\{([a-z0-9_]+)\}")
+
+Judge = Callable[[Route, Verb, httpx.Response], None]
+
+
+def _nobody(_route: Route, _verb: Verb, _answer: httpx.Response) -> None:
+    """Find nothing wrong with an answer."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One request below `/api`. `{name}` in path and body stands for what another step kept, `{name_key}` for its key.
+
+    `keep`: the name for the path of what was made, as `Location` tells it, or
+    of the one record that was read. `refused`: the code of the refusal that has
+    to come. `patient`: asked again until it finds something.
+    """
+
+    verb: Verb
+    path: str
+    body: Any = None
+    keep: str = ""
+    query: str = ""
+    refused: str = ""
+    patient: bool = False
+
+
+class Walk:
+    """What was asked, sent and shown. `judge` is given each answer with its route and verb."""
+
+    def __init__(self, client: httpx.Client, judge: Judge = _nobody) -> None:
+        self._client = client
+        self._judge = judge
+        self._table = blueprint(NEWEST)
+        self._router = Router(self._table)
+        self._kept: dict[str, str] = {}
+        self._places: dict[str, str] = {}
+        self.touched: set[tuple[str, Verb]] = set()
+        self.sent: dict[tuple[str, Verb], set[str]] = defaultdict(set)
+        self.shown: dict[str, set[str]] = defaultdict(set)
+        self.codes: set[str] = set()
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """Take the steps, and after each one look at the collection that it was about."""
+        for step in steps:
+            self._take(step)
+        for route in self._table.values():
+            if not route.instance:
+                self._sweep(route)
+
+    def _take(self, step: Step) -> None:
+        path = _filled(step.path, self._kept)
+        body = _filled(step.body, self._kept)
+        wait = "" if step.verb is Verb.GET else f"return_timeout={PATIENCE_S}"
+        query = "&".join(part for part in (_filled(step.query, self._kept), wait) if part)
+        answer = self._ask(step.verb, f"{path}?{query}", body, refused=step.refused)
+        deadline = time.monotonic() + PATIENCE_S
+        while step.patient and not answer.json()["num_records"]:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{path}?{query} finds nothing")
+            answer = self._ask(step.verb, f"{path}?{query}")
+        if step.keep:
+            self._keep(step.keep, answer)
+        route = self._route(path)
+        if isinstance(body, dict):
+            sent = body["records"] if set(body) == {"records"} else [body]
+            self.sent[route.endpoint.resource.name, step.verb] |= seen_in(sent, route.endpoint.resource)
+        if step.refused:
+            return
+        if step.verb is Verb.GET or not route.instance or route.endpoint.singleton:
+            self._look(path)
+        else:
+            self._look(path.rsplit("/", route.endpoint.instance.count("/") + 1)[0])
+
+    def _keep(self, name: str, answer: httpx.Response) -> None:
+        place = answer.headers.get("Location")
+        if place is None:
+            (record,) = answer.json()["records"]
+            place = record["_links"]["self"]["href"]
+        self._kept[name] = place.removeprefix("/api/")
+        self._kept[f"{name}_key"] = place.rpartition("/")[2]
+
+    def _sweep(self, route: Route) -> None:
+        """Look at a collection once more, and change and delete what has no key there, which is nothing."""
+        path = self._places.get(route.template, route.template.replace("{}", "*"))
+        self._look(path)
+        for verb in {Verb.PATCH, Verb.DELETE}.intersection(route.verbs):
+            if (route.template, verb) in self.touched:
+                continue
+            answer = self._ask(verb, f"{path}?{route.endpoint.resource.keys[-1]}=null", {})
+            assert answer.json()["num_records"] == 0, path
+
+    def _look(self, path: str) -> None:
+        route = self._route(path)
+        answer = self._ask(Verb.GET, f"{path}?fields=**")
+        records = [answer.json()] if route.instance else answer.json()["records"]
+        self.shown[route.endpoint.resource.name] |= seen_in(records, route.endpoint.resource)
+        if not route.instance:
+            self._places[route.template] = path
+            for record in records[:1]:
+                self._ask(Verb.GET, record["_links"]["self"]["href"].removeprefix("/api/"))
+
+    def _ask(self, verb: Verb, path: str, body: object = None, *, refused: str = "") -> httpx.Response:
+        if isinstance(body, bytes):
+            answer = self._client.request(verb.value, f"/api/{path}", content=body)
+        else:
+            answer = self._client.request(verb.value, f"/api/{path}", json=body)
+        code = answer.json()["error"]["code"] if answer.is_error else ""
+        self.codes.add(code)
+        if code != refused:
+            raise AssertionError(f"{verb} {path} {body}: {answer.status_code} {answer.text}")
+        route = self._route(path.partition("?")[0])
+        self.touched.add((route.template, verb))
+        self._judge(route, verb, answer)
+        return answer
+
+    def _route(self, path: str) -> Route:
+        found = self._router.find(segments(path))
+        if found is None:
+            raise AssertionError(f"no route for {path}")
+        return found.target
+
+
+def walked(folder: Path, steps: Iterable[Step], judge: Judge = _nobody) -> Walk:
+    """Walk through a gateway of its own of the newest release, with two pools in memory.
+
+    It exports nothing, which would take programs, so what an interface and an NFS service show is seen without a
+    request.
+    """
+    with (
+        live_gateway(folder, pools=POOLS, extra=f'[ontap]\nrelease = "{NEWEST}"\n') as gateway,
+        httpx.Client(base_url=gateway.url, auth=(ACCOUNT, PASSWORD), trust_env=False, timeout=PATIENCE_S * 2) as client,
+    ):
+        walk = Walk(client, judge)
+        walk.run(steps)
+    node = NodeFacts(id=uuid4(), name="node", software="")
+    tenant = Tenant(id=uuid4(), name="svm1", created=utc_now())
+    facts = InterfaceFacts(
+        id=uuid4(), name="i", address="192.0.2.1", netmask="32", tenant=tenant, node=node, port="e0", port_id=uuid4()
+    )
+    unseen = {"network/ip/interfaces": render_interface(facts), "protocols/nfs/services": render_nfs_service(tenant)}
+    for template, record in unseen.items():
+        resource = blueprint(NEWEST)[template].endpoint.resource
+        walk.shown[resource.name] |= seen_in([record], resource)
+    return walk
+
+
+def _filled(value: Any, kept: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return _NAME.sub(lambda found: kept[found[1]], value)
+    if isinstance(value, dict):
+        return {_filled(name, kept): _filled(inner, kept) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, kept) for item in value]
+    return value
