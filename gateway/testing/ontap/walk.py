@@ -28,6 +28,7 @@ from gateway.frontends.ontap_rest.shape import blueprint, seen_in
 from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
 
 NEWEST = Release.parse(RELEASES[-1])
+NEWEST_IS_REPORTED = f'[ontap]\nrelease = "{NEWEST}"\n'
 POOLS = '[backend.memory]\n\n[backend.second]\ndriver = "memory"\n'
 PATIENCE_S = 60
 _NAME = re.compile(r"\{([a-z0-9_]+)\}")
@@ -57,7 +58,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Walk:
-    """What was asked, sent and shown. `judge` is given each answer with its route and verb."""
+    """What was asked, sent and shown, and `keys` of a record of every kind.
+
+    `judge` is given each answer with its route and verb.
+    """
 
     def __init__(self, client: httpx.Client, judge: Judge = _nobody) -> None:
         self._client = client
@@ -70,6 +74,7 @@ class Walk:
         self.sent: dict[tuple[str, Verb], set[str]] = defaultdict(set)
         self.shown: dict[str, set[str]] = defaultdict(set)
         self.codes: set[str] = set()
+        self.keys: dict[str, tuple[str, ...]] = {}
 
     def run(self, steps: Iterable[Step]) -> None:
         """Take the steps, and after each one look at the collection that it was about."""
@@ -129,7 +134,14 @@ class Walk:
         if not route.instance:
             self._places[route.template] = path
             for record in records[:1]:
-                self._ask(Verb.GET, record["_links"]["self"]["href"].removeprefix("/api/"))
+                one = record["_links"]["self"]["href"].removeprefix("/api/")
+                self._ask(Verb.GET, one)
+                self._keys_of(one)
+
+    def _keys_of(self, path: str) -> None:
+        found = self._router.find(segments(path))
+        if found is not None:
+            self.keys[found.target.template] = found.keys
 
     def _ask(self, verb: Verb, path: str, body: object = None, *, refused: str = "") -> httpx.Response:
         if isinstance(body, bytes):
@@ -158,7 +170,7 @@ def walked(folder: Path, steps: Iterable[Step], judge: Judge = _nobody) -> Walk:
     It exports nothing, which would take programs, so what an interface shows is seen without a request.
     """
     with (
-        live_gateway(folder, pools=POOLS, extra=f'[ontap]\nrelease = "{NEWEST}"\n') as gateway,
+        live_gateway(folder, pools=POOLS, extra=NEWEST_IS_REPORTED) as gateway,
         httpx.Client(base_url=gateway.url, auth=(ACCOUNT, PASSWORD), trust_env=False, timeout=PATIENCE_S * 2) as client,
     ):
         walk = Walk(client, judge)
