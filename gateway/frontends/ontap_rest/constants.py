@@ -93,6 +93,11 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "tiering.policy": "none",
     },
     "schedule": {"scope": "cluster"},
+    "qtree": {"security_style": "unix"},
+    "file": {
+        "is_junction": False,
+        "is_vm_aligned": False,
+    },
     "lun": {
         "auto_delete": False,
         "class": "regular",
@@ -120,6 +125,26 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "state": "up",
         "vip": False,
     },
+    "nfs_service": {
+        "protocol.v3_enabled": False,
+        "protocol.v40_enabled": True,
+        "protocol.v40_features.read_delegation_enabled": False,
+        "protocol.v40_features.referrals_enabled": False,
+        "protocol.v40_features.write_delegation_enabled": False,
+        "protocol.v41_enabled": True,
+        "protocol.v41_features.pnfs_enabled": False,
+        "protocol.v41_features.read_delegation_enabled": False,
+        "protocol.v41_features.referrals_enabled": False,
+        "protocol.v41_features.trunking_enabled": False,
+        "protocol.v41_features.write_delegation_enabled": False,
+        "protocol.v4_64bit_identifiers_enabled": True,
+        "rquota_enabled": False,
+        "showmount_enabled": False,
+        "transport.rdma_enabled": False,
+        "transport.tcp_enabled": True,
+        "transport.udp_enabled": False,
+        "vstorage_enabled": False,
+    },
     "snapmirror_policy": {
         "network_compression_enabled": False,
         "type": "async",
@@ -130,7 +155,13 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "restore": False,
     },
     "snapmirror_transfer": {"relationship.restore": False},
-    "svm_peer": {"state": "peered"},
+    "qos_policy": {"object_count": 0, "policy_class": "user_defined", "scope": "svm"},
+    "cluster_peer": {
+        "encryption.proposed": "tls_psk",
+        "encryption.state": "tls_psk",
+        "ipspace.name": "Default",
+    },
+    "svm_peer": {},
 }
 """Resource -> path -> the value that every record shows."""
 
@@ -156,6 +187,12 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
         "tiering.supported": False,
         "use_mirrored_aggregates": False,
         "validate_only": False,
+    },
+    "qtree": {"ext_performance_monitoring.enabled": False},
+    "file_clone": {
+        "autodelete": False,
+        "is_vvol_backup": False,
+        "nosplit_entry": False,
     },
     "snapmirror_policy": {
         "retention.preserve": False,

@@ -187,6 +187,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "svm.uuid": Column("id", to.uuid),
         "svm.name": Column("name", to.text),
     },
+    "nfs_service": {
+        "svm.uuid": Column("id", to.uuid),
+        "svm.name": Column("name", to.text),
+    },
     "iscsi_credentials": {
         **_SVM,
         "initiator": Column("initiator", to.text),
@@ -251,6 +255,11 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "relationship.uuid": Column("replication.id", to.uuid),
         "state": Column("state", to.shown({state: state.value for state in TransferState}), ordered=False),
         "end_time": Column("ended", to.time),
+    },
+    "qtree": {
+        **_SVM,
+        "volume.uuid": Column("id", to.uuid),
+        "volume.name": Column("name", to.text),
     },
     "job": {
         **_SVM,

@@ -12,13 +12,11 @@ from gateway.core import errors
 from gateway.core.change import Started
 from gateway.core.door import Trace
 from gateway.core.model import Job
-from gateway.core.roles import authorize
 from gateway.frontends.memory import Memory
 from gateway.frontends.ontap_rest import batch, reading, writing
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Body, Values, decode
-from gateway.frontends.ontap_rest.calls import OPERATIONS
 from gateway.frontends.ontap_rest.encode import (
     accepted,
     accepted_many,
@@ -28,19 +26,22 @@ from gateway.frontends.ontap_rest.encode import (
     items_text,
     next_href,
     page_text,
+    quote,
     record_href,
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made, Placed, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
+from gateway.frontends.ontap_rest.rights import check_body
 from gateway.frontends.ontap_rest.schema import Resource, Verb
 from gateway.frontends.ontap_rest.sources import Item, Rendered
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf
+from gateway.frontends.ontap_rest.tunnel import check_tunnel
 
 _BULK_TIMEOUT_S = 15
 _WHOLE_BYTES = 1024 * 1024
@@ -59,8 +60,10 @@ class Server:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
         refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
-        self._projection(endpoint.resource, ask, instance=route.instance)  # refuses unknown fields
-        if route.instance:
+        single = route.instance and not endpoint.listing
+        whole = single or ask.parameters.options.get("return_metadata") is True
+        self._projection(endpoint.resource, ask, instance=whole)  # refuses unknown fields
+        if single:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)
             return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
         if ask.parameters.job_results is not None:
@@ -73,24 +76,27 @@ class Server:
         following = self._following(endpoint.resource, ask, page)
         envelope = collection([], count=len(page.items), href=href, links=ask.hal, following=following)
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
-        pieces = await self._page(endpoint.resource, ask, page.items, envelope)
+        pieces = await self._page(endpoint.resource, ask, page.items, envelope, whole=whole)
         if sum(map(len, pieces)) > _WHOLE_BYTES:
             return Answer(status=200, parts=pieces, headers=headers)
         return Answer(status=200, body=b"".join(pieces), headers=headers)
 
-    async def _page(self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject) -> list[bytes]:
+    async def _page(
+        self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject, *, whole: bool
+    ) -> list[bytes]:
         """Encode in slices, so that a large page holds the loop for no longer than one slice."""
         if not items:
             return [self._dump(ask, envelope)]
         slices: list[bytes] = []
         for start in range(0, len(items), reading.AT_ONCE):
-            texts = [self._text(resource, ask, item) for item in items[start : start + reading.AT_ONCE]]
+            part = items[start : start + reading.AT_ONCE]
+            texts = [self._text(resource, ask, item, instance=whole) for item in part]
             slices.append(items_text(texts, pretty=ask.parameters.pretty))
             if len(items) > reading.AT_ONCE:
                 await asyncio.sleep(0)
         return page_text(slices, envelope, pretty=ask.parameters.pretty)
 
-    def _text(self, resource: Resource, ask: Ask, item: Item, *, instance: bool = False) -> msgspec.Raw:
+    def _text(self, resource: Resource, ask: Ask, item: Item, *, instance: bool) -> msgspec.Raw:
         projection = self._projection(resource, ask, instance=instance)
         key = None if item.stamp is None else (item.stamp, projection, ask.hal)
         text = None if key is None else self._texts.get(key)
@@ -134,10 +140,12 @@ class Server:
             if route.instance:
                 raise unexpected("records")
             for values in body.records:
-                await _authorize(ask, endpoint.operation(ask, values))
+                await check_body(ask, endpoint.resource, endpoint.operation(ask, values), values=values)
+                check_tunnel(ask, values)
             return await self._batch(endpoint, ask, body.records, trace)
         trace.operation = endpoint.operation(ask, body.values)
-        await _authorize(ask, trace.operation)
+        await check_body(ask, endpoint.resource, trace.operation, values=body.values)
+        check_tunnel(ask, body.values)
         writing.precheck(endpoint, ask, body.values)
         if ask.verb is Verb.POST:
             return await self._create(endpoint, ask, body.values, trace)
@@ -152,11 +160,14 @@ class Server:
         job = await self._job(made, ask, trace)
         if job is not None and not ask.parameters.return_records:
             # The core minted the key, so the way to the record is known without looking at it.
-            return self._job_answer(ask, job, None, headers={"Location": f"{ask.path}/{job.target_id}"}, trace=trace)
+            keys = "/".join(map(quote, made.keys)) if isinstance(made, Placed) else job.target_id
+            headers = {} if endpoint.write_only else {"Location": f"{ask.path}/{keys}"}
+            return self._job_answer(ask, job, None, headers=headers, trace=trace)
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
-        if ask.parameters.return_records and rendered:
+        told = isinstance(made, Keyed) and bool(made.told)
+        if (ask.parameters.return_records or told) and rendered:
             records = [self._shown(resource, ask, rendered, instance=True)]
         if job is not None:
             return self._job_answer(ask, job, records, headers=headers, trace=trace)
@@ -223,6 +234,7 @@ class Server:
 
     async def _job(self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0) -> Job | None:
         """Give the job of a change, after waiting for its end as long as the client wants to."""
+        made = made.change if isinstance(made, Placed) else made
         if isinstance(made, Started):
             wanted = ask.parameters.return_timeout
             patience = default_s if wanted is None else wanted
@@ -248,9 +260,3 @@ class Server:
             return Answer(status=202, body=self._dump(ask, body), headers=headers)
         status, refused = encode_error(errors.from_record(job.error), operation=trace.operation)
         return Answer(status=status, body=self._dump(ask, {**body, **refused}))
-
-
-async def _authorize(ask: Ask, operation: str) -> None:
-    """Raise PermissionDenied for an operation that the caller's roles allow less than its verb."""
-    if operation in OPERATIONS and ask.principal is not None:
-        await authorize(ask.core, ask.principal, *OPERATIONS[operation])

@@ -37,6 +37,10 @@ def remove(path: str, query: str = "", *, refused: str = "") -> Step:
 
 _CLUSTER = (
     get("cluster"),
+    change("cluster", {"location": "a cellar", "contact": "somebody"}),
+    change("cluster", {"name": "another"}, refused="262144017"),
+    get("network/ethernet/ports", "name=lo", "port"),
+    get("{port}"),
     get("storage/aggregates", "name=memory", keep="memory"),
     make("storage/aggregates", {"name": "new"}, refused="19726544"),
     change("{memory}", {"name": "new"}, refused="19726544"),
@@ -66,10 +70,15 @@ _SVMS = (
         {"name": "svm4", "aggregates": [{"uuid": "{memory_key}"}], "nfs": {"allowed": False, "enabled": False}},
         "svm4",
     ),
+    make("svm/svms", {"name": "svm6", "nfs": {"allowed": False, "enabled": False}}),
     change("{svm3}", {"name": "svm5", "comment": "d", "state": "stopped"}),
     change("svm/svms", {"state": "running"}, "name=svm5"),
     get("svm/svms", "name=svm1", keep="svm1"),
     get("svm/peers"),
+    make("protocols/nfs/services", {**_OF_SVM, "enabled": True}, refused="3277096"),
+    make("protocols/nfs/services", {"svm": {"uuid": "{svm1_key}"}}, refused="3277096"),
+    change("protocols/nfs/services/{svm1_key}", {"enabled": False}, refused="4"),
+    remove("protocols/nfs/services/{svm1_key}", refused="4"),
 )
 _LINE = {"schedule": {"name": "daily"}, "count": 2, "prefix": "p", "snapmirror_label": "l"}
 _POLICIES = (

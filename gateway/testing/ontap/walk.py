@@ -23,6 +23,7 @@ from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.paths import Router, segments
 from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.render.cluster import InterfaceFacts, NodeFacts, render_interface
+from gateway.frontends.ontap_rest.render.network import render_nfs_service
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.shape import blueprint, seen_in
 from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
@@ -167,7 +168,8 @@ class Walk:
 def walked(folder: Path, steps: Iterable[Step], judge: Judge = _nobody) -> Walk:
     """Walk through a gateway of its own of the newest release, with two pools in memory.
 
-    It exports nothing, which would take programs, so what an interface shows is seen without a request.
+    It exports nothing, which would take programs, so what an interface and an NFS service show is seen without a
+    request.
     """
     with (
         live_gateway(folder, pools=POOLS, extra=NEWEST_IS_REPORTED) as gateway,
@@ -177,9 +179,13 @@ def walked(folder: Path, steps: Iterable[Step], judge: Judge = _nobody) -> Walk:
         walk.run(steps)
     node = NodeFacts(id=uuid4(), name="node", software="")
     tenant = Tenant(id=uuid4(), name="svm1", created=utc_now())
-    facts = InterfaceFacts(id=uuid4(), name="i", address="192.0.2.1", netmask="32", tenant=tenant, node=node, port="e0")
-    resource = blueprint(NEWEST)["network/ip/interfaces"].endpoint.resource
-    walk.shown[resource.name] |= seen_in([render_interface(facts)], resource)
+    facts = InterfaceFacts(
+        id=uuid4(), name="i", address="192.0.2.1", netmask="32", tenant=tenant, node=node, port="e0", port_id=uuid4()
+    )
+    unseen = {"network/ip/interfaces": render_interface(facts), "protocols/nfs/services": render_nfs_service(tenant)}
+    for template, record in unseen.items():
+        resource = blueprint(NEWEST)[template].endpoint.resource
+        walk.shown[resource.name] |= seen_in([record], resource)
     return walk
 
 

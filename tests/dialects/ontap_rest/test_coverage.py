@@ -32,6 +32,7 @@ BY_NAME = {route.endpoint.resource.name: route.endpoint.resource for route in TA
 
 ELSEWHERE: Mapping[tuple[str, Verb], str] = {
     ("network/ip/interfaces/{}", Verb.GET): "tests/clients/test_nfs_export.py",
+    ("protocols/nfs/services/{}", Verb.GET): "tests/unit/test_ontap_network.py",
     ("cluster/peers/{}", Verb.GET): "tests/dialects/ontap_rest/test_live_mirror.py",
 }
 """What a gateway without exporters and peers cannot show, and the tests that ask for it."""

@@ -68,6 +68,7 @@ from gateway.frontends.ontap_rest.render import (
     render_transfer,
     render_volume,
 )
+from gateway.frontends.ontap_rest.render.network import render_nfs_service
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.tree import TRUE, predicate
 
@@ -85,8 +86,10 @@ KINDS: dict[str, type] = {
     "lun_map": Volume,
     "igroup": HostGroup,
     "iscsi_service": Tenant,
+    "nfs_service": Tenant,
     "iscsi_credentials": InitiatorLogin,
     "svm_peer": Tenant,
+    "qtree": Volume,
     "snapmirror_policy": ReplicationPolicy,
     "snapmirror_relationship": Replication,
     "snapmirror_transfer": Transfer,
@@ -222,6 +225,7 @@ ROWS = {
         for group, tenant in ((GROUP, TENANT), (BARE_GROUP, OTHER))
     ],
     "iscsi_service": [(tenant_values(TENANT), render_iscsi_service(TENANT, SERVICE))],
+    "nfs_service": [(tenant_values(TENANT), render_nfs_service(TENANT))],
     "iscsi_credentials": [
         (owned_values(login, tenant), render_credentials(login, tenant))
         for login, tenant in ((LOGIN, TENANT), (DEFAULT_LOGIN, OTHER))

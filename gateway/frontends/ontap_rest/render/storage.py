@@ -60,7 +60,7 @@ def render_svm(tenant: Tenant, pools: Iterable[Pool] = (), *, nfs: bool = False)
         }
         for pool in pools
     ]
-    record["nfs"] = {"allowed": nfs, "enabled": nfs}
+    record["nfs"] = {"allowed": nfs, "enabled": nfs and tenant.nfs.enabled}
     service = tenant.iscsi
     record["iscsi"]["enabled"] = service is not None and service.enabled and not service.removed
     return record
