@@ -1,8 +1,9 @@
 """Keeps records of the pools that can be opened here, and writes the pages.
 
 Without arguments everything, below the working directory. With `ontap` only
-what tells of the ONTAP REST door. With `NAME MODULE:CLASS FOLDER` only the record of that driver, as `FOLDER/NAME.json`:
-for machines that have the substrate and little else.
+what tells of the ONTAP REST door. With `NAME MODULE:CLASS FOLDER` only the
+record of that driver, as `FOLDER/NAME.json`: for machines that have the
+substrate and little else.
 """
 
 from __future__ import annotations
