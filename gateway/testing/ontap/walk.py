@@ -94,6 +94,8 @@ class Walk:
         if body is not None:
             sent = body["records"] if set(body) == {"records"} else [body]
             self.sent[route.endpoint.resource.name, step.verb] |= seen_in(sent, route.endpoint.resource)
+        if step.verb is Verb.GET and step.refused:
+            return
         if step.verb is Verb.GET or not route.instance or route.endpoint.singleton:
             self._look(path)
         else:
@@ -119,8 +121,10 @@ class Walk:
 
     def _look(self, path: str) -> None:
         route = self._route(path)
+        if Verb.GET not in route.verbs:
+            return
         answer = self._ask(Verb.GET, f"{path}?fields=**")
-        records = [answer.json()] if route.instance else answer.json()["records"]
+        records = [answer.json()] if route.single else answer.json()["records"]
         self.shown[route.endpoint.resource.name] |= seen_in(records, route.endpoint.resource)
         if not route.instance:
             self._places[route.template] = path
