@@ -178,9 +178,15 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose tokens are accepted, beside the accounts."""
+    """Whose tokens are accepted, beside the accounts, and who is kept out.
+
+    An account whose password was wrong `lockout_failures` times (0: however
+    often) is closed for `lockout_s`.
+    """
 
     issuer: dict[str, IssuerSettings] = {}
+    lockout_failures: Annotated[int, Meta(ge=0)] = 10
+    lockout_s: Seconds = 300.0
 
     def __post_init__(self) -> None:
         called = [settings.issuer for settings in self.issuer.values()]
@@ -190,13 +196,18 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered."""
+    """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered.
+
+    Each account may ask `requests_per_s` times a second (0: however often), after `requests_burst` at once.
+    """
 
     max_body_bytes: Count = 1024 * 1024
     max_connections: Count = 4096
     receive_timeout_s: Seconds = 30.0
     request_timeout_s: Seconds = 150.0
     shutdown_timeout_s: Seconds = 30.0
+    requests_per_s: Annotated[float, Meta(ge=0)] = 0.0
+    requests_burst: Count = 100
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

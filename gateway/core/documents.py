@@ -44,9 +44,15 @@ def drawn_up(kind: str, name: str, body: str, *, passing: bool = False) -> Docum
     return Document(id=uuid4(), kind=kind, name=name, created=utc_now(), body=body, passing=passing)
 
 
-async def replace(core: Core, document: Document, body: str) -> None:
-    """Give a document another body. StaleRevision when it has changed since it was read."""
-    await core.catalog.commit(put(msgspec.structs.replace(document, body=body)))
+async def replace(core: Core, document: Document, body: str, *, name: str | None = None) -> None:
+    """Give a document another body and, where given, name. StaleRevision when it has changed since it was read.
+
+    AlreadyExists for the name.
+    """
+    if name is not None:
+        check_name("name", name)
+    wanted = document.name if name is None else name
+    await core.catalog.commit(put(msgspec.structs.replace(document, name=wanted, body=body)))
     await _copy(core, document)
 
 

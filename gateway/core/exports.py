@@ -1,7 +1,7 @@
 """Publications are desired state: the catalog says what should be reachable, this makes it so.
 
 A filesystem volume is published when it is online and has a junction path and
-an export policy, its tenant runs, and an exporter is configured: to the nodes
+an export policy, its tenant runs and serves NFS, and an exporter is configured: to the nodes
 that it is attached to, and as the policy says; a block volume when it is online
 and has attachments; either is mounted on this host when it is online and has
 mounts here. For trees under version control see `gateway.core.trees`. Export
@@ -151,8 +151,8 @@ class Publisher:
         if volume.state is not VolumeState.ONLINE or not volume.junction_path or volume.export_policy_id is None:
             return None
         policy = await self._catalog.get(ExportPolicy, volume.export_policy_id)
-        source = await self._source(volume)
-        if policy is None or source is None:
+        tenant, source = await self._running(volume), await self._source(volume)
+        if policy is None or source is None or tenant is None or not tenant.nfs.enabled:
             return None
         if volume.replica_of is not None:
             policy = msgspec.structs.replace(policy, rules=tuple(map(_read_only, policy.rules)))
@@ -384,18 +384,18 @@ class Publisher:
 
     async def _found(self, volume: Volume) -> AccessHandle | None:
         """Give where a volume's pool has its bytes; None while its tenant is stopped."""
-        return await self._pools.get(volume.pool_id).backend.access(volume.id) if await self._runs(volume) else None
+        return await self._pools.get(volume.pool_id).backend.access(volume.id) if await self._running(volume) else None
 
     async def _here(self, volume: Volume) -> LocalPath | None:
         """Give where this host finds a volume's bytes, also those that a server of the pool's own has."""
         backend = self._pools.get(volume.pool_id).backend
         if not isinstance(backend, HostBackend):
             return await self._source(volume)
-        return await backend.here(volume.id) if await self._runs(volume) else None
+        return await backend.here(volume.id) if await self._running(volume) else None
 
-    async def _runs(self, volume: Volume) -> bool:
+    async def _running(self, volume: Volume) -> Tenant | None:
         tenant = await self._catalog.get(Tenant, volume.tenant_id)
-        return tenant is not None and tenant.state is TenantState.RUNNING
+        return tenant if tenant is not None and tenant.state is TenantState.RUNNING else None
 
     async def _converge_files(self, exporter: Exporter, volume_id: UUID, volume: Volume | None) -> None:
         wanted = await self.desired(volume) if volume is not None else None

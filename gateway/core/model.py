@@ -164,6 +164,16 @@ class IscsiService(msgspec.Struct, frozen=True, kw_only=True):
     removed: bool = False
 
 
+class NfsService(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a tenant's volumes are exported over NFS.
+
+    `removed`: somebody took the service away, so it does not show until somebody asks for it again.
+    """
+
+    enabled: bool = True
+    removed: bool = False
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a clone came from. Cleared by a split."""
 
@@ -180,7 +190,10 @@ class RootDirectory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
-    """A name space of volumes and policies (an SVM to ONTAP). `iscsi` None: nobody has asked for iSCSI yet."""
+    """A name space of volumes and policies (an SVM to ONTAP). `iscsi` None: nobody has asked for iSCSI yet.
+
+    What is exported over NFS is so unless `nfs` says otherwise.
+    """
 
     id: UUID
     name: str
@@ -188,6 +201,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     state: TenantState = TenantState.RUNNING
     iscsi: IscsiService | None = None
+    nfs: NfsService = NfsService()
     revision: int = 0
 
 
@@ -415,7 +429,8 @@ class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What a door or a use case keeps that belongs to no volume. `kind` begins with its name; only it reads `body`.
 
-    Names are unique within a kind. `passing`: it is not for long, so the pools keep no copy of it.
+    Names are unique within a kind. `passing`: the pools keep no copy of it, because it is not for long, or is
+    for nobody's eyes.
     """
 
     id: UUID

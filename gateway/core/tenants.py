@@ -18,6 +18,7 @@ from gateway.core.model import (
     HostGroup,
     InitiatorLogin,
     IscsiService,
+    NfsService,
     Record,
     SnapshotPolicy,
     SnapshotSchedule,
@@ -45,6 +46,7 @@ class TenantChange(msgspec.Struct, frozen=True, kw_only=True):
     comment: str | msgspec.UnsetType = msgspec.UNSET
     state: TenantState | msgspec.UnsetType = msgspec.UNSET
     iscsi: IscsiService | msgspec.UnsetType | None = msgspec.UNSET
+    nfs: NfsService | msgspec.UnsetType = msgspec.UNSET
 
 
 async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
@@ -66,7 +68,7 @@ async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
 
 
 async def update(core: Core, tenant_id: UUID, change: TenantChange, *, force: bool = False) -> Tenant:
-    """Change a tenant. Stopping it or its iSCSI service withdraws publications, running publishes them again.
+    """Change a tenant. Stopping it or one of its services withdraws publications, running publishes them again.
 
     Nodes that are connected then are cut off by force only; without it InUse
     tells that some are, and they stay until they leave.
@@ -87,7 +89,7 @@ async def update(core: Core, tenant_id: UUID, change: TenantChange, *, force: bo
             await core.catalog.commit(put(after))
     if after != before:
         await core.manifest.write()
-    if (after.state, after.iscsi) != (before.state, before.iscsi):
+    if (after.state, after.iscsi, after.nfs) != (before.state, before.iscsi, before.nfs):
         await core.publisher.converge_tenant(tenant_id, core.changes.locks, force=force)
     return await core.get(Tenant, tenant_id)
 

@@ -126,6 +126,10 @@ class PeerLinks:
         """See `gateway.core.peering.Peers`."""
         return self._heard.get(peer_id)
 
+    def met(self, peer_id: UUID) -> None:
+        """Note that a peer called us, for who was not asked itself yet."""
+        self._heard.setdefault(peer_id, Heard(answers=True, when=utc_now()))
+
     async def ask(self, peer_id: UUID) -> None:
         """See `gateway.core.peering.Peers`."""
         with suppress(errors.GatewayError):
@@ -219,6 +223,8 @@ class PeerLinks:
             if wire.VERSION not in welcome.versions:
                 raise errors.Unavailable(what=what, reason="it speaks another version")
             mine = self.identity.der()
+            if mine == theirs:
+                raise errors.InvalidArgument(field="cluster_id", reason="is our own")
             join = await self._join_words()
             join = msgspec.structs.replace(join, proof=asked(offer.key, join, mine=mine, theirs=theirs))
             joined, again = await self._said(client, address, wire.JOIN, join, what=what)

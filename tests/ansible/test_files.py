@@ -14,10 +14,10 @@ POOLS = """
 [backend.second]
 driver = "memory"
 """
-SVM = {"name": "svm2", "comment": "a tenant"}
+HERE = {"vserver": "svm2"}
+VA = {"name": "va", **HERE}
 VOLUME = {
-    "name": "va",
-    "vserver": "svm2",
+    **VA,
     "aggregate_name": "memory",
     "size": 64,
     "size_unit": "mb",
@@ -25,10 +25,48 @@ VOLUME = {
     "unix_permissions": "755",
     "comment": "first",
 }
+CHANGED = {"size": 128, "comment": "second", "unix_permissions": "750"}
+POLICIES = {"export_policy": "clients", "snapshot_policy": "keeping"}
+SNAPSHOT = {"snapshot": "before", "volume": "va", **HERE}
+CLONE = {"name": "vc", "parent_volume": "va", "parent_snapshot": "after", "junction_path": "/vc", **HERE}
+TWICE_A_DAY = {"name": "two", "job_minutes": [0], "job_hours": [6, 18]}
+KEEPING = {
+    "name": "keeping",
+    "enabled": True,
+    "schedule": ["hourly", "daily"],
+    "count": [4, 2],
+    "snapmirror_label": ["", "day"],
+    "prefix": ["hourly", "daily"],
+    **HERE,
+}
+CLIENTS = {"name": "clients", **HERE}
+RULE = {**CLIENTS, "rule_index": 1, "client_match": ["10.0.0.0/8"], "ro_rule": ["sys"], "rw_rule": ["sys"]}
+RULE |= {"super_user_security": ["none"], "protocol": ["nfs3", "nfs4"], "allow_suid": False}
+
 STEPS: tuple[Step, ...] = (
-    *begin("svm", SVM, {"comment": "another word"}),
-    *begin("volume", VOLUME, {"size": 128, "comment": "second", "unix_permissions": "750"}, {"junction_path": ""}),
-    *end("volume", {"name": "va", "vserver": "svm2"}),
+    *begin(
+        "svm",
+        {"name": "svm2", "comment": "a tenant"},
+        {"comment": "another word"},
+        {"admin_state": "stopped"},
+        {"admin_state": "running"},
+    ),
+    *begin("export_policy", CLIENTS),
+    *begin("export_policy_rule", RULE, {"client_match": ["10.0.0.0/8", "192.168.0.0/16"], "rw_rule": ["never"]}),
+    *begin("job_schedule", TWICE_A_DAY, {"job_hours": [7]}),
+    *begin("snapshot_policy", KEEPING, {"comment": "more", "enabled": False}, {"count": [5, 3]}),
+    *begin(
+        "volume", VOLUME, CHANGED, {"export_policy": "clients", "snapshot_policy": "keeping"}, {"junction_path": ""}
+    ),
+    *begin("snapshot", SNAPSHOT, {"comment": "as it was"}, {"from_name": "before", "snapshot": "after"}),
+    *begin("volume_clone", CLONE),
+    *end("volume", {"name": "vc", **HERE}, label="volume_clone"),
+    *end("snapshot", {**SNAPSHOT, "snapshot": "after"}),
+    *end("volume", VA),
+    *end("snapshot_policy", {"name": "keeping", **HERE}),
+    *end("job_schedule", {"name": "two"}),
+    *end("export_policy_rule", {**CLIENTS, "rule_index": 1}),
+    *end("export_policy", CLIENTS),
     *end("svm", {"name": "svm2"}),
 )
 

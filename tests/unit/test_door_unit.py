@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -12,28 +12,18 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from ontap_door_scene import Everyone, door_to
 
-from gateway.config import Address, LimitSettings
 from gateway.core import errors, retired, volumes
 from gateway.core.catalog import put
 from gateway.core.context import Core
-from gateway.core.door import Trace
 from gateway.core.model import Pool, Tenant, Volume, VolumeKind, utc_now
-from gateway.core.observer import SilentObserver
-from gateway.core.principal import Authenticator, Principal
-from gateway.frontends.ontap_rest.door import OntapDoor
+from gateway.core.principal import Principal
 from gateway.frontends.ontap_rest.paths import Router, segments
 from gateway.frontends.receive import origin_form
-from gateway.server.http import Listener
 from gateway.testing.cores import core_on, memory_pool
 
 MIB = 1 << 20
-
-
-class Everyone:
-    async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
-        del authorization, peer
-        return Principal(name="tester", roles=("system.admin",), groups=("*",))
 
 
 class Overrun:
@@ -42,35 +32,6 @@ class Overrun:
     async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
         del authorization, peer
         raise errors.Busy(what="authentication", retry_after=7)
-
-
-@asynccontextmanager
-async def door_to(core: Core, authenticator: Authenticator) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of a door of its own to the core."""
-    door = OntapDoor(
-        core,
-        authenticator,
-        name="unit",
-        addresses=(),
-        max_body_bytes=MIB,
-        receive_timeout_s=30,
-        observer=SilentObserver(),
-    )
-    await door.open()
-    listener = Listener(
-        lambda request: door.handle(request, Trace()),
-        Address("127.0.0.1", 0),
-        limits=LimitSettings(),
-        refuse=door.refuse,
-    )
-    await listener.start()
-    try:
-        async with httpx.AsyncClient(
-            base_url=f"http://{listener.address}/api", trust_env=False, verify=False, timeout=60
-        ) as client:
-            yield client
-    finally:
-        await listener.stop()
 
 
 @pytest.fixture

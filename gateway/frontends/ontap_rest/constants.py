@@ -51,6 +51,8 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
     },
     "aggregate": {
         "block_storage.mirror.enabled": False,
+        "block_storage.primary.raid_type": "raid0",
+        "block_storage.storage_type": "lun",
         "cloud_storage.attach_eligible": False,
         "data_encryption.drive_protection_enabled": False,
         "data_encryption.software_encryption_enabled": False,
@@ -125,6 +127,27 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "state": "up",
         "vip": False,
     },
+    "nfs_service": {
+        "protocol.v3_enabled": False,
+        "protocol.v40_enabled": True,
+        "protocol.v40_features.read_delegation_enabled": False,
+        "protocol.v40_features.referrals_enabled": False,
+        "protocol.v40_features.write_delegation_enabled": False,
+        "protocol.v41_enabled": True,
+        "protocol.v41_features.pnfs_enabled": False,
+        "protocol.v41_features.read_delegation_enabled": False,
+        "protocol.v41_features.referrals_enabled": False,
+        "protocol.v41_features.trunking_enabled": False,
+        "protocol.v41_features.write_delegation_enabled": False,
+        "protocol.v4_64bit_identifiers_enabled": True,
+        "rquota_enabled": False,
+        "showmount_enabled": False,
+        "transport.rdma_enabled": False,
+        "transport.tcp_enabled": True,
+        "transport.tcp_max_transfer_size": 1048576,
+        "transport.udp_enabled": False,
+        "vstorage_enabled": False,
+    },
     "snapmirror_policy": {
         "network_compression_enabled": False,
         "type": "async",
@@ -135,7 +158,13 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "restore": False,
     },
     "snapmirror_transfer": {"relationship.restore": False},
-    "svm_peer": {"state": "peered"},
+    "qos_policy": {"object_count": 0, "policy_class": "user_defined", "scope": "svm"},
+    "cluster_peer": {
+        "encryption.proposed": "tls_psk",
+        "encryption.state": "tls_psk",
+        "ipspace.name": "Default",
+    },
+    "svm_peer": {},
 }
 """Resource -> path -> the value that every record shows."""
 

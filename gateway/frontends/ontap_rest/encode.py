@@ -98,11 +98,18 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "reporting_nodes": ("/api/cluster/nodes", "uuid"),
     },
     "iscsi_service": {"svm": ("/api/svm/svms", "uuid")},
+    "nfs_service": {"svm": ("/api/svm/svms", "uuid")},
+    "port": {"node": ("/api/cluster/nodes", "uuid")},
     "iscsi_credentials": {"svm": ("/api/svm/svms", "uuid")},
+    "account": {"owner": ("/api/svm/svms", "uuid")},
+    "role": {"owner": ("/api/svm/svms", "uuid")},
+    "audit_message": {"node": ("/api/cluster/nodes", "uuid")},
+    "ems_event": {"node": ("/api/cluster/nodes", "uuid")},
     "svm_peer": {
         "svm": ("/api/svm/svms", "uuid"),
         "peer.svm": ("/api/svm/svms", "uuid"),
     },
+    "qos_policy": {"svm": ("/api/svm/svms", "uuid")},
     "snapmirror_policy": {
         "svm": ("/api/svm/svms", "uuid"),
         "transfer_schedule": ("/api/cluster/schedules", "uuid"),

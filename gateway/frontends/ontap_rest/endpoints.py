@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.core import jobs, policies, retired, snapshots, tenants, volumes
 from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, SnapshotSchedule, Tenant, Volume
+from gateway.core.observer import Observer, SilentObserver
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -13,11 +14,17 @@ from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_files import files_endpoints
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
+from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
+from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
+from gateway.frontends.ontap_rest.endpoints_security import security_endpoints
+from gateway.frontends.ontap_rest.endpoints_system import system_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
+from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.tunnel import check_own
 from gateway.frontends.ontap_rest.writes import policies as write_policies
 from gateway.frontends.ontap_rest.writes import schedules as write_schedules
 from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
@@ -27,18 +34,22 @@ from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 _FIXED_POOLS = "19726544"
 
 
-def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
-    """Give every route by its template below `/api`."""
+def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapping[str, Route]:
+    """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
     every = {
         **_endpoints(schema, site),
         **san_endpoints(schema, site),
         **mirror_endpoints(schema, site),
+        **qos_endpoints(schema),
+        **network_endpoints(schema, site),
         **files_endpoints(schema),
+        **security_endpoints(schema, site, table.keys),
+        **system_endpoints(schema, site, observer or SilentObserver()),
     }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if not endpoint.singleton and not endpoint.write_only:
+        if endpoint.instances and not endpoint.singleton:
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -46,7 +57,7 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: not endpoint.write_only,
+        Verb.GET: endpoint.readable,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,
@@ -62,9 +73,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     export_policies = sources.ExportPolicies()
     snapshot_policies = sources.SnapshotPolicies()
     return {
-        "cluster": Endpoint(
-            resource=schema["cluster"], source=sources.Cluster(site), operation=named("cluster"), singleton=True
-        ),
         "cluster/nodes": Endpoint(resource=schema["node"], source=sources.Nodes(site), operation=named("node")),
         "cluster/jobs": Endpoint(
             resource=schema["job"], source=sources.Jobs(site), operation=named("job"), modify=_modify_job
@@ -157,9 +165,6 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
             delete=_delete_rule,
             put_back=_put_rule_back,
         ),
-        "network/ip/interfaces": Endpoint(
-            resource=schema["ip_interface"], source=sources.Interfaces(site), operation=named("ip_interface")
-        ),
     }
 
 
@@ -192,6 +197,7 @@ async def _modify_svm(ask: Ask, tenant: Tenant, values: Values) -> Made:
 
 async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
     await tenants.delete(ask.core, tenant.id)
+    await forget_policies(ask.core, tenant)
     return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
 
 
@@ -217,7 +223,9 @@ async def _delete_snapshot_policy(ask: Ask, policy: SnapshotPolicy) -> None:
 
 def _create_line(source: sources.SnapshotPolicies) -> Create:
     async def create(ask: Ask, values: Values) -> Made:
-        return Keyed((str(await write_schedules.create_line(ask, await source.policy(ask), values)),))
+        policy = await source.policy(ask)
+        check_own(ask, policy)
+        return Keyed((str(await write_schedules.create_line(ask, policy, values)),))
 
     return create
 

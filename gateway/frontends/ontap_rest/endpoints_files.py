@@ -32,7 +32,8 @@ def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
             source=sources.Nothing(),
             operation=named("file_clone"),
             create=write_files.clone,
-            write_only=True,
+            readable=False,
+            instances=False,
         ),
         # Blocks that files share are shared for good, so there is never a split under way.
         "storage/file/clone/split-status": Endpoint(

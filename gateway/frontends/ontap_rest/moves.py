@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core.catalog import walk
+from gateway.core.context import Core
 from gateway.core.model import Intent, Job, JobState, Pool, Volume
 from gateway.core.query import And, Compare, Op, Or, Order, Query
 from gateway.frontends.ontap_rest.ask import Ask
@@ -36,9 +37,9 @@ def wanted(ask: Ask) -> bool:
     )
 
 
-async def moves_of(ask: Ask, records: Collection[Volume]) -> Mapping[UUID, Movement]:
+async def moves_of(core: Core, records: Collection[Volume]) -> Mapping[UUID, Movement]:
     """Give the moves of volumes, by their ids."""
-    catalog = ask.core.catalog
+    catalog = core.catalog
     pools = {pool.id: pool async for pool in walk(catalog, Pool, Query(order=(Order("id"),)))}
     moved = Compare("operation", Op.EQ, OPERATION)
     found: dict[UUID, Movement] = {}

@@ -133,6 +133,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "clone.parent_snapshot.uuid": Column("origin.snapshot.id", to.uuid),
         "clone.parent_snapshot.name": Column("origin.snapshot.name", to.text),
     },
+    "cli_volume": {
+        "vserver": Column("tenant.name", to.text),
+        "volume": Column("name", to.text),
+    },
     "snapshot": {
         **_SVM,
         "uuid": Column("id", to.uuid),
@@ -184,6 +188,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "igroup.uuid": Column("attachment.node", to.node, ordered=False, exact=False),
     },
     "iscsi_service": {
+        "svm.uuid": Column("id", to.uuid),
+        "svm.name": Column("name", to.text),
+    },
+    "nfs_service": {
         "svm.uuid": Column("id", to.uuid),
         "svm.name": Column("name", to.text),
     },

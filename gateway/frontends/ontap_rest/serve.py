@@ -12,13 +12,11 @@ from gateway.core import errors
 from gateway.core.change import Started
 from gateway.core.door import Trace
 from gateway.core.model import Job
-from gateway.core.roles import authorize
 from gateway.frontends.memory import Memory
 from gateway.frontends.ontap_rest import batch, reading, writing
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Body, Values, decode
-from gateway.frontends.ontap_rest.calls import OPERATIONS
 from gateway.frontends.ontap_rest.encode import (
     accepted,
     accepted_many,
@@ -33,17 +31,20 @@ from gateway.frontends.ontap_rest.encode import (
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made, Placed, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
+from gateway.frontends.ontap_rest.rights import check_body
 from gateway.frontends.ontap_rest.schema import Resource, Verb
 from gateway.frontends.ontap_rest.sources import Item, Rendered
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf
+from gateway.frontends.ontap_rest.tunnel import check_tunnel
 
 _BULK_TIMEOUT_S = 15
+_MOMENT_S = 0.2
 _WHOLE_BYTES = 1024 * 1024
 
 
@@ -122,7 +123,9 @@ class Server:
     def _following(self, resource: Resource, ask: Ask, page: Selection) -> str:
         if page.cursor is None:
             return ""
-        return next_href(ask.path, ask.raw_query, key=resource.keys[-1], cursor=page.cursor)
+        return next_href(
+            ask.path, ask.raw_query, key=resource.keys[-1] if resource.keys else "record", cursor=page.cursor
+        )
 
     def _dump(self, ask: Ask, body: object) -> bytes:
         return dumps(body, pretty=ask.parameters.pretty)
@@ -139,10 +142,12 @@ class Server:
             if route.instance:
                 raise unexpected("records")
             for values in body.records:
-                await _authorize(ask, endpoint.operation(ask, values))
+                await check_body(ask, endpoint.resource, endpoint.operation(ask, values), values=values)
+                check_tunnel(ask, values)
             return await self._batch(endpoint, ask, body.records, trace)
         trace.operation = endpoint.operation(ask, body.values)
-        await _authorize(ask, trace.operation)
+        await check_body(ask, endpoint.resource, trace.operation, values=body.values)
+        check_tunnel(ask, body.values)
         writing.precheck(endpoint, ask, body.values)
         if ask.verb is Verb.POST:
             return await self._create(endpoint, ask, body.values, trace)
@@ -158,12 +163,13 @@ class Server:
         if job is not None and not ask.parameters.return_records:
             # The core minted the key, so the way to the record is known without looking at it.
             keys = "/".join(map(quote, made.keys)) if isinstance(made, Placed) else job.target_id
-            headers = {} if endpoint.write_only else {"Location": f"{ask.path}/{keys}"}
+            headers = {} if not endpoint.instances else {"Location": f"{ask.path}/{keys}"}
             return self._job_answer(ask, job, None, headers=headers, trace=trace)
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
-        if ask.parameters.return_records and rendered:
+        told = isinstance(made, Keyed) and bool(made.told)
+        if (ask.parameters.return_records or told) and rendered:
             records = [self._shown(resource, ask, rendered, instance=True)]
         if job is not None:
             return self._job_answer(ask, job, records, headers=headers, trace=trace)
@@ -211,7 +217,7 @@ class Server:
     async def _batch(self, endpoint: Endpoint, ask: Ask, records: Sequence[Values], trace: Trace) -> Answer:
         """Answer 202 with one job for all the records of a body."""
         trace.operation = f"{endpoint.resource.name}.batch"
-        job = await self._job(await batch.start(endpoint, ask, records), ask, trace)
+        job = await self._job(await batch.start(endpoint, ask, records), ask, trace, at_once=True)
         if job is None:
             raise AssertionError
         headers = {"Location": results_href(ask.path, job.id)}
@@ -228,13 +234,15 @@ class Server:
         envelope = collection(shown, count=len(shown), href=f"{ask.path}?{ask.raw_query}", links=ask.hal)
         return Answer(status=200, body=self._dump(ask, {**envelope, **part_errors(job)}))
 
-    async def _job(self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0) -> Job | None:
+    async def _job(
+        self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0, at_once: bool = False
+    ) -> Job | None:
         """Give the job of a change, after waiting for its end as long as the client wants to."""
         made = made.change if isinstance(made, Placed) else made
         if isinstance(made, Started):
             wanted = ask.parameters.return_timeout
             patience = default_s if wanted is None else wanted
-            job = await made.wait(patience) if patience else made.job
+            job = await made.wait(patience) if patience else await _begun(made, at_once=at_once or wanted is not None)
         elif isinstance(made, Job):
             job = made
         else:
@@ -258,7 +266,14 @@ class Server:
         return Answer(status=status, body=self._dump(ask, {**body, **refused}))
 
 
-async def _authorize(ask: Ask, operation: str) -> None:
-    """Raise PermissionDenied for an operation that the caller's roles allow less than its verb."""
-    if operation in OPERATIONS and ask.principal is not None:
-        await authorize(ask.core, ask.principal, *OPERATIONS[operation])
+async def _begun(made: Started, *, at_once: bool) -> Job:
+    """Give the job as it is when it begins.
+
+    What is done in a moment is done before the answer, unless that shall come
+    `at_once`: clients look after their jobs when it comes, and then not before
+    several seconds have passed.
+    """
+    begun = made.job
+    if not at_once:
+        await made.wait(_MOMENT_S)
+    return begun

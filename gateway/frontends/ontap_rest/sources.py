@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from gateway import __version__
+from gateway.core.accounts import LocalAccounts, NoLocalAccounts
 from gateway.core.context import Core
 from gateway.core.manifest import CLUSTER_ID, everything
 from gateway.core.model import (
@@ -36,17 +37,14 @@ from gateway.core.ownership import readable, visible
 from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
 from gateway.core.retired import RETIRED
 from gateway.core.schedules import named
+from gateway.core.trail import NoTrail, Trail
 from gateway.frontends.ontap_rest import moves
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.protection import bases_among, sources_among
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.cluster import (
-    ClusterFacts,
-    InterfaceFacts,
     NodeFacts,
-    render_cluster,
-    render_interface,
     render_job,
     render_node,
 )
@@ -85,13 +83,18 @@ class DataAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cluster resources tell: name and id of the cluster, data addresses, when the process started."""
+    """What the cluster resources tell: name and id of the cluster, data addresses, when the process started.
+
+    `accounts` are those of the operator, `trail` is what this gateway keeps of what it did.
+    """
 
     name: str
     cluster_id: UUID
     addresses: tuple[DataAddress, ...]
     started: float
     release: Release = DEFAULT_RELEASE
+    accounts: LocalAccounts = NoLocalAccounts()
+    trail: Trail = NoTrail()
 
     @property
     def software(self) -> str:
@@ -110,12 +113,27 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def of(
-        cls, core: Core, *, name: str, addresses: tuple[DataAddress, ...], release: Release = DEFAULT_RELEASE
+        cls,
+        core: Core,
+        *,
+        name: str,
+        addresses: tuple[DataAddress, ...],
+        release: Release = DEFAULT_RELEASE,
+        accounts: LocalAccounts | None = None,
+        trail: Trail | None = None,
     ) -> Site:
         """Read the cluster's id from the catalog."""
         found = await core.catalog.setting(CLUSTER_ID)
         cluster_id = UUID(found) if found else uuid5(NAMESPACE_URL, name)
-        return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic(), release=release)
+        return cls(
+            name=name,
+            cluster_id=cluster_id,
+            addresses=addresses,
+            started=time.monotonic(),
+            release=release,
+            accounts=accounts or NoLocalAccounts(),
+            trail=trail or NoTrail(),
+        )
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -175,6 +193,11 @@ class CatalogSource(Generic[R]):
         if found is None or not self.visible(ask, found):
             raise no_entry()
         return found
+
+    async def instead(self, ask: Ask) -> ListSource | None:
+        """Give what is listed instead of what the catalog has, None for nothing."""
+        del ask
+        return None
 
     async def item(self, ask: Ask) -> Item:
         """Give the same as an item."""
@@ -254,7 +277,7 @@ class Volumes(CatalogSource[Volume]):
         if parents and ask.core.caller is not None:
             parents = {key: parent for key, parent in parents.items() if visible(ask.core.caller, parent)}
             bases = {key: base for key, base in bases.items() if base.volume_id in parents}
-        moving = await moves.moves_of(ask, records) if moves.wanted(ask) else {}
+        moving = await moves.moves_of(ask.core, records) if moves.wanted(ask) else {}
         items: list[Item] = []
         for volume in records:
             tenant, pool = tenants.get(volume.tenant_id), pools.get(volume.pool_id)
@@ -317,14 +340,24 @@ class Snapshots(CatalogSource[Snapshot]):
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
         tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
         bases = await bases_among(core, volumes)
+        owned = _owners_of_all(ask)
         items: list[Item] = []
         for snapshot in records:
             volume, tenant = volumes.get(snapshot.volume_id), tenants.get(snapshot.tenant_id)
             if volume is not None and tenant is not None and visible(core.caller, volume):
                 base = snapshot.id in bases
-                render = partial(render_snapshot, snapshot, volume, tenant, base=base)
-                items.append(Item(snapshot, render, (*stamp(snapshot, volume, tenant), base)))
+                render = partial(render_snapshot, snapshot, volume, tenant, base=base, owned=owned)
+                items.append(Item(snapshot, render, (*stamp(snapshot, volume, tenant), base, owned)))
         return items
+
+
+def _owners_of_all(ask: Ask) -> bool:
+    """Tell whether a list of all volumes' snapshots asks for their owners.
+
+    Manila looks through it for those that have none, and does not expect that
+    they could have no such field.
+    """
+    return ask.keys[0] == EVERY and "owners" in (ask.parameters.fields or "").split(",")
 
 
 class Svms(CatalogSource[Tenant]):
@@ -371,8 +404,13 @@ class Jobs(CatalogSource[Job]):
         self._site = site
 
     async def base(self, ask: Ask) -> Filter:
-        """Restrict to the caller's own."""
-        return ALL if ask.core.caller is None else Compare("caller", Op.EQ, ask.core.caller.name)
+        """Restrict to the caller's own, or to its SVM's."""
+        caller = ask.core.caller
+        if caller is None:
+            return ALL
+        if caller.administrator and caller.tenant_id is not None:
+            return Compare("tenant.id", Op.EQ, caller.tenant_id)
+        return Compare("caller", Op.EQ, caller.name)
 
     async def one(self, ask: Ask) -> Job:
         """Read by id; jobs are asked for without the tunnel's restriction."""
@@ -490,20 +528,6 @@ class Schedules(CatalogSource[Schedule]):
         return [Item(schedule, partial(render, schedule)) for schedule in records]
 
 
-class Cluster:
-    """The one cluster."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """Give the singleton."""
-        del ask
-        site = self._site
-        facts = ClusterFacts(id=site.cluster_id, name=site.name, software=site.software, release=site.release)
-        return [(facts, render_cluster(facts))]
-
-
 class Nodes:
     """The one node."""
 
@@ -517,54 +541,12 @@ class Nodes:
         return [(node, render_node(node))]
 
 
-class _Served(msgspec.Struct, frozen=True):
-    """What an interface tells of an exporter. `mark` tells its id from that of another one at the same address."""
-
-    services: tuple[str, ...]
-    policy: str
-    mark: str = ""
-
-
-_SERVED: Mapping[str, _Served] = {
-    "nfs": _Served(("data_core", "data_nfs"), "default-data-files"),
-    "iscsi": _Served(("data_core", "data_iscsi"), "default-data-blocks", "iscsi "),
-}
-
-
-class Interfaces:
-    """Every SVM is served at every data address."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """List SVMs times addresses."""
-        return self.of([ask.tenant] if ask.tenant else await everything(ask.core.catalog, Tenant))
-
-    def of(self, tenants: Sequence[Tenant]) -> Sequence[tuple[InterfaceFacts, Rendered]]:
-        """List those of some SVMs."""
-        found = []
-        for tenant in tenants:
-            for number, place in enumerate(self._site.addresses, start=1):
-                served = _SERVED[place.kind]
-                facts = InterfaceFacts(
-                    id=uuid5(tenant.id, f"interface {served.mark}{place.address}"),
-                    name=f"{tenant.name}_data_{number}",
-                    address=place.address,
-                    netmask="128" if ":" in place.address else "32",
-                    tenant=tenant,
-                    node=self._site.node(),
-                    port="lo" if place.address.startswith("127.") else "e0a",
-                    services=served.services,
-                    policy=served.policy,
-                )
-                found.append((facts, render_interface(facts)))
-        return found
-
-
 def own_job(ask: Ask, job: Job) -> bool:
     """Tell whether the caller may know of the job."""
-    return ask.core.caller is None or ask.core.caller.name == job.caller
+    caller = ask.core.caller
+    if caller is not None and caller.administrator and caller.tenant_id is not None:
+        return job.tenant_id == caller.tenant_id
+    return caller is None or caller.name == job.caller
 
 
 def stamp(*records: Record | None) -> tuple[int, ...]:

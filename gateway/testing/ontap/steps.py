@@ -37,6 +37,10 @@ def remove(path: str, query: str = "", *, refused: str = "") -> Step:
 
 _CLUSTER = (
     get("cluster"),
+    change("cluster", {"location": "a cellar", "contact": "somebody"}),
+    change("cluster", {"name": "another"}, refused="262144017"),
+    get("network/ethernet/ports", "name=lo", "port"),
+    get("{port}"),
     get("storage/aggregates", "name=memory", keep="memory"),
     make("storage/aggregates", {"name": "new"}, refused="19726544"),
     change("{memory}", {"name": "new"}, refused="19726544"),
@@ -61,11 +65,20 @@ _SVMS = (
         {"name": "svm3", "comment": "c", "aggregates": [{"name": "memory"}], "iscsi": {"enabled": True}},
         "svm3",
     ),
-    make("svm/svms", {"name": "svm4", "aggregates": [{"uuid": "{memory_key}"}]}, "svm4"),
+    make(
+        "svm/svms",
+        {"name": "svm4", "aggregates": [{"uuid": "{memory_key}"}], "nfs": {"allowed": False, "enabled": False}},
+        "svm4",
+    ),
+    make("svm/svms", {"name": "svm6", "nfs": {"allowed": False, "enabled": False}}),
     change("{svm3}", {"name": "svm5", "comment": "d", "state": "stopped"}),
     change("svm/svms", {"state": "running"}, "name=svm5"),
     get("svm/svms", "name=svm1", keep="svm1"),
     get("svm/peers"),
+    make("protocols/nfs/services", {**_OF_SVM, "enabled": True}, refused="3277096"),
+    make("protocols/nfs/services", {"svm": {"uuid": "{svm1_key}"}}, refused="3277096"),
+    change("protocols/nfs/services/{svm1_key}", {"enabled": False}, refused="4"),
+    remove("protocols/nfs/services/{svm1_key}", refused="4"),
 )
 _LINE = {"schedule": {"name": "daily"}, "count": 2, "prefix": "p", "snapmirror_label": "l"}
 _POLICIES = (
@@ -111,6 +124,8 @@ _EXPORTS = (
     remove("{rule1}"),
     remove("{ep2}"),
 )
+_AUTOSIZE = {"mode": "grow", "maximum": "256MB", "minimum": "64MB", "grow_threshold": 90, "shrink_threshold": 40}
+_SPACE = {"full_threshold_percent": 98, "nearly_full_threshold_percent": 90, "snapshot": {"reserve_percent": 5}}
 _VOLUME = {
     **_BASE,
     "name": "vol1",
@@ -135,6 +150,9 @@ _CHANGES = (
     {"nas": {"export_policy": {"id": "{ep1_key}"}}, "snapshot_policy": {"uuid": "{sp1_key}"}},
     {"space": {"size": "96MB"}, "snapshot_policy": {"name": "none"}},
     {"nas": {"path": ""}},
+    {"autosize": _AUTOSIZE, "space": _SPACE},
+    {"movement": {"destination_aggregate": {"name": "second"}}},
+    {"movement": {"destination_aggregate": {"uuid": "{memory_key}"}}},
     {"state": "offline"},
     {"state": "online"},
 )
@@ -146,7 +164,8 @@ _VOLUMES = (
             "name": "vol2",
             "svm": {"uuid": "{svm1_key}"},
             "aggregates": [{"uuid": "{memory_key}"}],
-            "space": {"size": "64MB"},
+            "space": {"size": "64MB", **_SPACE},
+            "autosize": _AUTOSIZE,
             "snapshot_policy": {"uuid": "{sp1_key}"},
             "nas": {"export_policy": {"id": "{ep1_key}"}},
         },

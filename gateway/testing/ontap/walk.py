@@ -6,7 +6,7 @@ assert that nothing is served to which the walk does not go.
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +23,7 @@ from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.paths import Router, segments
 from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.render.cluster import InterfaceFacts, NodeFacts, render_interface
+from gateway.frontends.ontap_rest.render.network import render_nfs_service
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.shape import blueprint, seen_in
 from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
@@ -30,6 +31,7 @@ from gateway.testing.live import ACCOUNT, PASSWORD, live_gateway
 NEWEST = Release.parse(RELEASES[-1])
 POOLS = '[backend.memory]\n\n[backend.second]\ndriver = "memory"\n'
 PATIENCE_S = 60
+_NAME = re.compile(r"\{([a-z0-9_]+)\}")
 
 Judge = Callable[[Route, Verb, httpx.Response], None]
 
@@ -68,6 +70,7 @@ class Walk:
         self.touched: set[tuple[str, Verb]] = set()
         self.sent: dict[tuple[str, Verb], set[str]] = defaultdict(set)
         self.shown: dict[str, set[str]] = defaultdict(set)
+        self.codes: set[str] = set()
 
     def run(self, steps: Iterable[Step]) -> None:
         """Take the steps, and after each one look at the collection that it was about."""
@@ -91,10 +94,10 @@ class Walk:
         if step.keep:
             self._keep(step.keep, answer)
         route = self._route(path)
-        if body is not None:
+        if isinstance(body, dict):
             sent = body["records"] if set(body) == {"records"} else [body]
             self.sent[route.endpoint.resource.name, step.verb] |= seen_in(sent, route.endpoint.resource)
-        if step.verb is Verb.GET and step.refused:
+        if step.refused:
             return
         if step.verb is Verb.GET or not route.instance or route.endpoint.singleton:
             self._look(path)
@@ -132,9 +135,14 @@ class Walk:
                 self._ask(Verb.GET, record["_links"]["self"]["href"].removeprefix("/api/"))
 
     def _ask(self, verb: Verb, path: str, body: object = None, *, refused: str = "") -> httpx.Response:
-        answer = self._client.request(verb.value, f"/api/{path}", json=body)
-        if (answer.json()["error"]["code"] if answer.is_error else "") != refused:
-            raise AssertionError(f"{verb} {path} {json.dumps(body)}: {answer.status_code} {answer.text}")
+        if isinstance(body, bytes):
+            answer = self._client.request(verb.value, f"/api/{path}", content=body)
+        else:
+            answer = self._client.request(verb.value, f"/api/{path}", json=body)
+        code = answer.json()["error"]["code"] if answer.is_error else ""
+        self.codes.add(code)
+        if code != refused:
+            raise AssertionError(f"{verb} {path} {body}: {answer.status_code} {answer.text}")
         route = self._route(path.partition("?")[0])
         self.touched.add((route.template, verb))
         self._judge(route, verb, answer)
@@ -150,7 +158,8 @@ class Walk:
 def walked(folder: Path, steps: Iterable[Step], judge: Judge = _nobody) -> Walk:
     """Walk through a gateway of its own of the newest release, with two pools in memory.
 
-    It exports nothing, which would take programs, so what an interface shows is seen without a request.
+    It exports nothing, which would take programs, so what an interface and an NFS service show is seen without a
+    request.
     """
     with (
         live_gateway(folder, pools=POOLS, extra=f'[ontap]\nrelease = "{NEWEST}"\n') as gateway,
@@ -160,15 +169,19 @@ def walked(folder: Path, steps: Iterable[Step], judge: Judge = _nobody) -> Walk:
         walk.run(steps)
     node = NodeFacts(id=uuid4(), name="node", software="")
     tenant = Tenant(id=uuid4(), name="svm1", created=utc_now())
-    facts = InterfaceFacts(id=uuid4(), name="i", address="192.0.2.1", netmask="32", tenant=tenant, node=node, port="e0")
-    resource = blueprint(NEWEST)["network/ip/interfaces"].endpoint.resource
-    walk.shown[resource.name] |= seen_in([render_interface(facts)], resource)
+    facts = InterfaceFacts(
+        id=uuid4(), name="i", address="192.0.2.1", netmask="32", tenant=tenant, node=node, port="e0", port_id=uuid4()
+    )
+    unseen = {"network/ip/interfaces": render_interface(facts), "protocols/nfs/services": render_nfs_service(tenant)}
+    for template, record in unseen.items():
+        resource = blueprint(NEWEST)[template].endpoint.resource
+        walk.shown[resource.name] |= seen_in([record], resource)
     return walk
 
 
 def _filled(value: Any, kept: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return value.format_map(kept) if "{" in value else value
+        return _NAME.sub(lambda found: kept[found[1]], value)
     if isinstance(value, dict):
         return {_filled(name, kept): _filled(inner, kept) for name, inner in value.items()}
     if isinstance(value, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -25,7 +26,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: Any) -> None:
         self._show("ok", result)
 
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002 - called by name
         self._show("failed", result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -33,4 +34,5 @@ class CallbackModule(CallbackBase):
 
     def _show(self, outcome: str, result: Any) -> None:
         returned = {name: value for name, value in result.result.items() if name != "invocation"}
-        print(json.dumps({"task": result.task_name, "outcome": outcome, "returned": returned}), flush=True)
+        sys.stdout.write(f"{json.dumps({'task': result.task_name, 'outcome': outcome, 'returned': returned})}\n")
+        sys.stdout.flush()

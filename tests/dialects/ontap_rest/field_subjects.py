@@ -44,6 +44,7 @@ _NEW_VOLUME = ("storage/volumes", _VOLUME)
 _NO_VOLUME = "storage/volumes?name=walked{n}"
 _IGROUP = {**SVM, "name": "hosts{n}", "os_type": "linux"}
 _RULE = {"clients": [{"match": "10.{n}.0.0/16"}], "ro_rule": ["any"], "rw_rule": ["any"]}
+_ADAPTIVE = {"adaptive.expected_iops": 100, "adaptive.peak_iops": 500}
 _PASSWORD = "a_password_of_20"
 
 SUBJECTS: Mapping[str, Subject] = {
@@ -240,6 +241,32 @@ SUBJECTS: Mapping[str, Subject] = {
         },
         shown={"create_destination.enabled": NOWHERE},
     ),
+    "storage/qos/policies": Subject(
+        body={**SVM, "name": "walked{n}", "fixed.max_throughput_iops": 500},
+        values={
+            "name": ["renamed{n}"],
+            "adaptive.expected_iops": [100],
+            "adaptive.peak_iops": [300],
+            "svm.name": ["svm2"],
+        },
+        without={
+            **_WITHOUT_SVM,
+            "adaptive.absolute_min_iops": ("fixed.max_throughput_iops",),
+            "adaptive.block_size": ("fixed.max_throughput_iops",),
+            "adaptive.expected_iops": ("fixed.max_throughput_iops",),
+            "adaptive.expected_iops_allocation": ("fixed.max_throughput_iops",),
+            "adaptive.peak_iops": ("fixed.max_throughput_iops",),
+            "adaptive.peak_iops_allocation": ("fixed.max_throughput_iops",),
+        },
+        beside={
+            "adaptive.absolute_min_iops": _ADAPTIVE,
+            "adaptive.block_size": _ADAPTIVE,
+            "adaptive.expected_iops": {"adaptive.peak_iops": 500},
+            "adaptive.expected_iops_allocation": _ADAPTIVE,
+            "adaptive.peak_iops": {"adaptive.expected_iops": 100},
+            "adaptive.peak_iops_allocation": _ADAPTIVE,
+        },
+    ),
     "snapmirror/relationships/{}/transfers": Subject(
         body={},
         # Here nothing is left behind by an abort, so a hard one is one as well.
@@ -250,6 +277,7 @@ SUBJECTS: Mapping[str, Subject] = {
 """Collection -> how one is made."""
 
 UNMADE: Mapping[str, str] = {
+    "protocols/nfs/services": "where files are exported every SVM has one from the beginning, elsewhere none",
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
     "storage/aggregates": "pools are configuration, every write is refused",
     "storage/file/clone": "memory has no files but those of its own process; see test_live_files.py",

@@ -20,6 +20,8 @@ from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.shape import blueprint, documented, load_shown
+from gateway.testing.ontap.codes import UNPROVOKED, in_sources, said
+from gateway.testing.ontap.refusals import REFUSALS
 from gateway.testing.ontap.steps import STEPS
 from gateway.testing.ontap.walk import NEWEST, Walk, walked
 from gateway.testing.pages import ontap
@@ -30,6 +32,7 @@ BY_NAME = {route.endpoint.resource.name: route.endpoint.resource for route in TA
 
 ELSEWHERE: Mapping[tuple[str, Verb], str] = {
     ("network/ip/interfaces/{}", Verb.GET): "tests/clients/test_nfs_export.py",
+    ("protocols/nfs/services/{}", Verb.GET): "tests/unit/test_ontap_network.py",
     ("cluster/peers/{}", Verb.GET): "tests/dialects/ontap_rest/test_live_mirror.py",
 }
 """What a gateway without exporters and peers cannot show, and the tests that ask for it."""
@@ -69,7 +72,7 @@ def judge() -> Judge:
 
 @pytest.fixture(scope="module")
 def walk(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    return walked(tmp_path_factory.mktemp("walk"), STEPS, judge)
+    return walked(tmp_path_factory.mktemp("walk"), (*STEPS, *REFUSALS), judge)
 
 
 def test_every_verb_of_every_route_is_asked(walk: Walk) -> None:
@@ -95,6 +98,16 @@ def test_what_answers_show_is_what_is_written_down(walk: Walk) -> None:
 def test_answers_are_as_published(walk: Walk, judge: Judge) -> None:
     assert len(walk.touched) < judge.seen
     assert judge.wrong == []
+
+
+def test_every_code_that_the_door_answers_is_asked_for(walk: Walk) -> None:
+    asked = walk.codes | in_sources(ROOT / "tests")
+    assert said() - asked == UNPROVOKED.keys() - asked, "add requests to gateway/testing/ontap/refusals.py"
+    assert said() >= UNPROVOKED.keys()
+
+
+def test_every_refusal_that_was_meant_came(walk: Walk) -> None:
+    assert {step.refused for step in REFUSALS} <= walk.codes
 
 
 def test_the_command_tells_of_the_release_that_the_configuration_picks(tmp_path: Path) -> None:

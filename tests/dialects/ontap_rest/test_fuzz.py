@@ -39,6 +39,8 @@ RESOURCES: dict[str, Resource] = {
     "protocols/nfs/export-policies": SCHEMA["export_policy"],
     "protocols/nfs/export-policies/{}/rules": SCHEMA["export_rule"],
     "network/ip/interfaces": SCHEMA["ip_interface"],
+    "network/ethernet/ports": SCHEMA["port"],
+    "protocols/nfs/services": SCHEMA["nfs_service"],
     "storage/luns": SCHEMA["lun"],
     "protocols/san/igroups": SCHEMA["igroup"],
     "protocols/san/igroups/{}/initiators": SCHEMA["igroup_initiator"],
@@ -150,6 +152,7 @@ NEEDED: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "igroup_initiator": {"name": HOST},
     "lun_map": {"svm": SVM, "lun": st.builds(dict, name=LUN_PATH), "igroup": st.just({"name": "ig1"})},
     "iscsi_service": {"svm": SVM},
+    "nfs_service": {"svm": SVM},
     "iscsi_credentials": {
         "svm": SVM,
         "initiator": HOST,

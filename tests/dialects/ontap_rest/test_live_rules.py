@@ -62,7 +62,7 @@ def test_head_is_get_without_its_body(ontap):
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
-        ("/api/cluster", "GET, HEAD, OPTIONS"),
+        ("/api/cluster", "GET, HEAD, OPTIONS, PATCH"),
         (VOLUMES, "GET, HEAD, OPTIONS, POST, PATCH, DELETE"),
         (f"{VOLUMES}/{MISSING}", "GET, HEAD, OPTIONS, PATCH, DELETE"),
         ("/api/network/ip/interfaces", "GET, HEAD, OPTIONS"),

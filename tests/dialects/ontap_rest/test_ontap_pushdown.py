@@ -68,11 +68,13 @@ from gateway.frontends.ontap_rest.render import (
     render_transfer,
     render_volume,
 )
+from gateway.frontends.ontap_rest.render.network import render_nfs_service
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.tree import TRUE, predicate
 
 SCHEMA = load_schema()
 KINDS: dict[str, type] = {
+    "cli_volume": Volume,
     "volume": Volume,
     "snapshot": Snapshot,
     "svm": Tenant,
@@ -85,6 +87,7 @@ KINDS: dict[str, type] = {
     "lun_map": Volume,
     "igroup": HostGroup,
     "iscsi_service": Tenant,
+    "nfs_service": Tenant,
     "iscsi_credentials": InitiatorLogin,
     "svm_peer": Tenant,
     "qtree": Volume,
@@ -223,6 +226,7 @@ ROWS = {
         for group, tenant in ((GROUP, TENANT), (BARE_GROUP, OTHER))
     ],
     "iscsi_service": [(tenant_values(TENANT), render_iscsi_service(TENANT, SERVICE))],
+    "nfs_service": [(tenant_values(TENANT), render_nfs_service(TENANT))],
     "iscsi_credentials": [
         (owned_values(login, tenant), render_credentials(login, tenant))
         for login, tenant in ((LOGIN, TENANT), (DEFAULT_LOGIN, OTHER))

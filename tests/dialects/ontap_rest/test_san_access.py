@@ -11,7 +11,8 @@ from san_scene import CREDENTIALS, HOST, IGROUPS, LUNS, MAPS, OTHER_HOST, POOLS,
 
 from gateway.core.model import Tenant, utc_now
 from gateway.frontends.ontap_rest.render import InterfaceFacts, render_interface
-from gateway.frontends.ontap_rest.sources import DataAddress, Interfaces, Site
+from gateway.frontends.ontap_rest.sources import DataAddress, Site
+from gateway.frontends.ontap_rest.sources_network import Interfaces
 from gateway.testing.live import live_gateway
 
 PASSWORD = "never-to-be-shown"

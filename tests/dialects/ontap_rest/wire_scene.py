@@ -30,6 +30,7 @@ COLLECTIONS = (
     "/api/protocols/san/iscsi/services",
     "/api/protocols/san/iscsi/credentials",
     "/api/network/ip/interfaces",
+    "/api/protocols/nfs/services",
     "/api/cluster/jobs",
     "/api/snapmirror/policies",
     "/api/snapmirror/relationships",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from gateway.core.jobs import FINAL
-from gateway.core.model import Job, JobState, Tenant
+from gateway.core.model import Job, JobState, Tenant, utc_now
 from gateway.frontends.ontap_rest.constants import nested
 from gateway.frontends.ontap_rest.errors import encode_job_error, from_record
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
@@ -47,6 +48,7 @@ class InterfaceFacts(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Tenant
     node: NodeFacts
     port: str
+    port_id: UUID | None = None
     services: tuple[str, ...] = ("data_core", "data_nfs")
     policy: str = "default-data-files"
 
@@ -62,7 +64,11 @@ def render_cluster(facts: ClusterFacts) -> dict[str, Any]:
 def render_node(facts: NodeFacts) -> dict[str, Any]:
     """Render the node."""
     record: dict[str, Any] = nested("node")
-    record |= {"uuid": str(facts.id), "name": facts.name, "uptime": facts.uptime}
+    record |= {"uuid": str(facts.id), "name": facts.name, "uptime": facts.uptime, "date": format_datetime(utc_now())}
+    record["controller"] = {
+        "cpu": {"count": os.cpu_count() or 1},
+        "memory_size": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+    }
     record["version"] = _version(facts)
     return record
 
@@ -71,7 +77,9 @@ def render_interface(facts: InterfaceFacts) -> dict[str, Any]:
     """Render a data interface."""
     record: dict[str, Any] = nested("ip_interface")
     node = {"uuid": str(facts.node.id), "name": facts.node.name}
-    port = {"name": facts.port, "node": {"name": facts.node.name}}
+    port: dict[str, Any] = {"name": facts.port, "node": {"name": facts.node.name}}
+    if facts.port_id is not None:
+        port["uuid"] = str(facts.port_id)
     record |= {
         "uuid": str(facts.id),
         "name": facts.name,

@@ -11,6 +11,9 @@ from gateway.core.recurrence import Periodic, as_cron
 from gateway.frontends.ontap_rest.constants import nested
 from gateway.frontends.ontap_rest.scalars import format_duration
 
+NO_LABEL = "-"
+"""What a line of a policy shows that gives its snapshots no label: Ansible looks for nothing else."""
+
 
 def render_export_policy(policy: ExportPolicy, tenant: Tenant) -> dict[str, Any]:
     """Render an export policy with all its rules."""
@@ -94,6 +97,5 @@ def _copy(line: SnapshotSchedule, schedule: Schedule | None) -> dict[str, Any]:
     }
     if schedule is not None:
         copy["schedule"]["uuid"] = str(schedule.id)
-    if line.label:
-        copy["snapmirror_label"] = line.label
+    copy["snapmirror_label"] = line.label or NO_LABEL
     return copy

@@ -13,6 +13,7 @@ from gateway.core.recurrence import Cron, Periodic, Recurrence, as_cron
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.render.policies import NO_LABEL
 from gateway.frontends.ontap_rest.scalars import parse_duration
 from gateway.frontends.ontap_rest.writes.names import text
 
@@ -50,7 +51,7 @@ async def create_line(ask: Ask, policy: SnapshotPolicy, values: Values) -> UUID:
 async def modify_line(ask: Ask, policy: SnapshotPolicy, line: SnapshotSchedule, values: Values) -> None:
     """Change a line's number of copies or label."""
     count = values.get("count", line.count)
-    label = (text(values, "snapmirror_label") or "") if "snapmirror_label" in values else line.label
+    label = _label(values) if "snapmirror_label" in values else line.label
     changed = msgspec.structs.replace(line, count=count if isinstance(count, int) else 0, label=label)
     await policies.change_line(ask.core, policy.id, changed)
 
@@ -65,8 +66,13 @@ async def read_line(core: Core, values: Values) -> SnapshotSchedule:
         schedule=schedule.name,
         count=count,
         prefix=text(values, "prefix") or schedule.name,
-        label=text(values, "snapmirror_label") or "",
+        label=_label(values),
     )
+
+
+def _label(values: Values) -> str:
+    label = text(values, "snapmirror_label") or ""
+    return "" if label == NO_LABEL else label
 
 
 async def _named(core: Core, values: Values) -> Schedule:

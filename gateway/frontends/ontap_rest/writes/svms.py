@@ -13,8 +13,10 @@ from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.sources_network import serves_nfs
 from gateway.frontends.ontap_rest.writes.iscsi import start_service
 from gateway.frontends.ontap_rest.writes.names import pool_of, text
+from gateway.frontends.ontap_rest.writes.nfs import enable_service
 
 _UNLICENSED = ("3277096", "requires an NFS license")
 
@@ -25,17 +27,20 @@ async def create(ask: Ask, values: Values) -> Tenant:
     for named in listed if isinstance(listed, list) else ():
         await pool_of(ask.core, {"aggregates": [named]})
     made = await tenants.create(ask.core, text(values, "name") or "", comment=text(values, "comment") or "")
-    return await start_service(ask, made) if values.get("iscsi.enabled") is True else made
+    if values.get("iscsi.enabled") is True:
+        made = await start_service(ask, made)
+    return await enable_service(ask, made, values.get("nfs.enabled"))
 
 
 def serves(site: Site) -> Callable[[Ask, Values], None]:
-    """Give what refuses SVMs with other file services than the gateway has."""
-    nfs = any(address.kind == "nfs" for address in site.addresses)
+    """Give what refuses SVMs with other file services than the gateway has; any may be made that serves none."""
+    nfs = serves_nfs(site)
 
     def precheck(ask: Ask, values: Values) -> None:
-        for path in ("nfs.allowed", "nfs.enabled") if ask.verb is Verb.POST else ():
-            if values.get(path) not in {None, nfs}:
-                why = "every SVM is served by it" if nfs else "the configuration has no NFS export"
+        refused = {"nfs.allowed": False} if nfs else {"nfs.allowed": True, "nfs.enabled": True}
+        for path, value in refused.items() if ask.verb is Verb.POST else ():
+            if values.get(path) is value:
+                why = "every SVM may serve it" if nfs else "the configuration has no NFS export"
                 code, text = ("262144017", "is not supported on this platform") if nfs else _UNLICENSED
                 message = f'The operation {text}. Field "{path}": {why}.'
                 raise WireError(400, code, message=message, target=path)
