@@ -23,12 +23,15 @@ NAME_MAX = 255
 
 
 class FileKind(enum.StrEnum):
-    """What an entry is. `other`: a device, a pipe or a socket."""
+    """What an entry is."""
 
     FILE = "file"
     DIRECTORY = "directory"
     SYMLINK = "symlink"
-    OTHER = "other"
+    BLOCK_DEVICE = "blockdev"
+    CHARACTER_DEVICE = "chardev"
+    SOCKET = "socket"
+    PIPE = "fifo"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

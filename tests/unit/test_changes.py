@@ -298,8 +298,12 @@ class Crash(BaseException):
     """Stands for the end of the process: nothing of ours may catch it."""
 
 
-IN_ONE_POOL = [operation for operation in CHANGES if operation not in {"volume.move", "snapshot.receive"}]
-"""The other ones have test_moves.py and test_replications.py."""
+IN_ONE_POOL = [
+    operation
+    for operation in CHANGES
+    if not operation.startswith("file.") and operation not in {"volume.move", "snapshot.receive"}
+]
+"""The other ones have test_moves.py, test_replications.py and test_files.py."""
 POINTS = [f"{operation}.{step}" for operation in IN_ONE_POOL for step in ("journalled", "applied", "committed")]
 
 

@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,15 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLON
 _KEPT = ("user.", "system.posix_acl_access")
 """How the names of those extended attributes begin that a copy gets."""
 
-_KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.SYMLINK}
+_KINDS: Mapping[int, FileKind] = {
+    stat.S_IFREG: FileKind.FILE,
+    stat.S_IFDIR: FileKind.DIRECTORY,
+    stat.S_IFLNK: FileKind.SYMLINK,
+    stat.S_IFBLK: FileKind.BLOCK_DEVICE,
+    stat.S_IFCHR: FileKind.CHARACTER_DEVICE,
+    stat.S_IFSOCK: FileKind.SOCKET,
+    stat.S_IFIFO: FileKind.PIPE,
+}
 
 Step = Callable[[str], None]
 
@@ -278,7 +286,7 @@ def _look(folder: int, name: str, *, shown: str | None = None) -> Entry | None:
         return None
     return Entry(
         name=name if shown is None else shown,
-        kind=_KINDS.get(stat.S_IFMT(found.st_mode), FileKind.OTHER),
+        kind=_KINDS[stat.S_IFMT(found.st_mode)],
         inode=found.st_ino,
         size=found.st_size,
         used=found.st_blocks * _BLOCK,

@@ -21,7 +21,7 @@ from gateway.core.query import Op
 from gateway.frontends.ontap_rest import reading, writing
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed
 from gateway.frontends.ontap_rest.errors import (
     WireError,
     missing_value,
@@ -179,6 +179,7 @@ def _label(values: Values, place: int) -> str:
 
 
 async def _settled(made: Made) -> None:
+    made = made.change if isinstance(made, Placed) else made
     if isinstance(made, Started):
         await made.result()
 

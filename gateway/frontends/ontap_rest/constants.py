@@ -95,6 +95,11 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "tiering.policy": "none",
     },
     "schedule": {"scope": "cluster"},
+    "qtree": {"security_style": "unix"},
+    "file": {
+        "is_junction": False,
+        "is_vm_aligned": False,
+    },
     "lun": {
         "auto_delete": False,
         "class": "regular",
@@ -180,6 +185,12 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
         "tiering.supported": False,
         "use_mirrored_aggregates": False,
         "validate_only": False,
+    },
+    "qtree": {"ext_performance_monitoring.enabled": False},
+    "file_clone": {
+        "autodelete": False,
+        "is_vvol_backup": False,
+        "nosplit_entry": False,
     },
     "snapmirror_policy": {
         "retention.preserve": False,

@@ -148,9 +148,9 @@ class OntapDoor:
         found = self._find(path)
         trace.route = found.target.template
         if request.method == "OPTIONS":
-            reads = ["GET", "HEAD"] if Verb.GET in found.target.verbs else []
-            writes = [verb.value for verb in found.target.verbs if verb is not Verb.GET]
-            allow = ", ".join([*reads, "OPTIONS", *writes])
+            verbs = found.target.verbs
+            reads = ["GET", "HEAD"] if Verb.GET in verbs else []
+            allow = ", ".join([*reads, "OPTIONS", *(verb.value for verb in verbs if verb is not Verb.GET)])
             return Answer(status=200, body=dumps({}), headers={"Allow": allow})
         verb = _VERBS.get(request.method)
         if verb is None or verb not in found.target.verbs:

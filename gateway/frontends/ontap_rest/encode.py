@@ -117,12 +117,21 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "policy": ("/api/snapmirror/policies", "uuid"),
         "transfer_schedule": ("/api/cluster/schedules", "uuid"),
     },
+    "qtree": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "volume": ("/api/storage/volumes", "uuid"),
+        "export_policy": ("/api/protocols/nfs/export-policies", "id"),
+    },
+    "file": {"volume": ("/api/storage/volumes", "uuid")},
     "snapmirror_transfer": {
         "relationship": ("/api/snapmirror/relationships", "uuid"),
         "relationship.destination.svm": ("/api/svm/svms", "uuid"),
     },
 }
 """Resource -> object inside its record -> the collection it refers to and its key."""
+
+_JOINED: Mapping[tuple[str, str], tuple[str, ...]] = {("file", "path"): ("path", "name")}
+"""Keys that stand in a record in parts, which slashes join."""
 
 
 def wants_links(accept: str | None) -> bool:
@@ -146,7 +155,9 @@ def record_href(resource: Resource, record: Mapping[str, object]) -> str:
     """Give the path of a record, from the full record (not a pruned one)."""
     path = resource.collection
     for key in resource.keys:
-        value = quote(next(values_at(record, tuple(key.split(".")))))
+        parts = _JOINED.get((resource.name, key), (key,))
+        found = [str(next(values_at(record, tuple(part.split("."))))) for part in parts]
+        value = quote("/".join(part for part in found if part))
         path = path.replace(f"{{{key}}}", value) if f"{{{key}}}" in path else f"{path}/{value}"
     return path
 

@@ -22,7 +22,14 @@ class Keyed(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-Made = Started | Job | Record | Keyed | None
+class Placed(msgspec.Struct, frozen=True):
+    """A change that makes what is no record of the core, and the keys that its path will end in."""
+
+    change: Started
+    keys: tuple[str, ...]
+
+
+Made = Started | Placed | Job | Record | Keyed | None
 """A change that goes on, one that is done and recorded as a job, or what a synchronous write made."""
 
 Create = Callable[[Ask, Values], Awaitable[Made]]
@@ -37,11 +44,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     `operation` names what a write does, as errors and audit lines call it;
     `precheck` refuses a request before any record is looked for. `singleton`:
-    there is one record and no collection. `instance` is what follows the
+    there is one record and no collection. `listing`: a GET of a record's path
+    gives a collection, too, as of what is in a directory. `write_only`: there
+    is nothing to GET, and no record has a path. `instance` is what follows the
     collection's path in a record's; `instances` False: no record has a path.
-    `readable` False: there is no GET. `refuses`: the code with which every write is
-    refused, where none is carried out. `unmake` undoes a create where more than a
-    delete is needed, `put_back` a modify that led from one record to another.
+    `refuses`: the code with which every write is refused, where none is carried
+    out. `unmake` undoes a create where more than a delete is needed, `put_back` a modify that led from one record to another.
     """
 
     resource: Resource
@@ -54,9 +62,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     operation: Callable[[Ask, Values], str]
     precheck: Callable[[Ask, Values], None] | None = None
     singleton: bool = False
+    listing: bool = False
+    write_only: bool = False
     instance: str = "{}"
     instances: bool = True
-    readable: bool = True
     refuses: str = ""
 
 

@@ -12,6 +12,7 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
+from gateway.frontends.ontap_rest.endpoints_files import files_endpoints
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
@@ -35,12 +36,13 @@ def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapp
     """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
     every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
+    every |= files_endpoints(schema)
     every |= qos_endpoints(schema)
     every |= network_endpoints(schema, site)
     every |= system_endpoints(schema, site, observer or SilentObserver())
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if endpoint.instances and not endpoint.singleton:
+        if endpoint.instances and not endpoint.singleton and not endpoint.write_only:
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -48,11 +50,13 @@ def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapp
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: endpoint.readable,
+        Verb.GET: not endpoint.write_only,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,
     }
+    if endpoint.listing and not instance:
+        offered = {Verb.GET: True}
     verbs = tuple(verb for verb, yes in offered.items() if yes)
     calls = {verb: call_of(endpoint.resource.name, verb, instance=instance) for verb in verbs}
     return Route(template=template, endpoint=endpoint, instance=instance, verbs=verbs, calls=calls)

@@ -44,8 +44,7 @@ def system_endpoints(schema: Schema, site: Site, observer: Observer) -> Mapping[
             source=sources.Nothing(),
             operation=named("application_log"),
             create=_keep(observer),
-            readable=False,
-            instances=False,
+            write_only=True,
         ),
         **_commands(schema, site),
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.core import errors
 from gateway.frontends.ontap_rest.error_rule import Rule
+from gateway.frontends.ontap_rest.error_table_files import FILES_RULES
 from gateway.frontends.ontap_rest.error_table_mirror import MIRROR_RULES
 from gateway.frontends.ontap_rest.error_table_san import SAN_RULES
 
@@ -20,6 +21,7 @@ _MAKING = ("volume.create", "volume.clone", "volume.delete")
 RULES: tuple[Rule, ...] = (
     *SAN_RULES,
     *MIRROR_RULES,
+    *FILES_RULES,
     Rule(errors.Unauthenticated, 401, "6691623", "User is not authorized."),
     Rule(errors.PermissionDenied, 403, "6", "not authorized for that command"),
     # what does not exist

@@ -260,6 +260,11 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "state": Column("state", to.shown({state: state.value for state in TransferState}), ordered=False),
         "end_time": Column("ended", to.time),
     },
+    "qtree": {
+        **_SVM,
+        "volume.uuid": Column("id", to.uuid),
+        "volume.name": Column("name", to.text),
+    },
     "job": {
         **_SVM,
         "uuid": Column("id", to.uuid),

@@ -76,6 +76,8 @@ CURSOR_PREFIX = "start."
 
 OPTION_KINDS: Mapping[str, Kind] = {
     "force": Kind.BOOLEAN,
+    "recurse": Kind.BOOLEAN,
+    "return_metadata": Kind.BOOLEAN,
     "allow_delete_while_mapped": Kind.BOOLEAN,
     "bypass_recovery_queue": Kind.BOOLEAN,
     "new_index": Kind.INTEGER,

@@ -22,7 +22,7 @@ from gateway.frontends.ontap_rest.errors import bad_key, no_entry
 from gateway.frontends.ontap_rest.pushdown import catalog_order, sort_records, split
 from gateway.frontends.ontap_rest.query import PAGE_MAX
 from gateway.frontends.ontap_rest.schema import Resource
-from gateway.frontends.ontap_rest.sources import CatalogSource, Item, Rendered, Source
+from gateway.frontends.ontap_rest.sources import CatalogSource, Item, PagedSource, Rendered, Source
 from gateway.frontends.ontap_rest.tree import TRUE, Predicate, predicate, values_at
 
 Found = tuple[Any, Rendered]
@@ -55,7 +55,7 @@ async def read_one(resource: Resource, source: Source, ask: Ask) -> Found:
 
 async def read_item(resource: Resource, source: Source, ask: Ask) -> Item:
     """Give the same, not rendered yet."""
-    if isinstance(source, CatalogSource):
+    if isinstance(source, CatalogSource | PagedSource):
         return await source.item(ask)
     key = resource.keys[-1] if resource.keys else None
     for record, rendered in await source.list(ask):
@@ -68,6 +68,8 @@ async def read_page(resource: Resource, source: Source, ask: Ask) -> Selection:
     """Give the page that the request's parameters select."""
     if isinstance(source, CatalogSource):
         return await _Scan(resource, source, ask).run()
+    if isinstance(source, PagedSource):
+        return await _walked(source, ask)
     return _listed(await source.list(ask), ask)
 
 
@@ -75,6 +77,9 @@ async def count(resource: Resource, source: Source, ask: Ask) -> int:
     """Count everything that the parameters select, without rendering where the catalog can answer alone."""
     if isinstance(source, CatalogSource):
         return await _Scan(resource, source, ask).count()
+    if isinstance(source, PagedSource):
+        test = predicate(ask.parameters.where)
+        return sum([test(item.render()) async for _, item in source.walk(ask, "")])
     every = msgspec.structs.replace(ask.parameters, max_records=None, cursor=None, offset=0)
     return len((await read_page(resource, source, msgspec.structs.replace(ask, parameters=every))).items)
 
@@ -95,6 +100,29 @@ def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:
     stop = start + min(parameters.max_records or PAGE_MAX, PAGE_MAX)
     items = [_made(record, rendered) for record, rendered in kept[start:stop]]
     return Selection(items=items, cursor=str(stop) if stop < len(kept) else None)
+
+
+async def _walked(source: PagedSource, ask: Ask) -> Selection:
+    parameters = ask.parameters
+    if parameters.order:
+        return _listed([(item.record, item.render()) async for _, item in source.walk(ask, "")], ask)
+    test = predicate(parameters.where)
+    skip = 0 if parameters.cursor else parameters.offset
+    wanted = min(parameters.max_records or PAGE_MAX, PAGE_MAX)
+    kept: list[Item] = []
+    last = ""
+    async for cursor, item in source.walk(ask, parameters.cursor or ""):
+        rendered = item.render()
+        if not test(rendered):
+            continue
+        if skip:
+            skip -= 1
+        elif len(kept) == wanted:
+            return Selection(items=kept, cursor=last)
+        else:
+            kept.append(_made(item.record, rendered))
+            last = cursor
+    return Selection(items=kept)
 
 
 def _made(record: object, rendered: Rendered) -> Item:

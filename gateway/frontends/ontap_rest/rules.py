@@ -154,6 +154,13 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ("snapshot_policy", "name"): (
         _rule(_SNAPSHOT_NAME, "1638417", "The policy name is empty, too long, or holds a character that it must not"),
     ),
+    ("qtree", "name"): (
+        _rule(r".{0,64}", "5242886", "The qtree name is longer than 64 characters"),
+        _rule(r"(?!\.{1,2}$)[^/\x00-\x1f\x7f]*", "5242886", "The qtree name holds a character that it must not"),
+    ),
+    ("qtree", "unix_permissions"): (
+        _rule(r"[0-7]{1,4}", "262245", "UNIX permissions are up to four octal digits, such as 755"),
+    ),
     ("lun", "space.size"): (_rule(r"[^-].*", "5374123", "The size of a LUN cannot be negative"),),
     ("lun", "location.logical_unit"): LOGICAL_UNIT,
     ("igroup", "name"): IGROUP_NAME,
@@ -239,6 +246,16 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("source.path",), "262212", 'A value is required for field "source.path"'),
         Required(("destination.path",), "262212", 'A value is required for field "destination.path"'),
     ),
+    "file_clone": (
+        Required(("source_path",), "262212", 'A value is required for field "source_path"'),
+        Required(("destination_path",), "262212", 'A value is required for field "destination_path"'),
+        Required(("volume.uuid", "volume.name"), "262212", 'A value is required for field "volume.uuid"'),
+    ),
+    "qtree": (
+        Required(("name",), "5242953", 'The qtree\'s "name" is required'),
+        _SVM,
+        Required(("volume.name", "volume.uuid"), "918232", 'Either "volume.name" or "volume.uuid" is required'),
+    ),
     "iscsi_service": (_SVM,),
     "nfs_service": (_SVM,),
     "qos_policy": (Required(("name",), "262212", 'A value is required for field "name"'), _SVM),
@@ -285,6 +302,7 @@ _VOLUME_BOTH = (
     "space.snapshot.reserve_percent",
     "state",
 )
+_QTREE_BOTH = ("group.id", "group.name", "name", "unix_permissions", "user.id", "user.name")
 _LUN_BOTH = (
     "comment",
     "location.logical_unit",
@@ -365,6 +383,22 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
             "restore_to.snapshot.uuid",
         }
     ),
+    ("file", Verb.PATCH): frozenset({"path"}),
+    ("file_clone", Verb.POST): frozenset(
+        {
+            "bypass_throttle",
+            "destination_path",
+            "is_backup",
+            "overwrite_destination",
+            "source_path",
+            "volume.name",
+            "volume.uuid",
+        }
+    ),
+    ("qtree", Verb.POST): frozenset(
+        {*_QTREE_BOTH, *_PARENT, "export_policy.id", "export_policy.name", "volume.name", "volume.uuid"}
+    ),
+    ("qtree", Verb.PATCH): frozenset(_QTREE_BOTH),
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
     ("application_log", Verb.POST): frozenset(

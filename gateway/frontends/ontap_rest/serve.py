@@ -28,11 +28,12 @@ from gateway.frontends.ontap_rest.encode import (
     items_text,
     next_href,
     page_text,
+    quote,
     record_href,
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
@@ -60,8 +61,10 @@ class Server:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
         refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
-        self._projection(endpoint.resource, ask, instance=route.instance)  # refuses unknown fields
-        if route.instance:
+        single = route.instance and not endpoint.listing
+        whole = single or ask.parameters.options.get("return_metadata") is True
+        self._projection(endpoint.resource, ask, instance=whole)  # refuses unknown fields
+        if single:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)
             return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
         if ask.parameters.job_results is not None:
@@ -74,24 +77,27 @@ class Server:
         following = self._following(endpoint.resource, ask, page)
         envelope = collection([], count=len(page.items), href=href, links=ask.hal, following=following)
         headers = {"Link": f'<{following}>; rel="next"'} if following else {}
-        pieces = await self._page(endpoint.resource, ask, page.items, envelope)
+        pieces = await self._page(endpoint.resource, ask, page.items, envelope, whole=whole)
         if sum(map(len, pieces)) > _WHOLE_BYTES:
             return Answer(status=200, parts=pieces, headers=headers)
         return Answer(status=200, body=b"".join(pieces), headers=headers)
 
-    async def _page(self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject) -> list[bytes]:
+    async def _page(
+        self, resource: Resource, ask: Ask, items: Sequence[Item], envelope: JsonObject, *, whole: bool
+    ) -> list[bytes]:
         """Encode in slices, so that a large page holds the loop for no longer than one slice."""
         if not items:
             return [self._dump(ask, envelope)]
         slices: list[bytes] = []
         for start in range(0, len(items), reading.AT_ONCE):
-            texts = [self._text(resource, ask, item) for item in items[start : start + reading.AT_ONCE]]
+            part = items[start : start + reading.AT_ONCE]
+            texts = [self._text(resource, ask, item, instance=whole) for item in part]
             slices.append(items_text(texts, pretty=ask.parameters.pretty))
             if len(items) > reading.AT_ONCE:
                 await asyncio.sleep(0)
         return page_text(slices, envelope, pretty=ask.parameters.pretty)
 
-    def _text(self, resource: Resource, ask: Ask, item: Item, *, instance: bool = False) -> msgspec.Raw:
+    def _text(self, resource: Resource, ask: Ask, item: Item, *, instance: bool) -> msgspec.Raw:
         projection = self._projection(resource, ask, instance=instance)
         key = None if item.stamp is None else (item.stamp, projection, ask.hal)
         text = None if key is None else self._texts.get(key)
@@ -155,7 +161,9 @@ class Server:
         job = await self._job(made, ask, trace)
         if job is not None and not ask.parameters.return_records:
             # The core minted the key, so the way to the record is known without looking at it.
-            return self._job_answer(ask, job, None, headers={"Location": f"{ask.path}/{job.target_id}"}, trace=trace)
+            keys = "/".join(map(quote, made.keys)) if isinstance(made, Placed) else job.target_id
+            headers = {} if endpoint.write_only else {"Location": f"{ask.path}/{keys}"}
+            return self._job_answer(ask, job, None, headers=headers, trace=trace)
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
@@ -228,6 +236,7 @@ class Server:
         self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0, at_once: bool = False
     ) -> Job | None:
         """Give the job of a change, after waiting for its end as long as the client wants to."""
+        made = made.change if isinstance(made, Placed) else made
         if isinstance(made, Started):
             wanted = ask.parameters.return_timeout
             patience = default_s if wanted is None else wanted

@@ -7,8 +7,8 @@ or lists the few records there are and leaves filtering to the reader.
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -202,7 +202,19 @@ class ListSource(Protocol):
         """Give every record below the path."""
 
 
-Source = CatalogSource[Any] | ListSource
+class PagedSource(ABC):
+    """Records that are too many to list, and not in the catalog: those of a directory."""
+
+    @abstractmethod
+    async def item(self, ask: Ask) -> Item:
+        """Give the record that the path's keys name, as those that change it need it."""
+
+    @abstractmethod
+    def walk(self, ask: Ask, after: str) -> AsyncIterator[tuple[str, Item]]:
+        """Yield the records from a cursor on (empty: all), each with the cursor that leads on from it."""
+
+
+Source = CatalogSource[Any] | ListSource | PagedSource
 
 
 class Volumes(CatalogSource[Volume]):

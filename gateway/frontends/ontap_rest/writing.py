@@ -12,7 +12,7 @@ from gateway.core.model import Job
 from gateway.frontends.ontap_rest import reading
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values, confirm, require_fields
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made, Placed
 from gateway.frontends.ontap_rest.errors import no_verb
 from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.reading import Found
@@ -60,7 +60,10 @@ async def change(endpoint: Endpoint, ask: Ask, found: Found, values: Values) -> 
 async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | None:
     """Render what a POST made or is making; None when it is gone already."""
     source = endpoint.source
-    if isinstance(made, Keyed):
+    # There is no record of what is placed before the change is done.
+    if isinstance(made, Placed) and (await made.change.wait()).error is not None:
+        return None
+    if isinstance(made, Keyed | Placed):
         keyed = msgspec.structs.replace(ask, keys=(*ask.keys, *made.keys))
         return (await reading.read_one(endpoint.resource, source, keyed))[1]
     if not isinstance(source, CatalogSource):

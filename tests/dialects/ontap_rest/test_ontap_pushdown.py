@@ -90,6 +90,7 @@ KINDS: dict[str, type] = {
     "nfs_service": Tenant,
     "iscsi_credentials": InitiatorLogin,
     "svm_peer": Tenant,
+    "qtree": Volume,
     "snapmirror_policy": ReplicationPolicy,
     "snapmirror_relationship": Replication,
     "snapmirror_transfer": Transfer,

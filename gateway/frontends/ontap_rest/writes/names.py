@@ -24,6 +24,8 @@ _DIFFER: Mapping[str, tuple[str, str]] = {
     "lun": ("262186", 'The specified "lun.uuid" and "lun.name" do not refer to the same LUN.'),
     "igroup": ("262186", 'The specified "igroup.uuid" and "igroup.name" do not refer to the same igroup.'),
     "nas.export_policy": ("1703952", "The specified export policy name and id do not match."),
+    "export_policy": ("1703952", "The specified export policy name and id do not match."),
+    "volume": ("918236", 'The specified "volume.uuid" and "volume.name" do not refer to the same volume.'),
 }
 
 
@@ -48,7 +50,8 @@ def check_place(values: Values, present: Mapping[str, object]) -> None:
             raise WireError(400, "262186", message=message, target=path)
 
 
-def _uuid(value: str | None, kind: str) -> UUID | None:
+def uuid_of(value: str | None, kind: str) -> UUID | None:
+    """Read a uuid of a body; NotFound for a text that is none."""
     if value is None:
         return None
     try:
@@ -59,7 +62,7 @@ def _uuid(value: str | None, kind: str) -> UUID | None:
 
 async def tenant_of(ask: Ask, values: Values, path: str = "svm") -> Tenant:
     """Give the SVM that a body names, or the tunnelled one; they must not contradict each other."""
-    name, uuid = text(values, f"{path}.name"), _uuid(text(values, f"{path}.uuid"), "tenant")
+    name, uuid = text(values, f"{path}.name"), uuid_of(text(values, f"{path}.uuid"), "tenant")
     if name is None and uuid is None:
         if ask.tenant is None:
             raise WireError(
@@ -90,7 +93,7 @@ async def pool_of(core: Core, values: Values) -> Pool:
         raise WireError(
             400, "918242", message="A FlexVol volume must be created on exactly one aggregate.", target="aggregates"
         )
-    name, uuid = text(listed[0], "name"), _uuid(text(listed[0], "uuid"), "pool")
+    name, uuid = text(listed[0], "name"), uuid_of(text(listed[0], "uuid"), "pool")
     found = await core.get(Pool, uuid) if uuid else await core.find(Pool, name=name or "")
     if found is None:
         raise errors.NotFound(kind="pool", ref=name)
@@ -100,7 +103,12 @@ async def pool_of(core: Core, values: Values) -> Pool:
 
 async def export_policy_of(core: Core, values: Values, tenant_id: UUID) -> UUID | None:
     """Give the export policy that a volume's body names; None when it names none."""
-    name, number = text(values, "nas.export_policy.name"), values.get("nas.export_policy.id")
+    return await export_policy_named(core, values, "nas.export_policy", tenant_id)
+
+
+async def export_policy_named(core: Core, values: Values, path: str, tenant_id: UUID) -> UUID | None:
+    """Give the export policy that `path`.name or `path`.id names; None when nothing is."""
+    name, number = text(values, f"{path}.name"), values.get(f"{path}.id")
     if name is None and number is None:
         return None
     conditions: dict[str, str | int | UUID] = {"tenant__id": tenant_id}
@@ -111,7 +119,7 @@ async def export_policy_of(core: Core, values: Values, tenant_id: UUID) -> UUID 
     found = await core.find(ExportPolicy, **conditions)
     if found is None:
         raise errors.NotFound(kind="export policy", ref=name or str(number))
-    check_agree("nas.export_policy", agree=number is None or found.number == number)
+    check_agree(path, agree=number is None or found.number == number)
     return found.id
 
 
@@ -123,7 +131,7 @@ async def default_export_policy(core: Core, tenant_id: UUID) -> UUID | None:
 
 async def snapshot_policy_of(core: Core, values: Values, tenant_id: UUID, *, fallback: str | None) -> UUID | None:
     """Give the snapshot policy that a volume's body names, one of the SVM before one of the cluster."""
-    name, uuid = text(values, "snapshot_policy.name"), _uuid(text(values, "snapshot_policy.uuid"), "snapshot policy")
+    name, uuid = text(values, "snapshot_policy.name"), uuid_of(text(values, "snapshot_policy.uuid"), "snapshot policy")
     if uuid is not None:
         found = await core.get(SnapshotPolicy, uuid)
         check_agree("snapshot_policy", agree=name is None or found.name == name)
@@ -148,7 +156,7 @@ def seen(core: Core, volume: Volume | None) -> Volume | None:
 
 async def volume_of(core: Core, values: Values, path: str, tenant_id: UUID) -> Volume:
     """Give the volume that `path`.name or `path`.uuid names within an SVM."""
-    name, uuid = text(values, f"{path}.name"), _uuid(text(values, f"{path}.uuid"), "volume")
+    name, uuid = text(values, f"{path}.name"), uuid_of(text(values, f"{path}.uuid"), "volume")
     if name is None and uuid is None:
         raise WireError(400, "918232", message=f'Either "{path}.name" or "{path}.uuid" is required.', target=path)
     found = (
@@ -164,7 +172,7 @@ async def volume_of(core: Core, values: Values, path: str, tenant_id: UUID) -> V
 async def snapshot_of(core: Core, volume_id: UUID, *, name: str | None, uuid: str | None, path: str) -> Snapshot | None:
     """Give the snapshot of a volume that is named; None when nothing is."""
     found: Snapshot | None
-    key = _uuid(uuid, "snapshot")
+    key = uuid_of(uuid, "snapshot")
     if key is not None:
         found = await core.catalog.get(Snapshot, key)
     elif name is not None:
