@@ -208,7 +208,7 @@ _QTREE = {"unix_permissions": 750, "user": {"name": "root"}, "group": {"name": "
 _FILES = (
     make(
         "storage/qtrees",
-        {**_OF_SVM, **_QTREE, "volume": {"name": "vol1"}, "name": "q1", "export_policy": {"name": "ep1"}},
+        {**OF_SVM, **_QTREE, "volume": {"name": "vol1"}, "name": "q1", "export_policy": {"name": "ep1"}},
         "q1",
     ),
     make(
@@ -246,7 +246,7 @@ _FILES = (
     ),
     get("storage/file/clone/split-status"),
     get("storage/file/clone/split-status/{vol1_key}", refused="4"),
-    make("storage/quota/rules", {**_OF_SVM, "volume": {"name": "vol1"}, "type": "tree"}, refused="262144017"),
+    make("storage/quota/rules", {**OF_SVM, "volume": {"name": "vol1"}, "type": "tree"}, refused="262144017"),
     get("storage/quota/rules/{vol1_key}", refused="4"),
 )
 _LUN = {
