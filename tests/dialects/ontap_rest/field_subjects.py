@@ -138,6 +138,24 @@ SUBJECTS: Mapping[str, Subject] = {
             "clone.source.uuid": {"name": "/vol/copied{n}/lun"},
         },
     ),
+    "storage/qtrees": Subject(
+        before=[_NEW_VOLUME],
+        body={**SVM, "name": "walked{n}", "volume.name": "walked{n}"},
+        after=[_NO_VOLUME],
+        values={
+            "export_policy.name": ["default", "p1"],
+            "group.id": ["7"],
+            "group.name": ["root", "staff"],
+            "name": ["renamed{n}"],
+            "svm.name": ["svm1"],
+            "unix_permissions": [750],
+            "user.id": ["7"],
+            "user.name": ["root", "nobody"],
+            "volume.name": ["vol1"],
+        },
+        without={**_WITHOUT_SVM, "volume.name": ("volume.name",), "volume.uuid": ("volume.name",)},
+        shown={"group.name": NOWHERE, "user.name": NOWHERE},
+    ),
     "protocols/san/igroups": Subject(
         body=_IGROUP,
         values={
@@ -309,9 +327,9 @@ UNMADE: Mapping[str, str] = {
     "private/cli/volume": "an answer for drivers that ask for nothing else",
     "security/authentication/password": "it changes an account, and shows nothing",
     "storage/aggregates": "pools are configuration, every write is refused",
-    "storage/file/clone": "it makes a file, and shows nothing: test_live_files.py",
-    "storage/quota/rules": "every write is refused",
-    "storage/volumes/{}/files": "files are made by those who mount the volume: test_live_files.py",
+    "storage/file/clone": "memory has no files but those of its own process; see test_live_files.py",
+    "storage/quota/rules": "nothing limits less than a volume, every write is refused",
+    "storage/volumes/{}/files": "files are made by clients; see test_live_files.py",
     "support/ems/application-logs": "it writes a line into the log, and shows nothing",
     "svm/peers": "it takes another gateway: tests/unit/test_peers.py",
 }
