@@ -297,7 +297,7 @@ def _parameters(route: Route, verb: Verb) -> Iterator[Json]:
     resource = route.endpoint.resource
     controls = dict(_EVERY)
     if verb is Verb.GET:
-        controls |= _ONE if route.instance else _READ
+        controls |= _ONE if route.single else _READ
     elif verb is Verb.POST:
         controls |= _MADE
     elif not route.instance:
@@ -318,7 +318,7 @@ def _parameters(route: Route, verb: Verb) -> Iterator[Json]:
 def _answers(route: Route, verb: Verb) -> Iterator[tuple[str, Json]]:
     name = route.endpoint.resource.name
     if verb is Verb.GET:
-        yield "200", _answer("What was found.", _ref(name if route.instance else f"{name}_records"))
+        yield "200", _answer("What was found.", _ref(name if route.single else f"{name}_records"))
         return
     if verb is Verb.POST:
         yield "201", _answer("It is made.", {"type": "object", "properties": _records(name)["properties"]})

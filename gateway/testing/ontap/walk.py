@@ -130,7 +130,7 @@ class Walk:
         if Verb.GET not in route.verbs:
             return
         answer = self._ask(Verb.GET, f"{path}?fields=**")
-        records = [answer.json()] if route.instance else answer.json()["records"]
+        records = [answer.json()] if route.single else answer.json()["records"]
         self.shown[route.endpoint.resource.name] |= seen_in(records, route.endpoint.resource)
         if not route.instance:
             self._places[route.template] = path
