@@ -10,8 +10,10 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -104,11 +106,24 @@ class Walk:
         if "{}" in path or Verb.GET not in route.verbs:
             return
         self._look(path)
+        self._ask_for_none(route, path)
+        keys = route.endpoint.resource.keys
         for verb in {Verb.PATCH, Verb.DELETE}.intersection(route.verbs):
-            if (route.template, verb) in self.touched:
+            if not keys or (route.template, verb) in self.touched:
                 continue
-            answer = self._ask(verb, f"{path}?{route.endpoint.resource.keys[-1]}=null", {})
+            answer = self._ask(verb, f"{path}?{keys[-1]}=null", {})
             assert answer.json()["num_records"] == 0, path
+
+    def _ask_for_none(self, route: Route, path: str) -> None:
+        """Ask for a record of a collection that had none to look at, which has to be told."""
+        template = f"{route.template}/{route.endpoint.instance}"
+        if template in self._table and (template, Verb.GET) not in self.touched:
+            one = route.endpoint.instance.replace("{}", str(UUID(int=1)))
+            answer = self._client.get(f"/api/{path}/{one}")
+            if answer.status_code != HTTPStatus.NOT_FOUND:
+                raise AssertionError(f"{path}/{one}: {answer.text}")
+            self.touched.add((template, Verb.GET))
+            self._judge(self._table[template], Verb.GET, answer)
 
     def _look(self, path: str) -> None:
         route = self._route(path)
