@@ -155,4 +155,24 @@ _MIRRORS = (
     make("{mirror1}/transfers", {"files": []}, refused="13303846"),
     make("snapmirror/policies", {"name": "mp1", "svm": {"name": "svm1"}}, refused="6621060"),
 )
-REFUSALS: tuple[Step, ...] = (*_READS, *_BODIES, *_VOLUMES, *_POLICIES, *_BLOCKS, *_MIRRORS)
+_ACCOUNT: dict[str, Any] = {"name": "nobody", "password": "a_password_of_20", "role": {"name": "admin"}}
+_SECURITY = (
+    make("security/accounts", {**_ACCOUNT, "name": "no"}, refused="7077899"),
+    make("security/accounts", {**_ACCOUNT, "name": "no:body"}, refused="7077897"),
+    make("security/accounts", {**_ACCOUNT, "password": None}, refused="7078900"),
+    make("security/accounts", {**_ACCOUNT, "password": "short-1"}, refused="7077919"),
+    make("security/accounts", {**_ACCOUNT, "password": "a1" * 65}, refused="7077940"),
+    make("security/accounts", {**_ACCOUNT, "password": "only_letters"}, refused="7077920"),
+    make("security/accounts", {**_ACCOUNT, "password": "as_nobody_1"}, refused="7077918"),
+    make("security/accounts", {**_ACCOUNT, "role": {"name": "none-such"}}, refused="5636129"),
+    make("security/accounts", {**_ACCOUNT, "owner": {"name": "svm1"}}, refused="7077906"),
+    change("{acc1}", {"password": "a_password_of_22"}, refused="7077925"),
+    make("security/roles", {"name": "no", "privileges": []}, refused="13434892"),
+    make("security/roles", {"name": "no", "privileges": [{"path": "volume", "access": "all"}]}, refused="5636169"),
+    make("security/roles", {"name": "no", "privileges": [{"path": "/api/no", "access": "all"}]}, refused="5636170"),
+    make("{role1}/privileges", {"path": "/api/svm", "access": "all", "query": "-x"}, refused="5636192"),
+    remove("security/roles", "name=admin", refused="1263347"),
+    change("{acc1}", {"role": {"name": "role1"}}),
+    remove("{role1}", refused="5636172"),
+)
+REFUSALS: tuple[Step, ...] = (*_READS, *_BODIES, *_VOLUMES, *_POLICIES, *_BLOCKS, *_MIRRORS, *_SECURITY)

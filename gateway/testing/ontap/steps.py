@@ -417,6 +417,60 @@ _MIRRORS = (
     ),
     remove("{mirror2}"),
 )
+_HTTP = {"application": "http", "authentication_methods": ["password"], "second_authentication_method": "none"}
+_LOOK = {"path": "/api/storage", "access": "readonly"}
+_SECURITY = (
+    make("security/roles", {"name": "role1", "privileges": [_LOOK]}, "role1"),
+    make("security/roles", {"name": "role2", "owner": {"name": "svm1"}, "privileges": [_LOOK]}, "role2"),
+    make("security/roles", {"name": "role3", "owner": {"uuid": "{svm1_key}"}, "privileges": [_LOOK]}, "role3"),
+    make("{role1}/privileges", {"path": "/api/cluster", "access": "all"}, "rule1"),
+    change("{rule1}", {"access": "read_create"}),
+    change("{role1}/privileges", {"access": "none"}, "path=/api/cluster"),
+    remove("{rule1}"),
+    make(
+        "security/accounts",
+        {
+            "name": "acc1",
+            "role": {"name": "role1"},
+            "password": "a_password_of_20",
+            "comment": "c",
+            "locked": False,
+            "applications": [{**_HTTP, "is_ldap_fastbind": False, "is_ns_switch_group": False}],
+        },
+        "acc1",
+    ),
+    make(
+        "security/accounts",
+        {"name": "acc2", "owner": {"name": "svm1"}, "password": "a_password_of_20"},
+        "acc2",
+    ),
+    make("security/accounts", {"name": "acc3", "owner": {"uuid": "{svm1_key}"}, "password": "a_password_of_20"}),
+    change(
+        "{acc1}",
+        {
+            "role": {"name": "readonly"},
+            "password": "a_password_of_21",
+            "comment": "d",
+            "locked": True,
+            "applications": [{**_HTTP, "is_ldap_fastbind": False, "is_ns_switch_group": False}],
+        },
+    ),
+    change("security/accounts", {"comment": "e"}, "name=acc1"),
+    make("security/authentication/password", {"name": "acc1", "password": "a_password_of_22"}),
+    make(
+        "security/authentication/password",
+        {"name": "acc2", "owner": {"name": "svm1"}, "password": "a_password_of_22"},
+    ),
+    make(
+        "security/authentication/password",
+        {"name": "acc2", "owner": {"uuid": "{svm1_key}"}, "password": "a_password_of_23"},
+    ),
+    remove("{acc2}"),
+    remove("{role2}"),
+    get("security/audit/messages", "max_records=1"),
+    get("support/ems/events", "max_records=1", "event1"),
+    get("{event1}"),
+)
 STEPS: tuple[Step, ...] = (
     *_CLUSTER,
     *_SVMS,
@@ -427,4 +481,5 @@ STEPS: tuple[Step, ...] = (
     *_LUNS,
     *_ISCSI,
     *_MIRRORS,
+    *_SECURITY,
 )

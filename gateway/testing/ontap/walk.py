@@ -124,6 +124,8 @@ class Walk:
 
     def _look(self, path: str) -> None:
         route = self._route(path)
+        if Verb.GET not in route.verbs:
+            return
         answer = self._ask(Verb.GET, f"{path}?fields=**")
         records = [answer.json()] if route.instance else answer.json()["records"]
         self.shown[route.endpoint.resource.name] |= seen_in(records, route.endpoint.resource)
