@@ -241,6 +241,25 @@ SUBJECTS: Mapping[str, Subject] = {
         },
         shown={"create_destination.enabled": NOWHERE},
     ),
+    "security/accounts": Subject(
+        body={"name": "walked{n}", "password": _PASSWORD, "role.name": "readonly"},
+        values={
+            "applications.authentication_methods": ["password", "certificate", "publickey"],
+            "name": ["renamed{n}"],
+            "owner.name": ["svm1", "nowhere"],
+            "password": ["another_password_21"],
+            "role.name": ["admin", "nobody"],
+        },
+        without={"owner.name": ("role.name",), "owner.uuid": ("role.name",)},
+        beside={"applications": {"application": "http"}},
+        shown={"password": NOWHERE},
+    ),
+    "security/roles": Subject(
+        body={"name": "walked{n}", "privileges": [{"path": "/api/cluster", "access": "all"}]},
+        values={"name": ["renamed{n}"], "owner.name": ["svm1", "nowhere"], "privileges.path": ["/api/storage", "no"]},
+        without={"privileges": ("privileges",)},
+        beside={"privileges": {"path": "/api/cluster", "access": "readonly"}},
+    ),
     "storage/qos/policies": Subject(
         body={**SVM, "name": "walked{n}", "fixed.max_throughput_iops": 500},
         values={
@@ -322,6 +341,8 @@ SUBJECTS: Mapping[str, Subject] = {
 
 UNMADE: Mapping[str, str] = {
     "protocols/nfs/services": "where files are exported every SVM has one from the beginning, elsewhere none",
+    "security/authentication/password": "it makes nothing that could be read",
+    "security/roles/{}/{}/privileges": "its fields are those of a role's privileges",
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
     "cluster/peers": "it takes another gateway: tests/unit/test_peers.py",
     "private/cli/volume": "an answer for drivers that ask for nothing else",
