@@ -163,6 +163,7 @@ class _Flattener(msgspec.Struct, frozen=True):
 
     def _place(self, path: str, value: object, base: str, values: Values) -> None:
         resource = self.resource
+        path = resource.spelled(path)
         array = self._array_above(path, base)
         if array:
             raise _array_expected(array)

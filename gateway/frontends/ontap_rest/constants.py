@@ -51,6 +51,8 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
     },
     "aggregate": {
         "block_storage.mirror.enabled": False,
+        "block_storage.primary.raid_type": "raid0",
+        "block_storage.storage_type": "lun",
         "cloud_storage.attach_eligible": False,
         "data_encryption.drive_protection_enabled": False,
         "data_encryption.software_encryption_enabled": False,
@@ -142,6 +144,7 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "showmount_enabled": False,
         "transport.rdma_enabled": False,
         "transport.tcp_enabled": True,
+        "transport.tcp_max_transfer_size": 1048576,
         "transport.udp_enabled": False,
         "vstorage_enabled": False,
     },

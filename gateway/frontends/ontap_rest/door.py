@@ -101,7 +101,7 @@ class OntapDoor:
             accounts=self._accounts,
             trail=self._trail,
         )
-        table = routes(self._schema, site)
+        table = routes(self._schema, site, self._observer)
         self._router = Router(table)
         self._docs = docs.Docs(table, self._release)
 

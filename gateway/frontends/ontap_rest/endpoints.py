@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.core import jobs, policies, retired, snapshots, tenants, volumes
 from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, SnapshotSchedule, Tenant, Volume
+from gateway.core.observer import Observer, SilentObserver
 from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -17,6 +18,7 @@ from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
 from gateway.frontends.ontap_rest.endpoints_security import security_endpoints
+from gateway.frontends.ontap_rest.endpoints_system import system_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.qos import forget_policies
@@ -32,8 +34,8 @@ from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 _FIXED_POOLS = "19726544"
 
 
-def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
-    """Give every route by its template below `/api`."""
+def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapping[str, Route]:
+    """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
     every = {
         **_endpoints(schema, site),
@@ -43,10 +45,11 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
         **network_endpoints(schema, site),
         **files_endpoints(schema),
         **security_endpoints(schema, site, table.keys),
+        **system_endpoints(schema, site, observer or SilentObserver()),
     }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if not (endpoint.singleton or endpoint.write_only):
+        if endpoint.instances and not endpoint.singleton:
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -54,7 +57,7 @@ def routes(schema: Schema, site: Site) -> Mapping[str, Route]:
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: not endpoint.write_only,
+        Verb.GET: endpoint.readable,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,

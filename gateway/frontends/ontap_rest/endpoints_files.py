@@ -13,6 +13,8 @@ from gateway.frontends.ontap_rest.schema import Schema
 from gateway.frontends.ontap_rest.writes import files as write_files
 from gateway.frontends.ontap_rest.writes import qtrees as write_qtrees
 
+_NOT_HERE = "262144017"
+
 
 def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
     """Give every endpoint by its collection's path."""
@@ -30,7 +32,8 @@ def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
             source=sources.Nothing(),
             operation=named("file_clone"),
             create=write_files.clone,
-            write_only=True,
+            readable=False,
+            instances=False,
         ),
         # Blocks that files share are shared for good, so there is never a split under way.
         "storage/file/clone/split-status": Endpoint(
@@ -50,6 +53,7 @@ def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
             source=sources.Nothing(),
             operation=named("quota_rule"),
             precheck=_refuse_quotas,
+            refuses=_NOT_HERE,
             create=_no_quotas,
         ),
     }
@@ -59,7 +63,7 @@ def _refuse_quotas(ask: Ask, values: Values) -> None:
     del ask, values
     raise WireError(
         400,
-        "262144017",
+        _NOT_HERE,
         message="The operation is not supported on this platform. "
         "No pool here limits less than a volume: its size is its quota.",
     )

@@ -37,7 +37,8 @@ def security_endpoints(schema: Schema, site: Site, templates: Templates) -> Mapp
             source=sources.Nothing(),
             operation=named("account_password"),
             create=write_account.set_password,
-            write_only=True,
+            readable=False,
+            instances=False,
         ),
         "security/roles": Endpoint(
             resource=schema["role"],

@@ -133,6 +133,10 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "clone.parent_snapshot.uuid": Column("origin.snapshot.id", to.uuid),
         "clone.parent_snapshot.name": Column("origin.snapshot.name", to.text),
     },
+    "cli_volume": {
+        "vserver": Column("tenant.name", to.text),
+        "volume": Column("name", to.text),
+    },
     "snapshot": {
         **_SVM,
         "uuid": Column("id", to.uuid),

@@ -448,6 +448,19 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("qtree", Verb.PATCH): frozenset(_QTREE_BOTH),
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
+    ("application_log", Verb.POST): frozenset(
+        {
+            "app_version",
+            "autosupport_required",
+            "category",
+            "computer_name",
+            "event_description",
+            "event_id",
+            "event_source",
+            "severity",
+        }
+    ),
+    ("cli_volume", Verb.PATCH): frozenset({"autosize_reset"}),
     ("cluster", Verb.PATCH): frozenset({"contact", "location"}),
     ("svm", Verb.POST): frozenset(
         {"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled", "nfs.allowed", "nfs.enabled"}

@@ -16,6 +16,8 @@ import msgspec
 
 from gateway.frontends.ontap_rest.release import Release
 
+_COMMANDS = "/api/private/cli/"
+
 
 class Kind(enum.StrEnum):
     """The type of one value of a field."""
@@ -91,12 +93,18 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         """Give the leaf at this path, or None."""
         return self.fields.get(path)
 
+    def spelled(self, path: str) -> str:
+        """Give a path as the fields spell it: `private/cli` takes the hyphens of its commands' options, too."""
+        return path.replace("-", "_") if self.collection.startswith(_COMMANDS) else path
+
     def leaves(self, path: str) -> tuple[str, ...]:
         """Give the leaves that a name stands for: itself, or everything below an object; empty when unknown."""
+        path = self.spelled(path)
         return (path,) if path in self.fields else self.objects.get(path, ())
 
     def named(self, path: str) -> str | None:
         """Give the leaf that a query means: the path, or `path.name` when the path is an object with a name."""
+        path = self.spelled(path)
         if path in self.fields:
             return path
         name = f"{path}.name"

@@ -44,6 +44,7 @@ from gateway.frontends.ontap_rest.tree import TRUE, AllOf
 from gateway.frontends.ontap_rest.tunnel import check_tunnel
 
 _BULK_TIMEOUT_S = 15
+_MOMENT_S = 0.2
 _WHOLE_BYTES = 1024 * 1024
 
 
@@ -60,10 +61,9 @@ class Server:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
         refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
-        single = route.instance and not endpoint.listing
-        whole = single or ask.parameters.options.get("return_metadata") is True
+        whole = route.single or ask.parameters.options.get("return_metadata") is True
         self._projection(endpoint.resource, ask, instance=whole)  # refuses unknown fields
-        if single:
+        if route.single:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)
             return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
         if ask.parameters.job_results is not None:
@@ -123,7 +123,9 @@ class Server:
     def _following(self, resource: Resource, ask: Ask, page: Selection) -> str:
         if page.cursor is None:
             return ""
-        return next_href(ask.path, ask.raw_query, key=resource.keys[-1], cursor=page.cursor)
+        return next_href(
+            ask.path, ask.raw_query, key=resource.keys[-1] if resource.keys else "record", cursor=page.cursor
+        )
 
     def _dump(self, ask: Ask, body: object) -> bytes:
         return dumps(body, pretty=ask.parameters.pretty)
@@ -161,7 +163,7 @@ class Server:
         if job is not None and not ask.parameters.return_records:
             # The core minted the key, so the way to the record is known without looking at it.
             keys = "/".join(map(quote, made.keys)) if isinstance(made, Placed) else job.target_id
-            headers = {} if endpoint.write_only else {"Location": f"{ask.path}/{keys}"}
+            headers = {} if not endpoint.instances else {"Location": f"{ask.path}/{keys}"}
             return self._job_answer(ask, job, None, headers=headers, trace=trace)
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
@@ -215,7 +217,7 @@ class Server:
     async def _batch(self, endpoint: Endpoint, ask: Ask, records: Sequence[Values], trace: Trace) -> Answer:
         """Answer 202 with one job for all the records of a body."""
         trace.operation = f"{endpoint.resource.name}.batch"
-        job = await self._job(await batch.start(endpoint, ask, records), ask, trace)
+        job = await self._job(await batch.start(endpoint, ask, records), ask, trace, at_once=True)
         if job is None:
             raise AssertionError
         headers = {"Location": results_href(ask.path, job.id)}
@@ -232,13 +234,15 @@ class Server:
         envelope = collection(shown, count=len(shown), href=f"{ask.path}?{ask.raw_query}", links=ask.hal)
         return Answer(status=200, body=self._dump(ask, {**envelope, **part_errors(job)}))
 
-    async def _job(self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0) -> Job | None:
+    async def _job(
+        self, made: Made, ask: Ask, trace: Trace, *, default_s: int = 0, at_once: bool = False
+    ) -> Job | None:
         """Give the job of a change, after waiting for its end as long as the client wants to."""
         made = made.change if isinstance(made, Placed) else made
         if isinstance(made, Started):
             wanted = ask.parameters.return_timeout
             patience = default_s if wanted is None else wanted
-            job = await made.wait(patience) if patience else made.job
+            job = await made.wait(patience) if patience else await _begun(made, at_once=at_once or wanted is not None)
         elif isinstance(made, Job):
             job = made
         else:
@@ -260,3 +264,16 @@ class Server:
             return Answer(status=202, body=self._dump(ask, body), headers=headers)
         status, refused = encode_error(errors.from_record(job.error), operation=trace.operation)
         return Answer(status=status, body=self._dump(ask, {**body, **refused}))
+
+
+async def _begun(made: Started, *, at_once: bool) -> Job:
+    """Give the job as it is when it begins.
+
+    What is done in a moment is done before the answer, unless that shall come
+    `at_once`: clients look after their jobs when it comes, and then not before
+    several seconds have passed.
+    """
+    begun = made.job
+    if not at_once:
+        await made.wait(_MOMENT_S)
+    return begun

@@ -340,14 +340,24 @@ class Snapshots(CatalogSource[Snapshot]):
         volumes = await core.catalog.get_many(Volume, {s.volume_id for s in records})
         tenants = await core.known.get_many(Tenant, {s.tenant_id for s in records})
         bases = await bases_among(core, volumes)
+        owned = _owners_of_all(ask)
         items: list[Item] = []
         for snapshot in records:
             volume, tenant = volumes.get(snapshot.volume_id), tenants.get(snapshot.tenant_id)
             if volume is not None and tenant is not None and visible(core.caller, volume):
                 base = snapshot.id in bases
-                render = partial(render_snapshot, snapshot, volume, tenant, base=base)
-                items.append(Item(snapshot, render, (*stamp(snapshot, volume, tenant), base)))
+                render = partial(render_snapshot, snapshot, volume, tenant, base=base, owned=owned)
+                items.append(Item(snapshot, render, (*stamp(snapshot, volume, tenant), base, owned)))
         return items
+
+
+def _owners_of_all(ask: Ask) -> bool:
+    """Tell whether a list of all volumes' snapshots asks for their owners.
+
+    Manila looks through it for those that have none, and does not expect that
+    they could have no such field.
+    """
+    return ask.keys[0] == EVERY and "owners" in (ask.parameters.fields or "").split(",")
 
 
 class Svms(CatalogSource[Tenant]):

@@ -138,6 +138,24 @@ SUBJECTS: Mapping[str, Subject] = {
             "clone.source.uuid": {"name": "/vol/copied{n}/lun"},
         },
     ),
+    "storage/qtrees": Subject(
+        before=[_NEW_VOLUME],
+        body={**SVM, "name": "walked{n}", "volume.name": "walked{n}"},
+        after=[_NO_VOLUME],
+        values={
+            "export_policy.name": ["default", "p1"],
+            "group.id": ["7"],
+            "group.name": ["root", "staff"],
+            "name": ["renamed{n}"],
+            "svm.name": ["svm1"],
+            "unix_permissions": [750],
+            "user.id": ["7"],
+            "user.name": ["root", "nobody"],
+            "volume.name": ["vol1"],
+        },
+        without={**_WITHOUT_SVM, "volume.name": ("volume.name",), "volume.uuid": ("volume.name",)},
+        shown={"group.name": NOWHERE, "user.name": NOWHERE},
+    ),
     "protocols/san/igroups": Subject(
         body=_IGROUP,
         values={
@@ -262,5 +280,8 @@ UNMADE: Mapping[str, str] = {
     "protocols/nfs/services": "where files are exported every SVM has one from the beginning, elsewhere none",
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
     "storage/aggregates": "pools are configuration, every write is refused",
+    "storage/file/clone": "memory has no files but those of its own process; see test_live_files.py",
+    "storage/quota/rules": "nothing limits less than a volume, every write is refused",
+    "storage/volumes/{}/files": "files are made by clients; see test_live_files.py",
 }
 """Collections that have writers, and of which nothing can be made."""

@@ -14,7 +14,7 @@ import pytest
 from wire_scene import Caller, furnish
 
 from gateway.frontends.ontap_rest.endpoints import routes
-from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, load_schema
+from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.testing.live import live_gateway
 
@@ -24,7 +24,7 @@ SITE = Site(name="gateway", cluster_id=UUID(int=1), addresses=(), started=0)
 READ = {
     template: route.endpoint.resource
     for template, route in routes(load_schema(), SITE).items()
-    if not route.instance or route.endpoint.singleton
+    if (not route.instance or route.endpoint.singleton) and Verb.GET in route.verbs
 }
 NUMBERS: Mapping[Kind, tuple[type, ...]] = {Kind.INTEGER: (int,), Kind.NUMBER: (int, float), Kind.BOOLEAN: (bool,)}
 STRANGERS = frozenset({"is_all_flash_optimized", "is_all_flash_select_optimized"})

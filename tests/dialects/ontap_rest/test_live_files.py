@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from live_scene import MISSING, SVMS, VOLUMES, door, refusal
 
+from gateway.frontends.ontap_rest.rules import SETTABLE
+from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.testing.live import live_gateway
 
+SCHEMA = load_schema()
+CARRIED = SETTABLE["file_clone", Verb.POST]
 CLONE = "/api/storage/file/clone"
 QTREES = "/api/storage/qtrees"
 RULES = "/api/storage/quota/rules"
@@ -141,6 +145,14 @@ def test_collections_of_files_are_only_read(ontap, volume):
     assert ontap.ask("OPTIONS", f"{files(volume)}/d").headers["Allow"] == "GET, HEAD, OPTIONS, PATCH, DELETE"
 
 
+@pytest.mark.parametrize("field", [f for f in SCHEMA["file"].fields.values() if "m" in f.access and f.path != "path"])
+def test_what_else_a_patch_may_hold_is_refused_by_name(ontap, volume, field):
+    value = {"integer": 5, "boolean": True, "uuid": MISSING}.get(field.kind, "x")
+    answer = ontap.ask("PATCH", f"{files(volume)}/d", {field.path: value})
+    assert refusal(answer) == (400, "262144017")
+    assert answer.json()["error"]["target"] == field.path
+
+
 # --- copying ---
 
 
@@ -160,6 +172,14 @@ def test_what_cannot_be_cloned_is_refused_at_once(ontap, volume):
     assert refusal(ontap.ask("POST", CLONE, new(**other))) == (400, "918236")
     assert refusal(ontap.ask("GET", CLONE)) == (405, "3")
     assert ontap.get(f"{CLONE}/split-status?volume.name=pool1&svm.name=svm1")["num_records"] == 0
+
+
+@pytest.mark.parametrize("field", [f for f in SCHEMA["file_clone"].fields.values() if f.path not in CARRIED])
+def test_what_else_a_copy_may_be_is_refused_by_name(ontap, volume, field):
+    value = {"boolean": True, "uuid": MISSING}.get(field.kind, ["0:0:1"] if field.array else "x")
+    answer = ontap.ask("POST", CLONE, new(**{"volume.uuid": volume, field.path: value}))
+    assert refusal(answer) == (400, "262144017")
+    assert answer.json()["error"]["target"] == field.path
 
 
 def test_a_pool_that_lacks_it_says_so(ontap):

@@ -74,6 +74,7 @@ from gateway.frontends.ontap_rest.tree import TRUE, predicate
 
 SCHEMA = load_schema()
 KINDS: dict[str, type] = {
+    "cli_volume": Volume,
     "volume": Volume,
     "snapshot": Snapshot,
     "svm": Tenant,

@@ -177,10 +177,12 @@ def _clone(volume: Volume, refs: VolumeRefs) -> dict[str, Any]:
     return clone
 
 
-def render_snapshot(snapshot: Snapshot, volume: Volume, tenant: Tenant, *, base: bool = False) -> dict[str, Any]:
+def render_snapshot(
+    snapshot: Snapshot, volume: Volume, tenant: Tenant, *, base: bool = False, owned: bool = False
+) -> dict[str, Any]:
     """Render a snapshot. `owners` says what keeps it from being deleted and is absent when nothing does.
 
-    `base`: a SnapMirror relationship goes on from it.
+    `base`: a SnapMirror relationship goes on from it. `owned`: `owners` is there in any case.
     """
     record: dict[str, Any] = {
         "uuid": str(snapshot.id),
@@ -198,7 +200,7 @@ def render_snapshot(snapshot: Snapshot, volume: Volume, tenant: Tenant, *, base:
     if snapshot.expires is not None:
         record["expiry_time"] = format_datetime(snapshot.expires)
     owners = [name for name, holds in (("volume_clone", snapshot.clone_count > 0), ("snapmirror", base)) if holds]
-    if owners:
+    if owners or owned:
         record["owners"] = owners
     return record
 
