@@ -31,40 +31,40 @@ PROGRAM = (sys.executable, "-m", "gateway.mover.send")
 LIMIT_S = 60
 
 
-def certified(private: ec.EllipticCurvePrivateKey, ends: timedelta) -> bytes:
-    """Give a certificate that says nothing of what it is for."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=2))
-        .not_valid_after(now + ends)
-        .sign(private, hashes.SHA256())
-    )
-    return made.public_bytes(serialization.Encoding.PEM)
-
-
 class Side:
-    """A gateway: the files of its certificate and key."""
+    """A gateway: the files of its certificate and key. `signer`: who has signed it; None: itself."""
 
-    def __init__(self, folder: Path, ends: timedelta | None = None) -> None:
+    def __init__(self, folder: Path, ends: timedelta = timedelta(days=1), signer: Side | None = None) -> None:
         folder.mkdir()
         self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
-        private = ec.generate_private_key(ec.SECP256R1())
+        self.private = ec.generate_private_key(ec.SECP256R1())
         self.key.write_bytes(
-            private.private_bytes(
+            self.private.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        self.certificate.write_bytes(certified(private, ends or timedelta(days=1)))
+        self.certificate.write_bytes(self._signed(folder.name, ends, signer or self))
 
     @property
     def pem(self) -> str:
         return self.certificate.read_text(encoding="utf-8")
+
+    def _signed(self, name: str, ends: timedelta, signer: Side) -> bytes:
+        """Give a certificate that says nothing of what it is for, so that it could also sign others."""
+        now = datetime.now(UTC)
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(self.name)
+            .issuer_name(signer.name)
+            .public_key(self.private.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=2))
+            .not_valid_after(now + ends)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(signer.private, hashes.SHA256())
+        )
+        return made.public_bytes(serialization.Encoding.PEM)
 
 
 class Sides:

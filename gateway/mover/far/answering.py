@@ -91,16 +91,22 @@ class Tree:
         self._leave()
         *way, name = (os.fsdecode(each) for each in file.way)
         with at(SOURCE):
-            self._fd = Spot(self._folders.open(tuple(way)), name).open(os.O_RDONLY)
-            self._file = file
-            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            spot = Spot(self._folders.open(tuple(way)), name)
+            status = spot.status()
+            # A device is not even opened: that may already do something.
+            if status is None or not stat.S_ISREG(status.st_mode):
                 raise CHANGED
-        return self._fd
+            fd = spot.open(os.O_RDONLY)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise CHANGED
+        self._fd, self._file = fd, file
+        return fd
 
     def _leave(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
-            self._fd = None
+            self._fd = self._file = None
 
 
 class Blocks:

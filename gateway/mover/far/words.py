@@ -154,7 +154,6 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def valid(self) -> bool:
         """Tell whether there can be such a thing."""
-        link = stat.S_ISLNK(self.mode)
         return (
             (not self.name or plain_name(self.name))
             and 0 <= self.mode < 1 << 16
@@ -164,7 +163,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
             and 0 <= self.size <= _SIZE_MAX
             and self.names > 0
             and all(abs(s) <= _SECOND_MAX and 0 <= ns < _SECOND for s, ns in (self.modified, self.changed))
-            and link == bool(self.points_to)
+            and stat.S_ISLNK(self.mode) == bool(self.points_to)
             and len(self.points_to) <= _PATH_MAX
             and b"\0" not in self.points_to
             and all(_carried(name, value) for name, value in self.attributes.items())
