@@ -280,6 +280,7 @@ UNMADE: Mapping[str, str] = {
     "protocols/nfs/services": "where files are exported every SVM has one from the beginning, elsewhere none",
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
     "storage/aggregates": "pools are configuration, every write is refused",
+    "private/cli/volume/file/clone": "memory has no files but those of its own process; see test_live_files.py",
     "storage/file/clone": "memory has no files but those of its own process; see test_live_files.py",
     "storage/quota/rules": "nothing limits less than a volume, every write is refused",
     "storage/volumes/{}/files": "files are made by clients; see test_live_files.py",

@@ -12,6 +12,7 @@ from gateway.testing.live import live_gateway
 SCHEMA = load_schema()
 CARRIED = SETTABLE["file_clone", Verb.POST]
 CLONE = "/api/storage/file/clone"
+COMMAND = "/api/private/cli/volume/file/clone"
 QTREES = "/api/storage/qtrees"
 RULES = "/api/storage/quota/rules"
 POOLS = """
@@ -172,6 +173,19 @@ def test_what_cannot_be_cloned_is_refused_at_once(ontap, volume):
     assert refusal(ontap.ask("POST", CLONE, new(**other))) == (400, "918236")
     assert refusal(ontap.ask("GET", CLONE)) == (405, "3")
     assert ontap.get(f"{CLONE}/split-status?volume.name=pool1&svm.name=svm1")["num_records"] == 0
+
+
+def test_the_command_that_clones_a_file_is_judged_alike(ontap, volume):
+    body = {"vserver": "svm1", "volume": "pool1", "source-path": "a", "destination-path": "b"}
+    assert refusal(ontap.ask("POST", COMMAND, body)) == (404, "6684674")
+    assert refusal(ontap.ask("POST", COMMAND, {**body, "snapshot-name": "n"})) == (404, "4")
+    assert refusal(ontap.ask("POST", COMMAND, {**body, "vserver": "n"})) == (404, "2621462")
+    assert refusal(ontap.ask("POST", COMMAND, {**body, "volume": "n"})) == (404, "918235")
+    for name in ("qos-policy-group", "qos-adaptive-policy-group"):
+        assert refusal(ontap.ask("POST", COMMAND, {**body, name: "gold"})) == (400, "262144017")
+    for name in body:
+        short = {key: value for key, value in body.items() if key != name}
+        assert refusal(ontap.ask("POST", COMMAND, short)) == (400, "262212")
 
 
 @pytest.mark.parametrize("field", [f for f in SCHEMA["file_clone"].fields.values() if f.path not in CARRIED])
