@@ -55,6 +55,7 @@ def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
             create=write_qtrees.create,
             modify=write_qtrees.modify,
             delete=write_qtrees.delete,
+            put_back=write_qtrees.put_back,
             instance="{}/{}",
         ),
         "storage/quota/rules": Endpoint(

@@ -314,6 +314,25 @@ def test_qtrees_go_along_with_clones_and_a_tunnel_shows_its_own(ontap):
     assert ontap.get(QTREES, X_Dot_SVM_Name="svm2")["records"] == []
 
 
+def test_a_batch_of_qtrees_is_made_and_a_failed_one_is_taken_back(ontap):
+    volume = ontap.volume("v")
+    base = {"svm.name": "svm1", "volume.name": "v"}
+    made = ontap.must("POST", QTREES, {"records": [{**base, "name": name} for name in ("a", "b")]})
+    assert ontap.job(made)["state"] == "success"
+    assert sorted(ontap.names(path=QTREES)) == ["", "a", "b"]
+    for verb, records in (
+        ("POST", [{**base, "name": "c"}, {**base, "name": "a"}]),
+        ("PATCH", [{"volume.uuid": volume, "id": 1, "unix_permissions": 700}, {"name": "nothing", "user.id": "1"}]),
+    ):
+        failed = ontap.must(verb, f"{QTREES}?serial_records=true", {"records": records})
+        assert ontap.job(failed)["state"] == "failure"
+        held = {tree["name"]: tree["unix_permissions"] for tree in ontap.get(f"{QTREES}?fields=**")["records"]}
+        assert held == {"": 755, "a": 755, "b": 755}
+    assert sorted(ontap.names(path=files(volume))) == [".", "..", "a", "b"]
+    many = {"records": [new(**{"volume.name": "v"})]}
+    assert refusal(ontap.ask("POST", CLONE, many)) == (400, "262179")
+
+
 def test_quota_rules_are_refused(ontap):
     volume = ontap.volume("v")
     body = {"svm.name": "svm1", "volume.name": "v", "type": "tree", "qtree.name": "", "space.hard_limit": "10240"}
