@@ -245,6 +245,33 @@ _FILES = (
         },
         refused="6684674",
     ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source-path": "a",
+            "destination-path": "b",
+            "is-backup": True,
+            "no-reserve": True,
+            "overwrite-destination": True,
+        },
+        refused="6684674",
+    ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source_path": "a",
+            "destination_path": "b",
+            "is_backup": False,
+            "no_reserve": False,
+            "overwrite_destination": False,
+            "snapshot_name": "none",
+        },
+        refused="4",
+    ),
     get("storage/file/clone/split-status"),
     get("storage/file/clone/split-status/{vol1_key}", refused="4"),
     make("storage/quota/rules", {**OF_SVM, "volume": {"name": "vol1"}, "type": "tree"}, refused="262144017"),
@@ -451,7 +478,7 @@ _LIMITS = {
     "min_throughput_mbps": 10,
 }
 _QOS = (
-    make("storage/qos/policies", {**_OF_SVM, "name": "q1", "fixed": {**_LIMITS, "capacity_shared": True}}, "q1"),
+    make("storage/qos/policies", {**OF_SVM, "name": "q1", "fixed": {**_LIMITS, "capacity_shared": True}}, "q1"),
     make(
         "storage/qos/policies",
         {"name": "q2", "svm": {"uuid": "{svm1_key}"}, "adaptive": {**_ADAPTIVE, **_ALLOCATIONS}},

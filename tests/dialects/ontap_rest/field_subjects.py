@@ -348,6 +348,7 @@ UNMADE: Mapping[str, str] = {
     "private/cli/volume": "an answer for drivers that ask for nothing else",
     "security/authentication/password": "it changes an account, and shows nothing",
     "storage/aggregates": "pools are configuration, every write is refused",
+    "private/cli/volume/file/clone": "memory has no files but those of its own process; see test_live_files.py",
     "storage/file/clone": "memory has no files but those of its own process; see test_live_files.py",
     "storage/quota/rules": "nothing limits less than a volume, every write is refused",
     "storage/volumes/{}/files": "files are made by clients; see test_live_files.py",
