@@ -49,7 +49,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     is nothing to GET, and no record has a path. `instance` is what follows the
     collection's path in a record's; `instances` False: no record has a path.
     `refuses`: the code with which every write is refused, where none is carried
-    out. `unmake` undoes a create where more than a delete is needed, `put_back` a modify that led from one record to another.
+    out. `unmake` undoes a create where more than a delete is needed, `put_back` a
+    modify that led from one record to another.
     """
 
     resource: Resource
