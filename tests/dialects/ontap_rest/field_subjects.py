@@ -292,50 +292,6 @@ SUBJECTS: Mapping[str, Subject] = {
         values={"source_snapshot": ["nowhere"], "state": ["queued", "failed", "success", "transferring"]},
         shown={"source_snapshot": NOWHERE},
     ),
-    "security/accounts": Subject(
-        body={
-            "name": "walked{n}",
-            "password": _PASSWORD,
-            "role.name": "readonly",
-            "applications": [{"application": "http", "authentication_methods": ["password"]}],
-        },
-        values={
-            "name": ["renamed{n}"],
-            "owner.name": ["svm1"],
-            "password": ["another_of_20_letters9"],
-            "role.name": ["admin", "nobodys"],
-        },
-        beside={
-            "applications": {"application": "http", "authentication_methods": ["password"]},
-            "owner.name": {"role.name": "vsadmin"},
-        },
-        without={"owner.name": ("role.name",)},
-        shown={
-            "applications.is_ldap_fastbind": NOWHERE,
-            "applications.is_ns_switch_group": NOWHERE,
-            "password": NOWHERE,
-        },
-    ),
-    "security/roles": Subject(
-        body={"name": "walked{n}", "privileges": [{"path": "/api/storage/volumes", "access": "readonly"}]},
-        values={"name": ["renamed{n}"], "owner.name": ["svm1"], "privileges.path": ["/api/storage/luns"]},
-        beside={"privileges": {"path": "/api/storage/volumes", "access": "readonly"}},
-    ),
-    "security/roles/{}/{}/privileges": Subject(
-        body={"path": "/api/storage/luns", "access": "readonly"},
-        values={"path": ["/api/storage/qtrees"]},
-    ),
-    "storage/qtrees": Subject(
-        body={**SVM, "volume.name": "vol2", "name": "walked{n}"},
-        values={
-            "export_policy.name": ["p1"],
-            "name": ["renamed{n}"],
-            "svm.name": ["svm1"],
-            "unix_permissions": [750],
-            "volume.name": ["vol1"],
-        },
-        without={"svm.uuid": ("svm.name",), "volume.uuid": ("volume.name",)},
-    ),
 }
 """Collection -> how one is made."""
 
@@ -346,7 +302,6 @@ UNMADE: Mapping[str, str] = {
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
     "cluster/peers": "it takes another gateway: tests/unit/test_peers.py",
     "private/cli/volume": "an answer for drivers that ask for nothing else",
-    "security/authentication/password": "it changes an account, and shows nothing",
     "storage/aggregates": "pools are configuration, every write is refused",
     "private/cli/volume/file/clone": "memory has no files but those of its own process; see test_live_files.py",
     "storage/file/clone": "memory has no files but those of its own process; see test_live_files.py",
