@@ -306,17 +306,6 @@ SUBJECTS: Mapping[str, Subject] = {
         body={"path": "/api/storage/luns", "access": "readonly"},
         values={"path": ["/api/storage/qtrees"]},
     ),
-    "storage/qtrees": Subject(
-        body={**SVM, "volume.name": "vol2", "name": "walked{n}"},
-        values={
-            "export_policy.name": ["p1"],
-            "name": ["renamed{n}"],
-            "svm.name": ["svm1"],
-            "unix_permissions": [750],
-            "volume.name": ["vol1"],
-        },
-        without={"svm.uuid": ("svm.name",), "volume.uuid": ("volume.name",)},
-    ),
 }
 """Collection -> how one is made."""
 
