@@ -255,10 +255,10 @@ CAUGHT: list[tuple[type[MemoryBackend], str]] = [
     (ReceivesInPlace, "test_a_broken_full_stream_leaves_nothing"),
     (IgnoresPermissions, "test_permissions_change"),
     (ListsUnsorted, "test_a_directory_is_listed_in_order_and_in_parts"),
-    (RenamesWhatever, "test_a_path_that_is_taken_is_not_given"),
-    (EmptiesUnasked, "test_a_directory_is_removed_with_what_is_in_it_when_that_is_wanted"),
+    (RenamesWhatever, "test_what_is_there_gets_another_path_unless_that_is_taken"),
+    (EmptiesUnasked, "test_what_is_removed_is_gone_with_its_content_only_when_that_is_wanted"),
     (ClonesFilesAgain, "test_a_file_is_copied_and_both_go_their_ways"),
-    (OverwritesFiles, "test_a_copy_takes_the_place_of_a_file_only_when_that_is_wanted"),
+    (OverwritesFiles, "test_a_file_is_copied_and_both_go_their_ways"),
     (NewIdentity, "test_the_substrate_keeps_its_identity"),
     (Enduring, "test_the_substrate_keeps_its_identity"),
 ]
