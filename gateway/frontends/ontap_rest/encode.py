@@ -101,6 +101,16 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "nfs_service": {"svm": ("/api/svm/svms", "uuid")},
     "port": {"node": ("/api/cluster/nodes", "uuid")},
     "iscsi_credentials": {"svm": ("/api/svm/svms", "uuid")},
+    "consistency_group": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "volumes": ("/api/storage/volumes", "uuid"),
+    },
+    "consistency_group_snapshot": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "consistency_group": ("/api/application/consistency-groups", "uuid"),
+        "missing_volumes": ("/api/storage/volumes", "uuid"),
+        "snapshot_volumes.volume": ("/api/storage/volumes", "uuid"),
+    },
     "svm_peer": {
         "svm": ("/api/svm/svms", "uuid"),
         "peer.svm": ("/api/svm/svms", "uuid"),
