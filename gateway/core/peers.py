@@ -294,10 +294,11 @@ def host_and_port(text: str) -> tuple[str, int]:
         port = rest.removeprefix(":") if rest.startswith(":") else rest
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    number = int(port) if port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MAX)) else None
-    if (port and number is None) or not 0 < (number or PORT) <= _PORT_MAX or not _is_host(host):
+    digits = port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MAX))
+    number = int(port) if digits else 0 if port else PORT
+    if not 0 < number <= _PORT_MAX or not _is_host(host):
         raise errors.InvalidArgument(field="addresses", value=text[:64], reason="is not HOST, HOST:PORT or [IPV6]:PORT")
-    return host, number or PORT
+    return host, number
 
 
 def _is_host(host: str) -> bool:

@@ -76,7 +76,7 @@ class PeerLinks:
         self.trusted: Callable[[str], object] = lambda _certificate: None
         self._catalog = catalog
         self._timeout = httpx.Timeout(answer_s, connect=connect_s)
-        self._answer_s = answer_s
+        self.answer_s = answer_s
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._heard: dict[UUID, Heard] = {}
         self._used: dict[UUID, str] = {}
@@ -201,7 +201,7 @@ class PeerLinks:
         url = f"https://{f'[{host}]' if ':' in host else host}:{port}{call.path}"
         body = msgspec.json.encode(question)
         try:
-            async with asyncio.timeout(self._answer_s), client.stream("POST", url, content=body) as response:
+            async with asyncio.timeout(self.answer_s), client.stream("POST", url, content=body) as response:
                 certificate = shown(response.extensions.get("network_stream")) or b""
                 text = await _text(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:

@@ -135,7 +135,7 @@ async def running(
     pace = Pace(limits.requests_per_s, limits.requests_burst) if limits.requests_per_s else None
     callers = AccountsAndTokens(accounts, tokens, pace=pace)
     certificate = Certificate(settings.tls)
-    tls = certificate.context() if settings.tls.enabled else None
+    tls = certificate.asking_context() if settings.tls.enabled else None
     async with AsyncExitStack() as stack:
         stack.callback(trail.close)
         stack.callback(accounts.close)

@@ -8,6 +8,7 @@ no more than a short one.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Final
 import msgspec
 
 _KEPT_MAX: Final = 65_536
+_TRIMMED: Final = 1024
 
 
 class _Count(msgspec.Struct, frozen=True, gc=False):
@@ -82,11 +84,11 @@ class Failures:
         return number
 
     def _trim(self) -> None:
-        """Make room: what is old goes, else what was counted first. Each attempt costs a check, so this is rare."""
-        for place in [place for place, count in self._counts.items() if self._old(count)]:
+        """Make room: what was counted first goes, with all that is old. Each attempt costs a check, so this is rare."""
+        for place, count in tuple(itertools.islice(self._counts.items(), _TRIMMED)):
+            if len(self._counts) < _KEPT_MAX and not self._old(count):
+                break
             del self._counts[place]
-        while len(self._counts) >= _KEPT_MAX:
-            self._counts.pop(next(iter(self._counts)))
 
     def _old(self, count: _Count) -> bool:
         return self._clock() - count.last >= self._seconds

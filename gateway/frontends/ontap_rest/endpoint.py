@@ -85,6 +85,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     verbs: tuple[Verb, ...]
     calls: Mapping[Verb, Call]
 
+    @property
+    def single(self) -> bool:
+        """Tell whether a GET gives one record."""
+        return self.instance and not self.endpoint.listing
+
 
 _WORDS = {Verb.GET: "read", Verb.POST: "create", Verb.PATCH: "update", Verb.DELETE: "delete"}
 

@@ -61,10 +61,9 @@ class Server:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
         refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
-        single = route.instance and not endpoint.listing
-        whole = single or ask.parameters.options.get("return_metadata") is True
+        whole = route.single or ask.parameters.options.get("return_metadata") is True
         self._projection(endpoint.resource, ask, instance=whole)  # refuses unknown fields
-        if single:
+        if route.single:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)
             return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
         if ask.parameters.job_results is not None:
@@ -140,7 +139,8 @@ class Server:
         trace.operation = f"{endpoint.resource.name}.{ask.verb.value.lower()}"
         body = decode(endpoint.resource, ask.verb, raw)
         if body.records is not None:
-            if route.instance:
+            # Of what cannot be read nobody could be told what became of it.
+            if route.instance or not endpoint.readable:
                 raise unexpected("records")
             for values in body.records:
                 await check_body(ask, endpoint.resource, endpoint.operation(ask, values), values=values)

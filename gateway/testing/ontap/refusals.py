@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.testing.ontap.steps import change, get, make, remove
-from gateway.testing.ontap.walk import Step
+from gateway.testing.ontap.step import Step, change, get, make, remove
 
 _NONE = "00000000-0000-4000-8000-000000000000"
 _VOLUME: dict[str, Any] = {"name": "no", "svm": {"name": "svm1"}, "aggregates": [{"name": "memory"}]}
@@ -155,4 +154,22 @@ _MIRRORS = (
     make("{mirror1}/transfers", {"files": []}, refused="13303846"),
     make("snapmirror/policies", {"name": "mp1", "svm": {"name": "svm1"}}, refused="6621060"),
 )
-REFUSALS: tuple[Step, ...] = (*_READS, *_BODIES, *_VOLUMES, *_POLICIES, *_BLOCKS, *_MIRRORS)
+_REMOTE = {"remote": {"ip_addresses": ["192.0.2.1"]}}
+_KNOWN = {"authentication": {"passphrase": "long-enough"}}
+_FAR = {"svm": {"name": "svm1"}, "peer": {"svm": {"name": "far"}, "cluster": {"name": "none"}}}
+_PEERS = (
+    make("cluster/peers", {"name": "p"}, refused="4656069"),
+    make("cluster/peers", _REMOTE, refused="4653236"),
+    make("cluster/peers", {**_REMOTE, **_KNOWN, "encryption": {"proposed": "none"}}, refused="4653419"),
+    make(
+        "cluster/peers",
+        {**_REMOTE, "authentication": {"passphrase": "long-enough", "generate_passphrase": True}},
+        refused="4656077",
+    ),
+    make("svm/peers", {"svm": {"name": "svm1"}, "peer": {"svm": {"name": "far"}}}, refused="26345580"),
+    make("svm/peers", {**_FAR, "applications": ["file_copy"]}, refused="26345579"),
+    make("svm/peers", {**_FAR, "applications": ["snapmirror"]}, refused="26345575"),
+    change("svm/peers", {"state": "suspended"}, "svm.name=svm1", refused="9896086"),
+    remove("svm/peers", "svm.name=svm1", refused="9895956"),
+)
+REFUSALS: tuple[Step, ...] = (*_READS, *_BODIES, *_VOLUMES, *_POLICIES, *_BLOCKS, *_MIRRORS, *_PEERS)

@@ -59,7 +59,7 @@ def keep(root: Path) -> None:
 
 def record(walk: Walk) -> str:
     """Give the record of what a walk showed."""
-    shown = {name: sorted(paths) for name, paths in sorted(walk.shown.items()) if paths}
+    shown = {name: sorted(walk.shown[name]) for name in sorted(walk.resources)}
     return msgspec.json.format(msgspec.json.encode(shown), indent=1).decode() + "\n"
 
 
