@@ -430,6 +430,7 @@ def test_checksums_that_are_none(sides, answer):
     script, kind = (lambda _question: [answer]), "block"
     with lying(sides, script, UNIT, kind) as port, reached(sides.place(port), BLOCK) as asking:
         content = FarContent(asking, File(()), length=UNIT)
+        assert content.digest(0, SUM_MAX + 1) == ""
         with pytest.raises(Unavailable, match="no sense"):
             content.digest(0, UNIT)
 

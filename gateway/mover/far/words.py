@@ -37,12 +37,12 @@ SPAN = 8 * UNIT
 UNITS_MAX = 64
 """The most units that one question asks about."""
 
-SUM_MAX = 16 * 1024 * UNIT
+SUM_MAX = 4 * 1024 * UNIT
 """The most bytes of which one question asks for the checksum: longer ones would look like silence."""
 
 FRAME_MAX = 8 * UNIT
 QUESTION_MAX = 256 * 1024
-AHEAD_MAX = 64 * UNIT
+AHEAD_MAX = 256 * UNIT
 
 CHANGED = Unavailable(what=SOURCE, reason="somebody changes it")
 SHORTER = Unavailable(what=SOURCE, reason="a file of it became shorter")
