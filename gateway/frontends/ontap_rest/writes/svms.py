@@ -13,7 +13,6 @@ from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources import Site
-from gateway.frontends.ontap_rest.sources_network import serves_nfs
 from gateway.frontends.ontap_rest.writes.iscsi import start_service
 from gateway.frontends.ontap_rest.writes.names import pool_of, text
 from gateway.frontends.ontap_rest.writes.nfs import enable_service
@@ -33,19 +32,24 @@ async def create(ask: Ask, values: Values) -> Tenant:
 
 
 def serves(site: Site) -> Callable[[Ask, Values], None]:
-    """Give what refuses SVMs with other file services than the gateway has; any may be made that serves none."""
-    nfs = serves_nfs(site)
+    """Give what refuses a new SVM with other file services than the gateway has."""
+    nfs = any(address.kind == "nfs" for address in site.addresses)
 
     def precheck(ask: Ask, values: Values) -> None:
-        refused = {"nfs.allowed": False} if nfs else {"nfs.allowed": True, "nfs.enabled": True}
-        for path, value in refused.items() if ask.verb is Verb.POST else ():
-            if values.get(path) is value:
-                why = "every SVM may serve it" if nfs else "the configuration has no NFS export"
-                code, text = ("262144017", "is not supported on this platform") if nfs else _UNLICENSED
-                message = f'The operation {text}. Field "{path}": {why}.'
-                raise WireError(400, code, message=message, target=path)
+        if ask.verb is Verb.POST:
+            check_services(values, nfs=nfs)
 
     return precheck
+
+
+def check_services(values: Values, *, nfs: bool) -> None:
+    """Raise WireError unless a body asks for NFS just where there is NFS (`nfs`)."""
+    for path in ("nfs.allowed", "nfs.enabled"):
+        if values.get(path) not in {None, nfs}:
+            why = "every SVM is served by it" if nfs else "the configuration has no NFS export"
+            code, text = ("262144017", "is not supported on this platform") if nfs else _UNLICENSED
+            message = f'The operation {text}. Field "{path}": {why}.'
+            raise WireError(400, code, message=message, target=path)
 
 
 async def modify(ask: Ask, tenant: Tenant, values: Values) -> None:
