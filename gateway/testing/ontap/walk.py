@@ -41,7 +41,7 @@ def _nobody(_route: Route, _verb: Verb, _answer: httpx.Response) -> None:
 
 
 class Walk:
-    """What was asked, sent and shown, and `keys` of a record of every kind.
+    """What was asked, sent and shown, `keys` of a record of every kind, `places` of collections, and what steps `kept`.
 
     `judge` is given each answer with its route and verb.
     """
@@ -52,8 +52,8 @@ class Walk:
         self._table = blueprint(NEWEST)
         self._router = Router(self._table)
         self.resources = {route.endpoint.resource.name: route.endpoint.resource for route in self._table.values()}
-        self._kept: dict[str, str] = {}
-        self._places: dict[str, str] = {}
+        self.kept: dict[str, str] = {}
+        self.places: dict[str, str] = {}
         self.touched: set[tuple[str, Verb]] = set()
         self.sent: dict[tuple[str, Verb], set[str]] = defaultdict(set)
         self.shown: dict[str, set[str]] = defaultdict(set)
@@ -69,10 +69,10 @@ class Walk:
                 self._sweep(route)
 
     def _take(self, step: Step) -> None:
-        path = _filled(step.path, self._kept)
-        body = _filled(step.body, self._kept)
+        path = _filled(step.path, self.kept)
+        body = _filled(step.body, self.kept)
         wait = "" if step.verb is Verb.GET else f"return_timeout={PATIENCE_S}"
-        query = "&".join(part for part in (_filled(step.query, self._kept), wait) if part)
+        query = "&".join(part for part in (_filled(step.query, self.kept), wait) if part)
         answer = self._ask(step.verb, f"{path}?{query}", body, refused=step.refused)
         deadline = time.monotonic() + PATIENCE_S
         while step.patient and not answer.json()["num_records"]:
@@ -97,12 +97,12 @@ class Walk:
         if place is None:
             (record,) = answer.json()["records"]
             place = record["_links"]["self"]["href"]
-        self._kept[name] = place.removeprefix("/api/")
-        self._kept[f"{name}_key"] = place.rpartition("/")[2]
+        self.kept[name] = place.removeprefix("/api/")
+        self.kept[f"{name}_key"] = place.rpartition("/")[2]
 
     def _sweep(self, route: Route) -> None:
         """Look at a collection once more, and change and delete what has no key there, which is nothing."""
-        path = self._places.get(route.template, route.template)
+        path = self.places.get(route.template, route.template)
         if "{}" in path or Verb.GET not in route.verbs:
             return
         self._look(path)
@@ -133,7 +133,7 @@ class Walk:
         records = [answer.json()] if route.single else answer.json()["records"]
         self.shown[route.endpoint.resource.name] |= seen_in(records, route.endpoint.resource)
         if not route.instance:
-            self._places[route.template] = path
+            self.places[route.template] = path
             for record in records[:1]:
                 one = record["_links"]["self"]["href"].removeprefix("/api/")
                 self._ask(Verb.GET, one)

@@ -241,6 +241,25 @@ SUBJECTS: Mapping[str, Subject] = {
         },
         shown={"create_destination.enabled": NOWHERE},
     ),
+    "security/accounts": Subject(
+        body={"name": "walked{n}", "password": _PASSWORD, "role.name": "readonly"},
+        values={
+            "applications.authentication_methods": ["password", "certificate", "publickey"],
+            "name": ["renamed{n}"],
+            "owner.name": ["svm1", "nowhere"],
+            "password": ["another_password_21"],
+            "role.name": ["admin", "nobody"],
+        },
+        without={"owner.name": ("role.name",), "owner.uuid": ("role.name",)},
+        beside={"applications": {"application": "http"}},
+        shown={"password": NOWHERE},
+    ),
+    "security/roles": Subject(
+        body={"name": "walked{n}", "privileges": [{"path": "/api/cluster", "access": "all"}]},
+        values={"name": ["renamed{n}"], "owner.name": ["svm1", "nowhere"], "privileges.path": ["/api/storage", "no"]},
+        without={"privileges": ("privileges",)},
+        beside={"privileges": {"path": "/api/cluster", "access": "readonly"}},
+    ),
     "storage/qos/policies": Subject(
         body={**SVM, "name": "walked{n}", "fixed.max_throughput_iops": 500},
         values={
@@ -273,49 +292,18 @@ SUBJECTS: Mapping[str, Subject] = {
         values={"source_snapshot": ["nowhere"], "state": ["queued", "failed", "success", "transferring"]},
         shown={"source_snapshot": NOWHERE},
     ),
-    "security/accounts": Subject(
-        body={
-            "name": "walked{n}",
-            "password": _PASSWORD,
-            "role.name": "readonly",
-            "applications": [{"application": "http", "authentication_methods": ["password"]}],
-        },
-        values={
-            "name": ["renamed{n}"],
-            "owner.name": ["svm1"],
-            "password": ["another_of_20_letters9"],
-            "role.name": ["admin", "nobodys"],
-        },
-        beside={
-            "applications": {"application": "http", "authentication_methods": ["password"]},
-            "owner.name": {"role.name": "vsadmin"},
-        },
-        without={"owner.name": ("role.name",)},
-        shown={
-            "applications.is_ldap_fastbind": NOWHERE,
-            "applications.is_ns_switch_group": NOWHERE,
-            "password": NOWHERE,
-        },
-    ),
-    "security/roles": Subject(
-        body={"name": "walked{n}", "privileges": [{"path": "/api/storage/volumes", "access": "readonly"}]},
-        values={"name": ["renamed{n}"], "owner.name": ["svm1"], "privileges.path": ["/api/storage/luns"]},
-        beside={"privileges": {"path": "/api/storage/volumes", "access": "readonly"}},
-    ),
-    "security/roles/{}/{}/privileges": Subject(
-        body={"path": "/api/storage/luns", "access": "readonly"},
-        values={"path": ["/api/storage/qtrees"]},
-    ),
 }
 """Collection -> how one is made."""
 
 UNMADE: Mapping[str, str] = {
     "protocols/nfs/services": "where files are exported every SVM has one from the beginning, elsewhere none",
+    "security/authentication/password": "it makes nothing that could be read",
+    "security/roles/{}/{}/privileges": "its fields are those of a role's privileges",
     "cluster/jobs": "a change runs to its end; PATCH takes no fields",
     "cluster/peers": "it takes another gateway: tests/unit/test_peers.py",
     "private/cli/volume": "an answer for drivers that ask for nothing else",
-    "security/authentication/password": "it changes an account, and shows nothing",
     "storage/aggregates": "pools are configuration, every write is refused",
+    "private/cli/volume/file/clone": "memory has no files but those of its own process; see test_live_files.py",
     "storage/file/clone": "memory has no files but those of its own process; see test_live_files.py",
     "storage/quota/rules": "nothing limits less than a volume, every write is refused",
     "storage/volumes/{}/files": "files are made by clients; see test_live_files.py",
