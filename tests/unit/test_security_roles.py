@@ -371,6 +371,11 @@ async def test_w03_a_tunnel_and_what_contradicts_it(it: Scene) -> None:
     assert await it.ask(ROOT, "GET", V, None, **both) == (400, "2621706")
     both["X_Dot_SVM_UUID"] = svms["svm1"].upper()
     assert (await it.ask(ROOT, "GET", V, None, **both))[0] == 200
+    for query in ("svm.name=svm2", f"svm.uuid={svms['svm2']}", "name=x&svm.name=nobody"):
+        assert await it.ask(ROOT, "GET", f"{V}?{query}", None, X_Dot_SVM_Name="svm1") == (400, "2621706"), query
+        assert await it.ask(ROOT, "DELETE", f"{V}?{query}", None, X_Dot_SVM_Name="svm1") == (400, "2621706"), query
+    for query in ("svm.name=svm1", f"svm.uuid={svms['svm1'].upper()}", "svm.name=svm*", "svm.name=svm1|svm2"):
+        assert (await it.ask(ROOT, "GET", f"{V}?{query}", None, X_Dot_SVM_Name="svm1"))[0] == 200, query
     volume = await make(it.core, "v")
     snapshots = f"{V}/{volume.id}/snapshots"
     body = {"name": "s", "svm.name": "svm2"}
