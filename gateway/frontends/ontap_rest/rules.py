@@ -148,6 +148,12 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ("snapshot", "name"): (
         _rule(_SNAPSHOT_NAME, "1638518", "The snapshot name is empty, too long, or holds a character that it must not"),
     ),
+    ("consistency_group", "name"): (
+        _rule(_SNAPSHOT_NAME, "262245", "The group's name is empty, too long, or holds a character that it must not"),
+    ),
+    ("consistency_group_snapshot", "name"): (
+        _rule(_SNAPSHOT_NAME, "1638518", "The snapshot name is empty, too long, or holds a character that it must not"),
+    ),
     ("snapshot", "comment"): (_rule(r".{0,255}", "1638455", "The comment is longer than 255 characters"),),
     ("snapshot", "snapmirror_label"): (_rule(r".{1,31}", "1638523", "The label must have 1 to 31 characters"),),
     ("account", "name"): ACCOUNT_NAME,
@@ -259,6 +265,10 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("destination_path",), "262212", 'A value is required for field "destination_path"'),
         Required(("volume.uuid", "volume.name"), "262212", 'A value is required for field "volume.uuid"'),
     ),
+    "cli_file_clone": tuple(
+        Required((path,), "262212", f'A value is required for field "{path}"')
+        for path in ("vserver", "volume", "source_path", "destination_path")
+    ),
     "qtree": (
         Required(("name",), "5242953", 'The qtree\'s "name" is required'),
         _SVM,
@@ -277,6 +287,8 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("path",), "262212", 'A value is required for field "path"'),
         Required(("access",), "262212", 'A value is required for field "access"'),
     ),
+    "consistency_group": (_SVM, Required(("volumes",), "262212", 'A value is required for field "volumes"')),
+    "consistency_group_snapshot": (Required(("name",), "262212", 'A value is required for field "name"'),),
     "iscsi_service": (_SVM,),
     "qos_policy": (Required(("name",), "262212", 'A value is required for field "name"'), _SVM),
     "nfs_service": (_SVM,),
@@ -337,6 +349,7 @@ _VOLUME_BOTH = (
     "state",
 )
 _QTREE_BOTH = ("group.id", "group.name", "name", "unix_permissions", "user.id", "user.name")
+_GROUP_MEMBERS = ("volumes", "volumes.name", "volumes.provisioning_options.action", "volumes.uuid")
 _LUN_BOTH = (
     "comment",
     "location.logical_unit",
@@ -442,12 +455,27 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
             "volume.uuid",
         }
     ),
+    ("cli_file_clone", Verb.POST): frozenset(
+        {
+            "destination_path",
+            "is_backup",
+            "no_reserve",
+            "overwrite_destination",
+            "snapshot_name",
+            "source_path",
+            "volume",
+            "vserver",
+        }
+    ),
     ("qtree", Verb.POST): frozenset(
         {*_QTREE_BOTH, *_PARENT, "export_policy.id", "export_policy.name", "volume.name", "volume.uuid"}
     ),
     ("qtree", Verb.PATCH): frozenset(_QTREE_BOTH),
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
+    ("consistency_group", Verb.POST): frozenset({"name", *_PARENT, *_GROUP_MEMBERS}),
+    ("consistency_group", Verb.PATCH): frozenset(_GROUP_MEMBERS),
+    ("consistency_group_snapshot", Verb.POST): frozenset({"name", "comment", "snapmirror_label"}),
     ("application_log", Verb.POST): frozenset(
         {
             "app_version",
