@@ -112,10 +112,7 @@ class Projection:
         return True
 
     def prune(self, record: Mapping[str, object]) -> JsonObject:
-        """Give the selected paths of a record; objects left without members disappear.
-
-        What is shown whole is the record's own, not a copy.
-        """
+        """Give a copy of the record with the selected paths only; objects left without members disappear."""
         return _prune(record, self._node)
 
 
@@ -250,7 +247,7 @@ def _prune(record: Mapping[str, object], node: _Node) -> JsonObject:
         elif isinstance(value, dict):
             # Most objects are small, and shown whole or not at all.
             if value and value.keys() <= inner.names:
-                kept[name] = value
+                kept[name] = value.copy()
             elif found := _prune(value, inner):
                 kept[name] = found
         elif isinstance(value, list):
