@@ -469,29 +469,6 @@ _MIRRORS = (
     ),
     remove("{mirror2}"),
 )
-_ADAPTIVE = {"expected_iops": 100, "peak_iops": 500, "absolute_min_iops": 50, "block_size": "4k"}
-_ALLOCATIONS = {"expected_iops_allocation": "used_space", "peak_iops_allocation": "allocated_space"}
-_LIMITS = {
-    "max_throughput_iops": 500,
-    "max_throughput_mbps": 50,
-    "min_throughput_iops": 100,
-    "min_throughput_mbps": 10,
-}
-_QOS = (
-    make("storage/qos/policies", {**OF_SVM, "name": "q1", "fixed": {**_LIMITS, "capacity_shared": True}}, "q1"),
-    make(
-        "storage/qos/policies",
-        {"name": "q2", "svm": {"uuid": "{svm1_key}"}, "adaptive": {**_ADAPTIVE, **_ALLOCATIONS}},
-        "q2",
-    ),
-    change("{q1}", {"name": "q3", "fixed": _LIMITS}),
-    change("{q2}", {"adaptive": {**_ADAPTIVE, **_ALLOCATIONS}}),
-    change("storage/qos/policies", {"name": "q4"}, "name=q3"),
-    get("{vol1}/metrics", "interval=1d"),
-    get("{vol1}/metrics/2026-01-01T00:00:00Z", refused="4"),
-    remove("{q1}"),
-    remove("storage/qos/policies", "name=q*"),
-)
 STEPS: tuple[Step, ...] = (
     *_CLUSTER,
     *_SVMS,
@@ -507,5 +484,4 @@ STEPS: tuple[Step, ...] = (
     *SECURITY_STEPS,
     *SYSTEM_STEPS,
     *_MIRRORS,
-    *_QOS,
 )
