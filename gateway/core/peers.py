@@ -187,17 +187,23 @@ async def agree(core: Core, standing: Offer, *, name: str) -> Peer:
     """Agree with the gateway at an offer's addresses; `name` is this gateway's own.
 
     Unauthenticated when one of both does not believe the other, Unavailable
-    when that does not answer: the offer stands all the same.
+    when that does not answer: the offer stands all the same. With any other
+    error, such as AlreadyExists for a gateway that is known already, it goes.
     """
     links = core.changes.context.peers
     if links is None:
         raise errors.Unsupported(capability="peers", reason="this gateway is not configured to have peers")
     try:
         other = await links.join(standing)
+        kept = await agreed(core, standing, other, name=name)
     except errors.Unauthenticated:
         await failed(core, standing)
         raise
-    kept = await agreed(core, standing, other, name=name)
+    except errors.Unavailable:
+        raise
+    except errors.GatewayError:
+        await documents.delete(core, OFFER, str(standing.id))
+        raise
     await links.ask(kept.id)
     return kept
 
