@@ -85,7 +85,7 @@ async def peering(settings: Settings, house: House, shared: Surroundings) -> Asy
     )
     await listener.start()
     try:
-        links.addresses = (_told(settings.peer, listener.address),)
+        links.addresses = (told_address(settings.peer, listener.address),)
         yield {NAME: f"https://{listener.address}"}
     finally:
         await listener.stop()
@@ -107,7 +107,7 @@ def context_of(identity: Identity) -> ssl.SSLContext:
         raise ConfigError(str(identity.certificate), f"certificate and key cannot be used: {error}") from None
 
 
-def _told(settings: PeerSettings, address: object) -> str:
+def told_address(settings: PeerSettings, address: object) -> str:
     """Give the address that peers are told; without a host where they have to see from where they are called."""
     at = Address.parse(str(address))
     host = settings.address or ("" if at.host in _ANYWHERE else at.host)
