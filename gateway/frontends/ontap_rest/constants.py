@@ -167,6 +167,10 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
 """Resource -> path -> the value that every record shows."""
 
 SILENT: Mapping[str, Mapping[str, Scalar]] = {
+    "account": {
+        "applications.is_ldap_fastbind": False,
+        "applications.is_ns_switch_group": False,
+    },
     "volume": {
         "nas.security_style": "unix",
         "asynchronous_directory_delete.enabled": False,

@@ -32,6 +32,7 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "lun": ("uuid", "name"),
     "file": ("path", "name", "type"),
     "file_clone": (),
+    "cli_file_clone": (),
     "split_status": ("volume.uuid", "volume.name"),
     "qtree": ("id", "name", "svm.uuid", "svm.name", "volume.uuid", "volume.name"),
     "quota_rule": ("uuid",),

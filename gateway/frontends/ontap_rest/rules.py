@@ -259,6 +259,10 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("destination_path",), "262212", 'A value is required for field "destination_path"'),
         Required(("volume.uuid", "volume.name"), "262212", 'A value is required for field "volume.uuid"'),
     ),
+    "cli_file_clone": tuple(
+        Required((path,), "262212", f'A value is required for field "{path}"')
+        for path in ("vserver", "volume", "source_path", "destination_path")
+    ),
     "qtree": (
         Required(("name",), "5242953", 'The qtree\'s "name" is required'),
         _SVM,
@@ -449,6 +453,18 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
             "source_path",
             "volume.name",
             "volume.uuid",
+        }
+    ),
+    ("cli_file_clone", Verb.POST): frozenset(
+        {
+            "destination_path",
+            "is_backup",
+            "no_reserve",
+            "overwrite_destination",
+            "snapshot_name",
+            "source_path",
+            "volume",
+            "vserver",
         }
     ),
     ("qtree", Verb.POST): frozenset(

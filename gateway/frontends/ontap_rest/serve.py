@@ -139,7 +139,8 @@ class Server:
         trace.operation = f"{endpoint.resource.name}.{ask.verb.value.lower()}"
         body = decode(endpoint.resource, ask.verb, raw)
         if body.records is not None:
-            if route.instance:
+            # Of what cannot be read nobody could be told what became of it.
+            if route.instance or not endpoint.readable:
                 raise unexpected("records")
             for values in body.records:
                 await check_body(ask, endpoint.resource, endpoint.operation(ask, values), values=values)

@@ -105,15 +105,6 @@ class Files(PagedSource):
         return await files.entry(ask.core, place.volume.id, place.path, snapshot_id=_id(place))
 
 
-class Nothing:
-    """A collection that holds nothing, ever."""
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """Give none."""
-        del ask
-        return ()
-
-
 class Qtrees(CatalogSource[Volume]):
     """The qtrees of all volumes of files. Writers get the volume and the number."""
 

@@ -10,6 +10,7 @@ from gateway.testing.ontap.step import BASE, OF_SVM, Step, change, get, make, re
 from gateway.testing.ontap.steps_files import FILE_STEPS
 from gateway.testing.ontap.steps_policies import QOS_STEPS
 from gateway.testing.ontap.steps_security import SECURITY_STEPS
+from gateway.testing.ontap.steps_system import SYSTEM_STEPS
 
 _HOST = "iqn.1993-08.org.debian:01:host1"
 
@@ -248,6 +249,33 @@ _FILES = (
         },
         refused="6684674",
     ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source-path": "a",
+            "destination-path": "b",
+            "is-backup": True,
+            "no-reserve": True,
+            "overwrite-destination": True,
+        },
+        refused="6684674",
+    ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source_path": "a",
+            "destination_path": "b",
+            "is_backup": False,
+            "no_reserve": False,
+            "overwrite_destination": False,
+            "snapshot_name": "none",
+        },
+        refused="4",
+    ),
     get("storage/file/clone/split-status"),
     get("storage/file/clone/split-status/{vol1_key}", refused="4"),
     make("storage/quota/rules", {**OF_SVM, "volume": {"name": "vol1"}, "type": "tree"}, refused="262144017"),
@@ -458,5 +486,6 @@ STEPS: tuple[Step, ...] = (
     *FILE_STEPS,
     *QOS_STEPS,
     *SECURITY_STEPS,
+    *SYSTEM_STEPS,
     *_MIRRORS,
 )
