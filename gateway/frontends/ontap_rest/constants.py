@@ -125,6 +125,8 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "state": "up",
         "vip": False,
     },
+    "consistency_group": {"replicated": False},
+    "consistency_group_snapshot": {"consistency_type": "crash"},
     "nfs_service": {
         "protocol.v3_enabled": False,
         "protocol.v40_enabled": True,
@@ -213,6 +215,7 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
         "recover_after_break": False,
         "restore_to_snapshot": "",
     },
+    "consistency_group_snapshot": {"write_fence": True},
     "snapmirror_transfer": {"storage_efficiency_enabled": True},
     "export_policy": {
         "rules.chown_mode": "restricted",

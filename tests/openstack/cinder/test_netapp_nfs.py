@@ -1,6 +1,5 @@
 """NetApp's own driver of Cinder for NFS against the ONTAP REST door. Volumes are files of a FlexVol.
 
-
 Only the mount is another one than in production: the kernel's client of NFS is
 not everywhere, so the driver finds the FlexVol's own directory bound to its
 mount point, with the same files.
@@ -188,6 +187,19 @@ def test_files_are_listed(driver: Any, pool: Pool) -> None:
     assert driver.zapi_client.get_file_sizes_by_dir("pool1") == [{"name": one.name, "file-size": 1.0 * GIB}]
     driver.delete_volume(one)
     assert pool.names() == set()
+
+
+def test_a_group_of_one_flexvol_has_snapshots(driver: Any) -> None:
+    client = driver.zapi_client
+    client.create_cg_snapshot(["pool1"], "group")
+    assert client.get_snapshot("pool1", "group").items() >= {"volume": "pool1", "busy": False}.items()
+    client.wait_for_busy_snapshot("pool1", "group")
+    # What is to be deleted later gets another name, and goes when the driver comes round.
+    client.mark_snapshot_for_deletion("pool1", "group")
+    (marked,) = client.get_snapshots_marked_for_deletion()
+    assert marked["volume_name"] == "pool1"
+    driver._delete_snapshots_marked_for_deletion()
+    assert client.get_snapshots_marked_for_deletion() == []
 
 
 def test_what_it_does_in_the_background(driver: Any) -> None:
