@@ -10,6 +10,7 @@ import socket
 import stat
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -50,6 +51,7 @@ from gateway.mover.far.words import (
     Want,
     Welcome,
     nanoseconds,
+    packed,
 )
 from gateway.mover.wire import Sent
 
@@ -233,7 +235,7 @@ def test_nothing_outside_is_opened(sides, tmp_path):
         assert asker.hear() == Runs([Run(0, PAGE, b"a".ljust(PAGE, b"\0"))])
         assert isinstance(asker.hear(), Done)
         asker.say(More())
-        assert asker.hear() == Page([], last=True)
+        assert asker.hear() == Page(packed(()), last=True)
         asker.say(Bye())
 
 
@@ -280,7 +282,7 @@ FOLDER = entry(b"f", stat.S_IFDIR | 0o755)
 
 
 def page(*entries: Entry, last: bool = True) -> Page:
-    return Page([Part(list(entries), goes_on=False)], last=last)
+    return Page(packed([Part(list(entries), goes_on=False)]), last=last)
 
 
 LISTS: Sequence[Sequence[Answer | bytes]] = [
@@ -290,9 +292,13 @@ LISTS: Sequence[Sequence[Answer | bytes]] = [
     [page(entry(b"a"))],
     [page(entry(b""))],
     [page()],
-    [Page([], last=True)],
+    [Page(packed([]), last=True)],
+    [Page(b"not packed", last=True)],
+    [Page(zlib.compress(b"no parts"), last=True)],
+    [Page(zlib.compress(bytes(FRAME_MAX + 1)), last=True)],
+    [Page(packed([Part([ROOT], goes_on=False)])[:-5], last=True)],
     [page(ROOT, FOLDER)],
-    [Page([Part([ROOT], goes_on=True)], last=True)],
+    [Page(packed([Part([ROOT], goes_on=True)]), last=True)],
     *([page(ROOT, entry(b"a", mode))] for mode in (0o644, 0o170644, -1, 1 << 20)),
     *([page(ROOT, entry(b"a", uid=uid))] for uid in (-1, (1 << 32) - 1)),
     *([page(ROOT, entry(b"a", size=size))] for size in (-1, 1 << 63)),

@@ -144,6 +144,7 @@ async def test_no_way_of_writing_a_request_leads_around_a_rule(it: Scene) -> Non
         ("DELETE", f"{V}/{key}", None),
         ("DELETE", f"{V}?name=v", None),
         ("DELETE", V, {"records": [{"uuid": key}]}),
+        ("PATCH", "/api/private/cli/volume?volume=v", {"autosize-reset": True}),
         ("GET", f"{V}/{key}/snapshots", None),
         ("GET", f"{V}/{key.upper()}/snapshots", None),
         ("GET", f"{V}/urn:uuid:{key}/snapshots", None),

@@ -59,6 +59,8 @@ SERVICES: Mapping[str, str] = {
     "iscsi_service": "cluster",
     "iscsi_credentials": "cluster",
     "license": "cluster",
+    "consistency_group": "volume",
+    "consistency_group_snapshot": "volume",
     "counter_table": "cluster",
     "counter_row": "cluster",
     "disk": "cluster",
@@ -83,6 +85,7 @@ SERVICES: Mapping[str, str] = {
 _OWN_APIS: Mapping[tuple[str, str], str] = {
     ("snapshot", "enumerate"): "snapshotenumerate",
     ("snapshot", "create"): "snapshotcreate",
+    ("consistency_group_snapshot", "create"): "snapshotcreate",
     ("snapmirror_relationship", "create"): "update",
     ("snapmirror_relationship", "delete"): "update",
     ("snapmirror_transfer", "create"): "update",

@@ -127,6 +127,8 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "state": "up",
         "vip": False,
     },
+    "consistency_group": {"replicated": False},
+    "consistency_group_snapshot": {"consistency_type": "crash"},
     "nfs_service": {
         "protocol.v3_enabled": False,
         "protocol.v40_enabled": True,
@@ -169,6 +171,10 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
 """Resource -> path -> the value that every record shows."""
 
 SILENT: Mapping[str, Mapping[str, Scalar]] = {
+    "account": {
+        "applications.is_ldap_fastbind": False,
+        "applications.is_ns_switch_group": False,
+    },
     "volume": {
         "nas.security_style": "unix",
         "asynchronous_directory_delete.enabled": False,
@@ -211,6 +217,7 @@ SILENT: Mapping[str, Mapping[str, Scalar]] = {
         "recover_after_break": False,
         "restore_to_snapshot": "",
     },
+    "consistency_group_snapshot": {"write_fence": True},
     "snapmirror_transfer": {"storage_efficiency_enabled": True},
     "export_policy": {
         "rules.chown_mode": "restricted",

@@ -105,6 +105,16 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "role": {"owner": ("/api/svm/svms", "uuid")},
     "audit_message": {"node": ("/api/cluster/nodes", "uuid")},
     "ems_event": {"node": ("/api/cluster/nodes", "uuid")},
+    "consistency_group": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "volumes": ("/api/storage/volumes", "uuid"),
+    },
+    "consistency_group_snapshot": {
+        "svm": ("/api/svm/svms", "uuid"),
+        "consistency_group": ("/api/application/consistency-groups", "uuid"),
+        "missing_volumes": ("/api/storage/volumes", "uuid"),
+        "snapshot_volumes.volume": ("/api/storage/volumes", "uuid"),
+    },
     "svm_peer": {
         "svm": ("/api/svm/svms", "uuid"),
         "peer.svm": ("/api/svm/svms", "uuid"),

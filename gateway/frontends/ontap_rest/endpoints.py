@@ -11,8 +11,10 @@ from gateway.frontends.ontap_rest import sources
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.calls import call_of
+from gateway.frontends.ontap_rest.consistency import forget_groups
 from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, Keyed, Made, Route, named
 from gateway.frontends.ontap_rest.endpoints_files import files_endpoints
+from gateway.frontends.ontap_rest.endpoints_groups import group_endpoints
 from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
@@ -45,6 +47,7 @@ def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapp
         **network_endpoints(schema, site),
         **files_endpoints(schema),
         **security_endpoints(schema, site, table.keys),
+        **group_endpoints(schema),
         **system_endpoints(schema, site, observer or SilentObserver()),
     }
     for collection, endpoint in every.items():
@@ -198,6 +201,7 @@ async def _modify_svm(ask: Ask, tenant: Tenant, values: Values) -> Made:
 async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
     await tenants.delete(ask.core, tenant.id)
     await forget_policies(ask.core, tenant)
+    await forget_groups(ask.core, tenant)
     return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
 
 

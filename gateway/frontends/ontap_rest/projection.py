@@ -50,6 +50,8 @@ DEFAULT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "port": ("uuid", "name", "node.name"),
     "iscsi_credentials": ("initiator", "svm.uuid", "svm.name"),
     "license": ("name",),
+    "consistency_group": ("uuid", "name"),
+    "consistency_group_snapshot": ("uuid", "name"),
     "counter_table": ("name",),
     "counter_row": ("counter_table.name", "id"),
     "disk": ("name",),

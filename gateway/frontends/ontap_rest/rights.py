@@ -36,6 +36,8 @@ REACHES: Mapping[str, Reach] = {
     "cluster": Reach.SEEN,
     "export_policy": Reach.OWN,
     "export_rule": Reach.OWN,
+    "file": Reach.OWN,
+    "file_clone": Reach.OWN,
     "igroup": Reach.OWN,
     "igroup_initiator": Reach.OWN,
     "ip_interface": Reach.OWN,
@@ -44,14 +46,20 @@ REACHES: Mapping[str, Reach] = {
     "job": Reach.OWN,
     "lun": Reach.OWN,
     "lun_map": Reach.OWN,
+    "nfs_service": Reach.OWN,
+    "qos_policy": Reach.OWN,
+    "qtree": Reach.OWN,
+    "quota_rule": Reach.OWN,
     "role": Reach.OWN,
     "role_privilege": Reach.OWN,
     "schedule": Reach.SEEN,
     "snapshot": Reach.OWN,
     "snapshot_policy": Reach.OWN,
     "snapshot_policy_schedule": Reach.OWN,
+    "split_status": Reach.OWN,
     "svm": Reach.KEPT,
     "volume": Reach.OWN,
+    "volume_metrics": Reach.OWN,
 }
 """By resource. What is not here is closed to the accounts of SVMs."""
 
@@ -80,6 +88,14 @@ _NEEDED: Mapping[Verb, frozenset[Verb]] = {
 """What a body's verb does to its parts: a PATCH replaces them all."""
 
 
+SAME: Mapping[str, str] = {
+    "private/cli/aggr": "storage/aggregates",
+    "private/cli/volume": "storage/volumes",
+    "private/cli/volume/efficiency": "storage/volumes",
+}
+"""Paths at which commands are run -> the path at which the same is had without one: its rules hold, too."""
+
+
 async def check(core: Core, principal: Principal, found: Found[Route], verb: Verb) -> None:
     """Raise PermissionDenied unless the caller may make such a request."""
     route = found.target
@@ -91,7 +107,11 @@ async def check(core: Core, principal: Principal, found: Found[Route], verb: Ver
     rules = await rules_of(core, principal)
     if rules is None:
         await authorize(core, principal, *route.calls[verb])
-    elif verb not in granted(rules, request_parts(route.template, found.keys)):
+        return
+    places = [request_parts(route.template, found.keys)]
+    if route.template in SAME:
+        places.append(request_parts(SAME[route.template], ()))
+    if any(verb not in granted(rules, place) for place in places):
         raise PermissionDenied(action=f"{verb.value} {route.template}")
 
 

@@ -148,6 +148,12 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ("snapshot", "name"): (
         _rule(_SNAPSHOT_NAME, "1638518", "The snapshot name is empty, too long, or holds a character that it must not"),
     ),
+    ("consistency_group", "name"): (
+        _rule(_SNAPSHOT_NAME, "262245", "The group's name is empty, too long, or holds a character that it must not"),
+    ),
+    ("consistency_group_snapshot", "name"): (
+        _rule(_SNAPSHOT_NAME, "1638518", "The snapshot name is empty, too long, or holds a character that it must not"),
+    ),
     ("snapshot", "comment"): (_rule(r".{0,255}", "1638455", "The comment is longer than 255 characters"),),
     ("snapshot", "snapmirror_label"): (_rule(r".{1,31}", "1638523", "The label must have 1 to 31 characters"),),
     ("account", "name"): ACCOUNT_NAME,
@@ -281,6 +287,8 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("path",), "262212", 'A value is required for field "path"'),
         Required(("access",), "262212", 'A value is required for field "access"'),
     ),
+    "consistency_group": (_SVM, Required(("volumes",), "262212", 'A value is required for field "volumes"')),
+    "consistency_group_snapshot": (Required(("name",), "262212", 'A value is required for field "name"'),),
     "iscsi_service": (_SVM,),
     "qos_policy": (Required(("name",), "262212", 'A value is required for field "name"'), _SVM),
     "nfs_service": (_SVM,),
@@ -341,6 +349,7 @@ _VOLUME_BOTH = (
     "state",
 )
 _QTREE_BOTH = ("group.id", "group.name", "name", "unix_permissions", "user.id", "user.name")
+_GROUP_MEMBERS = ("volumes", "volumes.name", "volumes.provisioning_options.action", "volumes.uuid")
 _LUN_BOTH = (
     "comment",
     "location.logical_unit",
@@ -464,6 +473,9 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("qtree", Verb.PATCH): frozenset(_QTREE_BOTH),
     ("snapshot", Verb.POST): frozenset(_SNAPSHOT_BOTH),
     ("snapshot", Verb.PATCH): frozenset(_SNAPSHOT_BOTH),
+    ("consistency_group", Verb.POST): frozenset({"name", *_PARENT, *_GROUP_MEMBERS}),
+    ("consistency_group", Verb.PATCH): frozenset(_GROUP_MEMBERS),
+    ("consistency_group_snapshot", Verb.POST): frozenset({"name", "comment", "snapmirror_label"}),
     ("application_log", Verb.POST): frozenset(
         {
             "app_version",

@@ -41,6 +41,7 @@ from gateway.core.trail import NoTrail, Trail
 from gateway.frontends.ontap_rest import moves
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
+from gateway.frontends.ontap_rest.processors import COUNTERS, render_statistics
 from gateway.frontends.ontap_rest.protection import bases_among, sources_among
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.cluster import (
@@ -538,7 +539,7 @@ class Nodes:
         """Give the node."""
         del ask
         node = self._site.node()
-        return [(node, render_node(node))]
+        return [(node, {**render_node(node), "statistics": render_statistics(COUNTERS.read_text())})]
 
 
 def own_job(ask: Ask, job: Job) -> bool:

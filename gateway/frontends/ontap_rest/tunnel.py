@@ -15,6 +15,8 @@ from gateway.core.model import Tenant
 from gateway.core.principal import Principal
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.qos import KeptPolicy
+from gateway.frontends.ontap_rest.sources_files import Found
 
 HEADERS = (istr("X-Dot-SVM-Name"), istr("X-Dot-SVM-UUID"))
 _DIFFER = 'The specified "svm.uuid" and "svm.name" do not refer to the same SVM.'
@@ -53,12 +55,21 @@ def check_own(ask: Ask, record: object) -> None:
     caller = ask.core.caller
     if caller is None or caller.tenant_id is None:
         return
+    if _owner(record) != caller.tenant_id:
+        raise errors.PermissionDenied(action="change what is not its SVM's")
+
+
+def _owner(record: object) -> UUID | None:
+    """Give the SVM's id that a record belongs to, as its writers get it; None: none's, or that is not known."""
     first = record[0] if isinstance(record, tuple) else record
     if isinstance(first, Kept):
         first = first.account
+    elif isinstance(first, Found):
+        first = first.place.volume
+    elif isinstance(first, KeptPolicy):
+        first = first.policy
     owner = first.id if isinstance(first, Tenant) else getattr(first, "tenant_id", None)
-    if owner != caller.tenant_id:
-        raise errors.PermissionDenied(action="change what is not its SVM's")
+    return owner if isinstance(owner, UUID) else None
 
 
 async def _own(core: Core, tenant_id: UUID) -> Tenant:

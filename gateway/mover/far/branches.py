@@ -13,7 +13,7 @@ from gateway.mover.batch import Folders, Way
 from gateway.mover.content import PAGE, Present
 from gateway.mover.far.asking import Asking, senseless
 from gateway.mover.far.contents import Coming, FarContent
-from gateway.mover.far.words import Entry, File, More, Page, Part, Walk, Want, digests
+from gateway.mover.far.words import Entry, File, More, Page, Part, Walk, Want, digests, unpacked
 from gateway.mover.files import Work
 from gateway.mover.origin import Branch, Unchanged
 from gateway.mover.others import Other
@@ -66,7 +66,11 @@ def _parts(asking: Asking) -> Iterator[Part]:
             raise senseless()
         if not page.last:
             coming = asking.ask(More())
-        yield from page.parts
+        try:
+            parts = unpacked(page)
+        except (ValueError, UnicodeError) as error:
+            raise senseless() from error
+        yield from parts
         if page.last:
             return
 

@@ -45,6 +45,7 @@ UNPROVOKED: Mapping[str, str] = {
     "4653058": "needs a gateway that other gateways may reach",
     "4653075": "needs two other gateways",
     "4653076": "needs another gateway, with which there is an agreement",
+    "4653368": "needs a gateway that other gateways may reach",
     "5242881": "needs a volume that follows another one",
     "5242897": "needs a volume that follows another one",
     "5636096": "an account without a password is one of a certificate",

@@ -161,7 +161,6 @@ _PEERS = (
     make("cluster/peers", {"name": "p"}, refused="4656069"),
     make("cluster/peers", _REMOTE, refused="4653236"),
     make("cluster/peers", {**_REMOTE, **_KNOWN, "encryption": {"proposed": "none"}}, refused="4653419"),
-    make("cluster/peers", {"remote": {"ip_addresses": ["a b"]}, **_KNOWN}, refused="4653368"),
     make(
         "cluster/peers",
         {**_REMOTE, "authentication": {"passphrase": "long-enough", "generate_passphrase": True}},

@@ -10,6 +10,7 @@ from gateway.testing.ontap.step import BASE, OF_SVM, Step, change, get, make, re
 from gateway.testing.ontap.steps_files import FILE_STEPS
 from gateway.testing.ontap.steps_policies import QOS_STEPS
 from gateway.testing.ontap.steps_security import SECURITY_STEPS
+from gateway.testing.ontap.steps_system import SYSTEM_STEPS
 
 _HOST = "iqn.1993-08.org.debian:01:host1"
 
@@ -481,5 +482,6 @@ STEPS: tuple[Step, ...] = (
     *FILE_STEPS,
     *QOS_STEPS,
     *SECURITY_STEPS,
+    *SYSTEM_STEPS,
     *_MIRRORS,
 )

@@ -1,8 +1,8 @@
-"""The steps of the walk through the ONTAP door to QoS policies."""
+"""The steps of the walk through the ONTAP door to QoS policies and metrics."""
 
 from __future__ import annotations
 
-from gateway.testing.ontap.step import OF_SVM, Step, change, make, remove
+from gateway.testing.ontap.step import OF_SVM, Step, change, get, make, remove
 
 _FIXED = {
     "max_throughput_iops": 1000,
@@ -24,5 +24,9 @@ QOS_STEPS: tuple[Step, ...] = (
     change("{q1}", {"name": "q3", "fixed": {**_FIXED, "max_throughput_iops": 2000}}),
     change("{q2}", {"adaptive": {**_ADAPTIVE, "peak_iops": 2000}}),
     make("storage/qos/policies", {**OF_SVM, "name": "q4", "fixed": {"max_throughput_iops": 1}}, "q4"),
+    change("storage/qos/policies", {"name": "q5"}, "name=q4"),
     remove("{q4}"),
+    remove("storage/qos/policies", "name=q*"),
+    get("{vol1}/metrics", "interval=1d"),
+    get("{vol1}/metrics/2026-01-01T00:00:00Z", refused="4"),
 )

@@ -10,8 +10,10 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -39,7 +41,7 @@ def _nobody(_route: Route, _verb: Verb, _answer: httpx.Response) -> None:
 
 
 class Walk:
-    """What was asked, sent and shown, and `keys` of a record of every kind.
+    """What was asked, sent and shown, `keys` of a record of every kind, `places` of collections, and what steps `kept`.
 
     `judge` is given each answer with its route and verb.
     """
@@ -50,8 +52,8 @@ class Walk:
         self._table = blueprint(NEWEST)
         self._router = Router(self._table)
         self.resources = {route.endpoint.resource.name: route.endpoint.resource for route in self._table.values()}
-        self._kept: dict[str, str] = {}
-        self._places: dict[str, str] = {}
+        self.kept: dict[str, str] = {}
+        self.places: dict[str, str] = {}
         self.touched: set[tuple[str, Verb]] = set()
         self.sent: dict[tuple[str, Verb], set[str]] = defaultdict(set)
         self.shown: dict[str, set[str]] = defaultdict(set)
@@ -67,10 +69,10 @@ class Walk:
                 self._sweep(route)
 
     def _take(self, step: Step) -> None:
-        path = _filled(step.path, self._kept)
-        body = _filled(step.body, self._kept)
+        path = _filled(step.path, self.kept)
+        body = _filled(step.body, self.kept)
         wait = "" if step.verb is Verb.GET else f"return_timeout={PATIENCE_S}"
-        query = "&".join(part for part in (_filled(step.query, self._kept), wait) if part)
+        query = "&".join(part for part in (_filled(step.query, self.kept), wait) if part)
         answer = self._ask(step.verb, f"{path}?{query}", body, refused=step.refused)
         deadline = time.monotonic() + PATIENCE_S
         while step.patient and not answer.json()["num_records"]:
@@ -95,20 +97,33 @@ class Walk:
         if place is None:
             (record,) = answer.json()["records"]
             place = record["_links"]["self"]["href"]
-        self._kept[name] = place.removeprefix("/api/")
-        self._kept[f"{name}_key"] = place.rpartition("/")[2]
+        self.kept[name] = place.removeprefix("/api/")
+        self.kept[f"{name}_key"] = place.rpartition("/")[2]
 
     def _sweep(self, route: Route) -> None:
         """Look at a collection once more, and change and delete what has no key there, which is nothing."""
-        path = self._places.get(route.template, route.template)
+        path = self.places.get(route.template, route.template)
         if "{}" in path or Verb.GET not in route.verbs:
             return
         self._look(path)
+        self._ask_for_none(route, path)
+        keys = route.endpoint.resource.keys
         for verb in {Verb.PATCH, Verb.DELETE}.intersection(route.verbs):
-            if (route.template, verb) in self.touched:
+            if not keys or (route.template, verb) in self.touched:
                 continue
-            answer = self._ask(verb, f"{path}?{route.endpoint.resource.keys[-1]}=null", {})
+            answer = self._ask(verb, f"{path}?{keys[-1]}=null", {})
             assert answer.json()["num_records"] == 0, path
+
+    def _ask_for_none(self, route: Route, path: str) -> None:
+        """Ask for a record of a collection that had none to look at, which has to be told."""
+        template = f"{route.template}/{route.endpoint.instance}"
+        if template in self._table and (template, Verb.GET) not in self.touched:
+            one = route.endpoint.instance.replace("{}", str(UUID(int=1)))
+            answer = self._client.get(f"/api/{path}/{one}")
+            if answer.status_code != HTTPStatus.NOT_FOUND:
+                raise AssertionError(f"{path}/{one}: {answer.text}")
+            self.touched.add((template, Verb.GET))
+            self._judge(self._table[template], Verb.GET, answer)
 
     def _look(self, path: str) -> None:
         route = self._route(path)
@@ -118,7 +133,7 @@ class Walk:
         records = [answer.json()] if route.single else answer.json()["records"]
         self.shown[route.endpoint.resource.name] |= seen_in(records, route.endpoint.resource)
         if not route.instance:
-            self._places[route.template] = path
+            self.places[route.template] = path
             for record in records[:1]:
                 one = record["_links"]["self"]["href"].removeprefix("/api/")
                 self._ask(Verb.GET, one)

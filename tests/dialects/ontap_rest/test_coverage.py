@@ -33,12 +33,7 @@ BY_NAME = {route.endpoint.resource.name: route.endpoint.resource for route in TA
 ELSEWHERE: Mapping[str, str] = {
     "cluster_peer": "tests/clients/test_netapp_sdk_peers.py",
     "file_clone": "tests/clients/test_netapp_sdk_files.py",
-    "ip_interface": "tests/clients/test_nfs_export.py",
-    "nfs_service": "tests/dialects/ontap_rest/test_every_field.py",
-    "quota_rule": "tests/dialects/ontap_rest/test_live_files.py",
-    "split_status": "tests/dialects/ontap_rest/test_live_files.py",
     "svm_peer": "tests/clients/test_netapp_sdk_peers.py",
-    "volume_metrics": "tests/dialects/ontap_rest/test_volume_settings.py",
 }
 """Resources of which the walk's gateway has no record, and the tests that ask for what it therefore cannot."""
 FIELDS_ELSEWHERE = {("snapmirror_relationship", "POST"): ["source.cluster.name", "source.cluster.uuid"]}

@@ -131,3 +131,11 @@ def test_owners_of_all_snapshots_are_told_when_they_are_asked_for(ontap: Door) -
     assert free["owners"] == []
     (same,) = ontap.get(f"{VOLUMES}/{volume}/snapshots?{query}")["records"]
     assert "owners" not in same
+
+
+def test_volumes_are_found_by_the_path_of_their_efficiency(ontap: Door) -> None:
+    ontap.volume("one")
+    query = "efficiency.volume_path=/vol/{}&fields=efficiency.state,efficiency.compression"
+    (found,) = ontap.get(f"{VOLUMES}?{query.format('one')}")["records"]
+    assert found["efficiency"] == {"volume_path": "/vol/one", "state": "disabled", "compression": "none"}
+    assert ontap.get(f"{VOLUMES}?{query.format('two')}")["num_records"] == 0

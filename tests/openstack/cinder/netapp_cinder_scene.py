@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from cinder.volume import driver as base
 from cinder.volume.configuration import Configuration
 from cinder.volume.drivers.netapp.common import NetAppDriver
 from cinder_scene import TENANT
+from oslo_concurrency import processutils
 from oslo_config import cfg
 
 from gateway.testing.live import ACCOUNT, PASSWORD
@@ -41,8 +42,13 @@ def stanza(url: str, protocol: str) -> Mapping[str, object]:
 
 
 @contextmanager
-def made(url: str, protocol: str, folder: Path, **options: Any) -> Iterator[Any]:
-    """Give a driver that has not been set up. It looks for its stanza in files, not only in what is set."""
+def made(
+    url: str, protocol: str, folder: Path, *, execute: Callable[..., Any] = processutils.execute, **options: Any
+) -> Iterator[Any]:
+    """Give a driver that has not been set up, and runs programs by `execute`.
+
+    It looks for its stanza in files, not only in what is set.
+    """
     values = {**stanza(url, protocol), "volume_backend_name": GROUP, **options}
     lines = [f"{name} = {value}" for name, value in values.items()]
     file = folder / f"cinder-{protocol}.conf"
@@ -50,7 +56,9 @@ def made(url: str, protocol: str, folder: Path, **options: Any) -> Iterator[Any]
     _read(file)
     try:
         configuration = Configuration(base.volume_opts, config_group=GROUP)
-        yield NetAppDriver(configuration=configuration, host=f"host@{GROUP}", is_vol_db_empty=True)
+        driver = NetAppDriver(configuration=configuration, host=f"host@{GROUP}", is_vol_db_empty=True, execute=execute)
+        driver._execute = execute
+        yield driver
     finally:
         _read()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from manila import exception
+from manila.db.sqlalchemy import models
 from manila_scene import FAST, Bed, access_row, manila_bed
 from netapp_manila_scene import ADMIN, Manager, database, started, volume_of
 
@@ -142,6 +144,24 @@ def test_a_share_is_given_up_and_managed_again(manager: Manager) -> None:
     assert manager.bed.nfs.read(f"/{volume_of(managed)}/letter") == b"words"
     assert volume_of(share) not in volumes(manager.bed)
     manager.delete(managed)
+
+
+def test_shares_of_a_group_have_snapshots_of_one_instant(manager: Manager) -> None:
+    shares = [manager.share(pool="memory", kind="thick") for _ in range(2)]
+    group = models.ShareGroup(id=str(uuid4()), consistent_snapshot_support="host")
+    taken = {
+        "id": str(uuid4()),
+        "share_group": group,
+        "share_group_snapshot_members": [{"share_id": share["id"]} for share in shares],
+    }
+    manager.driver.create_share_group_snapshot(ADMIN, taken, share_server=None)
+    parts = list(manager.bed.client.each(native.snapshots()))
+    assert len(parts) == 2
+    assert len({(part.name, part.created) for part in parts}) == 1
+    manager.driver.delete_share_group_snapshot(ADMIN, taken, share_server=None)
+    assert list(manager.bed.client.each(native.snapshots())) == []
+    manager.driver.delete_share_group(ADMIN, group, share_server=None)
+    manager.delete(*shares)
 
 
 def test_what_the_driver_reports_is_in_the_log(manager: Manager) -> None:

@@ -40,8 +40,11 @@ async def _far_source(ask: Ask, values: Values) -> SourceVolume | None:
     """Give the source where it is at a peer. WireError 13303886 for an SVM that is not let in to it."""
     core, links = ask.core, ask.core.changes.context.peers
     if links is None:
-        if {"source.cluster.name", "source.cluster.uuid"} & values.keys():
-            raise errors.Unsupported(capability="peers", reason="this gateway is not configured to have peers")
+        for field in ("source.cluster.name", "source.cluster.uuid"):
+            if field in values:
+                why = "this gateway is not configured to have peers"
+                message = f'The operation is not supported on this platform. Field "{field}": {why}.'
+                raise WireError(400, "262144017", message=message, target=field)
         return None
     remote, _, name = (text(values, "source.path") or "").partition(":")
     reader, _ = await _end(ask, values, "destination.path")

@@ -38,7 +38,18 @@ async def owner_of(ask: Ask, values: Values, owners: Owners) -> UUID | None:
         told = {"svm.name": cluster.name, "svm.uuid": cluster.uuid}
         if all(str(value).lower() == told[path].lower() for path, value in named.items()):
             return None
-    return (await tenant_of(ask, named)).id
+    try:
+        return (await tenant_of(ask, named)).id
+    except errors.NotFound as error:
+        message = f'SVM "{shorten(str(error.fields["ref"]))}" does not exist.'
+        raise WireError(404, "2621462", message=message, target=_told(named)) from None
+    except WireError as error:
+        raise WireError(error.status, error.code, message=error.message, target=_told(named)) from None
+
+
+def _told(named: Values) -> str:
+    """Give the field by which a body named an owner."""
+    return next(iter(named), "svm.name").replace("svm.", "owner.")
 
 
 class RoleWriter:
@@ -115,31 +126,28 @@ class RoleWriter:
     def _privileges(self, listed: Sequence[Values]) -> tuple[Privilege, ...]:
         if not listed:
             raise WireError(400, "13434892", message="Roles need at least one privilege", target="privileges")
-        found = [self._privilege(values) for values in listed]
+        found = [self._privilege(values, base="privileges.") for values in listed]
         paths = [privilege.path for privilege in found]
         if len(set(paths)) < len(paths):
             raise given_twice("privileges.path", "262282")
         return tuple(found)
 
-    def _privilege(self, values: Values) -> Privilege:
-        _check_query(values)
-        path = text(values, "path")
-        if path is None:
-            raise missing_value("path")
-        access = text(values, "access")
-        if access is None:
-            raise missing_value("access")
+    def _privilege(self, values: Values, *, base: str = "") -> Privilege:
+        _check_query(values, base=base)
+        path, access = text(values, "path"), text(values, "access")
+        if path is None or access is None:
+            raise missing_value(f"{base}path" if path is None else f"{base}access")
         try:
             return Privilege(rule_path(path, self._templates()), Access(access))
         except BadPathError:
             message = f'The URI path "{shorten(path)}" is not valid or not supported'
-            raise WireError(400, "5636169", message=message, target="path") from None
+            raise WireError(400, "5636169", message=message, target=f"{base}path") from None
         except UnknownPathError:
             message = f'The URI path "{shorten(path)}" does not exist'
-            raise WireError(400, "5636170", message=message, target="path") from None
+            raise WireError(400, "5636170", message=message, target=f"{base}path") from None
 
 
-def _check_query(values: Values) -> None:
+def _check_query(values: Values, *, base: str = "") -> None:
     if text(values, "query"):
         message = 'A "query" cannot be specified for a privilege that is about an API path'
-        raise WireError(400, "5636192", message=message, target="query")
+        raise WireError(400, "5636192", message=message, target=f"{base}query")
