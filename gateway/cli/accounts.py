@@ -11,7 +11,7 @@ import click
 from gateway.cli.service import config_option, read_settings
 from gateway.cli.template import quoted
 from gateway.config import ConfigError
-from gateway.server.auth import Role, read_accounts
+from gateway.server.accounts_file import Role, read_accounts
 from gateway.server.passwords import hash_password
 
 

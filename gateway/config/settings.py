@@ -87,14 +87,29 @@ class CatalogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError(f"url: {self.url!r} is neither 'sqlite' nor 'sqlite:///PATH'")
 
 
+class ClientCertificate(enum.StrEnum):
+    """Whether clients of the ONTAP door need a certificate; those of all other doors do."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
 class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Certificate and key of every HTTPS listener. `client_ca`: clients must show a certificate signed by it."""
+    """Certificate and key of every HTTPS listener. `client_ca`: clients must show a certificate signed by it.
+
+    `client_certificate` optional: at the ONTAP door they may come without, and say who they are by a password.
+    """
 
     enabled: bool = True
     certificate: Path = msgspec.field(default_factory=lambda: Path("tls/cert.pem"))
     key: Path = msgspec.field(default_factory=lambda: Path("tls/key.pem"))
     client_ca: Path | None = None
+    client_certificate: ClientCertificate = ClientCertificate.REQUIRED
     force_plain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.client_certificate is ClientCertificate.OPTIONAL and self.client_ca is None:
+            raise ValueError("client_certificate: needs client_ca, which says whose certificates count")
 
 
 class PeerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,50 +154,93 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Who signs tokens. `issuer` is what their `iss` says; an address is an OpenID issuer, which tells its keys itself.
 
     Other issuers sign with the secret or with one of the keys whose public
-    parts are in the PEM files. OpenID tokens must be for `client_id` unless
-    `skip_client_id_check`; `claim_namespace` is what may stand before `roles`
-    and `groups` in them; `ca` signs the issuer's certificate.
+    parts are in the PEM files. `jwks` is a file with the keys of any issuer,
+    which is not asked then. Where there is `introspection`, an address, each
+    token is asked about there (RFC 7662), in the name of `client_id` with
+    `client_secret`; tokens that are no JWT are, too. OpenID tokens must be for
+    `client_id` unless `skip_client_id_check`; `claim_namespace` is what may
+    stand before `roles` and `groups` in them; `ca` signs the certificate of
+    whoever is asked.
     """
 
     issuer: str
     shared_secret: Secret | None = None
     rsa_public_key: Path | None = None
     ec_public_key: Path | None = None
+    jwks: Path | None = None
+    introspection: str = ""
     client_id: str = ""
+    client_secret: Secret | None = None
     skip_client_id_check: bool = False
     claim_namespace: str = ""
     username_claim: UsernameClaim = UsernameClaim.SUB
     ca: Path | None = None
 
     def __post_init__(self) -> None:
-        keys = (self.shared_secret, self.rsa_public_key, self.ec_public_key)
+        own = any((self.shared_secret, self.rsa_public_key, self.ec_public_key))
         if not self.issuer:
             raise ValueError("issuer: must not be empty")
-        if not self.openid:
-            if not any(keys):
-                raise ValueError("issuer: needs shared_secret, rsa_public_key or ec_public_key")
-            if self.client_id or self.skip_client_id_check or self.ca:
-                raise ValueError("issuer: client_id, skip_client_id_check and ca are for issuers with an address")
-            return
-        if any(keys):
+        if bool(self.introspection) != bool(self.client_secret):
+            raise ValueError("introspection: needs client_secret, which is for nothing else")
+        if self.jwks and (own or self.introspection):
+            raise ValueError("jwks: the keys are in that file; none may be given otherwise")
+        if self.introspection:
+            self._check_introspection(own=own)
+        elif not self.has_address:
+            self._check_named(own=own)
+        elif own:
             raise ValueError("issuer: one with an address tells its keys itself; none may be given")
-        if not secure_url(self.issuer):
+        elif not secure_url(self.issuer):
             raise ValueError("issuer: an address must begin with https://, or be on this machine")
-        if not self.client_id and not self.skip_client_id_check:
+        elif not self.client_id and not self.skip_client_id_check:
             raise ValueError("client_id: is needed, or skip_client_id_check = true")
+
+    def _check_named(self, *, own: bool) -> None:
+        if not (own or self.jwks):
+            raise ValueError("issuer: needs shared_secret, rsa_public_key, ec_public_key or jwks")
+        if (self.client_id or self.skip_client_id_check) and not self.jwks:
+            raise ValueError("issuer: client_id and skip_client_id_check are for issuers with an address or jwks")
+        if self.ca:
+            raise ValueError("issuer: ca is for issuers with an address")
+
+    def _check_introspection(self, *, own: bool) -> None:
+        if own:
+            raise ValueError("introspection: tokens are asked about; no keys may be given")
+        if not self.client_id:
+            raise ValueError("client_id: is needed to ask about tokens")
+        if not secure_url(self.introspection):
+            raise ValueError("introspection: an address must begin with https://, or be on this machine")
+
+    @property
+    def has_address(self) -> bool:
+        """Whether its name is an address."""
+        return self.issuer.lower().startswith(("http://", "https://"))
 
     @property
     def openid(self) -> bool:
-        """Whether it is an OpenID issuer."""
-        return self.issuer.lower().startswith(("http://", "https://"))
+        """Whether it is an OpenID issuer that is asked for its keys."""
+        return self.has_address and not self.jwks and not self.introspection
+
+    @property
+    def audience(self) -> str | None:
+        """What must be among those a token is for; None: that does not matter."""
+        return None if self.skip_client_id_check or not self.client_id else self.client_id
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose tokens are accepted, beside the accounts."""
+    """Whose tokens are accepted, beside the accounts, and who is kept out.
+
+    An account whose password was wrong `lockout_failures` times (0: however
+    often) is closed for `lockout_s`.
+    """
 
     issuer: dict[str, IssuerSettings] = {}
+    lockout_failures: Annotated[int, Meta(ge=0)] = 10
+    lockout_s: Seconds = 300.0
 
     def __post_init__(self) -> None:
+        if sum(bool(settings.introspection) for settings in self.issuer.values()) > 1:
+            raise ValueError("issuer: only one may have introspection; a token must not be told to another issuer")
         called = [settings.issuer for settings in self.issuer.values()]
         for name in called:
             if called.count(name) > 1:
@@ -190,13 +248,18 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered."""
+    """Bounds for clients. `receive_timeout_s`: until a request is in, `request_timeout_s`: until it is answered.
+
+    Each account may ask `requests_per_s` times a second (0: however often), after `requests_burst` at once.
+    """
 
     max_body_bytes: Count = 1024 * 1024
     max_connections: Count = 4096
     receive_timeout_s: Seconds = 30.0
     request_timeout_s: Seconds = 150.0
     shutdown_timeout_s: Seconds = 30.0
+    requests_per_s: Annotated[float, Meta(ge=0)] = 0.0
+    requests_burst: Count = 100
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

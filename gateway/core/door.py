@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import msgspec
 
 
@@ -9,7 +11,8 @@ class Trace(msgspec.Struct, kw_only=True):
     """Filled in by a door while it answers. `route` is the pattern, never a path with ids in it.
 
     `operation` is set for changes only: they are audited, with `target`,
-    `outcome` and the `job` that goes on. `client_id`: what the client calls its operation.
+    `outcome` and the `job` that goes on. `client_id`: what the client calls its
+    operation. `tenant_id`: of the tenant that is all there is for the caller.
     """
 
     route: str = ""
@@ -19,3 +22,4 @@ class Trace(msgspec.Struct, kw_only=True):
     outcome: str = ""
     job: str = ""
     client_id: str = ""
+    tenant_id: UUID | None = None

@@ -101,7 +101,7 @@ class InUse(GatewayError):
     """Something of the kind `by` depends on it.
 
     `by` is one of: attachments, builtin, clone, clones, content, expiry,
-    export, mounts, policies, policy, quiesce, replication, sessions, snapshots, volumes.
+    export, mounts, policies, policy, quiesce, replication, sessions, snapshots, tenants, volumes.
     """
 
     names = ("kind", "ref", "by", "action")

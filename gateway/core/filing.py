@@ -28,7 +28,7 @@ class _FileOperation(ABC):
 
     async def apply(self, context: Context, intent: Intent) -> None:
         await self.deed(context, intent)
-        context.fault(f"{intent.operation}.done")
+        context.fault("file.changed")
         if intent.after is not None:
             await context.backend(intent).annotate(intent.after.id, await context.note(intent.after))
 

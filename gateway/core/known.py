@@ -8,10 +8,10 @@ from typing import TypeVar
 from uuid import UUID
 
 from gateway.core.catalog import Catalog
-from gateway.core.model import AccessRole, ExportPolicy, HostGroup, Pool, Record, SnapshotPolicy, Tenant
+from gateway.core.model import AccessRole, Document, ExportPolicy, HostGroup, Pool, Record, SnapshotPolicy, Tenant
 from gateway.core.query import ALL, Compare, Op, Query
 
-K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy, HostGroup, AccessRole)
+K = TypeVar("K", Tenant, Pool, ExportPolicy, SnapshotPolicy, HostGroup, AccessRole, Document)
 N = TypeVar("N", Tenant, Pool)
 """Those of them whose names are unique."""
 
@@ -27,7 +27,7 @@ class Known:
         self._turn, self._sure = 0, -1
         self._names: dict[tuple[type[Tenant | Pool], str], UUID] = {}
         self._present: dict[type[Record], bool] = {}
-        self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy | HostGroup | AccessRole] = {}
+        self._kept: dict[UUID, Tenant | Pool | ExportPolicy | SnapshotPolicy | HostGroup | AccessRole | Document] = {}
 
     async def renew(self) -> int:
         """Give the catalog's version, and forget what is older. A request calls this once, before it reads.

@@ -429,7 +429,8 @@ class InitiatorLogin(msgspec.Struct, frozen=True, kw_only=True):
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What a door or a use case keeps that belongs to no volume. `kind` begins with its name; only it reads `body`.
 
-    Names are unique within a kind. `passing`: it is not for long, so the pools keep no copy of it.
+    Names are unique within a kind. `passing`: the pools keep no copy of it, because it is not for long, or is
+    for nobody's eyes.
     """
 
     id: UUID

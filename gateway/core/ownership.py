@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.core import errors
 from gateway.core.principal import EVERY, Principal
-from gateway.core.query import Compare, Filter, Op, Or
+from gateway.core.query import And, Compare, Filter, Op, Or
 
 if TYPE_CHECKING:
     from gateway.core.model import Volume
@@ -67,13 +67,22 @@ def may(caller: Principal | None, ownership: Ownership | None, access: Access) -
 
 def permit(caller: Principal | None, volume: Volume, access: Access, *, action: str) -> None:
     """Raise PermissionDenied unless the caller may do that much with the volume."""
-    if caller is not None and not may(caller, volume.ownership, access):
+    if caller is not None and not (_within(caller, volume) and may(caller, volume.ownership, access)):
         raise errors.PermissionDenied(action=f"{action} volume {volume.id}")
 
 
 def visible(caller: Principal | None, volume: Volume) -> bool:
     """Tell whether the caller may know of the volume."""
-    return caller is None or may(caller, volume.ownership, Access.READ)
+    return caller is None or (_within(caller, volume) and may(caller, volume.ownership, Access.READ))
+
+
+def _for_all(caller: Principal | None) -> bool:
+    """Tell whether what is made is everybody's: the gateway's own, and what administrators of a tenant make."""
+    return caller is None or (caller.tenant_id is not None and caller.administrator)
+
+
+def _within(caller: Principal, volume: Volume) -> bool:
+    return caller.tenant_id is None or caller.tenant_id == volume.tenant_id
 
 
 def readers(ownership: Ownership | None) -> list[str]:
@@ -90,7 +99,14 @@ def readable(caller: Principal | None, *, field: str = "reader") -> Filter | Non
 
     `field` is `volume.reader` for what hangs on volumes, such as snapshots.
     """
-    if caller is None or caller.administrator:
+    if caller is None:
+        return None
+    if caller.tenant_id is not None:
+        own = Compare("tenant.id", Op.EQ, caller.tenant_id)
+        elsewhere = msgspec.structs.replace(caller, tenant_id=None)
+        rest = readable(elsewhere, field=field)
+        return own if rest is None else And((own, rest))
+    if caller.administrator:
         return None
     known = [PUBLIC]
     if caller.named:
@@ -101,9 +117,10 @@ def readable(caller: Principal | None, *, field: str = "reader") -> Filter | Non
 def owned(caller: Principal | None, wanted: Ownership | None) -> Ownership | None:
     """Give the ownership of what a caller makes: its own, with the rights for others that it wants.
 
-    What a guest makes is everybody's; what the gateway makes is as it wants.
+    What a guest makes is everybody's; what the gateway makes, or who
+    administers one tenant, is as it wants.
     """
-    if caller is None:
+    if _for_all(caller) or caller is None:
         return wanted
     if not caller.named:
         return None
@@ -112,7 +129,9 @@ def owned(caller: Principal | None, wanted: Ownership | None) -> Ownership | Non
 
 def inherited(caller: Principal | None, source: Ownership | None) -> Ownership | None:
     """Give the ownership of a clone about which nothing was said: the source's for its owner, else the caller's."""
-    if caller is None or (source is not None and source.owner and caller.named and source.owner == caller.name):
+    if _for_all(caller) or caller is None:
+        return source
+    if source is not None and source.owner and caller.named and source.owner == caller.name:
         return source
     return owned(caller, None)
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from gateway.core import documents, errors
+from gateway.core import documents, errors, peers
 from gateway.core.context import Core
 from gateway.core.follower_model import all_followers
 from gateway.core.model import Tenant, utc_now
@@ -25,6 +25,9 @@ from gateway.core.replication_model import Replication
 from gateway.core.volumes import check_name
 
 KIND = "peer.tenant"
+
+NO_PEER = "read volumes of a tenant that is no peer"
+"""The action of a PermissionDenied for a tenant that was not let in."""
 
 
 class TenantState(enum.StrEnum):
@@ -171,11 +174,19 @@ async def forget(core: Core, peering_id: UUID) -> None:
         await _peers(core).tell(found.peer_id, msgspec.structs.replace(found, state=TenantState.REJECTED))
 
 
-async def forget_all(core: Core, peer_id: UUID) -> None:
-    """End what there is with the tenants of a peer that goes."""
-    for one in await everyone(core):
-        if one.peer_id == peer_id:
-            await documents.delete(core, KIND, str(one.id))
+async def part(core: Core, peer_id: UUID) -> None:
+    """End an agreement with a peer, or take back the offer of one; the peer is told, if it answers.
+
+    NotFound; InUse while tenants or replications need it.
+    """
+    peer = await peers.known(core, peer_id)
+    if peer is not None and any(one.peer_id == peer_id for one in await everyone(core)):
+        raise errors.InUse(kind="peer", ref=peer.name, by="tenants", action="delete")
+    await peers.require_unneeded(core, peer_id)
+    if peer is not None and core.changes.context.peers is not None:
+        with suppress(errors.GatewayError):
+            await core.changes.context.peers.leave(peer)
+    await peers.forget(core, peer_id)
 
 
 async def require(core: Core, peer_id: UUID, *, tenant_id: UUID, remote_id: UUID) -> TenantPeer:
@@ -185,7 +196,7 @@ async def require(core: Core, peer_id: UUID, *, tenant_id: UUID, remote_id: UUID
             if one.state is TenantState.PEERED:
                 return one
             break
-    raise errors.PermissionDenied(action="read volumes of a tenant that is no peer")
+    raise errors.PermissionDenied(action=NO_PEER)
 
 
 async def reading(core: Core, peer_id: UUID, tenant_id: UUID, remote: str) -> TenantPeer:
@@ -204,7 +215,7 @@ async def reading(core: Core, peer_id: UUID, tenant_id: UUID, remote: str) -> Te
             found = msgspec.structs.replace(found, state=answer.state)
         await _keep(core, found)
     if found is None or found.state is not TenantState.PEERED:
-        raise errors.PermissionDenied(action="read volumes of a tenant that is no peer")
+        raise errors.PermissionDenied(action=NO_PEER)
     return found
 
 

@@ -92,7 +92,12 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class Peers(Protocol):
-    """Reaches the gateways that this one has agreed with. Unavailable when one does not answer as it should."""
+    """Reaches the gateways that this one has agreed with. Unavailable when one does not answer as it should.
+
+    `name` is what this gateway calls itself.
+    """
+
+    name: str
 
     def source(self, peer_id: UUID, replication: Replication) -> FarSource:
         """Give the source of a replication."""

@@ -119,6 +119,8 @@ async def offer(core: Core, new: NewOffer) -> tuple[Offer, Secret]:
     InvalidArgument for an address, a passphrase that is too short, or an
     expiry; AlreadyExists for a name; NotFound for a tenant.
     """
+    if core.changes.context.peers is None:
+        raise errors.Unsupported(capability="peers", reason="this gateway is not configured to have peers")
     passphrase = new.passphrase or Secret(secrets.token_urlsafe(_GENERATED))
     if len(passphrase.reveal()) < PASSPHRASE_MIN:
         raise errors.InvalidArgument(field="passphrase", reason=f"must have at least {PASSPHRASE_MIN} characters")
@@ -195,7 +197,9 @@ async def agree(core: Core, standing: Offer, *, name: str) -> Peer:
     except errors.Unauthenticated:
         await failed(core, standing)
         raise
-    return await agreed(core, standing, other, name=name)
+    kept = await agreed(core, standing, other, name=name)
+    await links.ask(kept.id)
+    return kept
 
 
 async def agreed(core: Core, standing: Offer, other: Peer, *, name: str) -> Peer:
@@ -256,7 +260,14 @@ async def withdrawn(core: Core, peer: Peer) -> None:
 
 
 async def forget(core: Core, peer_id: UUID) -> None:
-    """End an agreement, or take back an offer. NotFound; InUse while replications or tenants need it."""
+    """End an agreement, or take back an offer. NotFound; InUse while replications need it."""
+    await require_unneeded(core, peer_id)
+    for kind in (PEER, OFFER):
+        await documents.delete(core, kind, str(peer_id))
+
+
+async def require_unneeded(core: Core, peer_id: UUID) -> None:
+    """Raise NotFound for a peer that is neither known nor offered to, InUse for one that replications need."""
     found = [each for kind in (PEER, OFFER) if (each := await documents.named(core, kind, str(peer_id))) is not None]
     if not found:
         raise errors.NotFound(kind="peer", ref=str(peer_id))
@@ -264,8 +275,6 @@ async def forget(core: Core, peer_id: UUID) -> None:
     reading = await core.catalog.count(Replication, Compare("source.peer_id", Op.EQ, peer_id))
     if reading or any(follower.peer_id == peer_id for follower in await all_followers(core)):
         raise errors.InUse(kind="peer", ref=name, by="replication", action="delete")
-    for document in found:
-        await documents.delete(core, document.kind, document.name)
 
 
 def check_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
@@ -285,10 +294,11 @@ def host_and_port(text: str) -> tuple[str, int]:
         port = rest.removeprefix(":") if rest.startswith(":") else rest
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    number = int(port) if port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MAX)) else None
-    if (port and number is None) or not 0 < (number or PORT) <= _PORT_MAX or not _is_host(host):
+    digits = port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MAX))
+    number = int(port) if digits else 0 if port else PORT
+    if not 0 < number <= _PORT_MAX or not _is_host(host):
         raise errors.InvalidArgument(field="addresses", value=text[:64], reason="is not HOST, HOST:PORT or [IPV6]:PORT")
-    return host, number or PORT
+    return host, number
 
 
 def _is_host(host: str) -> bool:

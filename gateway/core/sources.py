@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
 from gateway.core import errors, snapshots
-from gateway.core.model import Snapshot, SnapshotState, Tenant, Volume
+from gateway.core.model import Snapshot, SnapshotState, Tenant, Volume, utc_now
 from gateway.core.peering import Source, SourceVolume
 from gateway.core.replicas import Common, common_of, own_mark, snapshots_at
+from gateway.core.replication_model import Replication, ReplicationSource
 from gateway.core.replication_policies import OWN_LABEL
 from gateway.core.snapshots import NewSnapshot
 
 if TYPE_CHECKING:
     from gateway.core.context import Core
-    from gateway.core.replication_model import Replication
 
 _NUMBERS = "transfer.snapshot"
 
@@ -75,6 +75,19 @@ async def newest_common(core: Core, replication: Replication) -> Common | None:
     """Give the newest snapshot that both ends have."""
     there = await source_of(core, replication).snapshots()
     return common_of(there, await snapshots_at(core, replication.volume_id))
+
+
+async def in_common_with(core: Core, source: SourceVolume, destination: Volume) -> Common | None:
+    """Give the newest snapshot that a volume has in common with one that it could follow."""
+    could_be = Replication(
+        id=uuid4(),
+        tenant_id=destination.tenant_id,
+        volume_id=destination.id,
+        source=ReplicationSource(volume_id=source.id, tenant=source.tenant, volume=source.name, peer_id=source.peer_id),
+        policy_id=uuid4(),
+        created=utc_now(),
+    )
+    return await newest_common(core, could_be)
 
 
 async def described(core: Core, volume: Volume) -> SourceVolume:

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import istr
+
+from gateway.core.principal import Authenticator, Principal
+
+_AUTHORIZATION = istr("Authorization")
 
 
 class NotReceived(Exception):  # noqa: N818 - named by what is wrong, as in the core
@@ -16,6 +21,27 @@ class NotReceived(Exception):  # noqa: N818 - named by what is wrong, as in the 
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+async def identify(authenticator: Authenticator, request: web.BaseRequest) -> Principal:
+    """Give who asks: by the request's header, else by the certificate of its connection."""
+    authorization, peer = request.headers.get(_AUTHORIZATION), request.remote or ""
+    if authorization is None and (certificate := common_name(request)):
+        return await authenticator.authenticate(None, peer=peer, certificate=certificate)
+    return await authenticator.authenticate(authorization, peer=peer)
+
+
+def common_name(request: web.BaseRequest) -> str:
+    """Give the common name of the certificate that a connection was opened with; empty without one, or with several.
+
+    There is none unless an authority that the listener trusts has signed it.
+    """
+    transport = request.transport
+    shown = None if transport is None else transport.get_extra_info("peercert")
+    if not shown:
+        return ""
+    names = [value for parts in shown.get("subject", ()) for kind, value in parts if kind == "commonName"]
+    return names[0] if len(names) == 1 and names[0].isprintable() else ""
 
 
 def origin_form(target: str) -> str:

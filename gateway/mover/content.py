@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -38,6 +38,10 @@ class Content(Protocol):
     def length(self) -> int:
         """Give its bytes."""
 
+    @property
+    def distant(self) -> bool:
+        """Tell whether it costs more to have something of it twice than to copy what is here."""
+
     def differences(self, present: Present, length: int) -> Iterator[Difference]:
         """Yield where the first `length` bytes are not what is present, in order."""
 
@@ -58,6 +62,7 @@ class Source:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._length = length_of(fd)
+        self.distant = False
 
     @property
     def length(self) -> int:
@@ -115,11 +120,12 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class Difference(msgspec.Struct, frozen=True, gc=False):
-    """A range that has to be written. `data` None: zeros, so that it may become a hole."""
+    """A range that has to be written. `data` None: zeros, which may become a hole. `copied`: it was here before."""
 
     offset: int
     length: int
     data: bytes | None
+    copied: bool = False
 
 
 class Target:
@@ -136,10 +142,11 @@ class Target:
     def put(self, difference: Difference) -> None:
         """Write a range."""
         if difference.data is not None:
-            self._write(difference.offset, difference.data)
+            self._write(difference.offset, difference.data, counted=not difference.copied)
         elif not kernel.clear(self._fd, difference.offset, difference.length, keep_room=self._keep_room):
             for start in range(difference.offset, difference.offset + difference.length, UNIT):
-                self._write(start, bytes(min(UNIT, difference.offset + difference.length - start)))
+                zeros = bytes(min(UNIT, difference.offset + difference.length - start))
+                self._write(start, zeros, counted=True)
         if self._unproven >= _BYTES_MAX or len(self._pieces) >= _PIECES_MAX:
             self.prove()
 
@@ -155,13 +162,15 @@ class Target:
         os.fdatasync(self._fd)
         prove(self._fd, pieces)
 
-    def _write(self, offset: int, data: bytes) -> None:
+    def _write(self, offset: int, data: bytes, *, counted: bool) -> None:
         done, view = 0, memoryview(data)
         while done < len(data):
             part = view[done : done + self._meter.stride]
-            self._meter.allow(len(part))
+            if counted:
+                self._meter.allow(len(part))
             count = os.pwrite(self._fd, part, offset + done)
-            self._meter.moved(count)
+            if counted:
+                self._meter.moved(count)
             done += count
         if offset != self._end or self._end - self._start >= _PIECE_MAX:
             self._seal()
@@ -190,6 +199,25 @@ def differences(source: Readable, present: Present, length: int) -> Iterator[Dif
         if wanted != found:
             yield from runs(offset, wanted, found)
         offset += count
+
+
+def woven(changes: Iterable[Difference], present: Present, length: int) -> Iterator[Difference]:
+    """Yield changes, in order, and between them what is present: all that a new file of some length needs."""
+    end = 0
+    for change in changes:
+        yield from _copied(present, end, change.offset)
+        yield change
+        end = change.offset + change.length
+    yield from _copied(present, end, length)
+
+
+def _copied(present: Present, start: int, end: int) -> Iterator[Difference]:
+    while start < end and (data_from := present.data_from(start)) is not None:
+        start = max(start, data_from)
+        count = min(UNIT, end - start)
+        if count > 0:
+            yield Difference(start, count, present.read(start, count), copied=True)
+        start += UNIT
 
 
 def prove(fd: int, pieces: Sequence[Piece]) -> None:

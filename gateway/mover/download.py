@@ -179,6 +179,7 @@ class _Stream:
         self._body = body
         self._position = 0
         self._digest = checksum()
+        self.distant = False
 
     @property
     def length(self) -> int:

@@ -27,7 +27,7 @@ from gateway.mover.attributes import (
     dress,
 )
 from gateway.mover.batch import Batch, Unproven, Way
-from gateway.mover.content import Content, Difference, Piece, Present, Target
+from gateway.mover.content import Content, Difference, Piece, Present, Target, woven
 from gateway.mover.meter import Meter
 
 _SHARED_MIN = 64 * 1024
@@ -89,6 +89,9 @@ class Files:
                 self._finish(work, fd, rest)
             finally:
                 os.close(fd)
+        elif work.content.distant:
+            with drafted(work.spot) as (name, fd):
+                self._finish(work, fd, woven(rest, Present(old), length), name)
         else:
             self.make(work)
 

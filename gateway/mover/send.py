@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 
 import msgspec
 
@@ -27,7 +28,7 @@ def main() -> int:
     settle_in()
     voice = Voice()
     try:
-        _serve(job, voice)
+        serve(job, voice.say)
     except GatewayError as error:
         voice.say(Failed(error=error.to_record()))
     except Exception:  # noqa: BLE001 - whatever it is, the gateway has to hear of it
@@ -38,15 +39,15 @@ def main() -> int:
     return 0
 
 
-def _serve(job: SendJob, voice: Voice) -> None:
-    """Wait for who fetches it, and answer as long as there are questions."""
+def serve(job: SendJob, say: Callable[[Listening], None]) -> None:
+    """Wait for who fetches it, and answer as long as there are questions. `say` is told where that is."""
     if job.kind not in (VolumeKind.FILESYSTEM, VolumeKind.BLOCK):
         raise Unsupported(capability="replicate", backend="mover", reason=f"nothing sends {job.kind.value} content")
     with Tree(job.path) if job.kind is VolumeKind.FILESYSTEM else Blocks.at(job.path) as offer:
         context = server_context(job.certificate, job.key, job.peer_certificate)
         with listener(job.host, job.ports) as listening:
             address, port = listening.getsockname()[:2]
-            voice.say(Listening(address=address, port=port))
+            say(Listening(address=address, port=port))
             reception = Reception(context, job.token.reveal(), job.peer_certificate)
             channel, hello = reception.wait(listening, job.patience_s)
         try:

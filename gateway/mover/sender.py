@@ -85,6 +85,12 @@ class ProcessSenders:
         if sending is not None:
             await sending.end()
 
+    async def ended(self, offer: UUID) -> None:
+        """Wait until an offer has come to its end, whichever that is."""
+        sending = self._sendings.get(offer)
+        if sending is not None:
+            await sending.over()
+
     async def close(self) -> None:
         """End what is still offered. Idempotent."""
         for sending in tuple(self._sendings.values()):
@@ -131,6 +137,11 @@ class _Sending:
         self._child.kill()
         if self._ended is not None:
             self._ended.cancel()  # it may not have begun
+        await self.over()
+
+    async def over(self) -> None:
+        """Wait until it has ended."""
+        if self._ended is not None:
             await asyncio.wait((self._ended,))
 
     def _hear(self, line: Listening) -> None:

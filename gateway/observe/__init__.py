@@ -6,11 +6,13 @@ from gateway.observe.access import AccessLog
 from gateway.observe.logs import REQUEST_ID, AuditLog, RequestIds, configure_logging, hand_over_logging
 from gateway.observe.metrics import Metrics, RouteMetric, sample_loop_lag
 from gateway.observe.observer import ReportingObserver
+from gateway.observe.trail import FileTrail
 
 __all__ = [
     "REQUEST_ID",
     "AccessLog",
     "AuditLog",
+    "FileTrail",
     "Metrics",
     "ReportingObserver",
     "RequestIds",

@@ -9,16 +9,27 @@ import structlog
 from gateway.core.errors import GatewayError
 from gateway.core.model import Intent, Job
 from gateway.observe.metrics import Metrics
+from gateway.observe.trail import FileTrail
 
 _BAD = frozenset({"error", "reason"})
 """An event with one of these fields is a warning."""
 
 
 class ReportingObserver:
-    """Turns what the core tells into metrics and log lines."""
+    """Turns what the core tells into metrics and log lines.
 
-    def __init__(self, metrics: Metrics, logger: structlog.typing.FilteringBoundLogger | None = None) -> None:
+    `trail` keeps events for those who ask, without what a substrate said of them.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        logger: structlog.typing.FilteringBoundLogger | None = None,
+        *,
+        trail: FileTrail | None = None,
+    ) -> None:
         self._metrics = metrics
+        self._trail = trail
         self._log = logger if logger is not None else structlog.get_logger("gateway.core")
 
     def substrate(self, pool: str, operation: str) -> AbstractContextManager[None]:
@@ -53,6 +64,8 @@ class ReportingObserver:
         """Log something an operator should know."""
         tell = self._log.warning if _BAD.intersection(fields) else self._log.info
         tell(name, **fields)
+        if self._trail is not None:
+            self._trail.event(name, {key: str(value) for key, value in fields.items() if key not in _BAD})
 
 
 class _Measured(AbstractContextManager[None]):

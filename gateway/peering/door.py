@@ -99,6 +99,7 @@ class PeerDoor:
             return await self._join(request, body, trace) if isinstance(body, wire.Join) else _WELCOME
         peer = await self._peer(request)
         trace.who = f"peer {peer.name}"
+        self._links.met(peer.id)
         if name not in self._calls:
             raise errors.NotFound(kind="call", ref=name[:200])
         call, act = self._calls[name]

@@ -76,7 +76,7 @@ class PeerLinks:
         self.trusted: Callable[[str], object] = lambda _certificate: None
         self._catalog = catalog
         self._timeout = httpx.Timeout(answer_s, connect=connect_s)
-        self._answer_s = answer_s
+        self.answer_s = answer_s
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._heard: dict[UUID, Heard] = {}
         self._used: dict[UUID, str] = {}
@@ -125,6 +125,10 @@ class PeerLinks:
     def heard(self, peer_id: UUID) -> Heard | None:
         """See `gateway.core.peering.Peers`."""
         return self._heard.get(peer_id)
+
+    def met(self, peer_id: UUID) -> None:
+        """Note that a peer called us, for who was not asked itself yet."""
+        self._heard.setdefault(peer_id, Heard(answers=True, when=utc_now()))
 
     async def ask(self, peer_id: UUID) -> None:
         """See `gateway.core.peering.Peers`."""
@@ -197,7 +201,7 @@ class PeerLinks:
         url = f"https://{f'[{host}]' if ':' in host else host}:{port}{call.path}"
         body = msgspec.json.encode(question)
         try:
-            async with asyncio.timeout(self._answer_s), client.stream("POST", url, content=body) as response:
+            async with asyncio.timeout(self.answer_s), client.stream("POST", url, content=body) as response:
                 certificate = shown(response.extensions.get("network_stream")) or b""
                 text = await _text(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
@@ -219,6 +223,8 @@ class PeerLinks:
             if wire.VERSION not in welcome.versions:
                 raise errors.Unavailable(what=what, reason="it speaks another version")
             mine = self.identity.der()
+            if mine == theirs:
+                raise errors.InvalidArgument(field="cluster_id", reason="is our own")
             join = await self._join_words()
             join = msgspec.structs.replace(join, proof=asked(offer.key, join, mine=mine, theirs=theirs))
             joined, again = await self._said(client, address, wire.JOIN, join, what=what)

@@ -25,7 +25,7 @@ from gateway.frontends.native.door import NativeDoor
 from gateway.frontends.ontap_rest.door import OntapDoor
 from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.sources import DataAddress
-from gateway.observe import AccessLog, Metrics, ReportingObserver, configure_logging, sample_loop_lag
+from gateway.observe import AccessLog, FileTrail, Metrics, ReportingObserver, configure_logging, sample_loop_lag
 from gateway.server.assembly import (
     bare,
     configured_pools,
@@ -37,10 +37,12 @@ from gateway.server.callers import AccountsAndTokens, TokensAndGuests
 from gateway.server.docker import boot_id, docker, docker_options
 from gateway.server.drivers import needs_of
 from gateway.server.duties import cancel, duties, once, perform
+from gateway.server.failures import Failures
 from gateway.server.http import Listener
 from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources, beside
+from gateway.server.pace import Pace
 from gateway.server.peering import peering
 from gateway.server.surroundings import Surroundings
 from gateway.server.tls import Certificate, fingerprint
@@ -124,16 +126,23 @@ async def running(
     no log, no collector.
     """
     metrics = Metrics()
-    observer = ReportingObserver(metrics)
-    accounts = Accounts.load(settings.accounts)
+    trail = FileTrail(settings.data_dir / "audit.jsonl")
+    observer = ReportingObserver(metrics, trail=trail)
+    failures = Failures(settings.auth.lockout_failures, settings.auth.lockout_s)
+    accounts = Accounts.load(settings.accounts, failures=failures, observer=observer)
     tokens = Tokens.load(settings.auth.issuer, observer)
-    callers = AccountsAndTokens(accounts, tokens)
+    limits = settings.limits
+    pace = Pace(limits.requests_per_s, limits.requests_burst) if limits.requests_per_s else None
+    callers = AccountsAndTokens(accounts, tokens, pace=pace)
     certificate = Certificate(settings.tls)
-    tls = certificate.context() if settings.tls.enabled else None
+    tls = certificate.asking_context() if settings.tls.enabled else None
     async with AsyncExitStack() as stack:
+        stack.callback(trail.close)
         stack.callback(accounts.close)
         stack.push_async_callback(tokens.close)
         house = await stack.enter_async_context(furnished(settings, observer, fault))
+        trail.open()
+        accounts.consult(house.core)
         door = OntapDoor(
             house.core,
             callers,
@@ -143,6 +152,8 @@ async def running(
             receive_timeout_s=settings.limits.receive_timeout_s,
             observer=observer,
             release=Release.parse(settings.ontap.release),
+            accounts=accounts,
+            trail=trail,
         )
         await door.open()
         native = NativeDoor(
@@ -154,13 +165,10 @@ async def running(
         )
         own = OwnResources(house.core, metrics, callers, native)
         access = AccessLog(settings.log, write)
+        ledgers = {name: Ledger(name, metrics=metrics, access=access, trail=trail) for name in ("native", "ontap")}
         handle = beside(
-            Watch(
-                Ledger("native", metrics=metrics, access=access), own.handle, refuse=native.refuse, observer=observer
-            ).handle,
-            Watch(
-                Ledger("ontap", metrics=metrics, access=access), door.handle, refuse=door.refuse, observer=observer
-            ).handle,
+            Watch(ledgers["native"], own.handle, refuse=native.refuse, observer=observer).handle,
+            Watch(ledgers["ontap"], door.handle, refuse=door.refuse, observer=observer).handle,
         )
         listener = Listener(handle, settings.address, limits=settings.limits, refuse=door.refuse, tls=tls)
         await listener.start()

@@ -9,6 +9,7 @@ from gateway.core import roles
 from gateway.core.errors import PermissionDenied, Unauthenticated
 from gateway.core.principal import Principal
 from gateway.server.auth import Accounts
+from gateway.server.pace import Pace
 from gateway.server.tokens import Tokens
 
 GUEST = Principal(name="", roles=(roles.GUEST,), guest=True)
@@ -18,17 +19,30 @@ _BEARER = "bearer"
 
 
 class AccountsAndTokens:
-    """Authenticates callers of the ONTAP door: accounts by HTTP Basic, tokens by Bearer. Nobody is a guest."""
+    """Authenticates callers of the ONTAP door: accounts by HTTP Basic or certificate, tokens by Bearer.
 
-    def __init__(self, accounts: Accounts, tokens: Tokens) -> None:
+    Nobody is a guest, and nobody asks more often than `pace` lets them.
+    """
+
+    def __init__(self, accounts: Accounts, tokens: Tokens, *, pace: Pace | None = None) -> None:
         self._accounts = accounts
         self._tokens = tokens
+        self._pace = pace
 
-    def authenticate(self, authorization: str | None, *, peer: str = "") -> Coroutine[Any, Any, Principal]:
+    def authenticate(
+        self, authorization: str | None, *, peer: str = "", certificate: str = ""
+    ) -> Coroutine[Any, Any, Principal]:
         """See `gateway.core.principal.Authenticator`."""
         if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER and self._tokens.accepted:
-            return self._by_token(authorization, peer)
-        return self._accounts.authenticate(authorization, peer=peer)
+            found = self._by_token(authorization, peer)
+        else:
+            found = self._accounts.authenticate(authorization, peer=peer, certificate=certificate)
+        return found if self._pace is None else self._paced(found, self._pace)
+
+    async def _paced(self, found: Coroutine[Any, Any, Principal], pace: Pace) -> Principal:
+        principal = await found
+        pace.admit(principal.name)
+        return principal
 
     async def _by_token(self, authorization: str, peer: str) -> Principal:
         try:
@@ -48,8 +62,9 @@ class TokensAndGuests:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    async def authenticate(self, authorization: str | None, *, peer: str = "") -> Principal:
+    async def authenticate(self, authorization: str | None, *, peer: str = "", certificate: str = "") -> Principal:
         """See `gateway.core.principal.Authenticator`; PermissionDenied for a token that does not hold."""
+        del certificate
         if not self._tokens.accepted:
             return roles.EVERYBODY
         if not authorization:

@@ -77,7 +77,7 @@ def duties(house: House, periods: Mapping[str, float], *, fault: FaultHook = no_
         Duty(name="replicate", every_s=20, act=_at_now(replicator.run), alone=True, at_once=True),
         Duty(name="back_up", every_s=20, act=_at_now(backups.run), alone=True, at_once=True),
         Duty(name="collect_retired", every_s=60, act=partial(retired.collect, house.core), alone=True),
-        Duty(name="peers", every_s=30, act=partial(_ask_peers, house)),
+        Duty(name="peers", every_s=30, act=partial(_ask_peers, house), at_once=True),
         Duty(name="space", every_s=20, act=SpaceWatcher(house.core, house.observer).run, alone=True),
         Duty(name="forget_jobs", every_s=600, act=partial(forget_old, house.core), alone=True),
     )

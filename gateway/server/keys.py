@@ -71,9 +71,8 @@ class OwnKeys:
         self._keys = tuple(keys)
 
     async def find(self, algorithm: str, kid: str | None) -> Sequence[Key]:
-        """See `KeySource`; such keys have no names."""
-        del kid
-        return [key for key in self._keys if key.fits(algorithm, None)]
+        """See `KeySource`; keys of PEM files have no names."""
+        return [key for key in self._keys if key.fits(algorithm, kid)]
 
     def generation(self) -> int:
         """See `KeySource`."""
@@ -87,6 +86,8 @@ def own_keys(name: str, settings: IssuerSettings) -> OwnKeys:
     """Give the keys of a configured issuer; ConfigError when one cannot be used."""
     found: list[Key] = []
     path = ("auth", "issuer", name)
+    if settings.jwks is not None:
+        found += _of_file(settings.jwks, path)
     if settings.shared_secret is not None:
         size = len(settings.shared_secret.reveal().encode())
         algorithms = tuple(algorithm for algorithm, least in _HMAC.items() if size >= least)
@@ -104,6 +105,20 @@ def own_keys(name: str, settings: IssuerSettings) -> OwnKeys:
                 raise ConfigError(str(file), f"is no public key in PEM that can be used as {option}", path=path)
             found.append(key)
     return OwnKeys(found)
+
+
+def _of_file(file: Path, path: tuple[str, ...]) -> list[Key]:
+    """Give the keys of a file that holds a key set, as an OpenID issuer would tell it."""
+    try:
+        listed = msgspec.json.decode(file.read_bytes(), type=dict[str, Any]).get("keys")
+    except OSError as error:
+        raise ConfigError(str(file), f"cannot be read: {error.strerror}") from None
+    except msgspec.DecodeError:
+        listed = None
+    found = [key for each in listed[:_KEYS_MAX] if (key := _told(each))] if isinstance(listed, list) else []
+    if not found:
+        raise ConfigError(str(file), "is no key set with a key that can be used", path=(*path, "jwks"))
+    return found
 
 
 def _pem(file: Path) -> object:

@@ -12,6 +12,7 @@ from gateway.core.door import Trace
 from gateway.core.principal import Authenticator
 from gateway.core.roles import authorize
 from gateway.frontends.native.door import NativeDoor, refusal
+from gateway.frontends.receive import identify
 from gateway.observe import Metrics
 
 METRICS = "/metrics"
@@ -39,9 +40,7 @@ class OwnResources:
             return await self._native.handle(request, trace)
         trace.route = METRICS
         try:
-            principal = await self._authenticator.authenticate(
-                request.headers.get("Authorization"), peer=request.remote or ""
-            )
+            principal = await identify(self._authenticator, request)
             trace.who = principal.name
             if request.method not in _READS:
                 return web.Response(status=405, headers={"Allow": ", ".join(sorted(_READS))})

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import ssl
 
-from gateway.config import ConfigError, TlsSettings
+from gateway.config import ClientCertificate, ConfigError, TlsSettings
 
 
 class Certificate:
-    """What `[tls]` says, as one context for all listeners that want it. Files are read when the first one does."""
+    """What `[tls]` says, as contexts that listeners share. Files are read when the first one wants them."""
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
         self._context: ssl.SSLContext | None = None
+        self._asking: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
         """Give the context. ConfigError when a file cannot be used."""
@@ -21,10 +22,22 @@ class Certificate:
             self._context = server_context(self._settings)
         return self._context
 
+    def asking_context(self) -> ssl.SSLContext:
+        """Give the one of a listener that knows other ways to learn who a client is, if it may come without."""
+        if self._settings.client_certificate is ClientCertificate.REQUIRED:
+            return self.context()
+        if self._asking is None:
+            self._asking = server_context(self._settings)
+            self._asking.verify_mode = ssl.CERT_OPTIONAL
+        return self._asking
+
     def reload(self) -> None:
         """Read the files again, if a listener has them. ConfigError leaves everything as it was."""
-        if self._context is not None:
-            load_context(self._context, self._settings)
+        for context in (self._context, self._asking):
+            if context is not None:
+                mode = context.verify_mode
+                load_context(context, self._settings)
+                context.verify_mode = mode
 
 
 def fingerprint(settings: TlsSettings) -> str:

@@ -27,7 +27,8 @@ from gateway.core.observer import Observer
 from gateway.core.principal import Principal
 from gateway.core.secret import Secret
 from gateway.server.checks import Checks
-from gateway.server.keys import Key, KeySource, OpenIdKeys, own_keys
+from gateway.server.introspection import Introspection
+from gateway.server.keys import Key, KeySource, OpenIdKeys, OwnKeys, own_keys
 
 _REMEMBERED: Final = 1024
 _TOKEN_BYTES: Final = 32 * 1024
@@ -45,8 +46,11 @@ _LOOKED_AT: Final[Mapping[str, Any]] = {
 
 
 class _Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    """`asked`: what is asked about each of its tokens, instead of looking at its keys."""
+
     settings: IssuerSettings
     keys: KeySource
+    asked: Introspection | None = None
 
 
 class _Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,14 +111,14 @@ class Tokens:
         issuers: dict[str, _Issuer] = {}
         for name, settings in self._settings.items():
             present = self._issuers.get(settings.issuer)
-            if not settings.openid:
-                issuers[settings.issuer] = _Issuer(settings=settings, keys=own_keys(name, settings))
+            if settings.openid or settings.introspection:
+                issuers[settings.issuer] = present or self._far(name, settings)
             else:
-                issuers[settings.issuer] = present or self._openid(name, settings)
+                issuers[settings.issuer] = _Issuer(settings=settings, keys=own_keys(name, settings))
         self._issuers = issuers
         self._known = {}
 
-    def _openid(self, name: str, settings: IssuerSettings) -> _Issuer:
+    def _far(self, name: str, settings: IssuerSettings) -> _Issuer:
         try:
             trusted = ssl.create_default_context(cafile=settings.ca)
         except OSError as error:
@@ -122,14 +126,22 @@ class Tokens:
         # What the environment says of proxies and netrc files is not for what an operator configured here.
         client = httpx.AsyncClient(verify=trusted, trust_env=False)
         self._clients.append(client)
+        if settings.introspection:
+            asked = Introspection(name, settings, client=client, observer=self._observer, clock=self._clock)
+            return _Issuer(settings=settings, keys=OwnKeys(()), asked=asked)
         keys = OpenIdKeys(name, settings.issuer, client=client, observer=self._observer, clock=self._clock)
         return _Issuer(settings=settings, keys=keys)
 
     async def principal(self, token: str, *, peer: str = "") -> Principal:
         """Give whose token it is; see the module's text for the errors.
 
-        Unavailable when an OpenID issuer does not tell its keys, Busy when too many tokens wait to be verified.
+        Unavailable when an OpenID issuer does not tell its keys, or who is asked about tokens does not answer;
+        Busy when too many tokens wait to be verified.
         """
+        asked = self._asked_about(token)
+        if asked is not None:
+            claims = await asked.asked.claims(token, wall=self._wall())  # type: ignore[union-attr] # as it was chosen
+            return _principal(claims, asked.settings)
         digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), key=self._key, digest_size=32).digest()
         known = self._known.get(digest)
         if known is not None:
@@ -152,11 +164,23 @@ class Tokens:
             )
         return principal
 
+    def _asked_about(self, token: str) -> _Issuer | None:
+        """Give the issuer that is asked about such a token; those that are no JWT can only be one's."""
+        found = next((issuer for issuer in self._issuers.values() if issuer.asked is not None), None)
+        if found is None or not token or len(token) > _TOKEN_BYTES or not token.isascii():
+            return None
+        try:
+            return found if _looked_at(token)[0] == found.settings.issuer else None
+        except Unauthenticated:
+            return found
+
     async def close(self) -> None:
         """End the threads and the connections to issuers. Idempotent."""
         self._checks.close()
         for issuer in self._issuers.values():
             await issuer.keys.close()
+            if issuer.asked is not None:
+                await issuer.asked.close()
         for client in self._clients:
             await client.aclose()
 
@@ -194,7 +218,7 @@ def _looked_at(token: str) -> tuple[str, Mapping[str, Any]]:
 def _check(token: str, key: Key, settings: IssuerSettings) -> Callable[[], Mapping[str, Any] | None]:
     """Give what verifies a token: its claims, None for another key's signature, PermissionDenied for anything else."""
     secret = key.key.reveal() if isinstance(key.key, Secret) else key.key
-    checked_audience = settings.openid and not settings.skip_client_id_check
+    audience = settings.audience
 
     def check() -> Mapping[str, Any] | None:
         try:
@@ -203,10 +227,10 @@ def _check(token: str, key: Key, settings: IssuerSettings) -> Callable[[], Mappi
                 secret,
                 algorithms=list(key.algorithms),
                 issuer=settings.issuer,
-                audience=settings.client_id if checked_audience else None,
+                audience=audience,
                 options={
                     "require": list(_REQUIRED),
-                    "verify_aud": checked_audience,
+                    "verify_aud": audience is not None,
                     "verify_jti": False,
                     "enforce_minimum_key_length": True,
                 },

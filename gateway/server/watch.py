@@ -10,7 +10,7 @@ from aiohttp import web
 
 from gateway.core.door import Trace
 from gateway.core.observer import Observer
-from gateway.observe import REQUEST_ID, AccessLog, AuditLog, Metrics, RequestIds, RouteMetric
+from gateway.observe import REQUEST_ID, AccessLog, AuditLog, FileTrail, Metrics, RequestIds, RouteMetric
 from gateway.server.http import Refuse
 
 Door = Callable[[web.BaseRequest, Trace], Awaitable[web.StreamResponse]]
@@ -19,10 +19,14 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"
 
 
 class Ledger:
-    """Writes down every answered request of a door: a metric per route, an access line, an audit line for changes."""
+    """Writes down every answered request of a door: a metric per route, an access line, an audit line for changes.
 
-    def __init__(self, name: str, *, metrics: Metrics, access: AccessLog) -> None:
+    `trail` keeps what the audit lines say, too.
+    """
+
+    def __init__(self, name: str, *, metrics: Metrics, access: AccessLog, trail: FileTrail | None = None) -> None:
         self._name = name
+        self._trail = trail
         self._metrics = metrics
         self._access = access
         self._audit = AuditLog()
@@ -69,6 +73,8 @@ class Ledger:
                 outcome=trace.outcome,
                 job=trace.job,
             )
+            if self._trail is not None:
+                self._trail.change(trace, door=self._name, peer=peer, request=request_id)
 
     def _route(self, route: str, method: str) -> RouteMetric:
         # Methods come from clients: only known ones may make a metric of their own.

@@ -35,7 +35,7 @@ class LiveGateway:
     """One configured gateway. `start` and `kill` may alternate as often as a test likes; its folder stays.
 
     Plain HTTP on a free loopback port, embedded catalog, the accounts `admin`
-    and `viewer` (read only). `extra` is TOML appended to the configuration,
+    and `viewer` (read only). `name` is the cluster's. `extra` is TOML appended to the configuration,
     `pools` the `[backend.*]` tables as TOML. `faults` False: the program as
     it is installed, without the hook that `arm` needs. `trace`: `passed` tells
     the points. `periods`: see `gateway.server.duties.duties`; without one of its
@@ -48,6 +48,7 @@ class LiveGateway:
         self,
         folder: Path,
         *,
+        name: str = "gateway",
         pools: str = "[backend.memory]\n",
         extra: str = "",
         tls: bool = False,
@@ -81,7 +82,7 @@ class LiveGateway:
             )
         lines = 'certificate = "cert.pem"\nkey = "key.pem"\n' if tls else "enabled = false\n"
         (folder / "config.toml").write_text(
-            f'listen = "127.0.0.1:0"\ndata_dir = "data"\n\n[tls]\n{lines}\n{pools}\n{extra}\n'
+            f'name = "{name}"\nlisten = "127.0.0.1:0"\ndata_dir = "data"\n\n[tls]\n{lines}\n{pools}\n{extra}\n'
         )
         # Cheap hashes: tests start many gateways, and this password guards nothing.
         (folder / "accounts.toml").write_text(

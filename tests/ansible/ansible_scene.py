@@ -61,17 +61,21 @@ class Result(msgspec.Struct, frozen=True):
 Results = Mapping[str, Result]
 
 
-def begin(module: str, made: Arguments, *changes: Arguments, label: str = "", check: bool = True) -> Iterator[Step]:
-    """Make an object in check mode, make it, make it again, and change it some times, each time twice."""
+def begin(module: str, made: Arguments, *changes: Arguments, label: str = "") -> Iterator[Step]:
+    """Make an object in check mode, make it, make it again, change it some times, and ask for all of that again.
+
+    A change comes on top of those before it, so asking once more for the last
+    one tells that every one is there.
+    """
     label = label or module
-    if check:
-        yield Step(name=f"{label}: create, checked", module=module, arguments=made, changed=True, check=True)
+    yield Step(name=f"{label}: create, checked", module=module, arguments=made, changed=True, check=True)
     yield Step(name=f"{label}: create", module=module, arguments=made, changed=True)
     yield Step(name=f"{label}: create again", module=module, arguments=made)
     for number, change in enumerate(changes, start=1):
         made = {**made, **change}
         yield Step(name=f"{label}: change {number}", module=module, arguments=made, changed=True)
-        yield Step(name=f"{label}: change {number} again", module=module, arguments=made)
+    if changes:
+        yield Step(name=f"{label}: change again", module=module, arguments=made)
 
 
 def end(module: str, named: Arguments, *, label: str = "") -> Iterator[Step]:

@@ -17,6 +17,7 @@ driver = "memory"
 HERE = {"vserver": "svm1"}
 HOSTS = {"name": "hosts", **HERE, "os_type": "linux", "initiator_group_type": "iscsi"}
 ONE, TWO = "iqn.1993-08.org.debian:01:one", "iqn.1993-08.org.debian:01:two"
+RENAMED = {"from_name": "hosts", "name": "nodes", "initiator_names": [TWO]}
 BLOCKS = {"name": "vb", **HERE, "aggregate_name": "memory", "size": 64, "size_unit": "mb"}
 DISK = {
     "name": "disk",
@@ -27,7 +28,7 @@ DISK = {
     "os_type": "linux",
     "space_reserve": False,
 }
-MAPPED = {"initiator_group_name": "hosts", "path": "/vol/vb/disk", **HERE}
+MAPPED = {"initiator_group_name": "nodes", "path": "/vol/vb/drive", "lun_id": "7", **HERE}
 SOURCE = {"name": "va", **HERE, "aggregate_name": "memory", "size": 64, "size_unit": "mb"}
 RULES = {
     "name": "nightly",
@@ -48,12 +49,12 @@ BROKEN = {"relationship_state": "broken", "quiesced_time_out": 20}
 
 STEPS: tuple[Step, ...] = (
     *begin("volume", BLOCKS, label="volume of blocks"),
-    *begin("lun", DISK, {"size": 48, "comment": "grown"}),
-    *begin("igroup", HOSTS, {"initiator_names": [ONE]}, {"initiator_names": [TWO]}),
+    *begin("lun", DISK, {"size": 48, "comment": "grown"}, {"from_name": "disk", "name": "drive"}),
+    *begin("igroup", HOSTS, {"initiator_names": [ONE]}, RENAMED),
     *begin("lun_map", MAPPED),
     *end("lun_map", MAPPED),
-    *end("igroup", {"name": "hosts", **HERE}),
-    *end("lun", {"name": "disk", "flexvol_name": "vb", **HERE}),
+    *end("igroup", {"name": "nodes", **HERE}),
+    *end("lun", {"name": "drive", "flexvol_name": "vb", **HERE}),
     *begin("volume", SOURCE, label="source"),
     *begin("snapmirror_policy", RULES, {"comment": "each night"}, {"keep": [8]}),
     *begin("snapmirror", MIRROR),

@@ -7,7 +7,7 @@ import time
 from uuid import UUID
 
 import pytest
-from ansible_scene import ANSIBLE, Results, Step, begin, end, once, play
+from ansible_scene import ANSIBLE, Results, Step, begin, once, play
 
 from gateway.frontends.ontap_rest.endpoints import routes
 from gateway.frontends.ontap_rest.schema import load_schema
@@ -32,10 +32,9 @@ def subsets() -> list[str]:
 STEPS: tuple[Step, ...] = (
     *begin("cluster", PLACE, {"cluster_contact": "somebody"}),
     once("cluster: renamed", "cluster", {"cluster_name": "another"}, refused="262144017"),
-    *begin("volume", VOLUME),
+    once("volume", "volume", VOLUME, changed=True),
     once("aggregate", "aggregate", {"name": "memory", "service_state": "online"}),
     once("aggregate: create", "aggregate", {"name": "third", "disk_count": 5, "nodes": ["a"]}, refused="19726544"),
-    once("volume_autosize", "volume_autosize", {"volume": "va", **HERE, "mode": "off"}),
     once("volume_efficiency", "volume_efficiency", {"path": "/vol/va", **HERE, "state": "absent"}),
     once("volume_efficiency: on", "volume_efficiency", {"path": "/vol/va", **HERE}, refused="918703"),
     once("rest_info", "rest_info", {"gather_subset": subsets(), "fields": ["*"]}),
@@ -70,7 +69,6 @@ STEPS: tuple[Step, ...] = (
         {"api": "storage/volumes", "method": "DELETE", "query": {"name": "vr"}},
         changed=True,
     ),
-    *end("volume", {"name": "va", **HERE}),
 )
 
 

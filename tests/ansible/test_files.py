@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_scene import Results, Step, begin, end, play
+from ansible_scene import Results, Step, begin, end, once, play
 
 from gateway.testing.live import live_gateway
 
@@ -14,21 +14,38 @@ POOLS = """
 [backend.second]
 driver = "memory"
 """
+SVM = {
+    "name": "svm2",
+    "comment": "a tenant",
+    "services": {"nfs": {"allowed": False}, "iscsi": {"allowed": True, "enabled": True}},
+    "ipspace": "Default",
+    "language": "c.utf_8",
+    "max_volumes": "unlimited",
+    "snapshot_policy": "default",
+    "subtype": "default",
+}
 HERE = {"vserver": "svm2"}
-VA = {"name": "va", **HERE}
 VOLUME = {
-    **VA,
+    "name": "va",
+    **HERE,
     "aggregate_name": "memory",
     "size": 64,
     "size_unit": "mb",
     "junction_path": "/va",
     "unix_permissions": "755",
     "comment": "first",
+    "space_guarantee": "none",
+    "volume_security_style": "unix",
+    "tiering_policy": "none",
+    "encrypt": False,
+    "percent_snapshot_space": 0,
+    "tags": ["kept:yes"],
 }
-CHANGED = {"size": 128, "comment": "second", "unix_permissions": "750"}
+BIGGER = {"size": 128, "comment": "second", "unix_permissions": "750", "tags": ["kept:no"]}
 POLICIES = {"export_policy": "clients", "snapshot_policy": "keeping"}
-SNAPSHOT = {"snapshot": "before", "volume": "va", **HERE}
-CLONE = {"name": "vc", "parent_volume": "va", "parent_snapshot": "after", "junction_path": "/vc", **HERE}
+RENAMED = {"from_name": "va", "name": "vb"}
+SNAPSHOT = {"snapshot": "before", "volume": "vb", **HERE}
+CLONE = {"name": "vc", "parent_volume": "vb", "parent_snapshot": "after", "junction_path": "/vc", **HERE}
 TWICE_A_DAY = {"name": "two", "job_minutes": [0], "job_hours": [6, 18]}
 KEEPING = {
     "name": "keeping",
@@ -42,27 +59,23 @@ KEEPING = {
 CLIENTS = {"name": "clients", **HERE}
 RULE = {**CLIENTS, "rule_index": 1, "client_match": ["10.0.0.0/8"], "ro_rule": ["sys"], "rw_rule": ["sys"]}
 RULE |= {"super_user_security": ["none"], "protocol": ["nfs3", "nfs4"], "allow_suid": False}
+RESTORED = {"name": "vb", **HERE, "snapshot_restore": "after"}
 
 STEPS: tuple[Step, ...] = (
-    *begin(
-        "svm",
-        {"name": "svm2", "comment": "a tenant"},
-        {"comment": "another word"},
-        {"admin_state": "stopped"},
-        {"admin_state": "running"},
-    ),
+    *begin("svm", SVM, {"admin_state": "stopped"}, {"admin_state": "running", "comment": "another word"}),
     *begin("export_policy", CLIENTS),
     *begin("export_policy_rule", RULE, {"client_match": ["10.0.0.0/8", "192.168.0.0/16"], "rw_rule": ["never"]}),
     *begin("job_schedule", TWICE_A_DAY, {"job_hours": [7]}),
     *begin("snapshot_policy", KEEPING, {"comment": "more", "enabled": False}, {"count": [5, 3]}),
-    *begin(
-        "volume", VOLUME, CHANGED, {"export_policy": "clients", "snapshot_policy": "keeping"}, {"junction_path": ""}
-    ),
+    *begin("volume", VOLUME, BIGGER, POLICIES, {"junction_path": ""}, RENAMED),
     *begin("snapshot", SNAPSHOT, {"comment": "as it was"}, {"from_name": "before", "snapshot": "after"}),
+    once("volume: restore", "volume", RESTORED, changed=True),
     *begin("volume_clone", CLONE),
+    once("volume_clone: split", "volume_clone", {**CLONE, "split": True}, changed=True),
+    once("volume_clone: split again", "volume_clone", {**CLONE, "split": True}),
     *end("volume", {"name": "vc", **HERE}, label="volume_clone"),
     *end("snapshot", {**SNAPSHOT, "snapshot": "after"}),
-    *end("volume", VA),
+    *end("volume", {"name": "vb", **HERE}),
     *end("snapshot_policy", {"name": "keeping", **HERE}),
     *end("job_schedule", {"name": "two"}),
     *end("export_policy_rule", {**CLIENTS, "rule_index": 1}),

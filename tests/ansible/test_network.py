@@ -29,7 +29,7 @@ STEPS: tuple[Step, ...] = (
     *begin("nfs", FILES),
     once("nfs: version 3", "nfs", {**HERE, "nfsv3": "enabled"}, refused="262144017"),
     once("interface", "interface", SHOWN),
-    once("interface: down", "interface", {**SHOWN, "admin_status": "down"}, refused="405"),
+    once("interface: down", "interface", {**SHOWN, "admin_status": "down"}, refused="not supported"),
     *begin("iscsi", {**HERE, "service_state": "started"}, {"target_alias": "disks"}),
     *end("iscsi", HERE),
 )

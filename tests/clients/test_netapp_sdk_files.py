@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
-from netapp_ontap.resources import FileClone, FileInfo, Qtree, QuotaRule, Snapshot, SplitStatus, Volume
+from netapp_ontap.resources import ExportPolicy, FileClone, FileInfo, Qtree, QuotaRule, Snapshot, SplitStatus, Volume
+from nfs_scene import Nfs
 from sdk_scene import OWN_WARNINGS, SVM, refused, sdk, volume
 
 from gateway.testing.btrfs_pool import btrfs_pool
-from gateway.testing.live import live_gateway
+from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway, live_gateway
 from gateway.testing.loop_pool import loop_pool
 
 pytestmark = [pytest.mark.root, OWN_WARNINGS]
 
 DATA = os.urandom(200_000)
+RULES = [{"clients": [{"match": "0.0.0.0/0"}], "ro_rule": ["any"], "rw_rule": ["any"], "superuser": ["any"]}]
 NO_SUCH_FILE = "6684674"
 
 
 class Bed:
     """Where each pool has its volumes."""
 
-    def __init__(self, disks: dict[str, Path]) -> None:
+    def __init__(self, disks: dict[str, Path], gateway: LiveGateway, nfs: Nfs) -> None:
         self._disks = disks
+        self._gateway = gateway
+        self.nfs = nfs
+
+    def ask(self, verb: str, path: str, body: object) -> httpx.Response:
+        url = f"{self._gateway.url}{path}"
+        return httpx.request(verb, url, json=body, auth=(ACCOUNT, PASSWORD), timeout=60, trust_env=False)
 
     def place(self, pool: str, made: Volume) -> Path:
         folder = self._disks[pool] / "volumes" / made.uuid
@@ -34,13 +44,17 @@ class Bed:
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     folder = tmp_path_factory.mktemp("sdk_files")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with loop_pool(folder / "x", "xfs", "320M") as xfs, btrfs_pool(folder / "b", "256M") as btrfs:
         pools = (
             f'[backend.xfs]\ndriver = "directory"\npath = "{xfs}"\n'
             f'[backend.btrfs]\npath = "{btrfs}"\n[backend.memory]\ndisable = ["clone_file"]\n'
         )
-        with live_gateway(folder / "gateway", pools=pools) as gateway, sdk(gateway):
-            yield Bed({"xfs": xfs, "btrfs": btrfs})
+        extra = f"[export.nfs]\nport = {port}\n"
+        with live_gateway(folder / "gateway", pools=pools, extra=extra) as gateway, sdk(gateway):
+            yield Bed({"xfs": xfs, "btrfs": btrfs}, gateway, Nfs(port, folder))
 
 
 def listed(made: Volume) -> dict[str, int]:
@@ -103,6 +117,47 @@ def test_a_file_of_a_snapshot_is_cloned_back(bed: Bed) -> None:
     assert found == {"a.img"}
     Snapshot.find(made.uuid, name="s").delete()
     made.delete()
+
+
+def test_a_file_of_a_snapshot_is_cloned_by_the_command_where_cinder_takes_that(bed: Bed) -> None:
+    made = volume("command", "btrfs")
+    place = bed.place("btrfs", made)
+    (place / "volume-1").write_bytes(DATA)
+    Snapshot(made.uuid, name="group").post()
+    (place / "volume-1").write_bytes(b"later")
+    body = {
+        "vserver": "svm1",
+        "volume": made.name,
+        "source-path": "volume-1",
+        "destination-path": "volume-2",
+        "snapshot-name": "group",
+        "is-backup": True,
+    }
+    answer = bed.ask("POST", "/api/private/cli/volume/file/clone?return_timeout=60", body)
+    assert answer.status_code == 202, answer.text
+    assert (place / "volume-2").read_bytes() == DATA
+    Snapshot.find(made.uuid, name="group").delete()
+    made.delete()
+
+
+def test_clients_over_nfs_see_at_once_what_the_door_does(bed: Bed) -> None:
+    ExportPolicy(name="open", svm=SVM, rules=RULES).post()
+    made = volume("served", "btrfs", nas={"path": "/served", "export_policy": {"name": "open"}})
+    bed.nfs.write("/served/a", b"alpha")
+    assert bed.nfs.names("/served") == {"a"}
+    cloned(made, "a", "b")
+    assert (bed.nfs.names("/served"), bed.nfs.read("/served/b")) == ({"a", "b"}, b"alpha")
+    bed.nfs.overwrite("/served/a", b"later")
+    cloned(made, "b", "a", overwrite_destination=True)
+    assert bed.nfs.read("/served/a") == b"alpha"
+    moved = FileInfo(made.uuid, "b")
+    moved.path = "c"
+    moved.patch()
+    assert bed.nfs.names("/served") == {"a", "c"}
+    FileInfo(made.uuid, "a").delete()
+    assert bed.nfs.names("/served") == {"c"}
+    made.delete()
+    ExportPolicy.find(name="open").delete()
 
 
 def test_a_pool_without_reflink_says_so(bed: Bed) -> None:

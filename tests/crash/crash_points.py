@@ -11,6 +11,7 @@ from crash_scene import MIB, SIZE, SVMS, VOLUMES, Change, clone, create, delete,
 from crash_world import View, VolumeView
 
 from gateway.backends.btrfs.faults import STEPS
+from gateway.backends.files.faults import INSIDE_STEPS
 from gateway.core.model import Job, JobState
 
 COMMIT = ("catalog.commit.begun", "catalog.commit.written", "catalog.commit.durable")
@@ -42,7 +43,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 def btrfs(operation: str) -> tuple[str, ...]:
     """Give the points of one call of the backend."""
-    return tuple(f"btrfs.{operation}.{step}" for step in STEPS[operation])
+    return tuple(f"btrfs.{operation}.{step}" for step in {**STEPS, **INSIDE_STEPS}[operation])
 
 
 def journalled(operation: str, *within: str) -> tuple[str, ...]:
@@ -222,6 +223,25 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
 }
 """Name -> operation. What it passes is proven by running it; see `test_kill_points`."""
+
+FILES: Mapping[str, Operation] = {
+    "clone a file over another": Operation(
+        job="file.clone",
+        change=Change(
+            verb="POST",
+            path="/api/storage/file/clone",
+            body={
+                "volume": {"name": "other"},
+                "source_path": "o1",
+                "destination_path": "o2",
+                "overwrite_destination": True,
+            },
+        ),
+        passes=journalled("file.clone", *btrfs("clone_file"), "file.changed"),
+        outcome=changed("other", files={"o1": b"o1", "o2": b"o1"}),
+    ),
+}
+"""The same of what happens to single files, which the load of `test_random_kills` does not do."""
 
 
 def cases(operations: Mapping[str, Operation]) -> list[Case]:

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crash_points import OPERATIONS, Case, assert_all_or_nothing, cases
+from crash_points import FILES, OPERATIONS, Case, assert_all_or_nothing, cases
 from crash_scene import Scene, scene
 
 import gateway
 from gateway.backends.btrfs.faults import STEPS
+from gateway.backends.files.faults import INSIDE_STEPS
 from gateway.core import operations as core_operations
 from gateway.testing.forks import ForkServer
 
 pytestmark = pytest.mark.root
 
+EVERY = {**OPERATIONS, **FILES}
 SOURCE = Path(gateway.__file__).parent
 ELSEWHERE = (
     "volume.convert.",
@@ -30,11 +32,18 @@ ELSEWHERE = (
     "backup.",
     "btrfs.receive.",
     "scheduler.",
+    "file.update.",
+    "file.delete.",
+    "file.make.",
+    "btrfs.make_directory.",
+    "btrfs.rename_file.",
+    "btrfs.delete_file.",
 )
 """Points that no request of this door to a btrfs pool passes.
 
 They are visited by test_kill_pools.py, test_kill_moves.py, test_kill_replications.py, test_kill_schedules.py,
-test_changes.py, test_mounted_volumes.py, test_groups.py, test_zfs_groups.py and test_backups.py.
+test_changes.py, test_files.py, test_inside_crashes.py, test_mounted_volumes.py, test_groups.py, test_zfs_groups.py
+and test_backups.py.
 """
 FAULT = re.compile(r'[._]fault\(\s*f?"([^"]+)"')
 
@@ -45,9 +54,9 @@ def at(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Iterator[
         yield found
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", EVERY)
 def test_an_operation_passes_exactly_its_points(at: Scene, name: str) -> None:
-    operation = OPERATIONS[name]
+    operation = EVERY[name]
     at.start()
     at.clean()
     assert at.look().view == {}
@@ -61,9 +70,9 @@ def test_an_operation_passes_exactly_its_points(at: Scene, name: str) -> None:
     assert {tenant.name for tenant in world.tenants.values()} == set(operation.tenants)
 
 
-@pytest.mark.parametrize("case", cases(OPERATIONS), ids=str)
+@pytest.mark.parametrize("case", cases(EVERY), ids=str)
 def test_death_at_any_point_leaves_all_or_nothing(at: Scene, case: Case) -> None:
-    operation = OPERATIONS[case.operation]
+    operation = EVERY[case.operation]
     at.start()
     before = at.fresh()
     known = at.jobs()
@@ -73,12 +82,12 @@ def test_death_at_any_point_leaves_all_or_nothing(at: Scene, case: Case) -> None
     world = at.look(reconcile=True)
     assert world.findings == []
     jobs = [job for key, job in world.jobs.items() if key not in known]
-    assert_all_or_nothing(OPERATIONS, case, jobs, before=before, after=world.view)
+    assert_all_or_nothing(EVERY, case, jobs, before=before, after=world.view)
     assert {tenant.name for tenant in world.tenants.values()} <= set(operation.tenants)
 
 
 def test_every_point_is_visited() -> None:
-    visited = {case.point for case in cases(OPERATIONS)}
+    visited = {case.point for case in cases(EVERY)}
     core = "".join(path.read_text() for path in (SOURCE / "core").glob("*.py"))
     passed = {
         point.replace("{intent.operation}", operation)
@@ -86,6 +95,6 @@ def test_every_point_is_visited() -> None:
         for operation in core_operations.OPERATIONS
     }
     passed |= {point for path in (SOURCE / "catalog").glob("*.py") for point in FAULT.findall(path.read_text())}
-    passed |= {f"btrfs.{operation}.{step}" for operation, steps in STEPS.items() for step in steps}
+    passed |= {f"btrfs.{operation}.{step}" for operation, steps in {**STEPS, **INSIDE_STEPS}.items() for step in steps}
     passed -= {point for point in passed if point.startswith(ELSEWHERE)}
     assert {point for point in passed if not point.startswith("btrfs.settle_restore.")} == visited

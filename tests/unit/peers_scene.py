@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from aiohttp import web
 from core_scene import make
 
 from gateway.backends.memory import MemoryBackend, MemoryOptions
@@ -17,14 +18,17 @@ from gateway.core import peer_tenants, peers, replication_policies, replications
 from gateway.core.backend import FaultHook, Substrate, no_fault
 from gateway.core.catalog import Catalog
 from gateway.core.context import Core
+from gateway.core.door import Trace
 from gateway.core.handles import InProcess, LocalPath
 from gateway.core.manifest import CLUSTER_ID
 from gateway.core.model import Snapshot, Tenant, Volume, VolumeKind, utc_now
 from gateway.core.mover import FarPlace, Offered, Place
+from gateway.core.observer import SilentObserver
 from gateway.core.peer_tenants import TenantPeer
 from gateway.core.peers import NewOffer, Peer, PeerChange
 from gateway.core.pools import Configured
 from gateway.core.query import Query
+from gateway.core.rebuild import rebuild
 from gateway.core.replication_model import Replication, Transfer
 from gateway.core.secret import Secret
 from gateway.peering.contexts import Identity, listening, trust
@@ -91,7 +95,10 @@ class Between(MemoryMover):
 
 
 class Site:
-    """What of a gateway outlives its core: its pool, its catalog, its certificate."""
+    """What of a gateway outlives its core: its pool, its catalog, its certificate.
+
+    `asked` are the calls that came. `instead`: what is answered to one, None for what it would say itself.
+    """
 
     def __init__(self, folder: Path, name: str, senders: MemorySenders, mover: Between) -> None:
         self.name = name
@@ -105,7 +112,8 @@ class Site:
         self.core: Core
         self.links: PeerLinks
         self.address = ""
-        self.before_answer: Callable[[str], Awaitable[object]] | None = None
+        self.asked: list[str] = []
+        self.instead: Callable[[str], Awaitable[web.StreamResponse | None]] | None = None
 
     def renew(self) -> None:
         """Make its certificate anew."""
@@ -119,15 +127,20 @@ class Site:
         )
 
     @asynccontextmanager
-    async def running(self, fault: FaultHook = no_fault, **more: Any) -> AsyncIterator[Core]:
-        """Run it on a port of its own."""
+    async def running(
+        self, fault: FaultHook = no_fault, *, rebuilding: bool = False, **more: Any
+    ) -> AsyncIterator[Core]:
+        """Run it on a port of its own. `rebuilding`: its catalog is lost."""
 
         def linked(catalog: Catalog) -> PeerLinks:
             self.links = PeerLinks(catalog, self.identity, name=self.name, **more)
             return self.links
 
         pools = [Configured("memory", self.pool)]
-        async with core_on(self.folder, pools, mover=self.mover, peers=linked, fault=fault) as core:
+        tenants = () if rebuilding else ("svm1",)
+        async with core_on(self.folder, pools, mover=self.mover, peers=linked, fault=fault, tenants=tenants) as core:
+            if rebuilding:
+                await rebuild(core, SilentObserver())
             self.core = core
             if await core.catalog.setting(CLUSTER_ID) is None:
                 await core.catalog.put_setting(CLUSTER_ID, str(uuid4()))
@@ -143,12 +156,11 @@ class Site:
             trust(context, peer.certificate)
         door = PeerDoor(core, self.links, self.senders, host="127.0.0.1", receive_timeout_s=5)
 
-        async def handle(request: Any) -> Any:
-            from gateway.core.door import Trace  # noqa: PLC0415
-
-            if self.before_answer is not None:
-                await self.before_answer(request.path.rpartition("/")[2])
-            return await door.handle(request, Trace())
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            call = request.path.rpartition("/")[2]
+            self.asked.append(call)
+            said = None if self.instead is None else await self.instead(call)
+            return await door.handle(request, Trace()) if said is None else said
 
         listener = Listener(handle, Address("127.0.0.1", 0), limits=LimitSettings(), refuse=door.refuse, tls=context)
         await listener.start()
@@ -193,11 +205,11 @@ class Scene:
         self.mover.pools += [self.there.pool, self.here.pool]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run both, and let each find the other where it is now."""
+    async def running(self, *, rebuilding: bool = False, **more: Any) -> AsyncIterator[None]:
+        """Run both, and let each find the other where it is now. `more`: how `here` asks, see `PeerLinks`."""
         async with AsyncExitStack() as stack:
-            for site in (self.there, self.here):
-                await stack.enter_async_context(site.running())
+            await stack.enter_async_context(self.there.running(rebuilding=rebuilding))
+            await stack.enter_async_context(self.here.running(rebuilding=rebuilding, **more))
             await self.found()
             yield
 
@@ -210,8 +222,19 @@ class Scene:
     async def agree(self) -> None:
         """Let both gateways agree."""
         await peers.offer(self.there.core, NewOffer(passphrase=PASSPHRASE))
+        await self.agree_with_what_stands()
+
+    async def agree_with_what_stands(self) -> None:
+        """Let the gateway here agree with what the other one offers."""
         made, _ = await peers.offer(self.here.core, NewOffer(passphrase=PASSPHRASE, addresses=(self.there.address,)))
         await peers.agree(self.here.core, made, name=self.here.name)
+
+    def stranger(self) -> Identity:
+        """Give a certificate that nobody knows."""
+        folder = self.there.folder
+        other = Identity(certificate=folder / "other.pem", key=folder / "other.key")
+        write_self_signed(certificate=other.certificate, key=other.key, names=["x"], now=utc_now(), purposes=BOTH_ENDS)
+        return other
 
     async def joined(self) -> TenantPeer:
         """Let both gateways, and their tenants, agree."""
@@ -229,11 +252,19 @@ class Scene:
         destination = await make(self.here.core, "destination")
         return source, destination, await self.replication(source, destination, policy, **more)
 
-    async def replication(self, source: Volume, destination: Volume, policy: str, **more: Any) -> Replication:
-        core, tenant = self.here.core, await self.here.tenant()
-        far = await self.here.links.find(
-            (await self.here.peer()).id, tenant="svm1", volume=source.name, reader_id=tenant.id
-        )
+    async def replication(
+        self,
+        source: Volume,
+        destination: Volume,
+        policy: str = "Asynchronous",
+        *,
+        at: Site | None = None,
+        **more: Any,
+    ) -> Replication:
+        """Let a volume here (or at another site) follow one there."""
+        here = at or self.here
+        core, tenant = here.core, await here.tenant()
+        far = await here.links.find((await here.peer()).id, tenant="svm1", volume=source.name, reader_id=tenant.id)
         found = await replication_policies.named(core, policy)
         new = replications.NewReplication(
             source_id=far.id, destination_id=destination.id, policy_id=found.id, far=far, **more

@@ -10,7 +10,8 @@ import pytest
 from gateway.config import ConfigError
 from gateway.core.errors import Busy, Unauthenticated
 from gateway.core.principal import Principal
-from gateway.server.auth import Accounts, read_accounts
+from gateway.server.accounts_file import read_accounts
+from gateway.server.auth import Accounts
 from gateway.server.passwords import PasswordHash, hash_password
 
 CHEAP = {"n": 16, "r": 1, "p": 1}
@@ -204,7 +205,7 @@ async def test_unknown_accounts_cost_as_much_as_the_dearest_known_one(path: Path
         ("", "missing required field `account`"),
         ("[account]\n", "nobody could log in"),
         ("[acount.x]\n", "unknown field `acount`"),
-        ("[account.x]\n", "missing required field `password`"),
+        ('[account.x]\nrole = "admin"\n', "missing required field `password`"),
         (f'[account.x]\npassword = "{hash_password("y", **CHEAP)}"\n', "missing required field `role`"),
         ('[account.x]\npassword = "plain"\nrole = "admin"\n', "scrypt$n$r$p$salt$hash"),
         ('[account.x]\npassword = "scrypt$16$1$1$AA==$AAAA"\nrole = "admin"\n', "wrong length"),

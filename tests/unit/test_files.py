@@ -223,7 +223,8 @@ CASES = [
     (name, point)
     for name, backend in POINTS.items()
     for point in (
-        *(f"{name.partition(' ')[0]}.{step}" for step in ("journalled", "done", "applied", "committed")),
+        "file.changed",
+        *(f"{name.partition(' ')[0]}.{step}" for step in ("journalled", "applied", "committed")),
         *(f"memory.{backend}.{step}" for step in ("begin", "done")),
         *(() if "clone" in name else ("memory.annotate.begin", "memory.annotate.done")),
     )
@@ -261,7 +262,7 @@ async def test_what_fails_at_the_end_is_taken_back_as_far_as_it_can_be(tmp_path:
     armed = False
 
     def fault(passed: str) -> None:
-        if armed and passed == f"{name.partition(' ')[0]}.done":
+        if armed and passed == "file.changed":
             raise errors.Unavailable(what="memory", reason="gone")
 
     async with core_on(tmp_path, [memory_pool()], fault=fault) as core:

@@ -238,6 +238,21 @@ async def test_a_copy_has_what_the_file_has_beside_its_bytes(place: tuple[str, P
         assert not await at.backend.settle_clone_file(VOLUME, "again", TOKEN)
 
 
+async def test_what_a_copy_left_beside_what_it_was_to_replace_goes(place: tuple[str, Path]) -> None:
+    """As when the process died between the two names that such a copy gets."""
+    driver, mount = place
+    async with scene(driver, mount) as at:
+        await furnished(at)
+        before = held(at)
+        left = at.place(VOLUME) / f".{TOKEN.hex}.new"
+        left.write_bytes(b"left")
+        assert not await at.backend.settle_clone_file(VOLUME, "b", TOKEN)
+        assert held(at) == before
+        left.write_bytes(b"left")
+        await at.backend.clone_file(VOLUME, FileSource(path="a"), "b", token=TOKEN, overwrite=True)
+        assert held(at) == {**before, "b": DATA}
+
+
 async def test_names_that_are_no_text_are_not_shown_and_go_with_their_directory(place: tuple[str, Path]) -> None:
     driver, mount = place
     async with scene(driver, mount) as at:

@@ -67,11 +67,26 @@ def build(folder: Path, tree, files: list[Path]) -> None:
                 build(path, inner, files)
 
 
-def at_another_time(path: Path, before: os.stat_result, change: Callable[[], object]) -> None:
-    """Change a file until that has a time of its own: older kernels count time in ticks of some milliseconds."""
+def at_another_time(path: Path, change: Callable[[], object], copy: Path | None = None) -> None:
+    """Change a file until that has a time of its own: kernels may count time in ticks of some milliseconds.
+
+    `copy`: its copy, which may have been read in the same tick.
+    """
+    before = {path.stat().st_ctime_ns, *([] if copy is None else [copy.stat().st_atime_ns])}
     change()
-    while path.stat().st_ctime_ns == before.st_ctime_ns:
+    while path.stat().st_ctime_ns in before:
         change()
+
+
+def mark_anew(path: Path, copy: Path, value: bytes | None) -> None:
+    """Change what is kept beside the content of a file; None: it is not there any more."""
+
+    def change() -> None:
+        os.setxattr(path, "trusted.mark", value or b"")
+        if value is None:
+            os.removexattr(path, "trusted.mark")
+
+    at_another_time(path, change, copy)
 
 
 @settings(max_examples=50)
@@ -107,7 +122,7 @@ def test_a_change_that_leaves_size_and_time_is_seen(ends):
     moved(job(ends.source, ends.destination))
     times = source.stat()
     source.write_bytes(b"two")
-    at_another_time(source, times, lambda: os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns)))
+    at_another_time(source, lambda: os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns)))
     assert moved(job(ends.source, ends.destination)).bytes_transferred == 3
     same(ends.source, ends.destination)
 
@@ -171,9 +186,8 @@ def test_everything_that_is_kept_beside_content_comes_along(ends):
     os.setxattr(ends.source / "file", "security.capability", bytes.fromhex("0000000200200000000000000000000000000000"))
     moved(job(ends.source, ends.destination))
     same(ends.source, ends.destination)
-    file = ends.source / "file"
-    at_another_time(file, file.stat(), lambda: os.setxattr(file, "trusted.mark", b"2"))
-    os.removexattr(ends.source / odd, "trusted.mark")
+    mark_anew(ends.source / "file", ends.destination / "file", b"2")
+    mark_anew(ends.source / odd, ends.destination / odd, None)
     os.removexattr(ends.source / "folder", "system.posix_acl_default")
     (ends.source / "socket").chmod(0o600)
     os.chown(ends.source / "folder", 8, 9)

@@ -221,6 +221,7 @@ class Inside:
                 raise AlreadyExists(kind="file", name=name, field="to") from error
         else:
             return
+        self._settle(target, token)
         os.link(nameless, _beside(token), dst_dir_fd=target, follow_symlinks=True)
         try:
             os.rename(_beside(token), name, src_dir_fd=target, dst_dir_fd=target)

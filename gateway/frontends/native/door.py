@@ -19,7 +19,7 @@ from gateway.frontends.native.ask import Ask
 from gateway.frontends.native.bodies import Nothing, read_body, read_parameters, read_query, read_wait
 from gateway.frontends.native.errors import STATUS, GoingOn, headers, told
 from gateway.frontends.native.routes import ROUTES, Route
-from gateway.frontends.receive import NotReceived, is_foreign, origin_form, receive
+from gateway.frontends.receive import NotReceived, identify, is_foreign, origin_form, receive
 from gateway.frontends.routing import Found, Router, Wrong, segments
 
 _JSON: Mapping[str, str] = {
@@ -73,9 +73,7 @@ class NativeDoor:
         return answer({"error": model.Error(code=kind.__name__, message=reason, fields={})}, status=status)
 
     async def _answer(self, request: web.BaseRequest, trace: Trace) -> web.Response:
-        principal = await self._authenticator.authenticate(
-            request.headers.get("Authorization"), peer=request.remote or ""
-        )
+        principal = await identify(self._authenticator, request)
         trace.who = principal.name
         raw_path, _, raw_query = origin_form(request.raw_path).partition("?")
         verb = "GET" if request.method == "HEAD" else request.method

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
+from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,7 @@ from gateway.core.query import Op
 from gateway.frontends.ontap_rest import reading, writing
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
+from gateway.frontends.ontap_rest.encode import quote
 from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed
 from gateway.frontends.ontap_rest.errors import (
     WireError,
@@ -149,7 +151,7 @@ async def _located(endpoint: Endpoint, ask: Ask, identity: Values) -> Found:
     resource = endpoint.resource
     own = resource.keys[len(ask.keys) :]
     if identity.keys() >= set(own):
-        key = "/".join(str(identity[path]) for path in own)
+        key = "/".join(quote(identity[path]) for path in own)
         return await reading.read_one(resource, endpoint.source, _keyed(ask, key))
     where = AllOf(tuple(Compare(path, Op.EQ, str(value)) for path, value in identity.items()))
     searching = msgspec.structs.replace(ask, parameters=Parameters(where=where, max_records=2))
@@ -164,13 +166,13 @@ async def _located(endpoint: Endpoint, ask: Ask, identity: Values) -> Found:
 
 
 def _keyed(ask: Ask, key: str) -> Ask:
-    return msgspec.structs.replace(ask, keys=(*ask.keys, *key.split("/")), path=f"{ask.path}/{key}")
+    return msgspec.structs.replace(ask, keys=(*ask.keys, *map(unquote, key.split("/"))), path=f"{ask.path}/{key}")
 
 
 def _key(resource: Resource, ask: Ask, rendered: Rendered) -> str:
-    """Give how a record's path goes on behind the collection's; no key holds a slash."""
+    """Give how a record's path goes on behind the collection's."""
     own = resource.keys[len(ask.keys) :]
-    return "/".join(str(next(values_at(rendered, tuple(path.split("."))))) for path in own)
+    return "/".join(quote(next(values_at(rendered, tuple(path.split("."))))) for path in own)
 
 
 def _label(values: Values, place: int) -> str:

@@ -316,6 +316,9 @@ def _put(values: Values, path: str, base: str, value: Value) -> None:
 
 
 def _text(value: object) -> str:
+    """Give a value as a refusal may show it: of objects and arrays nothing, because a password may be in them."""
+    if isinstance(value, dict | list):
+        return "{...}" if isinstance(value, dict) else "[...]"
     return json.dumps(value)[:200] if not isinstance(value, str) else value
 
 

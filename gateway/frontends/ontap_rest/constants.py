@@ -160,12 +160,21 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "restore": False,
     },
     "snapmirror_transfer": {"relationship.restore": False},
-    "svm_peer": {"state": "peered"},
     "qos_policy": {"object_count": 0, "policy_class": "user_defined", "scope": "svm"},
+    "cluster_peer": {
+        "encryption.proposed": "tls_psk",
+        "encryption.state": "tls_psk",
+        "ipspace.name": "Default",
+    },
+    "svm_peer": {},
 }
 """Resource -> path -> the value that every record shows."""
 
 SILENT: Mapping[str, Mapping[str, Scalar]] = {
+    "account": {
+        "applications.is_ldap_fastbind": False,
+        "applications.is_ns_switch_group": False,
+    },
     "volume": {
         "nas.security_style": "unix",
         "asynchronous_directory_delete.enabled": False,

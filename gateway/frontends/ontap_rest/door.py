@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from aiohttp import web
 from multidict import CIMultiDict, istr
 
 from gateway.core import errors
+from gateway.core.accounts import LocalAccounts
 from gateway.core.context import Core
 from gateway.core.door import Trace
-from gateway.core.model import Tenant
 from gateway.core.observer import Observer
 from gateway.core.principal import Authenticator, Principal
-from gateway.core.roles import authorize
+from gateway.core.trail import Trail
 from gateway.frontends.memory import Answers, Memory
 from gateway.frontends.ontap_rest import docs
 from gateway.frontends.ontap_rest.answer import Answer
@@ -32,10 +31,12 @@ from gateway.frontends.ontap_rest.paths import ROOT, Found, Router, segments
 from gateway.frontends.ontap_rest.projection import Projections
 from gateway.frontends.ontap_rest.query import parse_query, scoped
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
+from gateway.frontends.ontap_rest.rights import check
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.serve import Server
 from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, DataAddress, Site
-from gateway.frontends.receive import NotReceived, origin_form, receive
+from gateway.frontends.ontap_rest.tunnel import HEADERS, tunnelled
+from gateway.frontends.receive import NotReceived, identify, origin_form, receive
 
 _COMMON: Mapping[bool, CIMultiDict[str]] = {
     links: CIMultiDict(
@@ -49,8 +50,7 @@ _COMMON: Mapping[bool, CIMultiDict[str]] = {
     for links in (False, True)
 }
 """The headers of every answer, with links and without."""
-_TUNNEL = (istr("X-Dot-SVM-Name"), istr("X-Dot-SVM-UUID"))
-_AUTHORIZATION, _ACCEPT = istr("Authorization"), istr("Accept")
+_ACCEPT = istr("Accept")
 _READS = frozenset({"GET", "HEAD"})
 _VERBS: Mapping[str, Verb] = {"HEAD": Verb.GET, **{verb.value: verb for verb in Verb}}
 _TRANSPORT: Mapping[int, str] = {408: "65541", 500: "262145", 503: "262160"}
@@ -72,8 +72,12 @@ class OntapDoor:
         receive_timeout_s: float,
         observer: Observer,
         release: Release = DEFAULT_RELEASE,
+        accounts: LocalAccounts | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self._core = core
+        self._accounts = accounts
+        self._trail = trail
         self._authenticator = authenticator
         self._name = name
         self._addresses = tuple(addresses)
@@ -89,7 +93,14 @@ class OntapDoor:
 
     async def open(self) -> None:
         """Learn the cluster's identity and build the route table."""
-        site = await Site.of(self._core, name=self._name, addresses=self._addresses, release=self._release)
+        site = await Site.of(
+            self._core,
+            name=self._name,
+            addresses=self._addresses,
+            release=self._release,
+            accounts=self._accounts,
+            trail=self._trail,
+        )
         table = routes(self._schema, site, self._observer)
         self._router = Router(table)
         self._docs = docs.Docs(table, self._release)
@@ -127,15 +138,13 @@ class OntapDoor:
         return Answer(status=status, body=dumps(body), headers=headers)
 
     async def _answer(self, request: web.BaseRequest, trace: Trace, *, links: bool) -> Answer:
-        principal = await self._authenticator.authenticate(
-            request.headers.get(_AUTHORIZATION), peer=request.remote or ""
-        )
+        principal = await identify(self._authenticator, request)
         trace.who = principal.name
         version = await self._core.known.renew()
         key = None
         if request.method in _READS:
             # What one caller may see another one may not, so nobody is given what was made for somebody else.
-            key = (principal, request.raw_path, links, *[request.headers.get(name) for name in _TUNNEL])
+            key = (principal, request.raw_path, links, *[request.headers.get(name) for name in HEADERS])
             known = self._answers.get(key, version)
             if known is not None:
                 trace.route = known.route
@@ -148,14 +157,16 @@ class OntapDoor:
         found = self._find(path)
         trace.route = found.target.template
         if request.method == "OPTIONS":
-            verbs = found.target.verbs
-            reads = ["GET", "HEAD"] if Verb.GET in verbs else []
-            allow = ", ".join([*reads, "OPTIONS", *(verb.value for verb in verbs if verb is not Verb.GET)])
-            return Answer(status=200, body=dumps({}), headers={"Allow": allow})
+            await check(self._core, principal, found, found.target.verbs[0])
+            return Answer(status=200, body=dumps({}), headers={"Allow": _allowed(found.target)})
         verb = _VERBS.get(request.method)
         if verb is None or verb not in found.target.verbs:
             raise no_verb()
-        await authorize(self._core, principal, *found.target.calls[verb])
+        if verb is not Verb.GET:
+            # Also what is refused is written down.
+            trace.operation = f"{found.target.endpoint.resource.name}.{verb.value.lower()}"
+            trace.target, trace.tenant_id = f"/{'/'.join(path)}", principal.tenant_id
+        await check(self._core, principal, found, verb)
         ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links, principal=principal)
         if verb is Verb.GET:
             answer = await self._server.get(found.target, ask)
@@ -185,12 +196,12 @@ class OntapDoor:
     ) -> Ask:
         resource = found.target.endpoint.resource
         parameters = parse_query(resource, verb, raw_query)
-        tenant = await self._tunnelled(request)
+        tenant = await tunnelled(self._core, principal, request.headers)
         if tenant is not None and verb is not Verb.POST:
             parameters = scoped(resource, parameters, tenant.name, reading=verb is Verb.GET)
         return Ask(
             # What an administrator makes belongs to everybody, as ONTAP knows no owners.
-            core=self._core if principal.administrator else self._core.acting_for(principal),
+            core=self._core if _everywhere(principal) else self._core.acting_for(principal),
             principal=principal,
             verb=verb,
             path=f"/{'/'.join(path)}",
@@ -201,28 +212,21 @@ class OntapDoor:
             hal=links,
         )
 
-    async def _tunnelled(self, request: web.BaseRequest) -> Tenant | None:
-        name, uuid = [request.headers.get(header) for header in _TUNNEL]
-        if not name and not uuid:
-            return None
-        found: Tenant | None = None
-        try:
-            if name:
-                found = await self._core.find(Tenant, name=name)
-            elif uuid:
-                found = await self._core.catalog.get(Tenant, UUID(uuid))
-        except (errors.InvalidArgument, ValueError):
-            found = None  # a text that no SVM can have
-        if found is None:
-            raise errors.NotFound(kind="tenant", ref=name or uuid)
-        return found
-
     async def _body(self, request: web.BaseRequest) -> bytes:
         """Read the body; see `receive`."""
         try:
             return await receive(request, max_bytes=self._max_body_bytes, timeout_s=self._receive_timeout_s)
         except NotReceived as error:
             raise _transport(error.status, error.reason) from None
+
+
+def _everywhere(principal: Principal) -> bool:
+    return principal.administrator and principal.tenant_id is None
+
+
+def _allowed(route: Route) -> str:
+    reads = ["GET", "HEAD"] if Verb.GET in route.verbs else []
+    return ", ".join([*reads, "OPTIONS", *(verb.value for verb in route.verbs if verb is not Verb.GET)])
 
 
 def _headers(answer: Answer, *, links: bool) -> CIMultiDict[str]:

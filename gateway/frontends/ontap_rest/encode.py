@@ -111,6 +111,10 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "missing_volumes": ("/api/storage/volumes", "uuid"),
         "snapshot_volumes.volume": ("/api/storage/volumes", "uuid"),
     },
+    "account": {"owner": ("/api/svm/svms", "uuid")},
+    "role": {"owner": ("/api/svm/svms", "uuid")},
+    "audit_message": {"node": ("/api/cluster/nodes", "uuid")},
+    "ems_event": {"node": ("/api/cluster/nodes", "uuid")},
     "svm_peer": {
         "svm": ("/api/svm/svms", "uuid"),
         "peer.svm": ("/api/svm/svms", "uuid"),

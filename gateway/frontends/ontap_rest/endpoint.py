@@ -17,9 +17,13 @@ from gateway.frontends.ontap_rest.sources import Source
 
 
 class Keyed(msgspec.Struct, frozen=True):
-    """What a synchronous write made, where it is no record of the core: the keys that its path ends in."""
+    """What a synchronous write made, where it is no record of the core: the keys that its path ends in.
+
+    `told` is shown of it this once, also to who does not ask for the record.
+    """
 
     keys: tuple[str, ...]
+    told: dict[str, Any] = {}
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -45,12 +49,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     `operation` names what a write does, as errors and audit lines call it;
     `precheck` refuses a request before any record is looked for. `singleton`:
     there is one record and no collection. `listing`: a GET of a record's path
-    gives a collection, too, as of what is in a directory. `write_only`: there
-    is nothing to GET, and no record has a path. `instance` is what follows the
-    collection's path in a record's; `instances` False: no record has a path.
-    `refuses`: the code with which every write is refused, where none is carried
-    out. `unmake` undoes a create where more than a delete is needed, `put_back` a
-    modify that led from one record to another.
+    gives a collection, too, as of what is in a directory. `instance` is what
+    follows the collection's path in a record's; `instances` False: no record has
+    a path. `readable` False: there is no GET. `refuses`: the code with which every write is
+    refused, where none is carried out. `unmake` undoes a create where more than a
+    delete is needed, `put_back` a modify that led from one record to another.
     """
 
     resource: Resource
@@ -64,9 +67,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     precheck: Callable[[Ask, Values], None] | None = None
     singleton: bool = False
     listing: bool = False
-    write_only: bool = False
     instance: str = "{}"
     instances: bool = True
+    readable: bool = True
     refuses: str = ""
 
 
@@ -81,6 +84,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     instance: bool
     verbs: tuple[Verb, ...]
     calls: Mapping[Verb, Call]
+
+    @property
+    def single(self) -> bool:
+        """Tell whether a GET gives one record."""
+        return self.instance and not self.endpoint.listing
 
 
 _WORDS = {Verb.GET: "read", Verb.POST: "create", Verb.PATCH: "update", Verb.DELETE: "delete"}

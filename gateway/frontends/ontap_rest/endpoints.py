@@ -19,12 +19,14 @@ from gateway.frontends.ontap_rest.endpoints_mirror import mirror_endpoints
 from gateway.frontends.ontap_rest.endpoints_network import network_endpoints
 from gateway.frontends.ontap_rest.endpoints_qos import qos_endpoints
 from gateway.frontends.ontap_rest.endpoints_san import san_endpoints
+from gateway.frontends.ontap_rest.endpoints_security import security_endpoints
 from gateway.frontends.ontap_rest.endpoints_system import system_endpoints
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.tunnel import check_own
 from gateway.frontends.ontap_rest.writes import policies as write_policies
 from gateway.frontends.ontap_rest.writes import schedules as write_schedules
 from gateway.frontends.ontap_rest.writes import snapshots as write_snapshots
@@ -37,15 +39,20 @@ _FIXED_POOLS = "19726544"
 def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapping[str, Route]:
     """Give every route by its template below `/api`. The observer is told what clients report."""
     table: dict[str, Route] = {}
-    every = {**_endpoints(schema, site), **san_endpoints(schema, site), **mirror_endpoints(schema, site)}
-    every |= files_endpoints(schema)
-    every |= qos_endpoints(schema)
-    every |= network_endpoints(schema, site)
-    every |= group_endpoints(schema)
-    every |= system_endpoints(schema, site, observer or SilentObserver())
+    every = {
+        **_endpoints(schema, site),
+        **san_endpoints(schema, site),
+        **mirror_endpoints(schema, site),
+        **qos_endpoints(schema),
+        **network_endpoints(schema, site),
+        **files_endpoints(schema),
+        **group_endpoints(schema),
+        **security_endpoints(schema, site, table.keys),
+        **system_endpoints(schema, site, observer or SilentObserver()),
+    }
     for collection, endpoint in every.items():
         table[collection] = _route(collection, endpoint, instance=endpoint.singleton)
-        if endpoint.instances and not endpoint.singleton and not endpoint.write_only:
+        if endpoint.instances and not endpoint.singleton:
             instance = f"{collection}/{endpoint.instance}"
             table[instance] = _route(instance, endpoint, instance=True)
     return table
@@ -53,7 +60,7 @@ def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapp
 
 def _route(template: str, endpoint: Endpoint, *, instance: bool) -> Route:
     offered = {
-        Verb.GET: not endpoint.write_only,
+        Verb.GET: endpoint.readable,
         Verb.POST: endpoint.create is not None and not instance,
         Verb.PATCH: endpoint.modify is not None,
         Verb.DELETE: endpoint.delete is not None,
@@ -220,7 +227,9 @@ async def _delete_snapshot_policy(ask: Ask, policy: SnapshotPolicy) -> None:
 
 def _create_line(source: sources.SnapshotPolicies) -> Create:
     async def create(ask: Ask, values: Values) -> Made:
-        return Keyed((str(await write_schedules.create_line(ask, await source.policy(ask), values)),))
+        policy = await source.policy(ask)
+        check_own(ask, policy)
+        return Keyed((str(await write_schedules.create_line(ask, policy, values)),))
 
     return create
 

@@ -10,8 +10,11 @@ from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, named
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.schema import Schema
+from gateway.frontends.ontap_rest.sources_system import Nothing
 from gateway.frontends.ontap_rest.writes import files as write_files
 from gateway.frontends.ontap_rest.writes import qtrees as write_qtrees
+
+_NOT_HERE = "262144017"
 
 
 def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
@@ -27,14 +30,23 @@ def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
         ),
         "storage/file/clone": Endpoint(
             resource=schema["file_clone"],
-            source=sources.Nothing(),
+            source=Nothing(),
             operation=named("file_clone"),
             create=write_files.clone,
-            write_only=True,
+            readable=False,
+            instances=False,
+        ),
+        "private/cli/volume/file/clone": Endpoint(
+            resource=schema["cli_file_clone"],
+            source=Nothing(),
+            operation=named("file_clone"),
+            create=write_files.clone_by_command,
+            readable=False,
+            instances=False,
         ),
         # Blocks that files share are shared for good, so there is never a split under way.
         "storage/file/clone/split-status": Endpoint(
-            resource=schema["split_status"], source=sources.Nothing(), operation=named("split_status")
+            resource=schema["split_status"], source=Nothing(), operation=named("split_status")
         ),
         "storage/qtrees": Endpoint(
             resource=schema["qtree"],
@@ -43,13 +55,15 @@ def files_endpoints(schema: Schema) -> Mapping[str, Endpoint]:
             create=write_qtrees.create,
             modify=write_qtrees.modify,
             delete=write_qtrees.delete,
+            put_back=write_qtrees.put_back,
             instance="{}/{}",
         ),
         "storage/quota/rules": Endpoint(
             resource=schema["quota_rule"],
-            source=sources.Nothing(),
+            source=Nothing(),
             operation=named("quota_rule"),
             precheck=_refuse_quotas,
+            refuses=_NOT_HERE,
             create=_no_quotas,
         ),
     }
@@ -59,7 +73,7 @@ def _refuse_quotas(ask: Ask, values: Values) -> None:
     del ask, values
     raise WireError(
         400,
-        "262144017",
+        _NOT_HERE,
         message="The operation is not supported on this platform. "
         "No pool here limits less than a volume: its size is its quota.",
     )

@@ -13,17 +13,31 @@ from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.sources_peers import ClusterPeers, SvmPeers
 from gateway.frontends.ontap_rest.writes import mirror_policies as write_policies
 from gateway.frontends.ontap_rest.writes import mirrors as write_mirrors
+from gateway.frontends.ontap_rest.writes import peers as write_peers
 from gateway.frontends.ontap_rest.writes import transfers as write_transfers
 
 
 def mirror_endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
     """Give every endpoint by its collection's path."""
     relationships = sources.Relationships()
+    clusters = write_peers.ClusterPeerWriter(site)
     return {
         "cluster/peers": Endpoint(
-            resource=schema["cluster_peer"], source=ClusterPeers(), operation=named("cluster_peer")
+            resource=schema["cluster_peer"],
+            source=ClusterPeers(),
+            operation=named("cluster_peer"),
+            create=clusters.create,
+            modify=clusters.modify,
+            delete=clusters.delete,
         ),
-        "svm/peers": Endpoint(resource=schema["svm_peer"], source=SvmPeers(site), operation=named("svm_peer")),
+        "svm/peers": Endpoint(
+            resource=schema["svm_peer"],
+            source=SvmPeers(site),
+            operation=named("svm_peer"),
+            create=write_peers.create_svm_peer,
+            modify=write_peers.modify_svm_peer,
+            delete=write_peers.delete_svm_peer,
+        ),
         "snapmirror/policies": Endpoint(
             resource=schema["snapmirror_policy"],
             source=sources.MirrorPolicies(),

@@ -44,7 +44,8 @@ def system_endpoints(schema: Schema, site: Site, observer: Observer) -> Mapping[
             source=sources.Nothing(),
             operation=named("application_log"),
             create=_keep(observer),
-            write_only=True,
+            readable=False,
+            instances=False,
         ),
         **_commands(schema, site),
     }

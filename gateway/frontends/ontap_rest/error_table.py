@@ -8,7 +8,9 @@ from gateway.core import errors
 from gateway.frontends.ontap_rest.error_rule import Rule
 from gateway.frontends.ontap_rest.error_table_files import FILES_RULES
 from gateway.frontends.ontap_rest.error_table_mirror import MIRROR_RULES
+from gateway.frontends.ontap_rest.error_table_peers import PEER_RULES
 from gateway.frontends.ontap_rest.error_table_san import SAN_RULES
+from gateway.frontends.ontap_rest.error_table_security import SECURITY_RULES
 
 _ENDPOINT = "The specified operation on the {noun} endpoint is not supported on this platform."
 _PROPERTY = "The specified volume property cannot be changed on this platform."
@@ -19,13 +21,24 @@ _UPDATING = ("volume.update",)
 _MAKING = ("volume.create", "volume.clone", "volume.delete")
 
 RULES: tuple[Rule, ...] = (
+    *SECURITY_RULES,
     *SAN_RULES,
+    *PEER_RULES,
     *MIRROR_RULES,
     *FILES_RULES,
     Rule(errors.Unauthenticated, 401, "6691623", "User is not authorized."),
     Rule(errors.PermissionDenied, 403, "6", "not authorized for that command"),
     # what does not exist
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "tenant"}, ("svm.",)),
+    Rule(
+        errors.NotFound,
+        404,
+        "2621462",
+        'SVM "{ref}" does not exist.',
+        "owner",
+        {"kind": "tenant"},
+        ("account.", "account_password.", "role.", "role_privilege."),
+    ),
     Rule(errors.NotFound, 404, "2621462", 'SVM "{ref}" does not exist.', "svm", {"kind": "tenant"}),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "pool"}, ("aggregate.",)),
     Rule(errors.NotFound, 404, "917508", 'Aggregate "{ref}" does not exist.', "aggregates", {"kind": "pool"}),
@@ -38,6 +51,15 @@ RULES: tuple[Rule, ...] = (
         "nas.export_policy",
         {"kind": "export policy"},
         ("volume.",),
+    ),
+    Rule(
+        errors.NotFound,
+        404,
+        "1703954",
+        'Export policy "{ref}" does not exist.',
+        "export_policy",
+        {"kind": "export policy"},
+        ("qtree.",),
     ),
     Rule(errors.NotFound, 404, "1703954", 'Export policy "{ref}" does not exist.', "policy", {"kind": "export policy"}),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid", {"kind": "snapshot policy"}, ("snapshot_policy.",)),

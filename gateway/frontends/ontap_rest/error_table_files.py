@@ -27,6 +27,15 @@ FILES_RULES: tuple[Rule, ...] = (
         _FILES,
     ),
     Rule(errors.NotFound, 404, "917927", 'Volume "{ref}" was not found.', "volume", {"kind": "volume"}, _QTREE),
+    Rule(
+        errors.NotFound,
+        404,
+        "1703954",
+        'Export policy "{ref}" does not exist.',
+        "export_policy",
+        {"kind": "export policy"},
+        _QTREE,
+    ),
     # what exists already
     Rule(
         errors.AlreadyExists,

@@ -15,7 +15,8 @@ import msgspec
 from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.query import COUNT_CONTROLS, OPTION_KINDS
 from gateway.frontends.ontap_rest.release import Release
-from gateway.frontends.ontap_rest.scalars import Scalar
+from gateway.frontends.ontap_rest.rules import REQUIRED
+from gateway.frontends.ontap_rest.scalars import INTEGER_MAX, Scalar
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb
 from gateway.frontends.ontap_rest.shape import Shown, carried_out, confirmed, readable
 
@@ -33,21 +34,21 @@ _KINDS: Mapping[Kind, Json] = {
     Kind.UUID: {"type": "string", "format": "uuid"},
     Kind.PASSWORD: {"type": "string", "format": "password"},
 }
+_COUNT: Json = {"type": "integer", "minimum": 1, "maximum": INTEGER_MAX}
 _READ: Mapping[str, Json] = {
-    "fields": {"type": "string"},
     "ignore_unknown_fields": {"type": "boolean"},
-    "max_records": {"type": "integer", "minimum": 1},
-    "offset": {"type": "integer", "minimum": 0},
-    "order_by": {"type": "string"},
+    "max_records": _COUNT,
+    "offset": {**_COUNT, "minimum": 0},
+    "order_by": {"type": "string", "description": "Names of fields, each with ` desc` behind it or not."},
     "return_records": {"type": "boolean"},
     "query": {"type": "string"},
     "query_fields": {"type": "string"},
 }
-_ONE: Mapping[str, Json] = {"fields": {"type": "string"}, "ignore_unknown_fields": {"type": "boolean"}}
+_ONE: Mapping[str, Json] = {"ignore_unknown_fields": {"type": "boolean"}}
 _MADE: Mapping[str, Json] = {"return_records": {"type": "boolean"}}
 _MANY: Mapping[str, Json] = {
     "continue_on_failure": {"type": "boolean"},
-    "max_records": {"type": "integer", "minimum": 1},
+    "max_records": _COUNT,
     "serial_records": {"type": "boolean"},
 }
 _TIMEOUT: Json = dict(zip(("type", "minimum", "maximum"), ("integer", *COUNT_CONTROLS["return_timeout"]), strict=True))
@@ -124,9 +125,16 @@ def assemble(table: Mapping[str, Route], parts: Mapping[str, msgspec.Raw], *, re
 
 
 def path_of(route: Route) -> str:
-    """Give the route's path with its keys by name, such as `/api/storage/volumes/{volume.uuid}/snapshots/{uuid}`."""
-    names = iter(key_names(route))
+    """Give the route's path with its keys by name, such as `/api/storage/volumes/{volume_uuid}/snapshots/{uuid}`.
+
+    Names have no dots, which some programs that read such documents take for code.
+    """
+    names = iter(_key_names(route))
     return "/api/" + re.sub(r"\{\}", lambda _: f"{{{next(names)}}}", route.template)
+
+
+def _key_names(route: Route) -> list[str]:
+    return [key.replace(".", "_") for key in key_names(route)]
 
 
 def key_names(route: Route) -> tuple[str, ...]:
@@ -155,14 +163,19 @@ def _schemas(resource: Resource, verbs: Iterable[Verb], shown: Shown) -> Iterato
     record = _tree(resource, {path: _leaf(resource.fields[path]) for path in readable(resource, shown)})
     record["properties"]["_links"] = _ref("links")
     yield name, record
-    yield f"{name}_query", _flat(path for path in readable(resource, shown))
+    paths = [*readable(resource, shown)]
+    yield f"{name}_query", _filters(resource, paths)
+    yield f"{name}_fields", {"type": "string", "enum": _selectable(paths)}
     yield f"{name}_records", _records(name)
     for verb in (Verb.POST, Verb.PATCH):
         if verb in verbs:
             taken = {path: _leaf(resource.fields[path]) for path in carried_out(resource, verb)}
             fixed = {path: _only(resource.fields[path], value) for path, value in confirmed(resource, verb).items()}
-            body = _tree(resource, {**taken, **fixed})
-            yield _body_name(resource, verb), body
+            body = _closed(_tree(resource, {**taken, **fixed}))
+            needed = REQUIRED.get(name, ()) if verb is Verb.POST else ()
+            alone = [each.paths[0] for each in needed if len(each.paths) == 1 and not each.unless]
+            given = sorted({path for path in alone if path in body["properties"]})
+            yield _body_name(resource, verb), body | ({"required": given} if given else {})
 
 
 def _body_name(resource: Resource, verb: Verb) -> str:
@@ -189,6 +202,16 @@ def _node(*, array: bool) -> Json:
     return {"type": "array", "items": node} if array else node
 
 
+def _closed(schema: Json) -> Json:
+    """Give the schema with nothing allowed in its objects that it does not name."""
+    if "items" in schema:
+        return {**schema, "items": _closed(schema["items"])}
+    if "properties" not in schema:
+        return schema
+    inner = {name: _closed(each) for name, each in schema["properties"].items()}
+    return {**schema, "properties": inner, "additionalProperties": False}
+
+
 def _leaf(field: Field) -> Json:
     schema = dict(_KINDS[field.kind])
     limits = {
@@ -210,8 +233,20 @@ def _only(field: Field, value: Scalar) -> Json:
     return {"type": "array", "items": schema} if field.array else schema
 
 
-def _flat(paths: Iterable[str]) -> Json:
-    return {"type": "object", "properties": {path: {"type": "string"} for path in paths}}
+def _filters(resource: Resource, paths: Iterable[str]) -> Json:
+    """Give what may be filtered by; besides a value there may be ONTAP's operators."""
+    kinds = {path: _KINDS[resource.fields[path].kind] for path in paths}
+    schemas = {path: {"type": "string"} if kind["type"] == "string" else kind for path, kind in kinds.items()}
+    return {"type": "object", "properties": schemas, "additionalProperties": False}
+
+
+def _selectable(paths: Iterable[str]) -> list[str]:
+    """Give what `fields` may hold: everything, objects, and leaves."""
+    found = {"*": None, "**": None}
+    for path in paths:
+        parts = path.split(".")
+        found |= {".".join(parts[: depth + 1]): None for depth in range(len(parts))}
+    return [*found]
 
 
 def _records(name: str) -> Json:
@@ -231,11 +266,17 @@ def _records(name: str) -> Json:
 
 def _path(route: Route) -> Json:
     keys = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in key_names(route)
+        {"name": name, "in": "path", "required": True, "schema": _key(route.endpoint.resource, key)}
+        for name, key in zip(_key_names(route), key_names(route), strict=True)
     ]
     operations = {verb.value.lower(): _operation(route, verb) for verb in route.verbs}
     return {**({"parameters": keys} if keys else {}), **operations}
+
+
+def _key(resource: Resource, key: str) -> Json:
+    field = resource.fields.get(key)
+    kind = Kind.STRING if field is None else field.kind
+    return {**_KINDS[kind], "minLength": 1} if kind is Kind.STRING else {**_KINDS[kind]}
 
 
 def _operation(route: Route, verb: Verb) -> Json:
@@ -256,13 +297,16 @@ def _parameters(route: Route, verb: Verb) -> Iterator[Json]:
     resource = route.endpoint.resource
     controls = dict(_EVERY)
     if verb is Verb.GET:
-        controls |= _ONE if route.instance else _READ
+        controls |= _ONE if route.single else _READ
     elif verb is Verb.POST:
         controls |= _MADE
     elif not route.instance:
         controls |= _MANY
     for name, schema in controls.items():
         yield {"name": name, "in": "query", "schema": schema}
+    if verb is Verb.GET:
+        listed = {"name": "fields", "in": "query", "style": "form", "explode": False}
+        yield {**listed, "schema": {"type": "array", "items": _ref(f"{resource.name}_fields")}}
     for name in sorted(resource.parameters.get(verb, ())):
         field = resource.fields.get(name) or Field(path=name, kind=OPTION_KINDS.get(name, Kind.STRING))
         yield {"name": name, "in": "query", "schema": _leaf(field)}
@@ -274,7 +318,7 @@ def _parameters(route: Route, verb: Verb) -> Iterator[Json]:
 def _answers(route: Route, verb: Verb) -> Iterator[tuple[str, Json]]:
     name = route.endpoint.resource.name
     if verb is Verb.GET:
-        yield "200", _answer("What was found.", _ref(name if route.instance else f"{name}_records"))
+        yield "200", _answer("What was found.", _ref(name if route.single else f"{name}_records"))
         return
     if verb is Verb.POST:
         yield "201", _answer("It is made.", {"type": "object", "properties": _records(name)["properties"]})

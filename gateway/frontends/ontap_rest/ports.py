@@ -21,7 +21,7 @@ _LOOPBACK = "lo"
 
 
 class HostPort(msgspec.Struct, frozen=True, kw_only=True):
-    """A network device. `enabled` as it was set up, `up` when it carries, `speed` in Mbit/s where it tells."""
+    """A network device. `enabled` as it was set up, `up` when it carries."""
 
     name: str
     kind: Literal["physical", "vlan", "lag"] = "physical"
@@ -29,7 +29,6 @@ class HostPort(msgspec.Struct, frozen=True, kw_only=True):
     up: bool = True
     mac: str = ""
     mtu: int = 0
-    speed: int | None = None
     addresses: frozenset[str] = frozenset()
 
 
@@ -58,7 +57,7 @@ def port_at(address: str, ports: Sequence[HostPort]) -> str:
 
 def _port(name: str, *, addresses: frozenset[str]) -> HostPort:
     place = _CLASS / name
-    state, flags, speed = _read(place / "operstate"), _read(place / "flags"), _read(place / "speed")
+    state, flags = _read(place / "operstate"), _read(place / "flags")
     enabled = bool(int(flags or "0", 16) & _UP)
     bonded, tagged = (place / "bonding").exists(), (_VLANS / name).exists()
     return HostPort(
@@ -69,7 +68,6 @@ def _port(name: str, *, addresses: frozenset[str]) -> HostPort:
         up=enabled and state in {"up", "unknown"},
         mac=_read(place / "address"),
         mtu=int(_read(place / "mtu") or 0),
-        speed=int(speed) if speed.isdigit() else None,
         addresses=addresses,
     )
 

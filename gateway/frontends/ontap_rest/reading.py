@@ -66,6 +66,7 @@ async def read_item(resource: Resource, source: Source, ask: Ask) -> Item:
 
 async def read_page(resource: Resource, source: Source, ask: Ask) -> Selection:
     """Give the page that the request's parameters select."""
+    source = await _chosen(source, ask)
     if isinstance(source, CatalogSource):
         return await _Scan(resource, source, ask).run()
     if isinstance(source, PagedSource):
@@ -75,6 +76,7 @@ async def read_page(resource: Resource, source: Source, ask: Ask) -> Selection:
 
 async def count(resource: Resource, source: Source, ask: Ask) -> int:
     """Count everything that the parameters select, without rendering where the catalog can answer alone."""
+    source = await _chosen(source, ask)
     if isinstance(source, CatalogSource):
         return await _Scan(resource, source, ask).count()
     if isinstance(source, PagedSource):
@@ -82,6 +84,11 @@ async def count(resource: Resource, source: Source, ask: Ask) -> int:
         return sum([test(item.render()) async for _, item in source.walk(ask, "")])
     every = msgspec.structs.replace(ask.parameters, max_records=None, cursor=None, offset=0)
     return len((await read_page(resource, source, msgspec.structs.replace(ask, parameters=every))).items)
+
+
+async def _chosen(source: Source, ask: Ask) -> Source:
+    instead = await source.instead(ask) if isinstance(source, CatalogSource) else None
+    return source if instead is None else instead
 
 
 def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:

@@ -73,6 +73,12 @@ _IQN = r"[Ii][Qq][Nn]\."
 _EUI = r"[Ee][Uu][Ii]\."
 _NO_IQN, _NO_EUI = rf"(?!{_IQN}).*", rf"(?!{_EUI}).*"
 _WWPN = r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}"
+_ACCOUNT_CHARACTERS = r"[A-Za-z0-9_.@\\-]*"
+ACCOUNT_NAME = (
+    _rule(_ACCOUNT_CHARACTERS, "7077897", "The user name holds an invalid character"),
+    _rule(r".{3,}", "7077899", "The user name has fewer than 3 characters"),
+)
+ROLE_NAME = (_rule(r"[A-Za-z0-9_.-]{1,64}", "262245", 'A role name has 1 to 64 letters, digits, "_", "-" and "."'),)
 INITIATOR = (
     _rule(r".{0,223}", "5373992", "The initiator name is longer than 223 characters"),
     _rule(rf"(?!{_WWPN}$).*", "1115127", "The cluster lacks a valid FC Protocol license"),
@@ -150,6 +156,8 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ),
     ("snapshot", "comment"): (_rule(r".{0,255}", "1638455", "The comment is longer than 255 characters"),),
     ("snapshot", "snapmirror_label"): (_rule(r".{1,31}", "1638523", "The label must have 1 to 31 characters"),),
+    ("account", "name"): ACCOUNT_NAME,
+    ("role", "name"): ROLE_NAME,
     ("svm", "name"): SVM_NAME,
     ("svm", "state"): (_rule(r"running|stopped", "262245", "An SVM can be brought into running and stopped only"),),
     ("export_policy", "name"): POLICY_NAME,
@@ -257,6 +265,10 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("destination_path",), "262212", 'A value is required for field "destination_path"'),
         Required(("volume.uuid", "volume.name"), "262212", 'A value is required for field "volume.uuid"'),
     ),
+    "cli_file_clone": tuple(
+        Required((path,), "262212", f'A value is required for field "{path}"')
+        for path in ("vserver", "volume", "source_path", "destination_path")
+    ),
     "qtree": (
         Required(("name",), "5242953", 'The qtree\'s "name" is required'),
         _SVM,
@@ -264,9 +276,22 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
     ),
     "consistency_group": (_SVM, Required(("volumes",), "262212", 'A value is required for field "volumes"')),
     "consistency_group_snapshot": (Required(("name",), "262212", 'A value is required for field "name"'),),
+    "account": (Required(("name",), "262212", 'A value is required for field "name"'),),
+    "account_password": (
+        Required(("name",), "262212", 'A value is required for field "name"'),
+        Required(("password",), "262212", 'A value is required for field "password"'),
+    ),
+    "role": (
+        Required(("name",), "262212", 'A value is required for field "name"'),
+        Required(("privileges",), "13434892", "Roles need at least one privilege"),
+    ),
+    "role_privilege": (
+        Required(("path",), "262212", 'A value is required for field "path"'),
+        Required(("access",), "262212", 'A value is required for field "access"'),
+    ),
     "iscsi_service": (_SVM,),
-    "nfs_service": (_SVM,),
     "qos_policy": (Required(("name",), "262212", 'A value is required for field "name"'), _SVM),
+    "nfs_service": (_SVM,),
     "iscsi_credentials": (
         _SVM,
         Required(("initiator",), "262212", 'A value is required for field "initiator"'),
@@ -286,6 +311,19 @@ _POLICY_RULE = (
     "superuser",
 )
 _PARENT = ("svm.name", "svm.uuid")
+_OWNER = ("owner.name", "owner.uuid")
+_ACCOUNT_BOTH = (
+    "applications.application",
+    "applications.authentication_methods",
+    "applications.is_ldap_fastbind",
+    "applications.is_ns_switch_group",
+    "applications.second_authentication_method",
+    "comment",
+    "locked",
+    "password",
+    "role.name",
+)
+_PRIVILEGE = ("path", "access", "query")
 _VOLUME_BOTH = (
     "_tags",
     "autosize.grow_threshold",
@@ -362,6 +400,19 @@ _QOS = (
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
 _EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
 
+_CLUSTER_PEER = (
+    "authentication.expiry_time",
+    "authentication.generate_passphrase",
+    "authentication.passphrase",
+    "encryption.proposed",
+    "initial_allowed_svms",
+    "initial_allowed_svms.name",
+    "initial_allowed_svms.uuid",
+    "name",
+    "peer_applications",
+    "remote.ip_addresses",
+)
+
 SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("volume", Verb.POST): frozenset(
         {
@@ -404,6 +455,18 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
             "volume.uuid",
         }
     ),
+    ("cli_file_clone", Verb.POST): frozenset(
+        {
+            "destination_path",
+            "is_backup",
+            "no_reserve",
+            "overwrite_destination",
+            "snapshot_name",
+            "source_path",
+            "volume",
+            "vserver",
+        }
+    ),
     ("qtree", Verb.POST): frozenset(
         {*_QTREE_BOTH, *_PARENT, "export_policy.id", "export_policy.name", "volume.name", "volume.uuid"}
     ),
@@ -430,6 +493,12 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ("svm", Verb.POST): frozenset(
         {"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled", "nfs.allowed", "nfs.enabled"}
     ),
+    ("account", Verb.POST): frozenset({*_ACCOUNT_BOTH, "name", *_OWNER}),
+    ("account", Verb.PATCH): frozenset(_ACCOUNT_BOTH),
+    ("account_password", Verb.POST): frozenset({"name", "password", *_OWNER}),
+    ("role", Verb.POST): frozenset({"name", *_OWNER, *(f"privileges.{part}" for part in _PRIVILEGE)}),
+    ("role_privilege", Verb.POST): frozenset(_PRIVILEGE),
+    ("role_privilege", Verb.PATCH): frozenset({"access", "query"}),
     ("svm", Verb.PATCH): frozenset({"name", "comment", "state"}),
     ("export_policy", Verb.POST): frozenset({*_EXPORT_POLICY_BOTH, *_PARENT}),
     ("export_policy", Verb.PATCH): frozenset(_EXPORT_POLICY_BOTH),
@@ -484,11 +553,21 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ),
     ("snapmirror_policy", Verb.PATCH): frozenset(_MIRROR_POLICY_BOTH),
     ("snapmirror_relationship", Verb.POST): frozenset(
-        {*_MIRROR_BOTH, "create_destination.enabled", "create_destination.size"}
+        {
+            *_MIRROR_BOTH,
+            "create_destination.enabled",
+            "create_destination.size",
+            "source.cluster.name",
+            "source.cluster.uuid",
+        }
     ),
     ("snapmirror_relationship", Verb.PATCH): frozenset({*_MIRROR_BOTH, "quick_resync"}),
     ("qos_policy", Verb.POST): frozenset({"name", *_PARENT, *_QOS}),
     ("qos_policy", Verb.PATCH): frozenset({"name", *_QOS} - {"fixed.capacity_shared"}),
+    ("cluster_peer", Verb.POST): frozenset(_CLUSTER_PEER),
+    ("cluster_peer", Verb.PATCH): frozenset(_CLUSTER_PEER),
+    ("svm_peer", Verb.POST): frozenset({*_PARENT, "applications", "name", "peer.cluster.name", "peer.svm.name"}),
+    ("svm_peer", Verb.PATCH): frozenset({"applications", "name", "state"}),
     ("snapmirror_transfer", Verb.POST): frozenset(
         {"files.destination_path", "files.source_path", "files", "source_snapshot", "throttle"}
     ),

@@ -12,13 +12,11 @@ from gateway.core import errors
 from gateway.core.change import Started
 from gateway.core.door import Trace
 from gateway.core.model import Job
-from gateway.core.roles import authorize
 from gateway.frontends.memory import Memory
 from gateway.frontends.ontap_rest import batch, reading, writing
 from gateway.frontends.ontap_rest.answer import Answer
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Body, Values, decode
-from gateway.frontends.ontap_rest.calls import OPERATIONS
 from gateway.frontends.ontap_rest.encode import (
     accepted,
     accepted_many,
@@ -33,15 +31,17 @@ from gateway.frontends.ontap_rest.encode import (
     results_href,
     with_links,
 )
-from gateway.frontends.ontap_rest.endpoint import Endpoint, Made, Placed, Route
+from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made, Placed, Route
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
 from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
 from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
+from gateway.frontends.ontap_rest.rights import check_body
 from gateway.frontends.ontap_rest.schema import Resource, Verb
 from gateway.frontends.ontap_rest.sources import Item, Rendered
 from gateway.frontends.ontap_rest.tree import TRUE, AllOf
+from gateway.frontends.ontap_rest.tunnel import check_tunnel
 
 _BULK_TIMEOUT_S = 15
 _MOMENT_S = 0.2
@@ -61,10 +61,9 @@ class Server:
         """Answer a GET of a record or a collection."""
         endpoint = route.endpoint
         refuse_unserved(endpoint.resource.name, ask.verb, ask.parameters)
-        single = route.instance and not endpoint.listing
-        whole = single or ask.parameters.options.get("return_metadata") is True
+        whole = route.single or ask.parameters.options.get("return_metadata") is True
         self._projection(endpoint.resource, ask, instance=whole)  # refuses unknown fields
-        if single:
+        if route.single:
             item = await reading.read_item(endpoint.resource, endpoint.source, ask)
             return Answer(status=200, body=self._dump(ask, self._text(endpoint.resource, ask, item, instance=True)))
         if ask.parameters.job_results is not None:
@@ -140,13 +139,16 @@ class Server:
         trace.operation = f"{endpoint.resource.name}.{ask.verb.value.lower()}"
         body = decode(endpoint.resource, ask.verb, raw)
         if body.records is not None:
-            if route.instance:
+            # Of what cannot be read nobody could be told what became of it.
+            if route.instance or not endpoint.readable:
                 raise unexpected("records")
             for values in body.records:
-                await _authorize(ask, endpoint.operation(ask, values))
+                await check_body(ask, endpoint.resource, endpoint.operation(ask, values), values=values)
+                check_tunnel(ask, values)
             return await self._batch(endpoint, ask, body.records, trace)
         trace.operation = endpoint.operation(ask, body.values)
-        await _authorize(ask, trace.operation)
+        await check_body(ask, endpoint.resource, trace.operation, values=body.values)
+        check_tunnel(ask, body.values)
         writing.precheck(endpoint, ask, body.values)
         if ask.verb is Verb.POST:
             return await self._create(endpoint, ask, body.values, trace)
@@ -162,12 +164,13 @@ class Server:
         if job is not None and not ask.parameters.return_records:
             # The core minted the key, so the way to the record is known without looking at it.
             keys = "/".join(map(quote, made.keys)) if isinstance(made, Placed) else job.target_id
-            headers = {} if endpoint.write_only else {"Location": f"{ask.path}/{keys}"}
+            headers = {} if not endpoint.instances else {"Location": f"{ask.path}/{keys}"}
             return self._job_answer(ask, job, None, headers=headers, trace=trace)
         rendered = await writing.made_record(endpoint, ask, made)
         headers = {"Location": record_href(resource, rendered)} if rendered else {}
         records = None
-        if ask.parameters.return_records and rendered:
+        told = isinstance(made, Keyed) and bool(made.told)
+        if (ask.parameters.return_records or told) and rendered:
             records = [self._shown(resource, ask, rendered, instance=True)]
         if job is not None:
             return self._job_answer(ask, job, records, headers=headers, trace=trace)
@@ -275,9 +278,3 @@ async def _begun(made: Started, *, at_once: bool) -> Job:
     if not at_once:
         await made.wait(_MOMENT_S)
     return begun
-
-
-async def _authorize(ask: Ask, operation: str) -> None:
-    """Raise PermissionDenied for an operation that the caller's roles allow less than its verb."""
-    if operation in OPERATIONS and ask.principal is not None:
-        await authorize(ask.core, ask.principal, *OPERATIONS[operation])

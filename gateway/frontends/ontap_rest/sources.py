@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from gateway import __version__
+from gateway.core.accounts import LocalAccounts, NoLocalAccounts
 from gateway.core.context import Core
 from gateway.core.manifest import CLUSTER_ID, everything
 from gateway.core.model import (
@@ -36,9 +37,11 @@ from gateway.core.ownership import readable, visible
 from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
 from gateway.core.retired import RETIRED
 from gateway.core.schedules import named
+from gateway.core.trail import NoTrail, Trail
 from gateway.frontends.ontap_rest import moves
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
+from gateway.frontends.ontap_rest.processors import COUNTERS, render_statistics
 from gateway.frontends.ontap_rest.protection import bases_among, sources_among
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
 from gateway.frontends.ontap_rest.render.cluster import (
@@ -81,13 +84,18 @@ class DataAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cluster resources tell: name and id of the cluster, data addresses, when the process started."""
+    """What the cluster resources tell: name and id of the cluster, data addresses, when the process started.
+
+    `accounts` are those of the operator, `trail` is what this gateway keeps of what it did.
+    """
 
     name: str
     cluster_id: UUID
     addresses: tuple[DataAddress, ...]
     started: float
     release: Release = DEFAULT_RELEASE
+    accounts: LocalAccounts = NoLocalAccounts()
+    trail: Trail = NoTrail()
 
     @property
     def software(self) -> str:
@@ -106,12 +114,27 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     async def of(
-        cls, core: Core, *, name: str, addresses: tuple[DataAddress, ...], release: Release = DEFAULT_RELEASE
+        cls,
+        core: Core,
+        *,
+        name: str,
+        addresses: tuple[DataAddress, ...],
+        release: Release = DEFAULT_RELEASE,
+        accounts: LocalAccounts | None = None,
+        trail: Trail | None = None,
     ) -> Site:
         """Read the cluster's id from the catalog."""
         found = await core.catalog.setting(CLUSTER_ID)
         cluster_id = UUID(found) if found else uuid5(NAMESPACE_URL, name)
-        return cls(name=name, cluster_id=cluster_id, addresses=addresses, started=time.monotonic(), release=release)
+        return cls(
+            name=name,
+            cluster_id=cluster_id,
+            addresses=addresses,
+            started=time.monotonic(),
+            release=release,
+            accounts=accounts or NoLocalAccounts(),
+            trail=trail or NoTrail(),
+        )
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -171,6 +194,11 @@ class CatalogSource(Generic[R]):
         if found is None or not self.visible(ask, found):
             raise no_entry()
         return found
+
+    async def instead(self, ask: Ask) -> ListSource | None:
+        """Give what is listed instead of what the catalog has, None for nothing."""
+        del ask
+        return None
 
     async def item(self, ask: Ask) -> Item:
         """Give the same as an item."""
@@ -377,8 +405,13 @@ class Jobs(CatalogSource[Job]):
         self._site = site
 
     async def base(self, ask: Ask) -> Filter:
-        """Restrict to the caller's own."""
-        return ALL if ask.core.caller is None else Compare("caller", Op.EQ, ask.core.caller.name)
+        """Restrict to the caller's own, or to its SVM's."""
+        caller = ask.core.caller
+        if caller is None:
+            return ALL
+        if caller.administrator and caller.tenant_id is not None:
+            return Compare("tenant.id", Op.EQ, caller.tenant_id)
+        return Compare("caller", Op.EQ, caller.name)
 
     async def one(self, ask: Ask) -> Job:
         """Read by id; jobs are asked for without the tunnel's restriction."""
@@ -506,12 +539,15 @@ class Nodes:
         """Give the node."""
         del ask
         node = self._site.node()
-        return [(node, render_node(node))]
+        return [(node, {**render_node(node), "statistics": render_statistics(COUNTERS.read_text())})]
 
 
 def own_job(ask: Ask, job: Job) -> bool:
     """Tell whether the caller may know of the job."""
-    return ask.core.caller is None or ask.core.caller.name == job.caller
+    caller = ask.core.caller
+    if caller is not None and caller.administrator and caller.tenant_id is not None:
+        return job.tenant_id == caller.tenant_id
+    return caller is None or caller.name == job.caller
 
 
 def stamp(*records: Record | None) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from uuid import UUID
@@ -24,7 +25,8 @@ SNAPSHOTS = ".snapshot"
 """The directory in which every snapshot is one."""
 
 _FILES = Compare("kind", Op.EQ, VolumeKind.FILESYSTEM)
-_PAGE = 500
+_PAGE = 2000
+_AT_ONCE = 100
 _DOTS = (".", "..")
 
 
@@ -85,8 +87,10 @@ class Files(PagedSource):
             part = await files.page(
                 ask.core, place.volume.id, place.path, snapshot_id=_id(place), after=name, limit=_PAGE
             )
-            for found in part.records:
+            for number, found in enumerate(part.records, 1):
                 yield found.name, self._item(place, found, found.name)
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)  # others want their turn of the loop
             name = part.after
             if not name:
                 return
@@ -99,15 +103,6 @@ class Files(PagedSource):
 
     async def _entry(self, ask: Ask, place: Place) -> Entry:
         return await files.entry(ask.core, place.volume.id, place.path, snapshot_id=_id(place))
-
-
-class Nothing:
-    """A collection that holds nothing, ever."""
-
-    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """Give none."""
-        del ask
-        return ()
 
 
 class Qtrees(CatalogSource[Volume]):

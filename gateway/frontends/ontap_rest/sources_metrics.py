@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import invalid
-from gateway.frontends.ontap_rest.sources import Rendered, Snapshots
+from gateway.frontends.ontap_rest.sources import EVERY, Rendered, Snapshots
 
 _INTERVALS = ("1h", "1d", "1w", "1m", "1y")
 
@@ -18,9 +18,10 @@ class VolumeMetrics:
         self._snapshots = snapshots
 
     async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
-        """Give nothing, of a volume that the caller may know of."""
+        """Give nothing, of a volume that the caller may know of, or of all."""
         interval = ask.parameters.options.get("interval")
         if interval is not None and interval not in _INTERVALS:
             raise invalid("interval", str(interval), "|".join(_INTERVALS))
-        await self._snapshots.volume(ask)
+        if ask.keys[0] != EVERY:
+            await self._snapshots.volume(ask)
         return []

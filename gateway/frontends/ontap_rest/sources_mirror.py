@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
+from gateway.core import peers
+from gateway.core.catalog import walk
 from gateway.core.context import Core
+from gateway.core.follower_model import Follower, all_followers
 from gateway.core.model import Schedule, Snapshot, Tenant, Volume, utc_now
 from gateway.core.ownership import visible
-from gateway.core.query import ALL, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.query import ALL, And, Compare, Filter, IsNull, Op, Or, Order, Query
 from gateway.core.replication_model import Replication, ReplicationPolicy, Transfer
 from gateway.core.schedules import named
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
@@ -17,11 +20,12 @@ from gateway.frontends.ontap_rest.errors import no_entry
 from gateway.frontends.ontap_rest.render.mirror import (
     Ends,
     MirrorRefs,
+    render_follower,
     render_mirror_policy,
     render_relationship,
     render_transfer,
 )
-from gateway.frontends.ontap_rest.sources import EVERY, CatalogSource, Item, stamp
+from gateway.frontends.ontap_rest.sources import EVERY, CatalogSource, Item, ListSource, Rendered, stamp
 from gateway.frontends.ontap_rest.tree import AllOf, Node
 from gateway.frontends.ontap_rest.tree import Compare as Condition
 
@@ -32,7 +36,8 @@ _OF_RELATIONSHIP = "relationship.uuid"
 class Relationships(CatalogSource[Replication]):
     """Relationships, of which those whose destination the caller may read show.
 
-    `list_destinations_only`: those that read a volume of this gateway.
+    `list_destinations_only`: those that read a volume of this gateway, also
+    where their destination is at a peer.
     """
 
     kind = Replication
@@ -46,6 +51,21 @@ class Relationships(CatalogSource[Replication]):
             terms.append(IsNull("source.peer_id"))
         terms += [await _reading(ask.core, path) for path in _equal(ask.parameters.where, _SOURCE)]
         return And(tuple(terms))
+
+    async def instead(self, ask: Ask) -> ListSource | None:
+        """Give what also has the destinations at peers, where they are asked for and there are any."""
+        if ask.parameters.options.get("list_destinations_only") is not True:
+            return None
+        found = await followers_shown(ask)
+        return _Destinations(self, found) if found else None
+
+    async def item(self, ask: Ask) -> Item:
+        """Look for those that peers have, too."""
+        wanted = uuid_key(ask.keys[-1])
+        for follower, rendered in await followers_shown(ask):
+            if follower.id == wanted:
+                return Item(follower, partial(dict, rendered))
+        return await super().item(ask)
 
     async def one(self, ask: Ask) -> Replication:
         """Read by id."""
@@ -84,6 +104,24 @@ class Relationships(CatalogSource[Replication]):
             )
             items.append(Item(replication, partial(render_relationship, replication, refs, now=now)))
         return items
+
+
+class _Destinations:
+    """The relationships that read a volume of this gateway, wherever their destinations are."""
+
+    def __init__(self, here: Relationships, there: Sequence[tuple[Follower, Rendered]]) -> None:
+        self._here = here
+        self._there = there
+
+    async def list(self, ask: Ask) -> Sequence[tuple[object, Rendered]]:
+        """Give all of them."""
+        own = [
+            one
+            async for one in walk(
+                ask.core.catalog, Replication, Query(where=await self._here.base(ask), order=(Order("created"),))
+            )
+        ]
+        return [*await self._here.render(ask, own), *self._there]
 
 
 class Transfers(CatalogSource[Transfer]):
@@ -159,6 +197,7 @@ async def ends_of(core: Core, records: Collection[Replication]) -> Mapping[UUID,
     volumes = await core.catalog.get_many(Volume, {r.volume_id for r in records} | here)
     tenants = await core.known.get_many(Tenant, {volume.tenant_id for volume in volumes.values()})
     found: dict[UUID, Ends] = {}
+    far = {peer.id: peer for peer in await peers.everyone(core)} if any(r.source.peer_id for r in records) else {}
     for replication in records:
         volume = volumes.get(replication.volume_id)
         tenant = None if volume is None else tenants.get(volume.tenant_id)
@@ -171,8 +210,28 @@ async def ends_of(core: Core, records: Collection[Replication]) -> Mapping[UUID,
             source_tenant=tenants.get(source.tenant_id) if source is not None else None,
             tenant=tenant,
             volume=volume,
+            peer=far.get(replication.source.peer_id) if replication.source.peer_id is not None else None,
             hidden=not known,
         )
+    return found
+
+
+async def followers_shown(ask: Ask) -> list[tuple[Follower, Rendered]]:
+    """Give what follows volumes of this gateway at peers, as far as the caller may know of the volumes."""
+    core = ask.core
+    followers = await all_followers(core)
+    if not followers:
+        return []
+    volumes = await core.catalog.get_many(Volume, {one.volume_id for one in followers})
+    tenants = await core.known.get_many(Tenant, {volume.tenant_id for volume in volumes.values()})
+    known = {peer.id: peer for peer in await peers.everyone(core)}
+    found: list[tuple[Follower, Rendered]] = []
+    for one in followers:
+        volume = volumes.get(one.volume_id)
+        if volume is None or not visible(core.caller, volume) or volume.tenant_id not in tenants:
+            continue
+        if ask.tenant is None or ask.tenant.id == volume.tenant_id:
+            found.append((one, render_follower(one, volume, tenants[volume.tenant_id], known.get(one.peer_id))))
     return found
 
 

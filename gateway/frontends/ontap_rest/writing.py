@@ -18,6 +18,7 @@ from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.reading import Found
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources import CatalogSource, Rendered
+from gateway.frontends.ontap_rest.tunnel import check_own
 
 
 def precheck(endpoint: Endpoint, ask: Ask, values: Values) -> None:
@@ -49,6 +50,7 @@ async def create(endpoint: Endpoint, ask: Ask, values: Values) -> Made:
 async def change(endpoint: Endpoint, ask: Ask, found: Found, values: Values) -> Made:
     """Start a PATCH or DELETE of one record."""
     record, rendered = found
+    check_own(ask, record)
     if ask.verb is Verb.PATCH and endpoint.modify is not None:
         confirm(endpoint.resource, ask.verb, values, rendered)
         return await endpoint.modify(ask, record, values)
@@ -65,7 +67,8 @@ async def made_record(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | No
         return None
     if isinstance(made, Keyed | Placed):
         keyed = msgspec.structs.replace(ask, keys=(*ask.keys, *made.keys))
-        return (await reading.read_one(endpoint.resource, source, keyed))[1]
+        told = made.told if isinstance(made, Keyed) else {}
+        return _with((await reading.read_one(endpoint.resource, source, keyed))[1], told)
     if not isinstance(source, CatalogSource):
         return await _listed(endpoint, ask, made)
     record: Any = made.job if isinstance(made, Started) else made
@@ -82,3 +85,9 @@ async def _listed(endpoint: Endpoint, ask: Ask, made: Made) -> Rendered | None:
         return None
     keyed = msgspec.structs.replace(ask, keys=(*ask.keys, str(made.target_id)))
     return (await reading.read_one(endpoint.resource, endpoint.source, keyed))[1]
+
+
+def _with(rendered: Rendered, told: Rendered) -> Rendered:
+    """Give a record with more in it."""
+    both = {name for name in told if isinstance(told[name], dict) and isinstance(rendered.get(name), dict)}
+    return {**rendered, **told, **{name: _with(rendered[name], told[name]) for name in both}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Protocol, Self
 
@@ -37,6 +37,7 @@ from gateway.mover.far.words import (
     Want,
     digests,
     fits,
+    packed,
     time_of,
 )
 
@@ -91,16 +92,22 @@ class Tree:
         self._leave()
         *way, name = (os.fsdecode(each) for each in file.way)
         with at(SOURCE):
-            self._fd = Spot(self._folders.open(tuple(way)), name).open(os.O_RDONLY)
-            self._file = file
-            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            spot = Spot(self._folders.open(tuple(way)), name)
+            status = spot.status()
+            # A device is not even opened: that may already do something.
+            if status is None or not stat.S_ISREG(status.st_mode):
                 raise CHANGED
-        return self._fd
+            fd = spot.open(os.O_RDONLY)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise CHANGED
+        self._fd, self._file = fd, file
+        return fd
 
     def _leave(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
-            self._fd = None
+            self._fd = self._file = None
 
 
 class Blocks:
@@ -151,7 +158,7 @@ class Answering:
                     self._pages = self._offer.pages()
                     self._say(next(self._pages))
                 case More():
-                    self._say(next(self._pages, Page([], last=True)))
+                    self._say(next(self._pages, Page(packed(()), last=True)))
                 case Check():
                     self._say(Differing(list(self._differing(question))))
                 case Want():
@@ -186,24 +193,29 @@ class Answering:
         self._say(Done(source.length, time_of(status.st_ctime_ns), source.data_from(question.end)))
 
     def _runs(self, source: Source, question: Want) -> Iterator[Difference]:
-        known, offset, key = question.digests, question.offset, self._key
+        offset = question.offset
         while offset < question.end:
-            if not known:
+            if not question.digests:
                 data_from = source.data_from(offset)
-                if data_from is None:
+                if data_from is None or data_from >= question.end:
                     return
                 offset = max(offset, data_from // PAGE * PAGE)
-            base = offset
-            data = source.read(base, min(UNIT, question.end - base)) if base < question.end else b""
-
-            def same(start: int, page: bytes, base: int = base) -> bool:
-                if not known:
-                    return page == _ZEROS[: len(page)]
-                at_digest = (base + start - question.offset) // PAGE * DIGEST
-                return next(digests(page, PAGE, key)) == known[at_digest : at_digest + DIGEST]
-
-            yield from grouped(base, data, same)
+            data = source.read(offset, min(UNIT, question.end - offset))
+            yield from grouped(offset, data, self._same(question, offset, data))
             offset += UNIT
+
+    def _same(self, question: Want, offset: int, data: bytes) -> Callable[[int, bytes], bool]:
+        """Give what tells whether the mover has a page of a part already."""
+        if not question.digests:
+            return lambda _start, page: page == _ZEROS[: len(page)]
+        first = (offset - question.offset) // PAGE * DIGEST
+        known, found = question.digests[first:], b"".join(digests(data, PAGE, self._key))
+
+        def same(start: int, _page: bytes) -> bool:
+            digest = slice(start // PAGE * DIGEST, (start // PAGE + 1) * DIGEST)
+            return found[digest] == known[digest]
+
+        return same
 
     def _source(self, file: File) -> Source:
         return Source(self._offer.opened(file))

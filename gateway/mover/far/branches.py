@@ -13,7 +13,7 @@ from gateway.mover.batch import Folders, Way
 from gateway.mover.content import PAGE, Present
 from gateway.mover.far.asking import Asking, senseless
 from gateway.mover.far.contents import Coming, FarContent
-from gateway.mover.far.words import Entry, File, More, Page, Part, Walk, Want, digests
+from gateway.mover.far.words import Entry, File, More, Page, Part, Walk, Want, digests, unpacked
 from gateway.mover.files import Work
 from gateway.mover.origin import Branch, Unchanged
 from gateway.mover.others import Other
@@ -66,7 +66,11 @@ def _parts(asking: Asking) -> Iterator[Part]:
             raise senseless()
         if not page.last:
             coming = asking.ask(More())
-        yield from page.parts
+        try:
+            parts = unpacked(page)
+        except (ValueError, UnicodeError) as error:
+            raise senseless() from error
+        yield from parts
         if page.last:
             return
 
@@ -160,14 +164,9 @@ class _Far:
     @contextmanager
     def work(self, spot: Spot, way: Way) -> Iterator[Work]:
         """Be ready to read it."""
-        content = FarContent(
-            self._asking,
-            File(self._way),
-            length=self._entry.size,
-            changed=self._entry.changed,
-            coming=self._coming,
-        )
-        yield Work(spot, way, self.status, _attributes(self._entry), content)
+        file, entry = File(self._way), self._entry
+        content = FarContent(self._asking, file, length=entry.size, changed=entry.changed, coming=self._coming)
+        yield Work(spot, way, self.status, _attributes(entry), content)
 
     def known_in(self, _present: int) -> bool:
         """Whether it is has to be found out by comparing."""
@@ -206,11 +205,11 @@ class _Scout:
     def passed(self, way: tuple[bytes, ...]) -> Coming | None:
         """Tell that it is a name's turn; give what was asked for."""
         if self._names == 0:
-            self._step(look=False)
+            self._step()
         self._names -= 1
         size, coming = self._coming.pop(way, (0, None))
         self._bytes -= size
-        while self._names < _NAMES_AHEAD and self._bytes < _BYTES_AHEAD and self._step(look=True):
+        while self._names < _NAMES_AHEAD and self._bytes < _BYTES_AHEAD and self._step():
             pass
         return coming
 
@@ -218,7 +217,7 @@ class _Scout:
         """Close what is open."""
         self._present.close()
 
-    def _step(self, *, look: bool) -> bool:
+    def _step(self) -> bool:
         """Go to the next name, in the order of the walk; tell whether there is one."""
         if self._stack is None:
             self._stack = [_Ahead((), next(self._folders, []))]
@@ -231,7 +230,7 @@ class _Scout:
             way = (*self._stack[-1].way, entry.name)
             if stat.S_ISDIR(entry.mode):
                 self._stack.append(_Ahead(way, next(self._folders, [])))
-            elif look and stat.S_ISREG(entry.mode) and 0 < entry.size <= _SMALL:
+            elif stat.S_ISREG(entry.mode) and 0 < entry.size <= _SMALL:
                 with suppress(OSError):  # then nothing is asked for
                     self._look(way, entry)
             return True
@@ -250,7 +249,7 @@ class _Scout:
             if present.data_from(0) is not None:
                 known = b"".join(digests(present.read(0, entry.size), PAGE, self._asking.key))
             answers = self._asking.ask(Want(File(way), 0, entry.size, known))
-        self._coming[way] = entry.size, Coming(present.identity, answers)
+            self._coming[way] = entry.size, Coming(present.identity, answers)
         self._bytes += entry.size
 
     @contextmanager

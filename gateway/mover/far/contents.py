@@ -47,6 +47,7 @@ class FarContent:
         self._changed = changed
         self._coming = coming
         self.length = length
+        self.distant = True
 
     def differences(self, present: Present, length: int) -> Iterator[Difference]:
         """See `Content`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gateway.mover.attributes import Spot, attributes_of
 from gateway.mover.batch import open_folder
 from gateway.mover.failures import SOURCE, at
-from gateway.mover.far.words import LARGE, MOUNTED, Entry, Page, Part, time_of
+from gateway.mover.far.words import LARGE, MOUNTED, Entry, Page, Part, packed, time_of
 
 _PART_BYTES = 128 * 1024
 _PAGE_BYTES = 256 * 1024
@@ -103,6 +103,6 @@ def pages(root: int) -> Iterator[Page]:
         held.append(part)
         weight += sum(map(_weight, part.entries))
         if weight >= _PAGE_BYTES:
-            yield Page(held, last=False)
+            yield Page(packed(held), last=False)
             held, weight = [], 0
-    yield Page(held, last=True)
+    yield Page(packed(held), last=True)

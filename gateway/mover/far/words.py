@@ -16,7 +16,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -26,6 +27,9 @@ from gateway.mover.content import PAGE, UNIT
 from gateway.mover.failures import FAILURES, SOURCE, busy
 
 VERSION = 1
+KEY, DIGEST = 32, 16
+"""How many bytes the key has that checksums are made with, and how many of each are told."""
+
 SPAN = 8 * UNIT
 """The most bytes that one question asks for."""
 
@@ -154,7 +158,6 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def valid(self) -> bool:
         """Tell whether there can be such a thing."""
-        link = stat.S_ISLNK(self.mode)
         return (
             (not self.name or plain_name(self.name))
             and 0 <= self.mode < 1 << 16
@@ -164,7 +167,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
             and 0 <= self.size <= _SIZE_MAX
             and self.names > 0
             and all(abs(s) <= _SECOND_MAX and 0 <= ns < _SECOND for s, ns in (self.modified, self.changed))
-            and link == bool(self.points_to)
+            and stat.S_ISLNK(self.mode) == bool(self.points_to)
             and len(self.points_to) <= _PATH_MAX
             and b"\0" not in self.points_to
             and all(_carried(name, value) for name, value in self.attributes.items())
@@ -179,9 +182,9 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Page(msgspec.Struct, frozen=True, tag="page"):
-    """Directories, each before those that are in it. `last`: there are no more."""
+    """Directories, each before those that are in it, compressed: see `packed`. `last`: there are no more."""
 
-    parts: list[Part]
+    packed: bytes
     last: bool
 
 
@@ -222,6 +225,23 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 Answer = Page | Differing | Runs | Done | Failed
 
 
+def packed(parts: Sequence[Part]) -> bytes:
+    """Give parts as a page has them."""
+    return zlib.compress(msgspec.msgpack.encode(parts), level=1)
+
+
+def unpacked(page: Page) -> list[Part]:
+    """Give the parts that a page has. ValueError: it is no page, or it is larger than any."""
+    unpacking = zlib.decompressobj()
+    try:
+        data = unpacking.decompress(page.packed, FRAME_MAX)
+    except zlib.error as error:
+        raise ValueError("page") from error
+    if not unpacking.eof:
+        raise ValueError("page")
+    return msgspec.msgpack.decode(data, type=list[Part])
+
+
 def time_of(nanoseconds: int) -> Time:
     """Give a time as it is said."""
     return divmod(nanoseconds, _SECOND)
@@ -248,13 +268,11 @@ def believed(record: ErrorRecord) -> bool:
 
 def digests(data: bytes, grain: int, key: bytes) -> Iterator[bytes]:
     """Yield the checksums of parts that have so many bytes."""
-    view = memoryview(data)
+    view, keyed = memoryview(data), hashlib.sha256(key)
     for start in range(0, len(data), grain):
-        yield hashlib.blake2b(view[start : start + grain], digest_size=DIGEST, key=key).digest()
-
-
-DIGEST = 16
-KEY = 32
+        checksum = keyed.copy()
+        checksum.update(view[start : start + grain])
+        yield checksum.digest()[:DIGEST]
 
 
 def count_of(start: int, end: int, grain: int) -> int:

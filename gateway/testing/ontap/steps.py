@@ -5,38 +5,22 @@ Whoever adds a resource, a verb or a field that a body carries out adds steps.
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.frontends.ontap_rest.schema import Verb
-from gateway.testing.ontap.walk import Step
+from gateway.testing.ontap.step import BASE, OF_SVM, Step, change, get, make, remove
+from gateway.testing.ontap.steps_files import FILE_STEPS
+from gateway.testing.ontap.steps_policies import QOS_STEPS
+from gateway.testing.ontap.steps_security import SECURITY_STEPS
+from gateway.testing.ontap.steps_system import SYSTEM_STEPS
 
 _HOST = "iqn.1993-08.org.debian:01:host1"
-_OF_SVM = {"svm": {"name": "svm1"}}
-_BASE: dict[str, Any] = {**_OF_SVM, "aggregates": [{"name": "memory"}], "size": "64MB"}
-
-
-def get(path: str, query: str = "", keep: str = "") -> Step:
-    """Give a step that reads."""
-    return Step(Verb.GET, path, query=query, keep=keep)
-
-
-def make(path: str, body: Any, keep: str = "", *, query: str = "", refused: str = "") -> Step:
-    """Give a step that makes something."""
-    return Step(Verb.POST, path, body, keep=keep, query=query, refused=refused)
-
-
-def change(path: str, body: Any, query: str = "", *, refused: str = "") -> Step:
-    """Give a step that changes something."""
-    return Step(Verb.PATCH, path, body, query=query, refused=refused)
-
-
-def remove(path: str, query: str = "", *, refused: str = "") -> Step:
-    """Give a step that removes something."""
-    return Step(Verb.DELETE, path, query=query, refused=refused)
 
 
 _CLUSTER = (
     get("cluster"),
+    change("cluster", {"location": "a cellar", "contact": "somebody"}),
+    change("cluster", {"name": "another"}, refused="262144017"),
+    get("network/ethernet/ports", "name=lo", "port"),
+    get("{port}"),
     get("storage/aggregates", "name=memory", keep="memory"),
     make("storage/aggregates", {"name": "new"}, refused="19726544"),
     change("{memory}", {"name": "new"}, refused="19726544"),
@@ -61,17 +45,26 @@ _SVMS = (
         {"name": "svm3", "comment": "c", "aggregates": [{"name": "memory"}], "iscsi": {"enabled": True}},
         "svm3",
     ),
-    make("svm/svms", {"name": "svm4", "aggregates": [{"uuid": "{memory_key}"}]}, "svm4"),
+    make(
+        "svm/svms",
+        {"name": "svm4", "aggregates": [{"uuid": "{memory_key}"}], "nfs": {"allowed": False, "enabled": False}},
+        "svm4",
+    ),
+    make("svm/svms", {"name": "svm6", "nfs": {"allowed": False, "enabled": False}}),
     change("{svm3}", {"name": "svm5", "comment": "d", "state": "stopped"}),
     change("svm/svms", {"state": "running"}, "name=svm5"),
     get("svm/svms", "name=svm1", keep="svm1"),
     get("svm/peers"),
+    make("protocols/nfs/services", {**OF_SVM, "enabled": True}, refused="3277096"),
+    make("protocols/nfs/services", {"svm": {"uuid": "{svm1_key}"}}, refused="3277096"),
+    change("protocols/nfs/services/{svm1_key}", {"enabled": False}, refused="4"),
+    remove("protocols/nfs/services/{svm1_key}", refused="4"),
 )
 _LINE = {"schedule": {"name": "daily"}, "count": 2, "prefix": "p", "snapmirror_label": "l"}
 _POLICIES = (
     make(
         "storage/snapshot-policies",
-        {**_OF_SVM, "name": "sp1", "comment": "c", "enabled": True, "copies": [_LINE]},
+        {**OF_SVM, "name": "sp1", "comment": "c", "enabled": True, "copies": [_LINE]},
         "sp1",
     ),
     make(
@@ -101,7 +94,7 @@ _RULE = {
     "allow_device_creation": False,
 }
 _EXPORTS = (
-    make("protocols/nfs/export-policies", {**_OF_SVM, "name": "ep1", "rules": [{**_RULE, "index": 2}]}, "ep1"),
+    make("protocols/nfs/export-policies", {**OF_SVM, "name": "ep1", "rules": [{**_RULE, "index": 2}]}, "ep1"),
     make("protocols/nfs/export-policies", {"name": "ep2", "svm": {"uuid": "{svm1_key}"}}, "ep2"),
     change("{ep2}", {"name": "ep3", "rules": [{**_RULE, "index": 1}]}),
     change("protocols/nfs/export-policies", {"rules": []}, "name=ep3"),
@@ -111,8 +104,10 @@ _EXPORTS = (
     remove("{rule1}"),
     remove("{ep2}"),
 )
+_AUTOSIZE = {"mode": "grow", "maximum": "256MB", "minimum": "64MB", "grow_threshold": 90, "shrink_threshold": 40}
+_SPACE = {"full_threshold_percent": 98, "nearly_full_threshold_percent": 90, "snapshot": {"reserve_percent": 5}}
 _VOLUME = {
-    **_BASE,
+    **BASE,
     "name": "vol1",
     "comment": "c",
     "_tags": ["a:b"],
@@ -135,6 +130,9 @@ _CHANGES = (
     {"nas": {"export_policy": {"id": "{ep1_key}"}}, "snapshot_policy": {"uuid": "{sp1_key}"}},
     {"space": {"size": "96MB"}, "snapshot_policy": {"name": "none"}},
     {"nas": {"path": ""}},
+    {"autosize": _AUTOSIZE, "space": _SPACE},
+    {"movement": {"destination_aggregate": {"name": "second"}}},
+    {"movement": {"destination_aggregate": {"uuid": "{memory_key}"}}},
     {"state": "offline"},
     {"state": "online"},
 )
@@ -146,7 +144,8 @@ _VOLUMES = (
             "name": "vol2",
             "svm": {"uuid": "{svm1_key}"},
             "aggregates": [{"uuid": "{memory_key}"}],
-            "space": {"size": "64MB"},
+            "space": {"size": "64MB", **_SPACE},
+            "autosize": _AUTOSIZE,
             "snapshot_policy": {"uuid": "{sp1_key}"},
             "nas": {"export_policy": {"id": "{ep1_key}"}},
         },
@@ -154,7 +153,7 @@ _VOLUMES = (
     ),
     *(change("{vol2}", each) for each in _CHANGES),
     change("storage/volumes", {"comment": "e"}, "name=vol2b"),
-    make("storage/volumes", {"records": [{**_BASE, "name": "b1"}, {**_BASE, "name": "b2"}]}),
+    make("storage/volumes", {"records": [{**BASE, "name": "b1"}, {**BASE, "name": "b2"}]}),
     remove("storage/volumes", "name=b*"),
     get("cluster/jobs", "state=success&max_records=1", keep="job"),
     change("{job}", {}, "action=cancel", refused="458762"),
@@ -178,7 +177,7 @@ _SNAPSHOTS = (
     make(
         "storage/volumes",
         {
-            **_OF_SVM,
+            **OF_SVM,
             "name": "clone1",
             "clone": {
                 "is_flexclone": True,
@@ -192,7 +191,7 @@ _SNAPSHOTS = (
     make(
         "storage/volumes",
         {
-            **_OF_SVM,
+            **OF_SVM,
             "name": "clone2",
             "clone": {
                 "is_flexclone": True,
@@ -206,8 +205,80 @@ _SNAPSHOTS = (
     change("{clone2}", {"clone": {"split_initiated": True}}),
     remove("{clone2}"),
 )
+_QTREE = {"unix_permissions": 750, "user": {"name": "root"}, "group": {"name": "root"}}
+_FILES = (
+    make(
+        "storage/qtrees",
+        {**OF_SVM, **_QTREE, "volume": {"name": "vol1"}, "name": "q1", "export_policy": {"name": "ep1"}},
+        "q1",
+    ),
+    make(
+        "storage/qtrees",
+        {
+            "svm": {"uuid": "{svm1_key}"},
+            "volume": {"uuid": "{vol1_key}"},
+            "name": "q2",
+            "user": {"id": "1"},
+            "group": {"id": "2"},
+            "export_policy": {"id": "{ep1_key}"},
+        },
+        "q2",
+    ),
+    change("{q1}", {"name": "q3", **_QTREE, "unix_permissions": 700}),
+    change("storage/qtrees", {"user": {"id": "3"}, "group": {"id": "4"}}, "name=q3"),
+    get("{vol1}/files", "type=directory"),
+    get("{vol1}/files/q3", "return_metadata=true"),
+    change("{vol1}/files/q3", {"path": "q4"}),
+    remove("{vol1}/files/q4", "recurse=true"),
+    remove("{q1}"),
+    remove("storage/qtrees", "name=q2"),
+    # A pool in memory has no files but those that its own process writes.
+    make(
+        "storage/file/clone",
+        {
+            "volume": {"name": "vol1", "uuid": "{vol1_key}"},
+            "source_path": "a",
+            "destination_path": "b",
+            "bypass_throttle": True,
+            "is_backup": True,
+            "overwrite_destination": True,
+        },
+        refused="6684674",
+    ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source-path": "a",
+            "destination-path": "b",
+            "is-backup": True,
+            "no-reserve": True,
+            "overwrite-destination": True,
+        },
+        refused="6684674",
+    ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source_path": "a",
+            "destination_path": "b",
+            "is_backup": False,
+            "no_reserve": False,
+            "overwrite_destination": False,
+            "snapshot_name": "none",
+        },
+        refused="4",
+    ),
+    get("storage/file/clone/split-status"),
+    get("storage/file/clone/split-status/{vol1_key}", refused="4"),
+    make("storage/quota/rules", {**OF_SVM, "volume": {"name": "vol1"}, "type": "tree"}, refused="262144017"),
+    get("storage/quota/rules/{vol1_key}", refused="4"),
+)
 _LUN = {
-    **_OF_SVM,
+    **OF_SVM,
     "name": "/vol/lv1/l1",
     "os_type": "linux",
     "comment": "c",
@@ -215,9 +286,9 @@ _LUN = {
     "location": {"volume": {"name": "lv1"}, "logical_unit": "l1"},
 }
 _LUNS = (
-    make("storage/volumes", {**_BASE, "name": "lv1"}, "lv1"),
+    make("storage/volumes", {**BASE, "name": "lv1"}, "lv1"),
     make("storage/luns", _LUN, "lun1"),
-    make("storage/volumes", {**_BASE, "name": "lv2"}, "lv2"),
+    make("storage/volumes", {**BASE, "name": "lv2"}, "lv2"),
     make(
         "storage/luns",
         {
@@ -228,8 +299,8 @@ _LUNS = (
         },
         "lun2",
     ),
-    make("storage/luns", {**_OF_SVM, "name": "/vol/lv3/l", "clone": {"source": {"name": "/vol/lv1/l1"}}}, "lun3"),
-    make("storage/luns", {**_OF_SVM, "name": "/vol/lv4/l", "clone": {"source": {"uuid": "{lun1_key}"}}}, "lun4"),
+    make("storage/luns", {**OF_SVM, "name": "/vol/lv3/l", "clone": {"source": {"name": "/vol/lv1/l1"}}}, "lun3"),
+    make("storage/luns", {**OF_SVM, "name": "/vol/lv4/l", "clone": {"source": {"uuid": "{lun1_key}"}}}, "lun4"),
     change(
         "{lun1}",
         {
@@ -248,7 +319,7 @@ _LUNS = (
     make(
         "protocols/san/igroups",
         {
-            **_OF_SVM,
+            **OF_SVM,
             "name": "ig1",
             "os_type": "linux",
             "protocol": "iscsi",
@@ -263,7 +334,7 @@ _LUNS = (
     make("{ig2}/initiators", {"name": "eui.0123456789abcdef", "comment": "c"}, "eui"),
     change("{eui}", {"comment": "d"}),
     change("{ig2}/initiators", {"comment": "e"}, "name=eui*"),
-    make("protocols/san/lun-maps", {**_OF_SVM, "lun": {"name": "/vol/lv1/l1"}, "igroup": {"name": "ig1"}}, "map1"),
+    make("protocols/san/lun-maps", {**OF_SVM, "lun": {"name": "/vol/lv1/l1"}, "igroup": {"name": "ig1"}}, "map1"),
     make(
         "protocols/san/lun-maps",
         {
@@ -286,12 +357,12 @@ _CHAP = {
     "outbound": {"user": "user2", "password": "other-twelve"},
 }
 _ISCSI = (
-    make("protocols/san/iscsi/services", {**_OF_SVM, "enabled": True, "target": {"alias": "a"}}, "service"),
+    make("protocols/san/iscsi/services", {**OF_SVM, "enabled": True, "target": {"alias": "a"}}, "service"),
     change("{service}", {"enabled": False, "target": {"alias": "b"}}),
     change("protocols/san/iscsi/services", {"enabled": True}, "svm.name=svm1"),
     make(
         "protocols/san/iscsi/credentials",
-        {**_OF_SVM, "initiator": _HOST, "authentication_type": "chap", "chap": _CHAP},
+        {**OF_SVM, "initiator": _HOST, "authentication_type": "chap", "chap": _CHAP},
         "login",
     ),
     make(
@@ -319,7 +390,7 @@ _MIRRORS = (
     make(
         "snapmirror/policies",
         {
-            **_OF_SVM,
+            **OF_SVM,
             "name": "mp1",
             "comment": "c",
             "throttle": 100,
@@ -329,8 +400,8 @@ _MIRRORS = (
         },
         "mp1",
     ),
-    make("snapmirror/policies", {**_OF_SVM, "name": "mp3", "copy_all_source_snapshots": True}, "mp3"),
-    make("snapmirror/policies", {**_OF_SVM, "name": "mp4", "copy_latest_source_snapshot": True}, "mp4"),
+    make("snapmirror/policies", {**OF_SVM, "name": "mp3", "copy_all_source_snapshots": True}, "mp3"),
+    make("snapmirror/policies", {**OF_SVM, "name": "mp4", "copy_latest_source_snapshot": True}, "mp4"),
     remove("{mp3}"),
     make(
         "snapmirror/policies",
@@ -349,8 +420,8 @@ _MIRRORS = (
     change("{mp2}", {"transfer_schedule": {"uuid": "{s1_key}"}}),
     change("{mp2}", {"transfer_schedule": {"name": "daily"}}),
     change("snapmirror/policies", {"comment": "e"}, "name=mp2"),
-    make("storage/volumes", {**_BASE, "name": "src1", "nas": {"path": "/src1"}}, "src1"),
-    make("storage/volumes", {**_BASE, "name": "dst1", "type": "dp"}, "dst1"),
+    make("storage/volumes", {**BASE, "name": "src1", "nas": {"path": "/src1"}}, "src1"),
+    make("storage/volumes", {**BASE, "name": "dst1", "type": "dp"}, "dst1"),
     make(
         "snapmirror/relationships",
         {
@@ -405,7 +476,12 @@ STEPS: tuple[Step, ...] = (
     *_EXPORTS,
     *_VOLUMES,
     *_SNAPSHOTS,
+    *_FILES,
     *_LUNS,
     *_ISCSI,
+    *FILE_STEPS,
+    *QOS_STEPS,
+    *SECURITY_STEPS,
+    *SYSTEM_STEPS,
     *_MIRRORS,
 )

@@ -1,8 +1,9 @@
 """Keeps records of the pools that can be opened here, and writes the pages.
 
-Without arguments everything, below the working directory. With `NAME
-MODULE:CLASS FOLDER` only the record of that driver, as `FOLDER/NAME.json`:
-for machines that have the substrate and little else.
+Without arguments everything, below the working directory. With `ontap` only
+what tells of the ONTAP REST door. With `NAME MODULE:CLASS FOLDER` only the
+record of that driver, as `FOLDER/NAME.json`: for machines that have the
+substrate and little else.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ def record(name: str, driver: Driver, place: Path) -> None:
 match sys.argv[1:]:
     case []:
         everything(Path.cwd())
+    case ["ontap"]:
+        ontap.keep(Path.cwd())
+        (Path.cwd() / "docs" / "ontap-coverage.md").write_text(ontap.page())
     case [name, where, folder]:
         record(name, EntryPoint(name, where, GROUP).load(), Path(folder) / f"{name}.json")
     case _:

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.frontends.ontap_rest.coverage import Coverage, braced, coverage, summary
 from gateway.frontends.ontap_rest.shape import SHOWN
+from gateway.testing.ontap.codes import UNPROVOKED, said, unsaid
 from gateway.testing.ontap.steps import STEPS
 from gateway.testing.ontap.walk import Walk, walked
 from gateway.testing.pages.page import rows
@@ -36,7 +37,18 @@ def page() -> str:
         ["path", "verb", "served", "confirmed", "refused", "unknown"],
         [[f"`{path}`", *rest] for path, *rest in summary(lines)],
     )
-    return "\n".join([_HEAD, table, *_names(lines)])
+    return "\n".join([_HEAD, table, *_names(lines), *_codes()])
+
+
+def _codes() -> Iterator[str]:
+    missing = unsaid()
+    total = sum(map(len, missing.values()))
+    yield "## Error codes\n"
+    yield f"The door answers {len(said())} codes. {total} that documents and clients know are not among them:\n"
+    yield rows(["because", "codes"], [[why, ", ".join(codes)] for why, codes in missing.items()])
+    yield "Tests ask for every code that it answers, but for these:\n"
+    yield rows(["code", "because"], list(UNPROVOKED.items())).rstrip()
+    yield ""
 
 
 def keep(root: Path) -> None:
@@ -47,7 +59,7 @@ def keep(root: Path) -> None:
 
 def record(walk: Walk) -> str:
     """Give the record of what a walk showed."""
-    shown = {name: sorted(paths) for name, paths in sorted(walk.shown.items()) if paths}
+    shown = {name: sorted(walk.shown[name]) for name in sorted(walk.resources)}
     return msgspec.json.format(msgspec.json.encode(shown), indent=1).decode() + "\n"
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from wire_scene import Caller, check, everything, furnish, resident
 
+from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
 from gateway.testing.live import LiveGateway, live_gateway
 
-SCHEMA = load_schema()
+SCHEMA = load_schema(DEFAULT_RELEASE)
 NEW_VOLUME: Mapping[str, Any] = {
     "name": "new",
     "svm": {"name": "svm1"},

@@ -20,6 +20,8 @@ from gateway.frontends.ontap_rest.release import Release
 from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.shape import blueprint, documented, load_shown
+from gateway.testing.ontap.codes import UNPROVOKED, in_sources, said
+from gateway.testing.ontap.refusals import REFUSALS
 from gateway.testing.ontap.steps import STEPS
 from gateway.testing.ontap.walk import NEWEST, Walk, walked
 from gateway.testing.pages import ontap
@@ -28,11 +30,13 @@ ROOT = Path(__file__).parents[3]
 TABLE = blueprint(NEWEST)
 BY_NAME = {route.endpoint.resource.name: route.endpoint.resource for route in TABLE.values()}
 
-ELSEWHERE: Mapping[tuple[str, Verb], str] = {
-    ("network/ip/interfaces/{}", Verb.GET): "tests/clients/test_nfs_export.py",
-    ("cluster/peers/{}", Verb.GET): "tests/dialects/ontap_rest/test_live_mirror.py",
+ELSEWHERE: Mapping[str, str] = {
+    "cluster_peer": "tests/clients/test_netapp_sdk_peers.py",
+    "file_clone": "tests/clients/test_netapp_sdk_files.py",
+    "svm_peer": "tests/clients/test_netapp_sdk_peers.py",
 }
-"""What a gateway without exporters and peers cannot show, and the tests that ask for it."""
+"""Resources of which the walk's gateway has no record, and the tests that ask for what it therefore cannot."""
+FIELDS_ELSEWHERE = {("snapmirror_relationship", "POST"): ["source.cluster.name", "source.cluster.uuid"]}
 
 
 class Judge:
@@ -62,6 +66,10 @@ def _place(error: Any) -> str:
     return ".".join(map(str, error.absolute_path))
 
 
+def _resource(template: str) -> str:
+    return TABLE[template].endpoint.resource.name
+
+
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     return Judge()
@@ -69,12 +77,13 @@ def judge() -> Judge:
 
 @pytest.fixture(scope="module")
 def walk(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    return walked(tmp_path_factory.mktemp("walk"), STEPS, judge)
+    return walked(tmp_path_factory.mktemp("walk"), (*STEPS, *REFUSALS), judge)
 
 
 def test_every_verb_of_every_route_is_asked(walk: Walk) -> None:
     served = {(route.template, verb) for route in TABLE.values() for verb in route.verbs}
-    assert served - walk.touched == ELSEWHERE.keys(), "add steps to gateway/testing/ontap/steps.py"
+    missing = {(template, verb) for template, verb in served - walk.touched if _resource(template) not in ELSEWHERE}
+    assert not missing, "add steps to gateway/testing/ontap/steps.py"
     assert all((ROOT / place).exists() for place in ELSEWHERE.values())
 
 
@@ -82,10 +91,10 @@ def test_every_field_that_is_carried_out_is_sent(walk: Walk) -> None:
     unsent = {
         (name, verb.value): sorted(missing)
         for (name, verb), settable in SETTABLE.items()
-        if name in BY_NAME
+        if name in BY_NAME.keys() - ELSEWHERE.keys()
         and (missing := settable.intersection(documented(BY_NAME[name], verb)) - walk.sent[name, verb])
     }
-    assert not unsent, "add steps to gateway/testing/ontap/steps.py"
+    assert unsent == FIELDS_ELSEWHERE, "add steps to gateway/testing/ontap/steps.py"
 
 
 def test_what_answers_show_is_what_is_written_down(walk: Walk) -> None:
@@ -95,6 +104,16 @@ def test_what_answers_show_is_what_is_written_down(walk: Walk) -> None:
 def test_answers_are_as_published(walk: Walk, judge: Judge) -> None:
     assert len(walk.touched) < judge.seen
     assert judge.wrong == []
+
+
+def test_every_code_that_the_door_answers_is_asked_for(walk: Walk) -> None:
+    asked = walk.codes | in_sources(ROOT / "tests")
+    assert said() - asked == UNPROVOKED.keys() - asked, "add requests to gateway/testing/ontap/refusals.py"
+    assert said() >= UNPROVOKED.keys()
+
+
+def test_every_refusal_that_was_meant_came(walk: Walk) -> None:
+    assert {step.refused for step in REFUSALS} <= walk.codes
 
 
 def test_the_command_tells_of_the_release_that_the_configuration_picks(tmp_path: Path) -> None:

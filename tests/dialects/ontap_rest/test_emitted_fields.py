@@ -14,7 +14,7 @@ import pytest
 from wire_scene import Caller, furnish
 
 from gateway.frontends.ontap_rest.endpoints import routes
-from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, load_schema
+from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.testing.live import live_gateway
 
@@ -24,8 +24,11 @@ SITE = Site(name="gateway", cluster_id=UUID(int=1), addresses=(), started=0)
 READ = {
     template: route.endpoint.resource
     for template, route in routes(load_schema(), SITE).items()
-    if not route.instance or route.endpoint.singleton
+    if Verb.GET in route.verbs and (not route.instance or route.endpoint.singleton)
 }
+POOLS = '[backend.memory]\n[backend.second]\ndriver = "memory"\n'
+OWN = "private/"
+"""Below it the client has no classes."""
 NUMBERS: Mapping[Kind, tuple[type, ...]] = {Kind.INTEGER: (int,), Kind.NUMBER: (int, float), Kind.BOOLEAN: (bool,)}
 STRANGERS = frozenset({"is_all_flash_optimized", "is_all_flash_select_optimized"})
 """What Cinder asks of nodes, and the official client has no word for."""
@@ -44,17 +47,33 @@ def classes() -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Caller, Mapping[str, str]]]:
-    with live_gateway(tmp_path_factory.mktemp("emitted")) as gateway:
+    with live_gateway(tmp_path_factory.mktemp("emitted"), pools=POOLS) as gateway:
         caller = Caller(gateway)
-        yield caller, furnish(caller)
+        keys = furnish(caller)
+        yield caller, {**keys, **more(caller), "protocols/fpolicy": keys["svm/svms"]}
         caller.close()
+
+
+def more(caller: Caller) -> dict[str, str]:
+    """Make what shows the rest of the fields; give the keys that its paths need."""
+    privilege = {"path": "/api", "access": "readonly"}
+    caller.do("POST", "/api/security/roles", {"name": "kept", "privileges": [privilege]})
+    caller.do("POST", "/api/storage/qos/policies", {"name": "q", "svm.name": "svm1", "fixed.max_throughput_iops": 5})
+    volume = {"name": "kept", "svm.name": "svm1", "aggregates": [{"name": "memory"}], "size": "64MB"}
+    settings = {"autosize.mode": "grow", "space.snapshot.reserve_percent": 5, "space.full_threshold_percent": 90}
+    caller.do("POST", "/api/storage/volumes", {**volume, **settings})
+    caller.do("PATCH", "/api/storage/volumes?name=kept", {"movement.destination_aggregate.name": "second"})
+    (role,) = caller.get("/api/security/roles?name=kept&fields=owner")["records"]
+    table = caller.get("/api/cluster/counter/tables")["records"][0]["name"]
+    return {"security/roles": role["owner"]["uuid"], "security/roles/{}": "kept", "cluster/counter/tables": table}
 
 
 def records(furnished: tuple[Caller, Mapping[str, str]], template: str) -> list[dict[str, Any]]:
     caller, keys = furnished
-    parts = template.split("/")
+    words = template.split("/")
+    parts = list(words)
     for place in [place for place, part in enumerate(parts) if part == "{}"]:
-        parts[place] = keys.get("/".join(parts[:place])) or keys[parts[place - 1]]
+        parts[place] = keys.get("/".join(words[:place])) or keys[parts[place - 1]]
     found = caller.get(f"/api/{'/'.join(parts)}?fields=**")
     return found.get("records", [found])
 
@@ -109,7 +128,7 @@ def test_every_field_of_every_record_is_documented_and_has_a_documented_value(
     assert [leaf for leaf in found if not documented(resource.fields.get(leaf[0]), leaf[1])] == []
 
 
-@pytest.mark.parametrize("template", sorted(READ))
+@pytest.mark.parametrize("template", sorted(name for name in READ if not name.startswith(OWN)))
 def test_the_official_client_takes_every_record_and_knows_every_field(
     furnished: tuple[Caller, Mapping[str, str]], template: str
 ) -> None:

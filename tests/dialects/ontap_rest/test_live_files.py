@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 from live_scene import MISSING, SVMS, VOLUMES, door, refusal
 
+from gateway.frontends.ontap_rest.rules import SETTABLE
+from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.testing.live import live_gateway
 
+SCHEMA = load_schema()
+CARRIED = SETTABLE["file_clone", Verb.POST]
 CLONE = "/api/storage/file/clone"
+COMMAND = "/api/private/cli/volume/file/clone"
 QTREES = "/api/storage/qtrees"
 RULES = "/api/storage/quota/rules"
 POOLS = """
@@ -141,6 +146,14 @@ def test_collections_of_files_are_only_read(ontap, volume):
     assert ontap.ask("OPTIONS", f"{files(volume)}/d").headers["Allow"] == "GET, HEAD, OPTIONS, PATCH, DELETE"
 
 
+@pytest.mark.parametrize("field", [f for f in SCHEMA["file"].fields.values() if "m" in f.access and f.path != "path"])
+def test_what_else_a_patch_may_hold_is_refused_by_name(ontap, volume, field):
+    value = {"integer": 5, "boolean": True, "uuid": MISSING}.get(field.kind, "x")
+    answer = ontap.ask("PATCH", f"{files(volume)}/d", {field.path: value})
+    assert refusal(answer) == (400, "262144017")
+    assert answer.json()["error"]["target"] == field.path
+
+
 # --- copying ---
 
 
@@ -160,6 +173,27 @@ def test_what_cannot_be_cloned_is_refused_at_once(ontap, volume):
     assert refusal(ontap.ask("POST", CLONE, new(**other))) == (400, "918236")
     assert refusal(ontap.ask("GET", CLONE)) == (405, "3")
     assert ontap.get(f"{CLONE}/split-status?volume.name=pool1&svm.name=svm1")["num_records"] == 0
+
+
+def test_the_command_that_clones_a_file_is_judged_alike(ontap, volume):
+    body = {"vserver": "svm1", "volume": "pool1", "source-path": "a", "destination-path": "b"}
+    assert refusal(ontap.ask("POST", COMMAND, body)) == (404, "6684674")
+    assert refusal(ontap.ask("POST", COMMAND, {**body, "snapshot-name": "n"})) == (404, "4")
+    assert refusal(ontap.ask("POST", COMMAND, {**body, "vserver": "n"})) == (404, "2621462")
+    assert refusal(ontap.ask("POST", COMMAND, {**body, "volume": "n"})) == (404, "918235")
+    for name in ("qos-policy-group", "qos-adaptive-policy-group"):
+        assert refusal(ontap.ask("POST", COMMAND, {**body, name: "gold"})) == (400, "262144017")
+    for name in body:
+        short = {key: value for key, value in body.items() if key != name}
+        assert refusal(ontap.ask("POST", COMMAND, short)) == (400, "262212")
+
+
+@pytest.mark.parametrize("field", [f for f in SCHEMA["file_clone"].fields.values() if f.path not in CARRIED])
+def test_what_else_a_copy_may_be_is_refused_by_name(ontap, volume, field):
+    value = {"boolean": True, "uuid": MISSING}.get(field.kind, ["0:0:1"] if field.array else "x")
+    answer = ontap.ask("POST", CLONE, new(**{"volume.uuid": volume, field.path: value}))
+    assert refusal(answer) == (400, "262144017")
+    assert answer.json()["error"]["target"] == field.path
 
 
 def test_a_pool_that_lacks_it_says_so(ontap):
@@ -278,6 +312,25 @@ def test_qtrees_go_along_with_clones_and_a_tunnel_shows_its_own(ontap):
     assert ontap.names("volume.name=w", QTREES) == ["", "q"]
     ontap.must("POST", f"{SVMS}?return_timeout=60", {"name": "svm2"})
     assert ontap.get(QTREES, X_Dot_SVM_Name="svm2")["records"] == []
+
+
+def test_a_batch_of_qtrees_is_made_and_a_failed_one_is_taken_back(ontap):
+    volume = ontap.volume("v")
+    base = {"svm.name": "svm1", "volume.name": "v"}
+    made = ontap.must("POST", QTREES, {"records": [{**base, "name": name} for name in ("a", "b")]})
+    assert ontap.job(made)["state"] == "success"
+    assert sorted(ontap.names(path=QTREES)) == ["", "a", "b"]
+    for verb, records in (
+        ("POST", [{**base, "name": "c"}, {**base, "name": "a"}]),
+        ("PATCH", [{"volume.uuid": volume, "id": 1, "unix_permissions": 700}, {"name": "nothing", "user.id": "1"}]),
+    ):
+        failed = ontap.must(verb, f"{QTREES}?serial_records=true", {"records": records})
+        assert ontap.job(failed)["state"] == "failure"
+        held = {tree["name"]: tree["unix_permissions"] for tree in ontap.get(f"{QTREES}?fields=**")["records"]}
+        assert held == {"": 755, "a": 755, "b": 755}
+    assert sorted(ontap.names(path=files(volume))) == [".", "..", "a", "b"]
+    many = {"records": [new(**{"volume.name": "v"})]}
+    assert refusal(ontap.ask("POST", CLONE, many)) == (400, "262179")
 
 
 def test_quota_rules_are_refused(ontap):

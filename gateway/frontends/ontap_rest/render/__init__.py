@@ -21,9 +21,9 @@ from gateway.frontends.ontap_rest.render.mirror import (
     MirrorRefs,
     render_mirror_policy,
     render_relationship,
-    render_svm_peer,
     render_transfer,
 )
+from gateway.frontends.ontap_rest.render.peers import render_cluster_peer, render_far_svm_peer, render_svm_peer
 from gateway.frontends.ontap_rest.render.policies import (
     render_export_policy,
     render_export_rule,
@@ -63,9 +63,11 @@ __all__ = [
     "permissions_to_mode",
     "render_aggregate",
     "render_cluster",
+    "render_cluster_peer",
     "render_credentials",
     "render_export_policy",
     "render_export_rule",
+    "render_far_svm_peer",
     "render_igroup",
     "render_initiator",
     "render_interface",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
+from gateway.core.follower_model import Follower
 from gateway.core.model import Schedule, Snapshot, Tenant, Volume
+from gateway.core.peers import Peer
 from gateway.core.replication_model import Replication, ReplicationPolicy, ReplicationRule, SnapshotChoice, Transfer
 from gateway.frontends.ontap_rest.constants import nested
 from gateway.frontends.ontap_rest.errors import encode_job_error, from_record
@@ -26,13 +27,14 @@ _UNHEALTHY = "6620649"
 class Ends(msgspec.Struct, frozen=True, kw_only=True):
     """Both ends of a relationship as they are called now. `source_tenant` None: the source is not here, or gone.
 
-    `hidden`: the caller may not know of the source.
+    `peer`: the cluster at which it is. `hidden`: the caller may not know of the source.
     """
 
     source_tenant: Tenant | None
     source_volume: Volume | None
     tenant: Tenant
     volume: Volume
+    peer: Peer | None = None
     hidden: bool = False
 
 
@@ -73,6 +75,21 @@ def render_relationship(replication: Replication, refs: MirrorRefs, *, now: date
         record["transfer"] = _progress(refs.transfer, now)
         record["last_transfer_type"] = refs.transfer.kind.value
     return record
+
+
+def render_follower(follower: Follower, source: Volume, tenant: Tenant, peer: Peer | None) -> dict[str, Any]:
+    """Render a relationship as the cluster of its source knows it: by its ends, and by nothing that changes."""
+    destination: dict[str, Any] = {
+        "path": path_of(follower.tenant, follower.volume),
+        "svm": {"name": follower.tenant, "uuid": str(follower.reader_id)},
+    }
+    return {
+        "uuid": str(follower.id),
+        "source": {"path": path_of(tenant.name, source.name), "svm": _named(tenant)},
+        "destination": destination if peer is None else {**destination, "cluster": _named(peer)},
+        "policy": {"type": "async"},
+        "group_type": "none",
+    }
 
 
 def render_transfer(
@@ -118,23 +135,12 @@ def render_mirror_policy(
     return record
 
 
-def render_svm_peer(uuid: UUID, tenant: Tenant, *, peer: Tenant, cluster: str, cluster_id: UUID) -> dict[str, Any]:
-    """Render what an SVM has to do with another one of the same cluster."""
-    record: dict[str, Any] = nested("svm_peer")
-    return record | {
-        "uuid": str(uuid),
-        "name": peer.name,
-        "svm": _named(tenant),
-        "peer": {"svm": _named(peer), "cluster": {"name": cluster, "uuid": str(cluster_id)}},
-        "applications": ["snapmirror"],
-    }
-
-
 def source_end(replication: Replication, ends: Ends) -> dict[str, Any]:
     """Render where a relationship's content comes from, by the names of now as far as they are known."""
     source = replication.source
     if ends.source_tenant is None or ends.source_volume is None:
-        return {"path": path_of(source.tenant, source.volume), "svm": {"name": source.tenant}}
+        end: dict[str, Any] = {"path": path_of(source.tenant, source.volume), "svm": {"name": source.tenant}}
+        return end if ends.peer is None else {**end, "cluster": _named(ends.peer)}
     return {"path": path_of(ends.source_tenant.name, ends.source_volume.name), "svm": _named(ends.source_tenant)}
 
 
@@ -183,5 +189,5 @@ def _schedule(name: str, schedules: Mapping[str, Schedule]) -> dict[str, Any]:
     return {"name": name} if found is None else _named(found)
 
 
-def _named(record: Tenant | Volume | Schedule | ReplicationPolicy) -> dict[str, Any]:
+def _named(record: Tenant | Volume | Schedule | ReplicationPolicy | Peer) -> dict[str, Any]:
     return {"uuid": str(record.id), "name": record.name}

@@ -30,8 +30,6 @@ def render_port(port: HostPort, node: NodeFacts, *, interfaces: int) -> dict[str
     }
     if port.mac:
         record["mac_address"] = port.mac
-    if port.speed is not None:
-        record["speed"] = port.speed
     return record
 
 

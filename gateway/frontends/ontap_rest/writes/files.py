@@ -13,7 +13,15 @@ from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.sources_files import Found, place_of
-from gateway.frontends.ontap_rest.writes.names import check_agree, seen, text, uuid_of
+from gateway.frontends.ontap_rest.writes.names import (
+    check_agree,
+    seen,
+    snapshot_of,
+    tenant_of,
+    text,
+    uuid_of,
+    volume_of,
+)
 
 _ESCAPED = re.compile("%2[EeFf]")
 _MEANT = {"%2e": ".", "%2f": "/"}
@@ -48,6 +56,25 @@ async def clone(ask: Ask, values: Values) -> Started:
     volume = await _volume(ask, values)
     place = await place_of(ask, volume, text(values, "source_path") or "")
     source = FileSource(path=place.path, snapshot=None if place.snapshot is None else place.snapshot.id)
+    return await files.clone(
+        ask.core,
+        volume.id,
+        source,
+        text(values, "destination_path") or "",
+        description=ask.description,
+        overwrite=values.get("overwrite_destination") is True,
+    )
+
+
+async def clone_by_command(ask: Ask, values: Values) -> Started:
+    """Start the same as `volume file clone create` does it, which names the snapshot that the file is of."""
+    named = {"svm.name": values.get("vserver"), "volume.name": values.get("volume")}
+    tenant = await tenant_of(ask, named)
+    volume = await volume_of(ask.core, named, "volume", tenant.id)
+    snapshot = await snapshot_of(
+        ask.core, volume.id, name=text(values, "snapshot_name"), uuid=None, path="snapshot_name"
+    )
+    source = FileSource(path=text(values, "source_path") or "", snapshot=None if snapshot is None else snapshot.id)
     return await files.clone(
         ask.core,
         volume.id,

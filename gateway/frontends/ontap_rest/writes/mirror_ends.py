@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
-from gateway.core import errors, volumes
+from gateway.core import errors, peer_tenants, peers, volumes
 from gateway.core.model import Pool, Tenant, Volume, VolumeKind
+from gateway.core.peering import SourceVolume
 from gateway.core.pools import OpenPool
 from gateway.core.receiving import streams
-from gateway.core.replicas import in_common
+from gateway.core.sources import described, in_common_with
 from gateway.frontends.ontap_rest import kept
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
@@ -19,17 +21,65 @@ from gateway.frontends.ontap_rest.writes.names import seen, snapshot_policy_of, 
 _CREATE = "create_destination"
 
 
-async def source_of(ask: Ask, values: Values) -> Volume:
-    """Give the volume that `source.path` names."""
+async def source_of(ask: Ask, values: Values) -> SourceVolume:
+    """Give the volume that `source.path` names, here or at the cluster that `source.cluster` names.
+
+    Without a cluster an SVM that is not here is looked for among the peers of the destination's.
+    """
+    far = await _far_source(ask, values)
+    if far is not None:
+        return far
     tenant, name = await _end(ask, values, "source.path")
     found = await _volume(ask, tenant, name)
     if found is None:
         raise _no_volume(tenant, name, "source.path")
-    return found
+    return await described(ask.core, found)
+
+
+async def _far_source(ask: Ask, values: Values) -> SourceVolume | None:
+    """Give the source where it is at a peer. WireError 13303886 for an SVM that is not let in to it."""
+    core, links = ask.core, ask.core.changes.context.peers
+    if links is None:
+        for field in ("source.cluster.name", "source.cluster.uuid"):
+            if field in values:
+                why = "this gateway is not configured to have peers"
+                message = f'The operation is not supported on this platform. Field "{field}": {why}.'
+                raise WireError(400, "262144017", message=message, target=field)
+        return None
+    remote, _, name = (text(values, "source.path") or "").partition(":")
+    reader, _ = await _end(ask, values, "destination.path")
+    peer_id = await _cluster_of(ask, values)
+    if peer_id is None and "source.cluster.name" not in values and await core.find(Tenant, name=remote) is None:
+        mine = [one for one in await peer_tenants.everyone(core) if one.tenant_id == reader.id]
+        peer_id = next((one.peer_id for one in mine if remote in {one.name, one.remote}), None)
+    if peer_id is None:
+        return None
+    if core.caller is not None and not core.caller.administrator:
+        raise errors.PermissionDenied(action="replicate a volume at a peer")
+    peering = await peer_tenants.reading(core, peer_id, reader.id, remote)
+    try:
+        return await links.find(peer_id, tenant=peering.remote, volume=name, reader_id=reader.id)
+    except errors.NotFound as error:
+        if error.fields["kind"] != "volume":
+            raise
+        message = f'Volume "{name}" does not exist in SVM "{remote}" of the peer cluster.'
+        raise WireError(404, "917525", message=message, target="source.path") from None
+
+
+async def _cluster_of(ask: Ask, values: Values) -> UUID | None:
+    """Give the peer that `source.cluster` names; None for this cluster itself, or where nothing is named."""
+    name, uuid = text(values, "source.cluster.name"), text(values, "source.cluster.uuid")
+    for peer in await peers.everyone(ask.core):
+        if peer.name == name or str(peer.id) == uuid:
+            return peer.id
+    own = ask.core.changes.context.peers
+    if (name is None or (own is not None and own.name == name)) and uuid is None:
+        return None
+    raise errors.NotFound(kind="peer", ref=name or uuid)
 
 
 @asynccontextmanager
-async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncIterator[Volume]:
+async def destination_of(ask: Ask, values: Values, source: SourceVolume) -> AsyncIterator[Volume]:
     """Give the volume that `destination.path` names: one made to be a destination, or one that was at an end before.
 
     With `create_destination` it is made where it is not there, and goes again
@@ -44,7 +94,7 @@ async def destination_of(ask: Ask, values: Values, source: Volume) -> AsyncItera
         if found.id == source.id:
             message = "The source and the destination of a relationship must be different."
             raise WireError(400, "6619441", message=message, target="destination.path")
-        if found.replica_of is None and await in_common(ask.core, source.id, found.id) is None:
+        if found.replica_of is None and await in_common_with(ask.core, source, found) is None:
             message = f'Volume "{name}" in SVM "{tenant.name}" is not a volume of type DP.'
             raise WireError(409, "6619546", message=message, target="destination.path")
         _refuse_size(values, found)
@@ -66,7 +116,7 @@ def _refuse_size(values: Values, found: Volume) -> None:
         raise WireError(400, "262186", message=message, target=f"{_CREATE}.size")
 
 
-async def _fitted(ask: Ask, found: Volume, source: Volume) -> Volume:
+async def _fitted(ask: Ask, found: Volume, source: SourceVolume) -> Volume:
     """Give the destination of a volume that holds a LUN the same LUN, and blocks where it waits as an empty FlexVol."""
     waits = found.replica_of == found.id and found.kind is not VolumeKind.OBJECTS
     if source.kind is not VolumeKind.BLOCK or not waits:
@@ -85,11 +135,11 @@ async def _fitted(ask: Ask, found: Volume, source: Volume) -> Volume:
     return await ask.core.get(Volume, found.id)
 
 
-def _lun_of(source: Volume) -> dict[str, str]:
+def _lun_of(source: SourceVolume) -> dict[str, str]:
     return {key: value for key, value in source.annotations.items() if key in kept.OF_LUNS}
 
 
-async def _provisioned(ask: Ask, values: Values, source: Volume, *, tenant: Tenant, name: str) -> Volume:
+async def _provisioned(ask: Ask, values: Values, source: SourceVolume, *, tenant: Tenant, name: str) -> Volume:
     size = values.get(f"{_CREATE}.size")
     new = volumes.NewVolume(
         name=name,
@@ -109,7 +159,7 @@ async def _provisioned(ask: Ask, values: Values, source: Volume, *, tenant: Tena
     return made
 
 
-async def _pool(ask: Ask, source: Volume) -> OpenPool:
+async def _pool(ask: Ask, source: SourceVolume) -> OpenPool:
     """Give the pool in which a destination is made.
 
     One that lasts, another one than the source's, that understands what that
@@ -121,11 +171,11 @@ async def _pool(ask: Ask, source: Volume) -> OpenPool:
     if not able:
         message = "No aggregate can hold the destination."
         raise WireError(409, "13303918", message=message, target=_CREATE)
-    there = core.pools.get(source.pool_id)
+    there = None if source.pool_id is None else core.pools.get(source.pool_id)
 
     def worth(pool: OpenPool) -> tuple[bool, bool, bool, int]:
-        understands = streams(source.kind, there, pool)
-        return not pool.substrate.volatile, pool.id != there.id, understands, records[pool.id].available
+        understands = there is not None and streams(source.kind, there, pool)
+        return not pool.substrate.volatile, pool.id != source.pool_id, understands, records[pool.id].available
 
     return max(able, key=worth)
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.core import errors, jobs, replications, transfers
-from gateway.core.model import Job, Tenant
+from gateway.core import errors, followers, jobs, replications, transfers
+from gateway.core.follower_model import Follower
+from gateway.core.model import Job, Tenant, Volume
 from gateway.core.replication_model import Replication, ReplicationState
 from gateway.core.replications import NewReplication, ReplicationChange
 from gateway.core.transferring import mark
@@ -81,6 +82,7 @@ async def create(ask: Ask, values: Values) -> Job:
         policy = await policy_of(core, values, volume.tenant_id, fallback=_POLICY)
         new = NewReplication(
             source_id=source.id,
+            far=source if source.peer_id is not None else None,
             destination_id=volume.id,
             policy_id=policy.id,
             schedule=None if schedule is msgspec.UNSET else schedule,
@@ -92,9 +94,12 @@ async def create(ask: Ask, values: Values) -> Job:
     return await _done(ask, made, "create")
 
 
-async def modify(ask: Ask, replication: Replication, values: Values) -> Job:
+async def modify(ask: Ask, replication: Replication | Follower, values: Values) -> Job:
     """Change a relationship's policy, schedule or throttle, turn it around, and bring it into another state."""
     core = ask.core
+    if isinstance(replication, Follower):
+        message = "The relationship is of the cluster at which its destination is, and is changed there."
+        raise WireError(409, "13303841", message=message, target="uuid")
     reverse = await _reversed(ask, replication, values)
     await _change(ask, replication, values)
     if reverse:
@@ -106,11 +111,15 @@ async def modify(ask: Ask, replication: Replication, values: Values) -> Job:
     return await _done(ask, replication, _STATES.get(state or "", "update"))
 
 
-async def delete(ask: Ask, replication: Replication) -> Job:
+async def delete(ask: Ask, replication: Replication | Follower) -> Job:
     """End a relationship. `destination_only` leaves both ends a snapshot from which another one can go on.
 
     A destination that nothing has come to stays one, and waits for another source.
+    One whose destination is at a peer is released: with `source_only` the
+    snapshots that were taken for it go, with `source_info_only` they stay.
     """
+    if isinstance(replication, Follower):
+        return await _released(ask, replication)
     for side in _SIDES[1:]:
         if ask.parameters.options.get(side) is True:
             message = (
@@ -122,6 +131,28 @@ async def delete(ask: Ask, replication: Replication) -> Job:
     if replication.state is ReplicationState.UNINITIALIZED:
         await mark(ask.core, replication.volume_id, replication.volume_id, description=ask.description)
     return await _done(ask, replication, "delete")
+
+
+async def _released(ask: Ask, follower: Follower) -> Job:
+    options = ask.parameters.options
+    if not any(options.get(side) is True for side in _SIDES[1:]):
+        message = (
+            "Failed to release the relationship. Reason: its destination is at another cluster; "
+            'delete it there, or release it here with "source_only".'
+        )
+        raise WireError(409, "13303822", message=message, target="source_only")
+    snapshots_too = options.get("source_info_only") is not True
+    await followers.let_go(
+        ask.core, follower.volume_id, follower.id, snapshots_too=snapshots_too, description=ask.description
+    )
+    volume = await ask.core.get(Volume, follower.volume_id)
+    return await jobs.finished(
+        ask.core,
+        f"{NOUN}.delete",
+        description=ask.description,
+        tenant=await ask.core.get(Tenant, volume.tenant_id),
+        target_id=follower.id,
+    )
 
 
 async def put_back(ask: Ask, before: Replication, after: Replication) -> None:
@@ -174,6 +205,12 @@ async def _reversed(ask: Ask, replication: Replication, values: Values) -> bool:
     wanted = [text(values, path) for path in _ENDS]
     if all(given in (None, present) for given, present in zip(wanted, (source_path, destination_path), strict=True)):
         return False
+    if wanted == [destination_path, source_path] and ends.peer is not None:
+        message = (
+            "The ends of a relationship between clusters are not swapped: break it, "
+            f'and create one from "{destination_path}" to "{source_path}" at cluster "{ends.peer.name}".'
+        )
+        raise WireError(400, "13303841", message=message, target="source.path")
     if wanted == [destination_path, source_path]:
         return True
     changed = _ENDS[0] if wanted[0] not in {None, source_path} else _ENDS[1]

@@ -134,6 +134,8 @@ async def snapshot_policy_of(core: Core, values: Values, tenant_id: UUID, *, fal
     name, uuid = text(values, "snapshot_policy.name"), uuid_of(text(values, "snapshot_policy.uuid"), "snapshot policy")
     if uuid is not None:
         found = await core.get(SnapshotPolicy, uuid)
+        if found.tenant_id not in (None, tenant_id):
+            raise errors.NotFound(kind="snapshot policy", ref=str(uuid))
         check_agree("snapshot_policy", agree=name is None or found.name == name)
         return found.id
     wanted = name if name is not None else fallback

@@ -72,6 +72,27 @@ async def modify(ask: Ask, found: Any, values: Values) -> Started:
     )
 
 
+async def put_back(ask: Ask, before: Any, after: Any) -> Started:
+    """Start giving a qtree the name, owner and mode that it had."""
+    old, number = before
+    wanted, present = qtrees(old)[number], qtrees(after[0])[number]
+    if number == DEFAULT:
+        return await volumes.put_back(ask.core, old, after[0], description=ask.description)
+
+    def kept(volume: Volume) -> dict[str, str]:
+        return annotated(volume, {number: wanted})
+
+    return await files.update(
+        ask.core,
+        old.id,
+        present.name,
+        to=wanted.name,
+        root=None if wanted.root == present.root else wanted.root,
+        description=ask.description,
+        annotations=kept,
+    )
+
+
 async def delete(ask: Ask, found: Any) -> Started:
     """Start removing a qtree with all that is in it."""
     volume, number = found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.core import errors, transfers
 from gateway.core.model import Snapshot
 from gateway.core.replication_model import Replication, ReplicationState, Transfer
+from gateway.core.sources import source_of
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError, no_entry
@@ -55,10 +56,8 @@ async def modify(ask: Ask, transfer: Transfer, values: Values) -> None:
 async def _named(ask: Ask, replication: Replication, name: str | None, code: str) -> Snapshot | None:
     if not name:
         return None
-    try:
-        found = await ask.core.find(Snapshot, name=name, volume__id=replication.source.volume_id)
-    except errors.InvalidArgument:
-        found = None
+    there = await source_of(ask.core, replication).snapshots()
+    found = next((one for one in there if one.name == name), None)
     if found is None:
         message = f'Failed to transfer. Reason: the source has no snapshot "{name}".'
         raise WireError(404, code, message=message, target="source_snapshot")
