@@ -17,6 +17,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.core.accounts import LocalAccounts, NoLocalAccounts
+from gateway.core.assigned import may_use
 from gateway.core.context import Core
 from gateway.core.manifest import CLUSTER_ID, everything
 from gateway.core.model import (
@@ -32,8 +33,9 @@ from gateway.core.model import (
     Volume,
 )
 from gateway.core.ownership import readable, visible
-from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or
+from gateway.core.query import ALL, NONE, And, Compare, Filter, IsNull, Op, Or, Query
 from gateway.core.schedules import named
+from gateway.core.tenants import DEFAULT_POLICY
 from gateway.core.trail import NoTrail, Trail
 from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import no_entry
@@ -248,9 +250,18 @@ class Svms(CatalogSource[Tenant]):
         return ask.tenant is None or record.id == ask.tenant.id
 
     async def items(self, ask: Ask, records: Sequence[Tenant]) -> list[Item]:
-        """Read the aggregates, which every SVM may use."""
+        """Read the aggregates that an SVM may use, those assigned to it or all, and the policies of its new volumes."""
         pools = await everything(ask.core.catalog, Pool)
-        return [Item(tenant, partial(render_svm, tenant, pools, nfs=self._nfs)) for tenant in records]
+        chosen = {tenant.snapshot_policy_id for tenant in records if tenant.snapshot_policy_id is not None}
+        assigned = await ask.core.known.get_many(SnapshotPolicy, chosen)
+        of_cluster = And((Compare("name", Op.EQ, DEFAULT_POLICY), IsNull("tenant.id")))
+        (usual,) = (await ask.core.catalog.page(SnapshotPolicy, Query(where=of_cluster, limit=1))).records or (None,)
+        items: list[Item] = []
+        for tenant in records:
+            own = [pool for pool in pools if may_use(tenant, pool.id)]
+            policy = assigned.get(tenant.snapshot_policy_id) if tenant.snapshot_policy_id else usual
+            items.append(Item(tenant, partial(render_svm, tenant, own, policy=policy or usual, nfs=self._nfs)))
+        return items
 
 
 class Aggregates(CatalogSource[Pool]):
