@@ -13,9 +13,12 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from gateway.config import RELEASES
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 PATIENCE_S = 60
+EVERY_FIELD = f'[ontap]\nrelease = "{RELEASES[-1]}"\n'
+"""The configuration of a gateway that knows all fields."""
 BASIC = b"Basic " + base64.b64encode(f"{ACCOUNT}:{PASSWORD}".encode())
 COLLECTIONS = (
     "/api/svm/svms",
