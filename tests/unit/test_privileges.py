@@ -163,6 +163,20 @@ def test_what_is_asked_for_all_is_allowed_for_each(role: list[Privilege]) -> Non
         assert every <= granted(role, ("storage", "volumes", key, "snapshots"))
 
 
+@given(ROLES)
+def test_what_is_allowed_for_every_key_is_allowed_for_all(role: list[Privilege]) -> None:
+    keys = (ONE, TWO, str(uuid4()))
+    each = [granted(role, ("storage", "volumes", key, "snapshots")) for key in keys]
+    assert granted(role, ("storage", "volumes", "*", "snapshots")) == frozenset.intersection(*each)
+
+
+def test_large_roles_are_compared_or_refused_in_bounded_time() -> None:
+    many = [Privilege(f"/api/security/roles/{uuid4()}/{uuid4()}/privileges", Access.ALL) for _ in range(199)]
+    many.append(Privilege("/api/security/roles/*/*/privileges", Access.READONLY))
+    assert not covers(many, many)
+    assert granted(many, ("security", "roles", "*", "*", "privileges")) == VERBS[Access.READONLY]
+
+
 def test_every_level_reads_unless_it_is_none() -> None:
     for access, verbs in VERBS.items():
         assert (Verb.GET in verbs) is (access is not Access.NONE)
