@@ -21,7 +21,7 @@ from gateway.frontends.ontap_rest.privileges import (
 )
 from gateway.frontends.ontap_rest.schema import Verb
 
-ONE, TWO = str(uuid4()), str(uuid4())
+ONE, TWO = "5d7a1c52-3a39-4c36-9f4e-6d0d3c1b8a01", "0f3b9a4e-8c55-4d0c-b7a4-51c2e8d64702"
 TEMPLATES = (
     "cluster",
     "storage/volumes",

@@ -47,6 +47,7 @@ def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapp
         **qos_endpoints(schema),
         **network_endpoints(schema, site),
         **files_endpoints(schema),
+        **group_endpoints(schema),
         **security_endpoints(schema, site, table.keys),
         **group_endpoints(schema),
         **system_endpoints(schema, site, observer or SilentObserver()),
