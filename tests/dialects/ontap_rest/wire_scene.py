@@ -38,6 +38,8 @@ COLLECTIONS = (
     "/api/snapmirror/policies",
     "/api/snapmirror/relationships",
 )
+UNSAMPLED = {"pool_space": 1e9, "reconcile": 1e9}
+"""The periods of a gateway of which `everything` is compared: it does not look at its pools by itself meanwhile."""
 _OWN_CLOCK = {"/api/snapmirror/relationships": ",!lag_time"}
 _LEAKS = re.compile(
     rb"Traceback|\.py\b|<class |object at 0x|NoneType|(?<![A-Za-z0-9])b'|[\[{]'|aiohttp|Python|sqlite|msgspec"
