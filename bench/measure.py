@@ -35,10 +35,19 @@ def cpu_s(pid: int) -> float:
 
 def resident_mb(pid: int) -> float:
     """Give the resident memory of a process in MB (2**20)."""
+    return _status_mb(pid, "VmRSS:")
+
+
+def _status_mb(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     raise ProcessLookupError(pid)
+
+
+def peak_mb(pid: int) -> float:
+    """Give the most that was ever resident of a process, in MB (2**20)."""
+    return _status_mb(pid, "VmHWM:")
 
 
 def threads(pid: int) -> int:

@@ -17,6 +17,7 @@ from bench.libstorage import libstorage
 from bench.mover import mover
 from bench.objects import objects
 from bench.process import lag, memory, start
+from bench.queries import queries
 from bench.reads import reads
 from bench.results import Result, table
 from bench.sdk import ANNOTATIONS, DOOR, sdk
@@ -42,9 +43,15 @@ class Scene(msgspec.Struct, frozen=True):
         """Give a gateway with few."""
         return _filled(self.catalogs, self.sizes.few)
 
+    @property
+    def medium(self) -> LiveGateway:
+        """Give a gateway with some."""
+        return _filled(self.catalogs, self.sizes.medium)
+
 
 PARTS: Mapping[str, Callable[[Scene], Coroutine[None, None, list[Result]]]] = {
     "reads": lambda scene: reads(scene.folder, scene.many, scene.few, scene.sizes),
+    "queries": lambda scene: queries(scene.folder, scene.many, scene.medium, scene.sizes),
     "changes": lambda scene: changes(scene.folder, scene.sizes),
     "creators": lambda scene: creators(scene.folder, scene.sizes),
     "start": lambda scene: start(scene.many, scene.sizes),

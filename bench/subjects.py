@@ -20,6 +20,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
     volumes: int = 1_000_000
     few: int = 1_000
+    medium: int = 10_000
     rounds: int = 7
     gets: int = 3_000
     pages: int = 200
@@ -46,6 +47,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 QUICK = Sizes(
     volumes=2_500,
     few=200,
+    medium=500,
     rounds=1,
     gets=100,
     pages=5,

@@ -127,9 +127,9 @@ class _Loader:
         tls = msgspec.structs.replace(
             settings.tls, certificate=base / settings.tls.certificate, key=base / settings.tls.key
         )
-        peer = msgspec.structs.replace(
-            settings.peer, certificate=base / settings.peer.certificate, key=base / settings.peer.key
-        )
+        own = base / settings.data_dir / "peer"
+        certificate, key = settings.peer.certificate or own / "cert.pem", settings.peer.key or own / "key.pem"
+        peer = msgspec.structs.replace(settings.peer, certificate=base / certificate, key=base / key)
         return msgspec.structs.replace(
             settings,
             peer=peer,

@@ -116,15 +116,18 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How other gateways reach this one to replicate its volumes. `listen` empty: they do not.
 
     `address` is the host that they are told, where it is not the one in
-    `listen`. Certificate and key are made at the first start when neither is there.
+    `listen`. Certificate and key are made at the first start when neither is
+    there, in `data_dir` unless other files are named.
     """
 
     listen: str = ""
     address: str = ""
-    certificate: Path = msgspec.field(default_factory=lambda: Path("peer/cert.pem"))
-    key: Path = msgspec.field(default_factory=lambda: Path("peer/key.pem"))
+    certificate: Path | None = None
+    key: Path | None = None
 
     def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate: comes together with key")
         if self.listen:
             try:
                 Address.parse(self.listen)

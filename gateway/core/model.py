@@ -192,7 +192,9 @@ class RootDirectory(msgspec.Struct, frozen=True, kw_only=True):
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """A name space of volumes and policies (an SVM to ONTAP). `iscsi` None: nobody has asked for iSCSI yet.
 
-    What is exported over NFS is so unless `nfs` says otherwise.
+    What is exported over NFS is so unless `nfs` says otherwise. New volumes are
+    in one of `pool_ids`, if there are any, and doors that know of it give them
+    `snapshot_policy_id` when nobody names another policy.
     """
 
     id: UUID
@@ -202,6 +204,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     state: TenantState = TenantState.RUNNING
     iscsi: IscsiService | None = None
     nfs: NfsService = NfsService()
+    pool_ids: tuple[UUID, ...] = ()
+    snapshot_policy_id: UUID | None = None
     revision: int = 0
 
 

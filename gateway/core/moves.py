@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from gateway.core import errors
+from gateway.core.assigned import require_assigned
 from gateway.core.capability import require, require_size
 from gateway.core.change import Plan, Started
 from gateway.core.context import Core
@@ -46,6 +47,7 @@ async def move(core: Core, volume_id: UUID, pool_id: UUID, *, description: str) 
             return Plan(
                 operation="volume.update", description=description, pool_id=pool_id, before=before, after=before
             )
+        await require_assigned(core, before.tenant_id, pool_id)
         await require_unreplicated(core, before, action="move")
         spares = await _spares(core, before)
         old, new = core.pools.get(before.pool_id), core.pools.get(pool_id)

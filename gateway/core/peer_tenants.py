@@ -180,9 +180,13 @@ async def part(core: Core, peer_id: UUID) -> None:
     NotFound; InUse while tenants or replications need it.
     """
     peer = await peers.known(core, peer_id)
-    if peer is not None and any(one.peer_id == peer_id for one in await everyone(core)):
+    theirs = [one for one in await everyone(core) if one.peer_id == peer_id]
+    present = await core.catalog.get_many(Tenant, {one.tenant_id for one in theirs})
+    if peer is not None and present:
         raise errors.InUse(kind="peer", ref=peer.name, by="tenants", action="delete")
     await peers.require_unneeded(core, peer_id)
+    for one in theirs:
+        await documents.delete(core, KIND, str(one.id))
     if peer is not None and core.changes.context.peers is not None:
         with suppress(errors.GatewayError):
             await core.changes.context.peers.leave(peer)

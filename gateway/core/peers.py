@@ -22,7 +22,7 @@ import msgspec
 from gateway.core import documents, errors
 from gateway.core.context import Core
 from gateway.core.follower_model import all_followers
-from gateway.core.model import Tenant, utc_now
+from gateway.core.model import Tenant, Volume, utc_now
 from gateway.core.query import Compare, Op
 from gateway.core.replication_model import Replication
 from gateway.core.secret import Secret
@@ -187,17 +187,23 @@ async def agree(core: Core, standing: Offer, *, name: str) -> Peer:
     """Agree with the gateway at an offer's addresses; `name` is this gateway's own.
 
     Unauthenticated when one of both does not believe the other, Unavailable
-    when that does not answer: the offer stands all the same.
+    when that does not answer: the offer stands all the same. With any other
+    error, such as AlreadyExists for a gateway that is known already, it goes.
     """
     links = core.changes.context.peers
     if links is None:
         raise errors.Unsupported(capability="peers", reason="this gateway is not configured to have peers")
     try:
         other = await links.join(standing)
+        kept = await agreed(core, standing, other, name=name)
     except errors.Unauthenticated:
         await failed(core, standing)
         raise
-    kept = await agreed(core, standing, other, name=name)
+    except errors.Unavailable:
+        raise
+    except errors.GatewayError:
+        await documents.delete(core, OFFER, str(standing.id))
+        raise
     await links.ask(kept.id)
     return kept
 
@@ -248,7 +254,8 @@ async def change(core: Core, peer_id: UUID, change: PeerChange) -> None:
             continue
         before = msgspec.json.decode(found.body, type=form)
         after = msgspec.structs.replace(before, **given)
-        await _check_words(core, peer_id, name=after.name, allowed=after.allowed)
+        # A tenant that is there no more has no need to be taken out by name.
+        await _check_words(core, peer_id, name=after.name, allowed=given.get("allowed", ()))
         await documents.replace(core, found, _encoded(after))
         return
     raise errors.NotFound(kind="peer", ref=str(peer_id))
@@ -273,7 +280,8 @@ async def require_unneeded(core: Core, peer_id: UUID) -> None:
         raise errors.NotFound(kind="peer", ref=str(peer_id))
     name: str = msgspec.json.decode(found[0].body)["name"]
     reading = await core.catalog.count(Replication, Compare("source.peer_id", Op.EQ, peer_id))
-    if reading or any(follower.peer_id == peer_id for follower in await all_followers(core)):
+    followed = {one.volume_id for one in await all_followers(core) if one.peer_id == peer_id}
+    if reading or await core.catalog.get_many(Volume, followed):
         raise errors.InUse(kind="peer", ref=name, by="replication", action="delete")
 
 

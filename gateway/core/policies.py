@@ -11,6 +11,7 @@ from gateway.core import errors
 from gateway.core.catalog import Batch, Guard, Sequences, drop, put, when
 from gateway.core.context import Core
 from gateway.core.lines import check_lines, named_there
+from gateway.core.manifest import everything
 from gateway.core.model import ExportPolicy, ExportRule, SnapshotPolicy, SnapshotSchedule, Tenant, Volume, utc_now
 from gateway.core.query import Compare, Op
 from gateway.core.volumes import check_name
@@ -202,10 +203,12 @@ async def delete_line(core: Core, policy_id: UUID, schedule: str) -> None:
 
 
 async def delete_snapshot_policy(core: Core, policy_id: UUID) -> None:
-    """Remove a snapshot policy. InUse for a built-in one and while volumes use it."""
+    """Remove a snapshot policy. InUse for a built-in one, while volumes use it, and while it is what a tenant's get."""
     policy = await core.get(SnapshotPolicy, policy_id)
     if policy.builtin:
         raise errors.InUse(kind="snapshot policy", ref=policy.name, by="builtin", action="delete")
+    if any(tenant.snapshot_policy_id == policy_id for tenant in await everything(core.catalog, Tenant)):
+        raise errors.InUse(kind="snapshot policy", ref=policy.name, by="tenants", action="delete")
     used = Compare("schedule.policy", Op.EQ, policy_id)
     in_use = errors.InUse(kind="snapshot policy", ref=policy.name, by="volumes", action="delete")
     await core.catalog.commit(when(Guard(Volume, used, exists=False, error=in_use)) + drop(policy))

@@ -47,13 +47,29 @@ class TenantChange(msgspec.Struct, frozen=True, kw_only=True):
     state: TenantState | msgspec.UnsetType = msgspec.UNSET
     iscsi: IscsiService | msgspec.UnsetType | None = msgspec.UNSET
     nfs: NfsService | msgspec.UnsetType = msgspec.UNSET
+    pool_ids: tuple[UUID, ...] | msgspec.UnsetType = msgspec.UNSET
+    snapshot_policy_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
 
 
-async def create(core: Core, name: str, *, comment: str = "") -> Tenant:
+async def create(
+    core: Core,
+    name: str,
+    *,
+    comment: str = "",
+    pool_ids: tuple[UUID, ...] = (),
+    snapshot_policy_id: UUID | None = None,
+) -> Tenant:
     """Make a tenant with its built-in, empty export policy `default`. AlreadyExists for its name."""
     check_name("name", name)
     now = utc_now()
-    tenant = Tenant(id=uuid4(), name=name, created=now, comment=comment)
+    tenant = Tenant(
+        id=uuid4(),
+        name=name,
+        created=now,
+        comment=comment,
+        pool_ids=pool_ids,
+        snapshot_policy_id=snapshot_policy_id,
+    )
     policy = ExportPolicy(
         id=uuid4(),
         number=await core.catalog.next_number(Sequences.EXPORT_POLICY),

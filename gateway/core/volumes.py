@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 import msgspec
 
 from gateway.core import errors
+from gateway.core.assigned import require_assigned
 from gateway.core.capability import require, require_size
 from gateway.core.catalog import walk
 from gateway.core.change import Plan, Started
@@ -114,6 +115,7 @@ async def create(core: Core, new: NewVolume, *, description: str, caseless: bool
 
     async def plan() -> Plan:
         await check(core, volume, caseless=caseless)
+        await require_assigned(core, volume.tenant_id, volume.pool_id)
         capability = core.pools.get(volume.pool_id).capability(volume.kind)
         require(capability, "thick" if volume.thick else "thin")
         require_size(capability, volume.size)

@@ -19,7 +19,7 @@ from gateway.core.errors import LimitExceeded, NotFound, Unavailable
 from gateway.core.mover import OURS, ObjectPlace
 from gateway.mover.aligning import aligned
 from gateway.mover.blocks import opened_blocks, reserved
-from gateway.mover.content import UNIT, Present, Source, Target, length_of, runs
+from gateway.mover.content import UNIT, Present, Source, Stored, Target, length_of, runs
 from gateway.mover.failures import DESTINATION, SOURCE, at
 from gateway.mover.lanes import Lanes, lanes
 from gateway.mover.locks import alone
@@ -62,11 +62,16 @@ def blocks_to_objects(path: str, place: ObjectPlace, meter: Meter) -> None:
     """Make the objects of a place those of a raw file or device."""
     with ExitStack() as stack:
         fd = stack.enter_context(opened_blocks(path, os.O_RDONLY, SOURCE))
-        _Upload(Source(fd), Store(place, DESTINATION), meter).run()
+        content_to_objects(Source(fd), place, meter)
+
+
+def content_to_objects(content: Stored, place: ObjectPlace, meter: Meter) -> None:
+    """Make the objects of a place those of blocks that may be anywhere."""
+    _Upload(content, Store(place, DESTINATION), meter).run()
 
 
 class _Upload:
-    def __init__(self, source: Source, store: Store, meter: Meter) -> None:
+    def __init__(self, source: Stored, store: Store, meter: Meter) -> None:
         self._source = source
         self._store = store
         self._meter = meter
@@ -122,7 +127,10 @@ class _Upload:
 
     def _upload(self, number: int, was: Chunk | None, there: Listed | None) -> Chunk | None:
         """Set the object of a unit, unless it is found to be the same; in a thread. None: it is all zeros."""
-        data = self._source.read(number * UNIT, min(UNIT, self._source.length - number * UNIT))
+        offset, end = number * UNIT, min((number + 1) * UNIT, self._source.length)
+        if self._source.distant and was is not None and was.digest == self._source.digest(offset, end):
+            return was
+        data = self._source.read(offset, end - offset)
         if data == _ZEROS[: len(data)]:
             if there is not None:
                 self._store.remove((there.key,))

@@ -87,6 +87,13 @@ class Source:
         """See `Content`."""
         return differences(self, present, length)
 
+    def digest(self, offset: int, end: int) -> str:
+        """See `Stored`."""
+        made = checksum()
+        for start in range(offset, end, UNIT):
+            made.update(self.read(start, min(UNIT, end - start)))
+        return made.hexdigest()
+
 
 class Present:
     """What is there already, maybe nothing; after its end there are zeros."""
@@ -109,6 +116,21 @@ class Present:
         if self._fd is None or offset >= self._length:
             return bytes(count)
         return _read(self._fd, offset, count).ljust(count, b"\0")
+
+
+class Stored(Readable, Protocol):
+    """What can be put into a store."""
+
+    @property
+    def length(self) -> int:
+        """Give its bytes."""
+
+    @property
+    def distant(self) -> bool:
+        """See `Content`."""
+
+    def digest(self, offset: int, end: int) -> str:
+        """Give the checksum that objects have, of a range."""
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -137,7 +159,7 @@ class Target:
         self._keep_room = keep_room
         self._pieces: list[Piece] = []
         self._start = self._end = self._unproven = 0
-        self._hash = _checksum()
+        self._hash = checksum()
 
     def put(self, difference: Difference) -> None:
         """Write a range."""
@@ -183,7 +205,7 @@ class Target:
         if self._end > self._start:
             self._pieces.append(Piece(self._start, self._end - self._start, self._hash.digest()))
         self._start = self._end
-        self._hash = _checksum()
+        self._hash = checksum()
 
 
 def differences(source: Readable, present: Present, length: int) -> Iterator[Difference]:
@@ -224,10 +246,10 @@ def prove(fd: int, pieces: Sequence[Piece]) -> None:
     """Read again what was written to a file that is on disk by now; Unavailable when something else is there."""
     kernel.forget(fd)
     for piece in pieces:
-        checksum, end = _checksum(), piece.offset + piece.length
+        made, end = checksum(), piece.offset + piece.length
         for offset in range(piece.offset, end, UNIT):
-            checksum.update(_read(fd, offset, min(UNIT, end - offset)))
-        if checksum.digest() != piece.digest:
+            made.update(_read(fd, offset, min(UNIT, end - offset)))
+        if made.digest() != piece.digest:
             raise Unavailable(what="destination", reason="what was written there reads back as something else")
 
 
@@ -272,5 +294,6 @@ def _read(fd: int, offset: int, count: int) -> bytes:
     return data
 
 
-def _checksum() -> hashlib.blake2b:
+def checksum() -> hashlib.blake2b:
+    """Give the checksum of ours that ranges and objects get."""
     return hashlib.blake2b(digest_size=16)

@@ -16,14 +16,14 @@ from gateway.core.mover import ObjectPlace
 from gateway.mover.attributes import Spot
 from gateway.mover.batch import Way, open_folder
 from gateway.mover.catalogs import DOCUMENT, Entry, read, unescaped
-from gateway.mover.content import UNIT, Difference, Present, Source, differences
+from gateway.mover.content import UNIT, Difference, Present, Source, checksum, differences
 from gateway.mover.failures import DESTINATION, SOURCE, at
 from gateway.mover.files import Work
 from gateway.mover.locks import alone
 from gateway.mover.meter import Meter
 from gateway.mover.others import Other
 from gateway.mover.placing import Placer, finish_folder, remove
-from gateway.mover.stores import THREADS, Store, checksum, digest_of
+from gateway.mover.stores import THREADS, Store, digest_of
 
 _Coming = Future[bytes] | None
 

@@ -9,16 +9,17 @@ from gateway.core.handles import LocalPath
 from gateway.core.model import VolumeKind
 from gateway.core.mover import FarPlace, MoveJob, ObjectPlace, Place
 from gateway.mover.blocks import fill_blocks, move_blocks
-from gateway.mover.chunks import blocks_to_objects, objects_to_blocks
+from gateway.mover.chunks import blocks_to_objects, content_to_objects, objects_to_blocks
 from gateway.mover.download import objects_to_tree
 from gateway.mover.far.asking import reached
 from gateway.mover.far.branches import FarOrigin
 from gateway.mover.far.contents import FarContent
+from gateway.mover.far.keyed import far_walk
 from gateway.mover.far.words import File
 from gateway.mover.meter import Meter
 from gateway.mover.objects import move_objects
 from gateway.mover.trees import grow_tree, move_tree
-from gateway.mover.upload import tree_to_objects
+from gateway.mover.upload import found_to_objects, tree_to_objects
 
 Course = Callable[[MoveJob, Meter], None]
 """Makes the destination of a job equal to its source. Idempotent. Blocks; raises errors of the core."""
@@ -40,6 +41,16 @@ def _tree_from_afar(job: MoveJob, meter: Meter) -> None:
 def _blocks_from_afar(job: MoveJob, meter: Meter) -> None:
     with reached(_far(job.source), job.kind) as asking:
         fill_blocks(FarContent(asking, File(()), length=asking.length), _path(job.destination), meter)
+
+
+def _tree_up_from_afar(job: MoveJob, meter: Meter) -> None:
+    with reached(_far(job.source), job.kind) as asking:
+        found_to_objects(far_walk(asking), _place(job.destination), meter, full=job.full)
+
+
+def _blocks_up_from_afar(job: MoveJob, meter: Meter) -> None:
+    with reached(_far(job.source), job.kind) as asking:
+        content_to_objects(FarContent(asking, File(()), length=asking.length), _place(job.destination), meter)
 
 
 def _tree_up(job: MoveJob, meter: Meter) -> None:
@@ -85,6 +96,8 @@ COURSES: Mapping[tuple[VolumeKind, str, str], Course] = {
     (VolumeKind.BLOCK, "local_path", "local_path"): _blocks,
     (VolumeKind.FILESYSTEM, "far_place", "local_path"): _tree_from_afar,
     (VolumeKind.BLOCK, "far_place", "local_path"): _blocks_from_afar,
+    (VolumeKind.FILESYSTEM, "far_place", "object_place"): _tree_up_from_afar,
+    (VolumeKind.BLOCK, "far_place", "object_place"): _blocks_up_from_afar,
     (VolumeKind.FILESYSTEM, "local_path", "object_place"): _tree_up,
     (VolumeKind.FILESYSTEM, "object_place", "local_path"): _tree_down,
     (VolumeKind.BLOCK, "local_path", "object_place"): _blocks_up,

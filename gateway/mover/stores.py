@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.mover import ObjectPlace
+from gateway.mover.content import checksum
 from gateway.mover.meter import Meter
 
 if TYPE_CHECKING:
@@ -203,11 +204,6 @@ class Store:
             # Some stores say no tag at the end of such an upload.
             etag = str(s3.head_object(**where)["ETag"]).strip('"')
         return Uploaded(etag, digest.hexdigest())
-
-
-def checksum() -> hashlib.blake2b:
-    """Give the checksum of ours that objects get."""
-    return hashlib.blake2b(digest_size=16)
 
 
 def digest_of(parts: Iterable[bytes]) -> str:

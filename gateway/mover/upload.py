@@ -6,7 +6,8 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from typing import Protocol
 
 import msgspec
 
@@ -15,7 +16,7 @@ from gateway.mover.aligning import aligned
 from gateway.mover.attributes import Spot, source_attributes
 from gateway.mover.batch import open_folder
 from gateway.mover.catalogs import DOCUMENT, Entry, Writer, escaped, key_of, read
-from gateway.mover.content import UNIT, Source
+from gateway.mover.content import UNIT, Source, Stored
 from gateway.mover.failures import DESTINATION, SOURCE, at
 from gateway.mover.lanes import Lanes, lanes
 from gateway.mover.meter import Meter
@@ -28,19 +29,49 @@ def tree_to_objects(path: str, place: ObjectPlace, meter: Meter, *, full: bool) 
         with at(SOURCE):
             root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, root)
-        _Upload(root, Store(place, DESTINATION), meter, full=full).run()
+        found_to_objects(walk(root), place, meter, full=full)
 
 
-class _Found(msgspec.Struct, frozen=True):
-    """A name of the source, and where its content can be opened as long as the walk stands there."""
+def found_to_objects(found: Iterator[Found], place: ObjectPlace, meter: Meter, *, full: bool) -> None:
+    """Make the objects of a place those of a tree that may be anywhere, given all of it in the order of the keys."""
+    _Upload(found, Store(place, DESTINATION), meter, full=full).run()
 
-    entry: Entry
-    spot: Spot
+
+class Found(Protocol):
+    """A name of the source."""
+
+    @property
+    def entry(self) -> Entry:
+        """Give what it is."""
+
+    def opened(self) -> AbstractContextManager[Stored]:
+        """Open its content, for any thread. To be asked for while the walk stands there."""
+
+
+class _Here:
+    """See `Found`."""
+
+    def __init__(self, entry: Entry, spot: Spot) -> None:
+        self.entry = entry
+        self._spot = spot
+
+    def opened(self) -> AbstractContextManager[Stored]:
+        """See `Found`."""
+        with at(SOURCE):
+            return _opened(self._spot.open(os.O_RDONLY))
+
+
+@contextmanager
+def _opened(fd: int) -> Iterator[Stored]:
+    try:
+        yield Source(fd)
+    finally:
+        os.close(fd)
 
 
 class _Upload:
-    def __init__(self, root: int, store: Store, meter: Meter, *, full: bool) -> None:
-        self._root = root
+    def __init__(self, found: Iterator[Found], store: Store, meter: Meter, *, full: bool) -> None:
+        self._found = found
         self._store = store
         self._meter = meter
         self._full = full
@@ -56,7 +87,7 @@ class _Upload:
                 known = read(stack.enter_context(closing(store.open(DOCUMENT))), DESTINATION)
             listed = (one for one in store.listed() if not one.key.startswith(OURS))
             rows = aligned(
-                (walk(self._root), lambda found: found.entry.order),
+                (self._found, lambda found: found.entry.order),
                 (known, lambda entry: entry.order),
                 (listed, lambda one: one.key.encode()),
                 end=DESTINATION,
@@ -69,9 +100,7 @@ class _Upload:
             file.flush()
             self._set_document(file.fileno(), before)
 
-    def _settle(
-        self, taken: Lanes[Entry | None], found: _Found | None, was: Entry | None, there: Listed | None
-    ) -> None:
+    def _settle(self, taken: Lanes[Entry | None], found: Found | None, was: Entry | None, there: Listed | None) -> None:
         """Deal with one key: what the source has there, what the document says, and what the store has."""
         if there is not None and (found is None or not found.entry.holds):
             taken.ask(lambda: self._store.remove((there.key,)))
@@ -86,30 +115,28 @@ class _Upload:
         if was is not None and trusted and (was.modified, was.changed) == (entry.modified, entry.changed):
             taken.hand(msgspec.structs.replace(entry, etag=was.etag, digest=was.digest))
             return
-        with at(SOURCE):
-            fd = found.spot.open(os.O_RDONLY)
-        taken.ask(lambda: self._upload(fd, entry, was if valid else None, there))
+        opened = found.opened()
+        taken.ask(lambda: self._upload(opened, entry, was if valid else None, there))
 
-    def _upload(self, fd: int, entry: Entry, was: Entry | None, there: Listed | None) -> Entry:
+    def _upload(
+        self, opened: AbstractContextManager[Stored], entry: Entry, was: Entry | None, there: Listed | None
+    ) -> Entry:
         """Set an object, unless it is found to be the same; in a thread."""
-        try:
-            content = Source(fd)
+        with opened as content:
             made = self._same(content, was, there)
             if made is None:
                 made = self._store.put(entry.key, content.read, content.length, self._meter)
                 self._meter.passed("object.put")
                 self._meter.file()
-        finally:
-            os.close(fd)
         return msgspec.structs.replace(entry, size=content.length, etag=made.etag, digest=made.digest)
 
     @staticmethod
-    def _same(content: Source, was: Entry | None, there: Listed | None) -> Uploaded | None:
+    def _same(content: Stored, was: Entry | None, there: Listed | None) -> Uploaded | None:
         """Give what is there if it has this content: by our own checksum, or by the store's of a simple object."""
         if was is not None and there is not None:
-            digest = digest_of(_parts(content))
+            digest = content.digest(0, content.length)
             return Uploaded(there.etag, digest) if digest == was.digest else None
-        if there is None or content.length > PART or tag_of(_parts(content)) != there.etag:
+        if there is None or content.distant or content.length > PART or tag_of(_parts(content)) != there.etag:
             return None
         return Uploaded(there.etag, digest_of(_parts(content)))
 
@@ -125,7 +152,7 @@ def _write(writer: Writer, entry: Entry | None) -> None:
         writer.add(entry)
 
 
-def _parts(content: Source) -> Iterator[bytes]:
+def _parts(content: Stored) -> Iterator[bytes]:
     for offset in range(0, content.length, UNIT):
         yield content.read(offset, min(UNIT, content.length - offset))
 
@@ -143,13 +170,13 @@ class _Folder:
         self.left = iter(sorted(names, key=lambda pair: pair[0].encode()))
 
 
-def walk(root: int) -> Iterator[_Found]:
+def walk(root: int) -> Iterator[Found]:
     """Yield everything in an open directory, and itself first, in the order of the keys."""
     links: dict[tuple[int, int], str] = {}
     stack: list[_Folder] = []
     with at(SOURCE):
         try:
-            yield _Found(_entry("", os.fstat(root), root, links), Spot(root, "."))
+            yield _Here(_entry("", os.fstat(root), root, links), Spot(root, "."))
             stack.append(_Folder(os.dup(root), ""))
             while stack:
                 folder = stack[-1]
@@ -159,7 +186,7 @@ def walk(root: int) -> Iterator[_Found]:
                     continue
                 spot = Spot(folder.fd, name)
                 status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
-                yield _Found(_entry(key, status, spot, links), spot)
+                yield _Here(_entry(key, status, spot, links), spot)
                 if stat.S_ISDIR(status.st_mode):
                     stack.append(_Folder(open_folder(folder.fd, name), key))
         finally:

@@ -49,6 +49,9 @@ class FileTrail:
                     self._kept.append(_DECODER.decode(line))
         self._number = max((entry.number for entry in self._kept), default=0)
         self._begin("ab")
+        if self._file is not None and _torn(self._path):
+            with suppress(OSError):
+                self._file.write(b"\n")
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -120,6 +123,15 @@ def _lines(path: Path) -> list[bytes]:
         return path.read_bytes().splitlines()
     except OSError:
         return []
+
+
+def _torn(path: Path) -> bool:
+    """Tell whether the last line has no end, because its process had none either."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return bool(content) and not content.endswith(b"\n")
 
 
 def _short(text: str) -> str:

@@ -40,6 +40,7 @@ FAULTS = ("peer.join", "peer.follow", "peer.take", "peer.send", "peer.keep", "pe
 """Points that are passed when a call has done what it does, and nobody knows yet."""
 
 _METHOD = "POST"
+_OFFERED_MAX = 1024
 
 
 class PeerDoor:
@@ -245,6 +246,8 @@ class PeerDoor:
             kind=volume.kind, path=place.path, listen_host=self._host, peer_certificate=peer.certificate
         )
         self._offered[offered.id] = peer.id
+        while len(self._offered) > _OFFERED_MAX:  # what was not withdrawn has ended by itself
+            del self._offered[next(iter(self._offered))]
         return wire.Offering(offer_id=offered.id, kind=volume.kind, port=offered.port, token=offered.token.reveal())
 
     async def _withdraw(self, peer: Peer, question: wire.Withdraw) -> None:

@@ -43,7 +43,7 @@ from gateway.server.libstorage import check_libstorage, libstorage
 from gateway.server.openstorage import openstorage
 from gateway.server.own import OwnResources, beside
 from gateway.server.pace import Pace
-from gateway.server.peering import peering
+from gateway.server.peering import check_peering, peering
 from gateway.server.surroundings import Surroundings
 from gateway.server.tls import Certificate, fingerprint
 from gateway.server.tokens import Tokens
@@ -228,6 +228,7 @@ async def check(settings: Settings) -> CheckResult:
         if settings.tls.enabled or any(getattr(options, "tls", False) for options in settings.frontend.values()):
             Certificate(settings.tls).context()
             shown = fingerprint(settings.tls)
+        check_peering(settings)
         check_libstorage(settings)
         docker_options(settings)
     except ConfigError as error:

@@ -39,15 +39,22 @@ def links_of(settings: Settings, catalog: Catalog) -> PeerLinks | None:
 
 def identity_of(settings: PeerSettings) -> Identity:
     """Give the certificate and key for peers; ConfigError when one of both is missing, or cannot be made."""
+    if settings.certificate is None or settings.key is None:
+        raise ConfigError("configuration", "certificate and key are needed", path=("peer", "certificate"))
     identity = Identity(certificate=settings.certificate, key=settings.key)
     present = [path for path in (identity.certificate, identity.key) if path.exists()]
     if len(present) == 1:
         raise ConfigError(str(present[0]), "is there without what belongs to it: certificate and key come together")
     if not present:
         host = settings.address or Address.parse(settings.listen).host
-        write_self_signed(
-            certificate=identity.certificate, key=identity.key, names=[host], now=utc_now(), purposes=BOTH_ENDS
-        )
+        try:
+            write_self_signed(
+                certificate=identity.certificate, key=identity.key, names=[host], now=utc_now(), purposes=BOTH_ENDS
+            )
+        except OSError as error:
+            raise ConfigError(
+                str(error.filename or identity.certificate), f"cannot be made: {error.strerror}"
+            ) from None
     return identity
 
 
@@ -78,11 +85,18 @@ async def peering(settings: Settings, house: House, shared: Surroundings) -> Asy
     )
     await listener.start()
     try:
-        links.addresses = (_told(settings.peer, listener.address),)
+        links.addresses = (told_address(settings.peer, listener.address),)
         yield {NAME: f"https://{listener.address}"}
     finally:
         await listener.stop()
         await senders.close()
+
+
+def check_peering(settings: Settings) -> None:
+    """Raise ConfigError for a certificate that could not be shown. One that is still to be made is none."""
+    own = settings.peer
+    if own.listen and any(path is not None and path.exists() for path in (own.certificate, own.key)):
+        context_of(identity_of(own))
 
 
 def context_of(identity: Identity) -> ssl.SSLContext:
@@ -93,7 +107,7 @@ def context_of(identity: Identity) -> ssl.SSLContext:
         raise ConfigError(str(identity.certificate), f"certificate and key cannot be used: {error}") from None
 
 
-def _told(settings: PeerSettings, address: object) -> str:
+def told_address(settings: PeerSettings, address: object) -> str:
     """Give the address that peers are told; without a host where they have to see from where they are called."""
     at = Address.parse(str(address))
     host = settings.address or ("" if at.host in _ANYWHERE else at.host)

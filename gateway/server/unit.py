@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gateway.config import Settings
+from gateway.config import Address, Settings
 from gateway.core.needs import Need, NeedKind, listening
 from gateway.server.drivers import needs_of
 
@@ -66,6 +66,8 @@ _FAMILIES: Mapping[str, str] = {"/dev/loop-control": "block-loop", "/dev/zfs": "
 def unit(settings: Settings, configs: Sequence[Path], *, program: str) -> str:
     """Give the text of a unit for `gateway serve` with these configuration files, run by the user `gateway`."""
     needs = [need for needs in needs_of(settings).values() for need in needs] + [*listening(settings.address.port)]
+    if settings.peer.listen:
+        needs += listening(Address.parse(settings.peer.listen).port)
     return "\n".join([*_head(), *_service(settings, needs, configs, program), *_tail()])
 
 

@@ -21,9 +21,11 @@ SVM = {
     "ipspace": "Default",
     "language": "c.utf_8",
     "max_volumes": "unlimited",
-    "snapshot_policy": "default",
+    "snapshot_policy": "none",
+    "aggr_list": ["memory"],
     "subtype": "default",
 }
+AGAIN = {"admin_state": "running", "comment": "another word", "aggr_list": ["memory", "second"]}
 HERE = {"vserver": "svm2"}
 VOLUME = {
     "name": "va",
@@ -62,7 +64,7 @@ RULE |= {"super_user_security": ["none"], "protocol": ["nfs3", "nfs4"], "allow_s
 RESTORED = {"name": "vb", **HERE, "snapshot_restore": "after"}
 
 STEPS: tuple[Step, ...] = (
-    *begin("svm", SVM, {"admin_state": "stopped"}, {"admin_state": "running", "comment": "another word"}),
+    *begin("svm", SVM, {"admin_state": "stopped"}, AGAIN),
     *begin("export_policy", CLIENTS),
     *begin("export_policy_rule", RULE, {"client_match": ["10.0.0.0/8", "192.168.0.0/16"], "rw_rule": ["never"]}),
     *begin("job_schedule", TWICE_A_DAY, {"job_hours": [7]}),

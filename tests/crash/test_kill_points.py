@@ -42,8 +42,8 @@ ELSEWHERE = (
 """Points that no request of this door to a btrfs pool passes.
 
 They are visited by test_kill_pools.py, test_kill_moves.py, test_kill_replications.py, test_kill_schedules.py,
-test_changes.py, test_files.py, test_inside_crashes.py, test_mounted_volumes.py, test_groups.py, test_zfs_groups.py
-and test_backups.py.
+test_changes.py, test_single_files.py, test_inside_crashes.py, test_mounted_volumes.py, test_groups.py,
+test_zfs_groups.py and test_backups.py.
 """
 FAULT = re.compile(r'[._]fault\(\s*f?"([^"]+)"')
 

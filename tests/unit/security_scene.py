@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ class Scene:
         self.client = client
         self.accounts = accounts
         self.trail = trail
-        self.log = bytearray()
+        self.log, self.url = bytearray(), ""
 
     async def call(
         self, who: tuple[str, str] | None, verb: str, path: str, body: Any = None, **headers: str
@@ -87,10 +88,14 @@ async def security_scene(
     failures: Failures | None = None,
     pace: Pace | None = None,
     tenants: tuple[str, ...] = ("svm1", "svm2"),
+    more: str = "",
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Scene]:
     """Give a scene; its door is closed at the end."""
     path = folder / "accounts.toml"
-    path.write_text(file_account("root", "admin") + file_account("eve", "readonly") + file_account("uma", "user"))
+    path.write_text(
+        file_account("root", "admin") + file_account("eve", "readonly") + file_account("uma", "user") + more
+    )
     accounts = Accounts.load(path, failures=failures)
     trail = FileTrail(folder / "audit.jsonl")
     tokens = Tokens.load({}, SilentObserver())
@@ -121,14 +126,13 @@ async def security_scene(
                 Watch(ledger, own.handle, refuse=native.refuse, observer=SilentObserver()).handle,
                 Watch(ledger, door.handle, refuse=door.refuse, observer=SilentObserver()).handle,
             )
-            listener = Listener(handle, Address("127.0.0.1", 0), limits=LimitSettings(), refuse=door.refuse)
+            listener = Listener(handle, Address("127.0.0.1", 0), limits=LimitSettings(), refuse=door.refuse, tls=tls)
             await listener.start()
+            url = f"{'https' if tls else 'http'}://{listener.address}"
             try:
-                async with httpx.AsyncClient(
-                    base_url=f"http://{listener.address}", trust_env=False, timeout=60
-                ) as client:
+                async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False, timeout=60) as client:
                     scene = Scene(core, client, accounts, trail)
-                    scene.log = log
+                    scene.log, scene.url = log, url
                     yield scene
             finally:
                 await listener.stop()

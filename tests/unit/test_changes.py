@@ -303,7 +303,7 @@ IN_ONE_POOL = [
     for operation in CHANGES
     if not operation.startswith("file.") and operation not in {"volume.move", "snapshot.receive"}
 ]
-"""The other ones have test_moves.py, test_replications.py and test_files.py."""
+"""The other ones have test_moves.py, test_replications.py and test_single_files.py."""
 POINTS = [f"{operation}.{step}" for operation in IN_ONE_POOL for step in ("journalled", "applied", "committed")]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,6 +14,7 @@ import pytest
 from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core.backend import Note, Observed, ObservedSnapshot, Substrate, VolumeBackend, VolumeSpec
 from gateway.core.capability import FLAGS
+from gateway.core.entries import Entry, FileSource
 from gateway.core.errors import GatewayError, InvalidState, NotFound, OutOfSpace
 from gateway.core.handles import AccessHandle, InProcess, IscsiTarget, LocalPath, NbdExport, NfsExport
 from gateway.core.model import RootDirectory, VolumeKind
@@ -190,6 +191,42 @@ class Enduring(MemoryBackend):
         return msgspec.structs.replace(super().describe(), volatile=False)
 
 
+class ListsUnsorted(MemoryBackend):
+    async def list_files(
+        self, volume: UUID, snapshot: UUID | None, path: str, *, after: str = "", limit: int
+    ) -> Sequence[Entry]:
+        return list(reversed(await super().list_files(volume, snapshot, path, after=after, limit=limit)))
+
+
+class RenamesWhatever(MemoryBackend):
+    async def rename_file(self, volume: UUID, path: str, to: str, *, inode: int) -> None:
+        found = self.tree(volume).entry(path)
+        await super().rename_file(volume, path, to, inode=inode if found is None else found.inode)
+
+
+class EmptiesUnasked(MemoryBackend):
+    async def delete_file(self, volume: UUID, path: str, *, inode: int, recursive: bool = False) -> None:
+        del recursive
+        await super().delete_file(volume, path, inode=inode, recursive=True)
+
+
+class ClonesFilesAgain(MemoryBackend):
+    async def clone_file(
+        self, volume: UUID, source: FileSource, to: str, *, token: UUID, overwrite: bool = False
+    ) -> None:
+        again = await self.settle_clone_file(volume, to, token)
+        await super().clone_file(volume, source, to, token=uuid4(), overwrite=overwrite or again)
+        self.tree(volume).marks[to] = token
+
+
+class OverwritesFiles(MemoryBackend):
+    async def clone_file(
+        self, volume: UUID, source: FileSource, to: str, *, token: UUID, overwrite: bool = False
+    ) -> None:
+        del overwrite
+        await super().clone_file(volume, source, to, token=token, overwrite=True)
+
+
 CAUGHT: list[tuple[type[MemoryBackend], str]] = [
     (RemakesOnCreate, "test_create_again_keeps_the_existing_volume"),
     (CutsNotes, "test_notes_come_back_as_they_were"),
@@ -217,6 +254,11 @@ CAUGHT: list[tuple[type[MemoryBackend], str]] = [
     (stating(MemoryBackend, clone_needs_snapshot=True), "test_a_clone_without_a_snapshot_is_refused"),
     (ReceivesInPlace, "test_a_broken_full_stream_leaves_nothing"),
     (IgnoresPermissions, "test_permissions_change"),
+    (ListsUnsorted, "test_a_directory_is_listed_in_order_and_in_parts"),
+    (RenamesWhatever, "test_what_is_there_gets_another_path_unless_that_is_taken"),
+    (EmptiesUnasked, "test_what_is_removed_is_gone_with_its_content_only_when_that_is_wanted"),
+    (ClonesFilesAgain, "test_a_file_is_copied_and_both_go_their_ways"),
+    (OverwritesFiles, "test_a_file_is_copied_and_both_go_their_ways"),
     (NewIdentity, "test_the_substrate_keeps_its_identity"),
     (Enduring, "test_the_substrate_keeps_its_identity"),
 ]

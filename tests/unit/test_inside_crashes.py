@@ -217,6 +217,36 @@ async def test_no_link_leads_out_of_a_volume(place: tuple[str, Path], tmp_path: 
         assert (tmp_path / "secret").read_bytes() == b"secret"
 
 
+async def test_what_is_mounted_in_a_volume_is_no_part_of_it(place: tuple[str, Path], tmp_path: Path) -> None:
+    driver, mount = place
+    other = tmp_path / "other"
+    (other / "inner").mkdir(parents=True)
+    (other / "inner" / "f").write_bytes(b"precious")
+    async with scene(driver, mount) as at:
+        inodes = await furnished(at)
+        top = at.place(VOLUME)
+        (top / "d" / "m").mkdir()
+        (top / "d" / "file").write_bytes(b"")
+        command("mount", "--bind", other, top / "d" / "m")
+        command("mount", "--bind", other / "inner" / "f", top / "d" / "file")
+        try:
+            assert await at.backend.inspect_file(VOLUME, None, "d/m/inner") is None
+            for call in (
+                at.backend.list_files(VOLUME, None, "d/m", limit=1),
+                at.backend.rename_file(VOLUME, "a", "d/m/a", inode=inodes["a"]),
+                at.backend.clone_file(VOLUME, FileSource(path="d/file"), "x", token=uuid4()),
+                at.backend.delete_file(VOLUME, "d", inode=inodes["d"], recursive=True),
+            ):
+                with pytest.raises(GatewayError):
+                    await call
+            assert (other / "inner" / "f").read_bytes() == b"precious"
+        finally:
+            for name in ("m", "file"):
+                command("umount", top / "d" / name)
+        await at.backend.delete_file(VOLUME, "d", inode=inodes["d"], recursive=True)
+        assert await at.backend.inspect_file(VOLUME, None, "d") is None
+
+
 async def test_a_copy_has_what_the_file_has_beside_its_bytes(place: tuple[str, Path]) -> None:
     driver, mount = place
     async with scene(driver, mount) as at:

@@ -24,12 +24,16 @@ from mover_scene import BLOCK, TREE, moved, picture
 from gateway.core.errors import Busy, ErrorRecord, InvalidArgument, Unavailable
 from gateway.core.secret import Secret
 from gateway.mover.content import PAGE, UNIT
+from gateway.mover.far.asking import reached
 from gateway.mover.far.channel import Channel
+from gateway.mover.far.contents import FarContent
+from gateway.mover.far.keyed import far_walk
 from gateway.mover.far.reception import Reception, listener
 from gateway.mover.far.trust import client_context, server_context
 from gateway.mover.far.words import (
     FRAME_MAX,
     KEY,
+    SUM_MAX,
     VERSION,
     Answer,
     Bye,
@@ -47,6 +51,8 @@ from gateway.mover.far.words import (
     Run,
     Runs,
     Spoken,
+    Sum,
+    Summed,
     Walk,
     Want,
     Welcome,
@@ -192,6 +198,8 @@ SENSELESS: Sequence[Question | bytes] = [
     Want(File((b"a",)), 0, PAGE, ZERO + ZERO),
     Check(File((b"a",)), 0, UNIT, NONE),
     Check(File((b"a",)), 0, 65 * UNIT, 65 * ZERO),
+    Sum(File((b"..", b"a")), 0, 1),
+    Sum(File((b"a",)), 0, SUM_MAX + 1),
     b"no message",
     msgspec.msgpack.encode({"type": "walk", 5: 6}),
     bytes(300 * 1024),
@@ -395,6 +403,36 @@ def test_units_that_nobody_asked_about(sides, tmp_path, units):
         pytest.raises(Unavailable, match="no sense"),
     ):
         moved(from_afar(sides.place(port), tmp_path / "a", BLOCK))
+
+
+KEYED: Sequence[Sequence[Answer | bytes]] = [
+    [page(ROOT, entry(b"a", stat.S_IFDIR), entry(b"a.b"))],
+    [page(ROOT, entry(b"b"), entry(b"a"))],
+    [page(ROOT, entry(b".."))],
+    [page(ROOT, FOLDER)],
+    [Summed("")],
+]
+
+
+@pytest.mark.parametrize("answers", KEYED)
+def test_lists_in_another_order_than_that_of_keys(sides, answers):
+    with lying(sides, lambda _question: answers) as port, pytest.raises(Unavailable, match="no sense"):
+        walk_through(sides, port)
+
+
+def walk_through(sides: Sides, port: int) -> None:
+    with reached(sides.place(port), TREE) as asking:
+        list(far_walk(asking))
+
+
+@pytest.mark.parametrize("answer", [Differing([]), Done(UNIT, NOW, None)])
+def test_checksums_that_are_none(sides, answer):
+    script, kind = (lambda _question: [answer]), "block"
+    with lying(sides, script, UNIT, kind) as port, reached(sides.place(port), BLOCK) as asking:
+        content = FarContent(asking, File(()), length=UNIT)
+        assert content.digest(0, SUM_MAX + 1) == ""
+        with pytest.raises(Unavailable, match="no sense"):
+            content.digest(0, UNIT)
 
 
 @pytest.mark.parametrize("welcome", [{"length": -1}, {"kind": "filesystem"}])

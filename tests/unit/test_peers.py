@@ -16,7 +16,18 @@ from aiohttp import web
 from core_scene import make, snap
 from peers_scene import PASSPHRASE, Scene
 
-from gateway.core import documents, errors, followers, peer_tenants, peers, replications, snapshots, transfers, volumes
+from gateway.core import (
+    documents,
+    errors,
+    followers,
+    peer_tenants,
+    peers,
+    replications,
+    snapshots,
+    tenants,
+    transfers,
+    volumes,
+)
 from gateway.core.context import Core
 from gateway.core.follower_model import all_followers
 from gateway.core.model import utc_now
@@ -385,3 +396,30 @@ async def test_what_is_rebuilt_keeps_everything_until_it_is_told(tmp_path: Path)
         assert (await scene.transferred(replication)).error is None
         assert scene.here.files(destination)["f"] == b"changed"
         await (await snapshots.delete(scene.there.core, mine.id, description="test")).result()
+
+
+async def test_a_gateway_that_is_known_already(scene: Scene) -> None:
+    await scene.agree()
+    await peers.offer(scene.there.core, NewOffer(passphrase=PASSPHRASE, name="twice"))
+    with pytest.raises(errors.AlreadyExists):
+        await scene.agree_with_what_stands()
+    assert await peers.offers(scene.here.core) == []
+    assert [peer.name for peer in await peers.everyone(scene.there.core)] == ["here"]
+
+
+async def test_tenants_that_are_gone_keep_no_peer(scene: Scene) -> None:
+    await scene.joined()
+    core, peer = scene.here.core, await scene.here.peer()
+    with pytest.raises(errors.InUse):
+        await peer_tenants.part(core, peer.id)
+    made = await tenants.create(core, "other")
+    await peers.change(core, peer.id, peers.PeerChange(allowed=(made.id,)))
+    (asked,) = await peer_tenants.everyone(core)
+    await peer_tenants.forget(core, asked.id)
+    await peer_tenants.propose(core, made.id, peer.id, remote="svm1")
+    await tenants.delete(core, made.id)
+    await peers.change(core, peer.id, peers.PeerChange(name="renamed"))
+    await peer_tenants.part(core, peer.id)
+    assert await peers.everyone(core) == await peer_tenants.everyone(core) == []
+    (left,) = await peers.everyone(scene.there.core)
+    assert left.certificate == ""

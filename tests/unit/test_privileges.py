@@ -21,7 +21,7 @@ from gateway.frontends.ontap_rest.privileges import (
 )
 from gateway.frontends.ontap_rest.schema import Verb
 
-ONE, TWO = str(uuid4()), str(uuid4())
+ONE, TWO = "5d7a1c52-3a39-4c36-9f4e-6d0d3c1b8a01", "0f3b9a4e-8c55-4d0c-b7a4-51c2e8d64702"
 TEMPLATES = (
     "cluster",
     "storage/volumes",
@@ -161,6 +161,20 @@ def test_what_is_asked_for_all_is_allowed_for_each(role: list[Privilege]) -> Non
     for key in (ONE, TWO, str(uuid4())):
         every = granted(role, ("storage", "volumes", "*", "snapshots"))
         assert every <= granted(role, ("storage", "volumes", key, "snapshots"))
+
+
+@given(ROLES)
+def test_what_is_allowed_for_every_key_is_allowed_for_all(role: list[Privilege]) -> None:
+    keys = (ONE, TWO, str(uuid4()))
+    each = [granted(role, ("storage", "volumes", key, "snapshots")) for key in keys]
+    assert granted(role, ("storage", "volumes", "*", "snapshots")) == frozenset.intersection(*each)
+
+
+def test_large_roles_are_compared_or_refused_in_bounded_time() -> None:
+    many = [Privilege(f"/api/security/roles/{uuid4()}/{uuid4()}/privileges", Access.ALL) for _ in range(199)]
+    many.append(Privilege("/api/security/roles/*/*/privileges", Access.READONLY))
+    assert not covers(many, many)
+    assert granted(many, ("security", "roles", "*", "*", "privileges")) == VERBS[Access.READONLY]
 
 
 def test_every_level_reads_unless_it_is_none() -> None:

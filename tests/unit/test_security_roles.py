@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from core_scene import make, snap
@@ -12,6 +13,10 @@ from security_scene import DENIED, GONE, GOOD, ROOT, UNKNOWN, Scene, security_sc
 
 from gateway.core.model import Snapshot, SnapshotPolicy, Tenant, Volume
 from gateway.core.query import ALL
+from gateway.frontends.ontap_rest.endpoints import routes
+from gateway.frontends.ontap_rest.rights import NESTED, REACHES, SAME
+from gateway.frontends.ontap_rest.schema import load_schema
+from gateway.frontends.ontap_rest.sources import Site
 
 ROLES, V = "/api/security/roles", "/api/storage/volumes"
 
@@ -166,6 +171,14 @@ async def test_no_way_of_writing_a_request_leads_around_a_rule(it: Scene) -> Non
     assert (await it.ask(who, "GET", f"{V}/{other.id}/snapshots"))[0] == 200
     assert await it.core.catalog.count(Volume, ALL) == 2
     assert await it.core.catalog.count(Snapshot, ALL) == 1
+
+
+def test_every_command_has_the_path_whose_rules_hold_for_it() -> None:
+    table = routes(load_schema(), Site(name="g", cluster_id=uuid4(), addresses=(), started=0.0))
+    assert {template for template in table if template.startswith("private/")} == SAME.keys()
+    assert set(SAME.values()) <= table.keys()
+    assert set(NESTED.values()) <= table.keys()
+    assert REACHES.keys() <= load_schema().keys()
 
 
 async def test_a_rule_holds_for_parts_of_other_bodies(it: Scene) -> None:
@@ -371,6 +384,11 @@ async def test_w03_a_tunnel_and_what_contradicts_it(it: Scene) -> None:
     assert await it.ask(ROOT, "GET", V, None, **both) == (400, "2621706")
     both["X_Dot_SVM_UUID"] = svms["svm1"].upper()
     assert (await it.ask(ROOT, "GET", V, None, **both))[0] == 200
+    for query in ("svm.name=svm2", f"svm.uuid={svms['svm2']}", "name=x&svm.name=nobody"):
+        assert await it.ask(ROOT, "GET", f"{V}?{query}", None, X_Dot_SVM_Name="svm1") == (400, "2621706"), query
+        assert await it.ask(ROOT, "DELETE", f"{V}?{query}", None, X_Dot_SVM_Name="svm1") == (400, "2621706"), query
+    for query in ("svm.name=svm1", f"svm.uuid={svms['svm1'].upper()}", "svm.name=svm*", "svm.name=svm1|svm2"):
+        assert (await it.ask(ROOT, "GET", f"{V}?{query}", None, X_Dot_SVM_Name="svm1"))[0] == 200, query
     volume = await make(it.core, "v")
     snapshots = f"{V}/{volume.id}/snapshots"
     body = {"name": "s", "svm.name": "svm2"}

@@ -2,7 +2,7 @@
 
 Clients work in the same tree meanwhile, so a path is walked part by part, by
 descriptors: no symbolic link is followed, whatever takes a directory's place.
-Raises OSError and errors of the core.
+What is mounted in a volume is no part of it. Raises OSError and errors of the core.
 """
 
 from __future__ import annotations
@@ -250,8 +250,11 @@ def _folder(top: Path, path: str) -> Iterator[int]:
                 if error.errno not in _ABSENT:
                     raise
                 raise NotFound(kind="file", ref=path) from error
-            os.close(fd)
-            fd = inner
+            outer, fd = fd, inner
+            mounted = not _together(outer, inner)
+            os.close(outer)
+            if mounted:
+                raise NotFound(kind="file", ref=path)
         yield fd
     finally:
         os.close(fd)
@@ -268,12 +271,17 @@ def _opened_file(top: Path, path: str) -> Iterator[int]:
             if error.errno not in _ABSENT | {errno.ENXIO}:
                 raise
             raise NotFound(kind="file", ref=path) from error
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise NotFound(kind="file", ref=path)
-        yield fd
-    finally:
-        os.close(fd)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode) or not _together(folder, fd):
+                raise NotFound(kind="file", ref=path)
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _together(one: int, other: int) -> bool:
+    """Tell whether two open files are on one file system, so that no mount lies between them."""
+    return os.fstat(one).st_dev == os.fstat(other).st_dev
 
 
 def _look(folder: int, name: str, *, shown: str | None = None) -> Entry | None:
@@ -347,7 +355,7 @@ def _removed(folder: int, name: str, *, recursive: bool, end: float) -> bool:
 
 def _emptied(folder: int, name: str, *, end: float) -> bool:
     """Empty a directory however deep it is: what lies in inner ones comes up into it, so no path grows too long."""
-    fd = os.open(name, _DIRECTORY, dir_fd=folder)
+    fd = _entered(folder, name)
     try:
         while inner := _content(fd):
             for each, is_folder in inner:
@@ -360,6 +368,15 @@ def _emptied(folder: int, name: str, *, end: float) -> bool:
         return True
     finally:
         os.close(fd)
+
+
+def _entered(folder: int, name: str) -> int:
+    """Open a directory to empty it; EBUSY where something else is mounted, of which nothing may go."""
+    fd = os.open(name, _DIRECTORY, dir_fd=folder)
+    if not _together(folder, fd):
+        os.close(fd)
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), name)
+    return fd
 
 
 def _content(fd: int) -> list[tuple[str, bool]]:
@@ -375,7 +392,7 @@ def _content(fd: int) -> list[tuple[str, bool]]:
 
 def _raise_content(folder: int, name: str) -> None:
     """Remove a directory within `folder`, bringing the directories in it up beside it."""
-    fd = os.open(name, _DIRECTORY, dir_fd=folder)
+    fd = _entered(folder, name)
     try:
         for each, is_folder in _content(fd):
             if is_folder:

@@ -29,7 +29,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "state": "up",
     },
     "svm": {
-        "aggregates_delegated": False,
         "auto_enable_activity_tracking": False,
         "auto_enable_analytics": False,
         "cifs.allowed": False,
@@ -46,7 +45,6 @@ CONSTANTS: Mapping[str, Mapping[str, Scalar]] = {
         "s3.allowed": False,
         "s3.enabled": False,
         "snapmirror.is_protected": False,
-        "snapshot_policy.name": "default",
         "subtype": "default",
     },
     "aggregate": {

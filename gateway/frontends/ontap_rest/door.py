@@ -35,7 +35,7 @@ from gateway.frontends.ontap_rest.rights import check
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.serve import Server
 from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, DataAddress, Site
-from gateway.frontends.ontap_rest.tunnel import HEADERS, tunnelled
+from gateway.frontends.ontap_rest.tunnel import HEADERS, check_query, tunnelled
 from gateway.frontends.receive import NotReceived, identify, origin_form, receive
 
 _COMMON: Mapping[bool, CIMultiDict[str]] = {
@@ -198,6 +198,8 @@ class OntapDoor:
         parameters = parse_query(resource, verb, raw_query)
         tenant = await tunnelled(self._core, principal, request.headers)
         if tenant is not None and verb is not Verb.POST:
+            if principal.tenant_id is None:
+                check_query(parameters.where, tenant)
             parameters = scoped(resource, parameters, tenant.name, reading=verb is Verb.GET)
         return Ask(
             # What an administrator makes belongs to everybody, as ONTAP knows no owners.

@@ -101,6 +101,10 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "nfs_service": {"svm": ("/api/svm/svms", "uuid")},
     "port": {"node": ("/api/cluster/nodes", "uuid")},
     "iscsi_credentials": {"svm": ("/api/svm/svms", "uuid")},
+    "account": {"owner": ("/api/svm/svms", "uuid")},
+    "role": {"owner": ("/api/svm/svms", "uuid")},
+    "audit_message": {"node": ("/api/cluster/nodes", "uuid")},
+    "ems_event": {"node": ("/api/cluster/nodes", "uuid")},
     "consistency_group": {
         "svm": ("/api/svm/svms", "uuid"),
         "volumes": ("/api/storage/volumes", "uuid"),
@@ -111,10 +115,6 @@ REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "missing_volumes": ("/api/storage/volumes", "uuid"),
         "snapshot_volumes.volume": ("/api/storage/volumes", "uuid"),
     },
-    "account": {"owner": ("/api/svm/svms", "uuid")},
-    "role": {"owner": ("/api/svm/svms", "uuid")},
-    "audit_message": {"node": ("/api/cluster/nodes", "uuid")},
-    "ems_event": {"node": ("/api/cluster/nodes", "uuid")},
     "svm_peer": {
         "svm": ("/api/svm/svms", "uuid"),
         "peer.svm": ("/api/svm/svms", "uuid"),

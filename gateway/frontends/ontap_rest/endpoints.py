@@ -26,6 +26,7 @@ from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.sources_volumes import Snapshots, Volumes
 from gateway.frontends.ontap_rest.tunnel import check_own
 from gateway.frontends.ontap_rest.writes import policies as write_policies
 from gateway.frontends.ontap_rest.writes import schedules as write_schedules
@@ -48,6 +49,7 @@ def routes(schema: Schema, site: Site, observer: Observer | None = None) -> Mapp
         **files_endpoints(schema),
         **group_endpoints(schema),
         **security_endpoints(schema, site, table.keys),
+        **group_endpoints(schema),
         **system_endpoints(schema, site, observer or SilentObserver()),
     }
     for collection, endpoint in every.items():
@@ -114,7 +116,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         ),
         "storage/volumes": Endpoint(
             resource=schema["volume"],
-            source=sources.Volumes(),
+            source=Volumes(),
             operation=write_volumes.operation,
             precheck=write_volumes.precheck,
             create=write_volumes.create,
@@ -125,7 +127,7 @@ def _endpoints(schema: Schema, site: Site) -> Mapping[str, Endpoint]:
         ),
         "storage/volumes/{}/snapshots": Endpoint(
             resource=schema["snapshot"],
-            source=sources.Snapshots(),
+            source=Snapshots(),
             operation=named("snapshot"),
             create=_create_snapshot,
             modify=write_snapshots.modify,
@@ -213,7 +215,7 @@ async def _delete_volume(ask: Ask, volume: Volume) -> Made:
 
 
 async def _create_snapshot(ask: Ask, values: Values) -> Made:
-    volume = await sources.Snapshots().volume(ask)
+    volume = await Snapshots().volume(ask)
     return await write_snapshots.create(ask, volume, values)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from gateway.frontends.ontap_rest.endpoint import Endpoint, named
 from gateway.frontends.ontap_rest.qos import QosPolicies
 from gateway.frontends.ontap_rest.schema import Schema
-from gateway.frontends.ontap_rest.sources import Snapshots
 from gateway.frontends.ontap_rest.sources_metrics import VolumeMetrics
+from gateway.frontends.ontap_rest.sources_volumes import Snapshots
 from gateway.frontends.ontap_rest.writes import qos as write_qos
 
 

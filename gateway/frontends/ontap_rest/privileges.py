@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
 from uuid import UUID
 
 import msgspec
@@ -24,9 +24,12 @@ _ROOT = "api"
 _KEY = "{}"
 _OTHER = ""
 """Stands for a key that no rule names."""
-_NAMED_MAX = 50
-"""Keys that two roles may name to be compared; of roles with more none is taken to cover the other."""
+_SPELLED_MAX = 1000
+"""Paths at which two roles are compared; of those that would need more none is taken to cover the other."""
 _NOTHING: frozenset[Verb] = frozenset()
+
+Rule = tuple[tuple[str, ...], frozenset[Verb]]
+"""The parts of a path and what is allowed there."""
 
 
 class Access(enum.StrEnum):
@@ -103,43 +106,53 @@ def request_parts(template: str, keys: Sequence[str]) -> tuple[str, ...]:
 
 def granted(privileges: Sequence[Privilege], parts: Sequence[str]) -> frozenset[Verb]:
     """Give what the rules allow at a path. A path with `*` for a key allows what is allowed for every key."""
+    rules = _read(privileges)
     wild = [place for place, part in enumerate(parts) if part == ANY]
-    if not wild:
-        return _granted(privileges, parts)
-    rules = [privilege.parts for privilege in privileges]
-    choices = [{ANY, *(rule[place] for rule in rules if len(rule) > place)} for place in wild]
-    allowed = VERBS[Access.ALL]
-    for chosen in product(*choices):
-        concrete = list(parts)
-        for place, part in zip(wild, chosen, strict=True):
-            concrete[place] = part
-        allowed &= _granted(privileges, concrete)
+    allowed = _granted(rules, [_OTHER if part == ANY else part for part in parts])
+    if wild:
+        # Whatever the keys are, the rule that decides is one that decides for the keys that it names itself.
+        for rule, _ in rules:
+            named = list(parts)
+            for place in wild:
+                named[place] = rule[place] if len(rule) > place and rule[place] != ANY else _OTHER
+            allowed &= _granted(rules, named)
     return allowed
 
 
 def covers(wide: Sequence[Privilege], narrow: Sequence[Privilege]) -> bool:
     """Tell whether some rules allow nothing that others do not allow as well, whatever the keys are."""
-    paths = {privilege.parts for privilege in (*wide, *narrow)}
-    named = {part for parts in paths for part in parts if _is_uuid(part)}
-    if len(named) > _NAMED_MAX:
-        return False
-    return all(_granted(narrow, parts) <= _granted(wide, parts) for parts in _spelled(paths, (*named, _OTHER)))
-
-
-def _spelled(paths: Iterable[tuple[str, ...]], keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Give the paths, those with `*` with every one of the keys instead."""
+    theirs, ours = _read(wide), _read(narrow)
+    paths = {parts for parts, _ in (*theirs, *ours)}
+    spelled: set[tuple[str, ...]] = set()
     for parts in paths:
-        yield from product(*[keys if part == ANY else (part,) for part in parts])
+        spelled.update(islice(_spelled(parts, paths), _SPELLED_MAX + 1))
+        if len(spelled) > _SPELLED_MAX:
+            return False
+    return all(_granted(ours, parts) <= _granted(theirs, parts) for parts in spelled)
 
 
-def _granted(privileges: Iterable[Privilege], parts: Sequence[str]) -> frozenset[Verb]:
+def _spelled(parts: tuple[str, ...], paths: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Give a path, for each `*` in it with every key that another one names there, and with one that none names."""
+    choices = [
+        ({other[place] for other in paths if len(other) > place and _is_uuid(other[place])} | {_OTHER})
+        if part == ANY
+        else {part}
+        for place, part in enumerate(parts)
+    ]
+    return product(*choices)
+
+
+def _read(privileges: Iterable[Privilege]) -> list[Rule]:
+    return [(privilege.parts, VERBS[privilege.access]) for privilege in privileges]
+
+
+def _granted(rules: Iterable[Rule], parts: Sequence[str]) -> frozenset[Verb]:
     best, verbs = (-1, 0), _NOTHING
-    for privilege in privileges:
-        rule = privilege.parts
+    for rule, allowed in rules:
         if len(rule) <= len(parts) and all(mine in (ANY, theirs) for mine, theirs in zip(rule, parts, strict=False)):
             rank = len(rule), sum(part != ANY for part in rule)
             if rank > best:
-                best, verbs = rank, VERBS[privilege.access]
+                best, verbs = rank, allowed
     return verbs
 
 

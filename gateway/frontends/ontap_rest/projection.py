@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.frontends.ontap_rest.errors import JsonObject, WireError, invalid
 from gateway.frontends.ontap_rest.schema import Resource
@@ -82,14 +82,22 @@ Trie = dict[str, Any]
 """Name -> trie below it; an empty one keeps the whole value."""
 
 
+class _Node(NamedTuple):
+    """A trie as pruning reads it. None below: the whole value; `names` are all of these."""
+
+    below: Mapping[str, _Node | None]
+    names: frozenset[str]
+
+
 class Projection:
     """A set of leaves of one resource. Immutable; made by `compile_projection`."""
 
-    __slots__ = ("_leaves", "_trie")
+    __slots__ = ("_leaves", "_node", "_trie")
 
     def __init__(self, leaves: frozenset[str]) -> None:
         self._leaves = leaves
         self._trie = _trie(leaves)
+        self._node = _node(self._trie)
 
     @property
     def leaves(self) -> frozenset[str]:
@@ -107,7 +115,7 @@ class Projection:
 
     def prune(self, record: Mapping[str, object]) -> JsonObject:
         """Give a copy of the record with the selected paths only; objects left without members disappear."""
-        return _prune(record, self._trie)
+        return _prune(record, self._node)
 
 
 class Projections:
@@ -224,18 +232,26 @@ def _trie(leaves: Iterable[str]) -> Trie:
     return root
 
 
-def _prune(record: Mapping[str, object], trie: Trie) -> JsonObject:
+def _node(trie: Trie) -> _Node:
+    below = {name: _node(inner) if inner else None for name, inner in trie.items()}
+    return _Node(below, frozenset(name for name, inner in below.items() if inner is None))
+
+
+def _prune(record: Mapping[str, object], node: _Node) -> JsonObject:
     kept: JsonObject = {}
+    below = node.below
     for name, value in record.items():
-        below = trie.get(name)
-        if below is None:
+        if name not in below:
             continue
-        if not below:
+        inner = below[name]
+        if inner is None:
             kept[name] = value
         elif isinstance(value, dict):
-            inner = _prune(value, below)
-            if inner:
-                kept[name] = inner
+            # Most objects are small, and shown whole or not at all.
+            if value and value.keys() <= inner.names:
+                kept[name] = value.copy()
+            elif found := _prune(value, inner):
+                kept[name] = found
         elif isinstance(value, list):
-            kept[name] = [_prune(item, below) for item in value]
+            kept[name] = [_prune(item, inner) for item in value]
     return kept

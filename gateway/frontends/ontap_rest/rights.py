@@ -87,13 +87,17 @@ _NEEDED: Mapping[Verb, frozenset[Verb]] = {
 }
 """What a body's verb does to its parts: a PATCH replaces them all."""
 
-
 SAME: Mapping[str, str] = {
     "private/cli/aggr": "storage/aggregates",
     "private/cli/volume": "storage/volumes",
     "private/cli/volume/efficiency": "storage/volumes",
+    "private/cli/volume/file/clone": "storage/file/clone",
 }
-"""Paths at which commands are run -> the path at which the same is had without one: its rules hold, too."""
+"""Paths at which commands are run -> the path at which the same is had without one: its rules hold, too.
+
+A command that is not here is closed to all callers whom path rules bind.
+"""
+_COMMANDS = "private/cli/"
 
 
 async def check(core: Core, principal: Principal, found: Found[Route], verb: Verb) -> None:
@@ -108,10 +112,11 @@ async def check(core: Core, principal: Principal, found: Found[Route], verb: Ver
     if rules is None:
         await authorize(core, principal, *route.calls[verb])
         return
-    places = [request_parts(route.template, found.keys)]
-    if route.template in SAME:
-        places.append(request_parts(SAME[route.template], ()))
-    if any(verb not in granted(rules, place) for place in places):
+    same = SAME.get(route.template)
+    allowed = granted(rules, request_parts(route.template, found.keys))
+    if same is not None:
+        allowed &= granted(rules, request_parts(same, ()))
+    if verb not in allowed or (same is None and route.template.startswith(_COMMANDS)):
         raise PermissionDenied(action=f"{verb.value} {route.template}")
 
 

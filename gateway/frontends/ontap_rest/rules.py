@@ -274,8 +274,6 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         _SVM,
         Required(("volume.name", "volume.uuid"), "918232", 'Either "volume.name" or "volume.uuid" is required'),
     ),
-    "consistency_group": (_SVM, Required(("volumes",), "262212", 'A value is required for field "volumes"')),
-    "consistency_group_snapshot": (Required(("name",), "262212", 'A value is required for field "name"'),),
     "account": (Required(("name",), "262212", 'A value is required for field "name"'),),
     "account_password": (
         Required(("name",), "262212", 'A value is required for field "name"'),
@@ -289,6 +287,8 @@ REQUIRED: Mapping[str, tuple[Required, ...]] = {
         Required(("path",), "262212", 'A value is required for field "path"'),
         Required(("access",), "262212", 'A value is required for field "access"'),
     ),
+    "consistency_group": (_SVM, Required(("volumes",), "262212", 'A value is required for field "volumes"')),
+    "consistency_group_snapshot": (Required(("name",), "262212", 'A value is required for field "name"'),),
     "iscsi_service": (_SVM,),
     "qos_policy": (Required(("name",), "262212", 'A value is required for field "name"'), _SVM),
     "nfs_service": (_SVM,),
@@ -398,6 +398,15 @@ _QOS = (
     "fixed.min_throughput_mbps",
 )
 _SNAPSHOT_BOTH = ("comment", "expiry_time", "name", "snapmirror_label", "volume.name", "volume.uuid", *_PARENT)
+_SVM_BOTH = (
+    "aggregates",
+    "aggregates.name",
+    "aggregates.uuid",
+    "comment",
+    "name",
+    "snapshot_policy.name",
+    "snapshot_policy.uuid",
+)
 _EXPORT_POLICY_BOTH = ("name", "rules", *(f"rules.{name}" for name in _POLICY_RULE))
 
 _CLUSTER_PEER = (
@@ -490,16 +499,14 @@ SETTABLE: Mapping[tuple[str, Verb], frozenset[str]] = {
     ),
     ("cli_volume", Verb.PATCH): frozenset({"autosize_reset"}),
     ("cluster", Verb.PATCH): frozenset({"contact", "location"}),
-    ("svm", Verb.POST): frozenset(
-        {"name", "comment", "aggregates.name", "aggregates.uuid", "iscsi.enabled", "nfs.allowed", "nfs.enabled"}
-    ),
+    ("svm", Verb.POST): frozenset({*_SVM_BOTH, "iscsi.enabled", "nfs.allowed", "nfs.enabled"}),
     ("account", Verb.POST): frozenset({*_ACCOUNT_BOTH, "name", *_OWNER}),
     ("account", Verb.PATCH): frozenset(_ACCOUNT_BOTH),
     ("account_password", Verb.POST): frozenset({"name", "password", *_OWNER}),
     ("role", Verb.POST): frozenset({"name", *_OWNER, *(f"privileges.{part}" for part in _PRIVILEGE)}),
     ("role_privilege", Verb.POST): frozenset(_PRIVILEGE),
     ("role_privilege", Verb.PATCH): frozenset({"access", "query"}),
-    ("svm", Verb.PATCH): frozenset({"name", "comment", "state"}),
+    ("svm", Verb.PATCH): frozenset({*_SVM_BOTH, "state"}),
     ("export_policy", Verb.POST): frozenset({*_EXPORT_POLICY_BOTH, *_PARENT}),
     ("export_policy", Verb.PATCH): frozenset(_EXPORT_POLICY_BOTH),
     ("export_rule", Verb.POST): frozenset({*_POLICY_RULE, "policy.id", "policy.name"}),

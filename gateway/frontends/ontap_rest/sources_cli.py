@@ -10,7 +10,8 @@ import msgspec
 from gateway.core.manifest import everything
 from gateway.core.model import Pool, Volume
 from gateway.frontends.ontap_rest.ask import Ask
-from gateway.frontends.ontap_rest.sources import Item, Rendered, Site, Volumes
+from gateway.frontends.ontap_rest.sources import Item, Rendered, Site
+from gateway.frontends.ontap_rest.sources_volumes import Volumes
 
 
 class CliAggregates:

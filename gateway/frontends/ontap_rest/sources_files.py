@@ -19,7 +19,8 @@ from gateway.frontends.ontap_rest.ask import Ask, uuid_key
 from gateway.frontends.ontap_rest.errors import WireError, shorten
 from gateway.frontends.ontap_rest.kept_qtrees import qtrees
 from gateway.frontends.ontap_rest.render.files import render_file, render_qtree
-from gateway.frontends.ontap_rest.sources import CatalogSource, Item, PagedSource, Rendered, Snapshots, stamp
+from gateway.frontends.ontap_rest.sources import CatalogSource, Item, PagedSource, Rendered, stamp
+from gateway.frontends.ontap_rest.sources_volumes import Snapshots
 
 SNAPSHOTS = ".snapshot"
 """The directory in which every snapshot is one."""

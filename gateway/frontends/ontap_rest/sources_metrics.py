@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import invalid
-from gateway.frontends.ontap_rest.sources import EVERY, Rendered, Snapshots
+from gateway.frontends.ontap_rest.sources import EVERY, Rendered
+from gateway.frontends.ontap_rest.sources_volumes import Snapshots
 
 _INTERVALS = ("1h", "1d", "1w", "1m", "1y")
 

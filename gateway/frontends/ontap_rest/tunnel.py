@@ -13,10 +13,12 @@ from gateway.core.accounts import Kept
 from gateway.core.context import Core
 from gateway.core.model import Tenant
 from gateway.core.principal import Principal
+from gateway.core.query import Op
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.qos import KeptPolicy
 from gateway.frontends.ontap_rest.sources_files import Found
+from gateway.frontends.ontap_rest.tree import AllOf, Compare, Node
 
 HEADERS = (istr("X-Dot-SVM-Name"), istr("X-Dot-SVM-UUID"))
 _DIFFER = 'The specified "svm.uuid" and "svm.name" do not refer to the same SVM.'
@@ -48,6 +50,14 @@ def check_tunnel(ask: Ask, values: Mapping[str, Any]) -> None:
     name, uuid = values.get("svm.name"), values.get("svm.uuid")
     if (name and name != ask.tenant.name) or (uuid and not _is(ask.tenant, str(uuid))):
         raise _conflict()
+
+
+def check_query(where: Node, tenant: Tenant) -> None:
+    """Refuse a query for another SVM than the one that a header restricts the request to."""
+    told = {"svm.name": tenant.name, "svm.uuid": str(tenant.id)}
+    for term in where.terms if isinstance(where, AllOf) else (where,):
+        if isinstance(term, Compare) and term.op is Op.EQ and term.path in told and term.value != told[term.path]:
+            raise _conflict()
 
 
 def check_own(ask: Ask, record: object) -> None:

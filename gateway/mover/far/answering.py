@@ -33,6 +33,8 @@ from gateway.mover.far.words import (
     Question,
     Run,
     Runs,
+    Sum,
+    Summed,
     Walk,
     Want,
     digests,
@@ -52,8 +54,8 @@ class Offer(Protocol):
     def length(self) -> int:
         """Give the bytes that there are, of blocks."""
 
-    def pages(self) -> Iterator[Page]:
-        """Yield what there is, of a tree."""
+    def pages(self, *, keyed: bool) -> Iterator[Page]:
+        """Yield what there is, of a tree, in the order that `Walk` says."""
 
     def opened(self, file: File) -> int:
         """Give an open file; it stays open until the next one is asked for."""
@@ -81,9 +83,9 @@ class Tree:
         self._leave()
         self._stack.close()
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self, *, keyed: bool) -> Iterator[Page]:
         """See `Offer`."""
-        return pages(self._root)
+        return pages(self._root, keyed=keyed)
 
     def opened(self, file: File) -> int:
         """See `Offer`."""
@@ -124,7 +126,7 @@ class Blocks:
         with opened_blocks(path, os.O_RDONLY, SOURCE) as fd:
             yield cls(fd)
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self, *, keyed: bool) -> Iterator[Page]:  # noqa: ARG002 - there are none
         """See `Offer`."""
         raise _refused("walk")
 
@@ -150,12 +152,12 @@ class Answering:
             question: Question = self._decoder.decode(frame)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise _refused("frame") from error
-        if isinstance(question, Check | Want) and not (fits(question) and bool(question.file.way) == self._tree):
+        if isinstance(question, Check | Want | Sum) and not (fits(question) and bool(question.file.way) == self._tree):
             raise _refused("range")
         try:
             match question:
                 case Walk():
-                    self._pages = self._offer.pages()
+                    self._pages = self._offer.pages(keyed=question.keyed)
                     self._say(next(self._pages))
                 case More():
                     self._say(next(self._pages, Page(packed(()), last=True)))
@@ -163,6 +165,8 @@ class Answering:
                     self._say(Differing(list(self._differing(question))))
                 case Want():
                     self._give(question)
+                case Sum():
+                    self._say(Summed(self._source(question.file).digest(question.offset, question.end)))
         except InvalidArgument:
             raise
         except GatewayError as error:

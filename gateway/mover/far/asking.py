@@ -6,6 +6,7 @@ import secrets
 import socket
 import ssl
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,11 +51,12 @@ class Answers:
 
     def next(self) -> Answer:
         """Wait for the next message. Raises what has gone wrong at the source."""
-        while not self._held:
-            if self.whole:
-                raise senseless()
-            self._asking.advance()
-        answer = self._held.popleft()
+        with self._asking.lock:
+            while not self._held:
+                if self.whole:
+                    raise senseless()
+                self._asking.advance()
+            answer = self._held.popleft()
         if isinstance(answer, Failed):
             raise _failure(answer)
         return answer
@@ -72,20 +74,22 @@ class Answers:
 
 
 class Asking:
-    """Asks the sender. `key` is what checksums are made with, `length` that of blocks."""
+    """Asks the sender. Threads may share it. `key` is what checksums are made with, `length` that of blocks."""
 
     def __init__(self, channel: Channel, key: bytes, length: int) -> None:
         self._channel = channel
         self._open: deque[Answers] = deque()
         self._decoder = msgspec.msgpack.Decoder(Answer)
+        self.lock = threading.RLock()
         self.key = key
         self.length = length
 
     def ask(self, question: Question) -> Answers:
         """Ask, and give where the answers will be. Nothing waits for them yet."""
-        self._channel.send(msgspec.msgpack.encode(question))
         answers = Answers(self)
-        self._open.append(answers)
+        with self.lock:
+            self._channel.send(msgspec.msgpack.encode(question))
+            self._open.append(answers)
         return answers
 
     def advance(self) -> None:

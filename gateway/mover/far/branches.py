@@ -13,7 +13,7 @@ from gateway.mover.batch import Folders, Way
 from gateway.mover.content import PAGE, Present
 from gateway.mover.far.asking import Asking, senseless
 from gateway.mover.far.contents import Coming, FarContent
-from gateway.mover.far.words import Entry, File, More, Page, Part, Walk, Want, digests, unpacked
+from gateway.mover.far.words import Entry, File, More, Page, Part, Walk, Want, digests, order_of, unpacked
 from gateway.mover.files import Work
 from gateway.mover.origin import Branch, Unchanged
 from gateway.mover.others import Other
@@ -34,17 +34,18 @@ class FarOrigin:
     def begin(self, present: int, unchanged: Unchanged | None) -> Branch:
         """See `Origin`."""
         if unchanged is None:
-            tree = _Tree(self._asking, _folders(self._asking), None)
+            tree = _Tree(self._asking, folders(self._asking), None)
         else:
-            folders, ahead = tee(_folders(self._asking))
-            tree = _Tree(self._asking, folders, _Scout(self._asking, ahead, present, unchanged))
+            walked, ahead = tee(folders(self._asking))
+            tree = _Tree(self._asking, walked, _Scout(self._asking, ahead, present, unchanged))
         return FarBranch(tree, ())
 
 
-def _folders(asking: Asking) -> Iterator[list[Entry]]:
-    """Yield the names of each directory, itself first; Unavailable when no tree is like that."""
+def folders(asking: Asking, *, keyed: bool = False) -> Iterator[list[Entry]]:
+    """Yield the names of each directory, itself first; Unavailable when no tree is like that. `keyed`: see `Walk`."""
+    top = True
     held: list[Entry] = []
-    for part in _parts(asking):
+    for part in _parts(asking, keyed=keyed):
         if not all(entry.valid() for entry in part.entries) or len(held) + len(part.entries) > _NAMES_MAX:
             raise senseless()
         held += part.entries
@@ -52,14 +53,19 @@ def _folders(asking: Asking) -> Iterator[list[Entry]]:
             continue
         if not held or held[0].name or not stat.S_ISDIR(held[0].mode):
             raise senseless()
-        if any(one.name >= other.name for one, other in pairwise(held)):
+        order = [_order(entry, keyed=keyed, top=top) for entry in held]
+        if any(one >= other for one, other in pairwise(order)):
             raise senseless()
         yield held
-        held = []
+        top, held = False, []
 
 
-def _parts(asking: Asking) -> Iterator[Part]:
-    coming = asking.ask(Walk())
+def _order(entry: Entry, *, keyed: bool, top: bool) -> bytes:
+    return order_of(entry.name, folder=stat.S_ISDIR(entry.mode), top=top) if keyed and entry.name else entry.name
+
+
+def _parts(asking: Asking, *, keyed: bool) -> Iterator[Part]:
+    coming = asking.ask(Walk(keyed))
     while True:
         page = coming.next()
         if not isinstance(page, Page):

@@ -7,11 +7,12 @@ from collections.abc import Generator, Iterator
 
 import msgspec
 
-from gateway.mover.content import PAGE, UNIT, Difference, Identity, Present
+from gateway.mover.content import PAGE, UNIT, Difference, Identity, Present, checksum
 from gateway.mover.far.asking import Answers, Asking, senseless
 from gateway.mover.far.words import (
     CHANGED,
     SPAN,
+    SUM_MAX,
     UNITS_MAX,
     Check,
     Differing,
@@ -19,6 +20,8 @@ from gateway.mover.far.words import (
     File,
     Run,
     Runs,
+    Sum,
+    Summed,
     Time,
     Want,
     digests,
@@ -36,6 +39,15 @@ class Coming(msgspec.Struct, frozen=True):
     answers: Answers
 
 
+class _Filled(msgspec.Struct, frozen=True):
+    """The units of a range that are not zeros, and where, after it, there may be more."""
+
+    start: int
+    end: int
+    units: list[tuple[int, int]]
+    after: int | None
+
+
 class FarContent:
     """See `gateway.mover.content.Content`. `changed`: when it last did; None: nobody knows."""
 
@@ -46,6 +58,7 @@ class FarContent:
         self._file = file
         self._changed = changed
         self._coming = coming
+        self._filled = _Filled(0, 0, [], None)
         self.length = length
         self.distant = True
 
@@ -69,8 +82,29 @@ class FarContent:
             offset = until
 
     def data_from(self, offset: int) -> int | None:
-        """See `Readable`."""
-        return offset if offset < self.length else None
+        """See `Readable`. Asks about many units at a time, and remembers what was said of them."""
+        while offset < self.length:
+            if not self._filled.start <= offset < self._filled.end:
+                self._filled = self._find_filled(offset // UNIT * UNIT)
+            filled = self._filled
+            found = next((start for start, end in filled.units if end > offset), None)
+            if found is not None:
+                return max(offset, found)
+            if filled.after is None:
+                return None
+            offset = max(filled.end, filled.after // UNIT * UNIT)
+        return None
+
+    def digest(self, offset: int, end: int) -> str:
+        """See `Stored`. Empty where it would take long to know; then it is none that anything has."""
+        if offset == end:
+            return checksum().hexdigest()
+        if end - offset > SUM_MAX:
+            return ""
+        answer = self._asking.ask(Sum(self._file, offset, end)).next()
+        if not isinstance(answer, Summed):
+            raise senseless()
+        return answer.digest
 
     def read(self, offset: int, count: int) -> bytes:
         """See `Readable`."""
@@ -125,6 +159,16 @@ class FarContent:
         while asked:
             yield from self._given(*asked.popleft())
 
+    def _find_filled(self, start: int) -> _Filled:
+        end = min(start + UNITS_MAX * UNIT, self.length)
+        zeros = next(digests(bytes(UNIT), UNIT, self._asking.key)) * ((end - start) // UNIT)
+        if (end - start) % UNIT:
+            zeros += next(digests(bytes((end - start) % UNIT), UNIT, self._asking.key))
+        check = self._asking.ask(Check(self._file, start, end, zeros))
+        page = (end - 1) // PAGE * PAGE
+        after = self._given(page, end, self._want(page, end, b""))
+        return _Filled(start, end, _differing(start, end, check), _outcome(after).data_from)
+
     def _want(self, start: int, end: int, known: bytes) -> Answers:
         return self._asking.ask(Want(self._file, start, end, known))
 
@@ -142,6 +186,16 @@ class FarContent:
         if answer.size != self.length or self._changed not in (None, answer.changed):
             raise CHANGED
         return answer
+
+
+def _outcome(given: Generator[Difference, None, Done]) -> Done:
+    """Give how it ends."""
+    while True:
+        try:
+            next(given)
+        except StopIteration as ended:
+            done: Done = ended.value
+            return done
 
 
 def _end_of_data(present: Present, offset: int, length: int) -> int:

@@ -1,4 +1,4 @@
-"""What a sender says of a tree: directory by directory, each before those in it, in the order of the names' bytes."""
+"""What a sender says of a tree: directory by directory, each before those in it, in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gateway.mover.attributes import Spot, attributes_of
 from gateway.mover.batch import open_folder
 from gateway.mover.failures import SOURCE, at
-from gateway.mover.far.words import LARGE, MOUNTED, Entry, Page, Part, packed, time_of
+from gateway.mover.far.words import LARGE, MOUNTED, Entry, Page, Part, order_of, packed, time_of
 
 _PART_BYTES = 128 * 1024
 _PAGE_BYTES = 256 * 1024
@@ -25,31 +25,32 @@ class _Open:
         self.inner: list[bytes] = []
 
 
-def parts(root: int) -> Iterator[Part]:
-    """Yield everything in an open directory."""
+def parts(root: int, *, keyed: bool = False) -> Iterator[Part]:
+    """Yield everything in an open directory. `keyed`: see `Walk`."""
     device, stack = os.fstat(root).st_dev, [_Open(os.dup(root))]
     with at(SOURCE):
         try:
-            yield from _parts(stack[0], device)
+            yield from _parts(stack[0], device, keyed=keyed, top=True)
             while stack:
                 folder = stack[-1]
                 if not folder.inner:
                     os.close(stack.pop().fd)
                     continue
                 stack.append(_Open(open_folder(folder.fd, os.fsdecode(folder.inner.pop()))))
-                yield from _parts(stack[-1], device)
+                yield from _parts(stack[-1], device, keyed=keyed, top=False)
         finally:
             for folder in stack:
                 os.close(folder.fd)
 
 
-def _parts(folder: _Open, device: int) -> Iterator[Part]:
+def _parts(folder: _Open, device: int, *, keyed: bool, top: bool) -> Iterator[Part]:
     """Yield a directory, and note which are in it, the last one first."""
     entries = [_entry(b"", os.fstat(folder.fd), folder.fd)]
     weight = _weight(entries[0])
     with os.scandir(folder.fd) as found:
-        names = sorted(os.fsencode(each.name) for each in found)
-    for name in names:
+        names = [(os.fsencode(each.name), keyed and each.is_dir(follow_symlinks=False)) for each in found]
+    names.sort(key=lambda pair: order_of(pair[0], folder=pair[1], top=top) if keyed else pair[0])
+    for name, _ in names:
         if weight >= _PART_BYTES:
             yield Part(entries, goes_on=True)
             entries, weight = [], 0
@@ -95,11 +96,11 @@ def _weight(entry: Entry) -> int:
     return _ENTRY_BYTES + len(entry.name) + len(entry.points_to) + attributes
 
 
-def pages(root: int) -> Iterator[Page]:
+def pages(root: int, *, keyed: bool) -> Iterator[Page]:
     """Yield the same, several directories at a time."""
     held: list[Part] = []
     weight = 0
-    for part in parts(root):
+    for part in parts(root, keyed=keyed):
         held.append(part)
         weight += sum(map(_weight, part.entries))
         if weight >= _PAGE_BYTES:

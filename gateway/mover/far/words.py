@@ -23,6 +23,7 @@ import msgspec
 
 from gateway.core.errors import ErrorRecord, Unavailable
 from gateway.mover.attributes import carried
+from gateway.mover.catalogs import key_of
 from gateway.mover.content import PAGE, UNIT
 from gateway.mover.failures import FAILURES, SOURCE, busy
 
@@ -36,9 +37,12 @@ SPAN = 8 * UNIT
 UNITS_MAX = 64
 """The most units that one question asks about."""
 
+SUM_MAX = 4 * 1024 * UNIT
+"""The most bytes of which one question asks for the checksum: longer ones would look like silence."""
+
 FRAME_MAX = 8 * UNIT
 QUESTION_MAX = 256 * 1024
-AHEAD_MAX = 64 * UNIT
+AHEAD_MAX = 256 * UNIT
 
 CHANGED = Unavailable(what=SOURCE, reason="somebody changes it")
 SHORTER = Unavailable(what=SOURCE, reason="a file of it became shorter")
@@ -83,7 +87,9 @@ class Spoken(msgspec.Struct, frozen=True, tag="version"):
 
 
 class Walk(msgspec.Struct, frozen=True, tag="walk"):
-    """List everything, from the beginning; give the first page."""
+    """List everything, from the beginning; give the first page. `keyed`: in the order of the keys of objects."""
+
+    keyed: bool = False
 
 
 class More(msgspec.Struct, frozen=True, tag="more"):
@@ -118,11 +124,19 @@ class Want(msgspec.Struct, frozen=True, tag="want"):
     digests: bytes
 
 
+class Sum(msgspec.Struct, frozen=True, tag="sum"):
+    """Give the checksum that objects have, of a range."""
+
+    file: File
+    offset: int
+    end: int
+
+
 class Bye(msgspec.Struct, frozen=True, tag="bye"):
     """Nothing more is asked."""
 
 
-Question = Walk | More | Check | Want | Bye
+Question = Walk | More | Check | Want | Sum | Bye
 
 # --- answers ---
 
@@ -194,6 +208,12 @@ class Differing(msgspec.Struct, frozen=True, tag="differing"):
     units: list[int]
 
 
+class Summed(msgspec.Struct, frozen=True, tag="summed"):
+    """The checksum."""
+
+    digest: str
+
+
 class Run(msgspec.Struct, frozen=True, array_like=True):
     """Bytes that differ; None: zeros."""
 
@@ -222,7 +242,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     error: ErrorRecord
 
 
-Answer = Page | Differing | Runs | Done | Failed
+Answer = Page | Differing | Summed | Runs | Done | Failed
 
 
 def packed(parts: Sequence[Part]) -> bytes:
@@ -245,6 +265,11 @@ def unpacked(page: Page) -> list[Part]:
 def time_of(nanoseconds: int) -> Time:
     """Give a time as it is said."""
     return divmod(nanoseconds, _SECOND)
+
+
+def order_of(name: bytes, *, folder: bool, top: bool) -> bytes:
+    """Give the place of a name among those of its directory in the order of keys. `top`: that is the root."""
+    return (key_of("" if top else "/", os.fsdecode(name)) + "/" * folder).encode()
 
 
 def nanoseconds(time: Time) -> int:
@@ -280,11 +305,15 @@ def count_of(start: int, end: int, grain: int) -> int:
     return -(-(end - start) // grain)
 
 
-def fits(question: Check | Want) -> bool:
+def fits(question: Check | Want | Sum) -> bool:
     """Tell whether a question can be answered."""
-    start, end, known = question.offset, question.end, len(question.digests)
+    start, end = question.offset, question.end
     if not (question.file.valid() and 0 <= start < end <= _SIZE_MAX and start % PAGE == 0):
         return False
-    if isinstance(question, Check):
-        return end - start <= UNITS_MAX * UNIT and known == DIGEST * count_of(start, end, UNIT)
-    return end - start <= SPAN and known in (0, DIGEST * count_of(start, end, PAGE))
+    match question:
+        case Check():
+            return end - start <= UNITS_MAX * UNIT and len(question.digests) == DIGEST * count_of(start, end, UNIT)
+        case Want():
+            return end - start <= SPAN and len(question.digests) in (0, DIGEST * count_of(start, end, PAGE))
+        case Sum():
+            return end - start <= SUM_MAX

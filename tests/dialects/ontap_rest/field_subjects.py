@@ -80,7 +80,7 @@ SUBJECTS: Mapping[str, Subject] = {
     ),
     "svm/svms": Subject(
         body={"name": "walked{n}"},
-        values={"name": ["renamed{n}"], "aggregates.name": ["memory", "nowhere"]},
+        values={"name": ["renamed{n}"], "aggregates.name": ["memory", "nowhere"], "snapshot_policy.name": ["none"]},
     ),
     "protocols/nfs/export-policies": Subject(
         body={**SVM, "name": "walked{n}"},

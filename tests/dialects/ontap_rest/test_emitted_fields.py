@@ -11,7 +11,7 @@ from uuid import UUID
 
 import netapp_ontap.resources
 import pytest
-from wire_scene import Caller, furnish
+from wire_scene import EVERY_FIELD, Caller, furnish
 
 from gateway.frontends.ontap_rest.endpoints import routes
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
@@ -47,7 +47,7 @@ def classes() -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Caller, Mapping[str, str]]]:
-    with live_gateway(tmp_path_factory.mktemp("emitted"), pools=POOLS) as gateway:
+    with live_gateway(tmp_path_factory.mktemp("emitted"), pools=POOLS, extra=EVERY_FIELD) as gateway:
         caller = Caller(gateway)
         keys = furnish(caller)
         yield caller, {**keys, **more(caller), "protocols/fpolicy": keys["svm/svms"]}

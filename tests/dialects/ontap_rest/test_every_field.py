@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from field_subjects import LATER, NOWHERE, SUBJECTS, UNMADE, Subject
 from live_scene import MISSING
-from wire_scene import Caller, Reply, check, furnish
+from wire_scene import EVERY_FIELD, Caller, Reply, check, furnish
 
 from gateway.frontends.ontap_rest.constants import SILENT
 from gateway.frontends.ontap_rest.endpoints import routes
@@ -102,7 +102,7 @@ class Walk:
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    with live_gateway(tmp_path_factory.mktemp("walk")) as gateway:
+    with live_gateway(tmp_path_factory.mktemp("walk"), extra=EVERY_FIELD) as gateway:
         caller = Caller(gateway)
         yield Walk(caller)
         caller.close()

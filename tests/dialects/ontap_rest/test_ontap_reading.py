@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.model import Pool, Tenant
-from gateway.frontends.ontap_rest import reading, sources
+from gateway.frontends.ontap_rest import reading, sources, sources_volumes
 from gateway.frontends.ontap_rest.ask import Ask
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.query import PAGE_MAX, parse_query
@@ -34,7 +34,7 @@ async def test_a_count_counts_all(tmp_path: Path, query: str) -> None:
             keys=(),
             parameters=parse_query(RESOURCE, Verb.GET, query),
         )
-        assert await reading.count(RESOURCE, sources.Volumes(), ask) == PAGE_MAX + 5
+        assert await reading.count(RESOURCE, sources_volumes.Volumes(), ask) == PAGE_MAX + 5
 
 
 async def test_a_list_begins_nowhere_before_its_first_record(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from live_scene import MISSING, VOLUMES, Door, door, refusal
 
+from gateway.frontends.ontap_rest.errors import WireError
+from gateway.frontends.ontap_rest.writes.svms import check_services
 from gateway.testing.live import live_gateway
 
 MIB = 1 << 20
@@ -302,3 +304,23 @@ def test_a_qos_policy_goes_with_its_svm_and_is_no_volumes(ontap: Door) -> None:
     assert patch(ontap, uuid, {"qos": {"policy": {"name": "none"}}})["name"] == "v"
     ontap.must("DELETE", "/api/svm/svms?name=svm2&return_timeout=60")
     assert ontap.get(QOS)["num_records"] == 0
+
+
+# --- SVMs ---
+
+
+def test_an_svm_serves_what_the_gateway_serves(ontap: Door) -> None:
+    for path in ("nfs.enabled", "nfs.allowed"):
+        answer = ontap.ask("POST", "/api/svm/svms", {"name": "svm2", path: True})
+        assert refusal(answer) == (400, "3277096")
+    answer = ontap.ask("POST", "/api/svm/svms", {"name": "svm2", "aggregates": [{"name": "third"}]})
+    assert refusal(answer) == (404, "917508")
+    made = {"name": "svm2", "nfs": {"enabled": False}, "aggregates": [{"name": "second"}]}
+    ontap.must("POST", "/api/svm/svms?return_timeout=60", made)
+
+
+def test_an_svm_of_a_gateway_that_serves_nfs_is_served_too() -> None:
+    check_services({"nfs.enabled": True, "nfs.allowed": True}, nfs=True)
+    check_services({"nfs.enabled": False}, nfs=False)
+    with pytest.raises(WireError, match=r"nfs\.enabled"):
+        check_services({"nfs.enabled": False}, nfs=True)

@@ -13,9 +13,12 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from gateway.config import RELEASES
 from gateway.testing.live import ACCOUNT, PASSWORD, LiveGateway
 
 PATIENCE_S = 60
+EVERY_FIELD = f'[ontap]\nrelease = "{RELEASES[-1]}"\n'
+"""The configuration of a gateway that knows all fields."""
 BASIC = b"Basic " + base64.b64encode(f"{ACCOUNT}:{PASSWORD}".encode())
 COLLECTIONS = (
     "/api/svm/svms",
@@ -272,6 +275,7 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
         **furnish_san(caller, svm, svm_uuid),
         **furnish_mirror(caller, svm),
         **furnish_group(caller, svm),
+        **furnish_security(caller, svm, svm_uuid),
         "svm/svms": svm_uuid,
         "storage/aggregates": aggregate,
         "storage/volumes": volumes["vol1"],
@@ -308,6 +312,23 @@ def furnish_mirror(caller: Caller, svm: str) -> dict[str, str]:
         "snapmirror/policies": relationship["policy"]["uuid"],
         "snapmirror/relationships": relationship["uuid"],
         "transfers": relationship["transfer"]["uuid"],
+    }
+
+
+def furnish_security(caller: Caller, svm: str, svm_uuid: str) -> dict[str, str]:
+    """Make a role with a rule, and an account that has it."""
+    name = f"looks_{svm}"
+    rule = {"path": "/api/storage/volumes", "access": "readonly"}
+    caller.do("POST", "/api/security/roles", {"name": name, "owner.name": svm, "privileges": [rule]})
+    account = {"name": name, "owner.name": svm, "role.name": name, "password": "horse-battery-1", "comment": "c"}
+    caller.do("POST", "/api/security/accounts", account)
+    return {
+        "security/roles": svm_uuid,
+        "security/roles/{}": name,
+        f"security/roles/{svm_uuid}": name,
+        "privileges": "%2Fapi%2Fstorage%2Fvolumes",
+        "security/accounts": svm_uuid,
+        "security/accounts/{}": name,
     }
 
 

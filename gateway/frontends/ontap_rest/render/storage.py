@@ -46,8 +46,13 @@ class VolumeRefs(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def render_svm(tenant: Tenant, pools: Iterable[Pool] = (), *, nfs: bool = False) -> dict[str, Any]:
-    """Render a tenant as an SVM. `pools` are those it may use, `nfs` whether its volumes are exported."""
+def render_svm(
+    tenant: Tenant, pools: Iterable[Pool] = (), *, policy: SnapshotPolicy | None = None, nfs: bool = False
+) -> dict[str, Any]:
+    """Render a tenant as an SVM.
+
+    `pools` are those it may use, `policy` that of volumes which name none, `nfs` whether there is an exporter.
+    """
     record: dict[str, Any] = nested("svm")
     record |= {"uuid": str(tenant.id), "name": tenant.name, "comment": tenant.comment, "state": tenant.state.value}
     record["aggregates"] = [
@@ -60,6 +65,9 @@ def render_svm(tenant: Tenant, pools: Iterable[Pool] = (), *, nfs: bool = False)
         }
         for pool in pools
     ]
+    record["aggregates_delegated"] = bool(tenant.pool_ids)
+    if policy is not None:
+        record["snapshot_policy"] = _named(policy)
     record["nfs"] = {"allowed": nfs, "enabled": nfs and tenant.nfs.enabled}
     service = tenant.iscsi
     record["iscsi"]["enabled"] = service is not None and service.enabled and not service.removed

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.core import clones, errors, snapshots, volumes
+from gateway.core.assigned import may_use
 from gateway.core.change import Started
 from gateway.core.context import Core
 from gateway.core.model import Tenant, Volume, VolumeKind, VolumeState
@@ -68,7 +69,7 @@ async def create(ask: Ask, values: Values) -> Started:
 
 async def _make(ask: Ask, values: Values, *, tenant: Tenant, place: Place) -> Started:
     """Start a new volume for a LUN where there is no doubt in which pool."""
-    pools = [pool for pool in ask.core.pools if VolumeKind.BLOCK in pool.capabilities]
+    pools = [pool for pool in ask.core.pools if may_use(tenant, pool.id) and VolumeKind.BLOCK in pool.capabilities]
     if len(pools) != 1:
         message = (
             f'Volume "{shorten(place.volume or "")}" was not found. '

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from gateway.core import errors, peer_tenants, peers, volumes
+from gateway.core.assigned import may_use
 from gateway.core.model import Pool, Tenant, Volume, VolumeKind
 from gateway.core.peering import SourceVolume
 from gateway.core.pools import OpenPool
@@ -144,7 +145,7 @@ async def _provisioned(ask: Ask, values: Values, source: SourceVolume, *, tenant
     new = volumes.NewVolume(
         name=name,
         tenant_id=tenant.id,
-        pool_id=(await _pool(ask, source)).id,
+        pool_id=(await _pool(ask, source, tenant)).id,
         kind=source.kind,
         size=max(size, source.size) if isinstance(size, int) else source.size,
         snapshot_policy_id=await snapshot_policy_of(ask.core, {}, tenant.id, fallback="none"),
@@ -159,15 +160,15 @@ async def _provisioned(ask: Ask, values: Values, source: SourceVolume, *, tenant
     return made
 
 
-async def _pool(ask: Ask, source: SourceVolume) -> OpenPool:
+async def _pool(ask: Ask, source: SourceVolume, tenant: Tenant) -> OpenPool:
     """Give the pool in which a destination is made.
 
-    One that lasts, another one than the source's, that understands what that
+    One that the SVM may use, and that lasts, another one than the source's, that understands what that
     sends, with the most room: in this order, as far as there is one.
     """
     core = ask.core
     records = await core.known.get_many(Pool, {pool.id for pool in core.pools})
-    able = [pool for pool in core.pools if pool.id in records and _able(pool, source.kind)]
+    able = [pool for pool in core.pools if pool.id in records and may_use(tenant, pool.id) and _able(pool, source.kind)]
     if not able:
         message = "No aggregate can hold the destination."
         raise WireError(409, "13303918", message=message, target=_CREATE)

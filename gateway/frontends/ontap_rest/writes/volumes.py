@@ -135,9 +135,12 @@ async def _create_unmounted(ask: Ask, values: Values, *, tenant: Tenant, pool: P
 
 
 async def _policy(ask: Ask, values: Values, *, pool: Pool, tenant: Tenant, kind: VolumeKind) -> UUID | None:
-    """Give the policy that is named; where none is, the usual one, or the empty one if the pool takes no snapshots."""
-    able = ask.core.pools.get(pool.id).capability(kind).can("snapshot")
-    usual = "default" if able and not _replica(values) else "none"
+    """Give the policy that is named, else the SVM's or usual one, or the empty one if the pool takes no snapshots."""
+    able = ask.core.pools.get(pool.id).capability(kind).can("snapshot") and not _replica(values)
+    named = any(values.get(f"snapshot_policy.{word}") is not None for word in ("name", "uuid"))
+    if able and not named and tenant.snapshot_policy_id is not None:
+        return tenant.snapshot_policy_id
+    usual = "default" if able else "none"
     return await snapshot_policy_of(ask.core, values, tenant.id, fallback=usual)
 
 
