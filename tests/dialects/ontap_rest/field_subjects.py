@@ -302,30 +302,6 @@ SUBJECTS: Mapping[str, Subject] = {
         values={"source_snapshot": ["nowhere"], "state": ["queued", "failed", "success", "transferring"]},
         shown={"source_snapshot": NOWHERE},
     ),
-    "application/consistency-groups": Subject(
-        before=[_NEW_VOLUME],
-        body={
-            **SVM,
-            "name": "walked{n}",
-            "volumes": [{"name": "walked{n}", "provisioning_options": {"action": "add"}}],
-        },
-        after=[_NO_VOLUME],
-        values={
-            "name": ["renamed{n}"],
-            "svm.name": ["svm1"],
-            "volumes.name": ["walked{n}", "nowhere"],
-            "volumes.provisioning_options.action": ["add", "create", "reassign"],
-        },
-        without={
-            "svm.uuid": ("svm.name",),
-            "volumes.name": ("volumes",),
-            "volumes.uuid": ("volumes",),
-            "volumes.provisioning_options.action": ("volumes",),
-        },
-        beside={"volumes": {"name": "walked{n}", "provisioning_options": {"action": "add"}}},
-        shown={"volumes.provisioning_options.action": NOWHERE},
-    ),
-    "application/consistency-groups/{}/snapshots": Subject(body={"name": "walked{n}"}, values={"name": ["renamed{n}"]}),
 }
 """Collection -> how one is made."""
 
