@@ -117,7 +117,6 @@ RULES: tuple[Rule, ...] = (
         {"kind": "snapshot"},
         ("volume.restore",),
     ),
-    Rule(errors.NotFound, 404, "4", "entry doesn't exist", "volumes", {"kind": "volume"}, ("consistency_group.",)),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "index", {"kind": "export rule"}),
     Rule(errors.NotFound, 404, "4", "entry doesn't exist", "uuid"),
     # what exists already

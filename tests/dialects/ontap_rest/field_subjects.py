@@ -286,36 +286,22 @@ SUBJECTS: Mapping[str, Subject] = {
             "adaptive.peak_iops_allocation": _ADAPTIVE,
         },
     ),
+    "application/consistency-groups": Subject(
+        before=[_NEW_VOLUME],
+        body={**SVM, "name": "walked{n}", "volumes": [{"name": "walked{n}"}]},
+        after=[_NO_VOLUME],
+        values={"svm.name": ["svm1"], "volumes.name": ["walked{n}", "nowhere"]},
+        without={"svm.uuid": ("svm.name",), "volumes.name": ("volumes",), "volumes.uuid": ("volumes",)},
+        beside={"volumes": {"name": "walked{n}"}},
+        shown={"volumes.provisioning_options.action": NOWHERE},
+    ),
+    "application/consistency-groups/{}/snapshots": Subject(body={"name": "walked{n}"}),
     "snapmirror/relationships/{}/transfers": Subject(
         body={},
         # A transfer may be over before it is aborted.
         values={"source_snapshot": ["nowhere"], "state": ["queued", "failed", "success", "transferring"]},
         shown={"source_snapshot": NOWHERE},
     ),
-    "application/consistency-groups": Subject(
-        before=[_NEW_VOLUME],
-        body={
-            **SVM,
-            "name": "walked{n}",
-            "volumes": [{"name": "walked{n}", "provisioning_options": {"action": "add"}}],
-        },
-        after=[_NO_VOLUME],
-        values={
-            "name": ["renamed{n}"],
-            "svm.name": ["svm1"],
-            "volumes.name": ["walked{n}", "nowhere"],
-            "volumes.provisioning_options.action": ["add", "create", "reassign"],
-        },
-        without={
-            "svm.uuid": ("svm.name",),
-            "volumes.name": ("volumes",),
-            "volumes.uuid": ("volumes",),
-            "volumes.provisioning_options.action": ("volumes",),
-        },
-        beside={"volumes": {"name": "walked{n}", "provisioning_options": {"action": "add"}}},
-        shown={"volumes.provisioning_options.action": NOWHERE},
-    ),
-    "application/consistency-groups/{}/snapshots": Subject(body={"name": "walked{n}"}, values={"name": ["renamed{n}"]}),
 }
 """Collection -> how one is made."""
 

@@ -64,16 +64,11 @@ def more(caller: Caller) -> dict[str, str]:
     caller.do("POST", "/api/storage/volumes", {**volume, **settings})
     caller.do("PATCH", "/api/storage/volumes?name=kept", {"movement.destination_aggregate.name": "second"})
     (role,) = caller.get("/api/security/roles?name=kept&fields=owner")["records"]
-    member = {"name": "vol2", "provisioning_options": {"action": "add"}}
-    caller.do("POST", "/api/application/consistency-groups", {"name": "kept", "svm.name": "svm1", "volumes": [member]})
-    (group,) = caller.get("/api/application/consistency-groups?name=kept")["records"]
-    caller.do("POST", f"/api/application/consistency-groups/{group['uuid']}/snapshots", {"name": "s"})
     table = caller.get("/api/cluster/counter/tables")["records"][0]["name"]
     return {
         "security/roles": role["owner"]["uuid"],
         "security/roles/{}": "kept",
         "cluster/counter/tables": table,
-        "application/consistency-groups": group["uuid"],
     }
 
 

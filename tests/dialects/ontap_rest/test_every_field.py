@@ -63,12 +63,6 @@ class Walk:
         )
         (role,) = caller.get("/api/security/roles?name=kept&fields=owner")["records"]
         self.keys |= {"security/roles": role["owner"]["uuid"], "security/roles/{}": "kept"}
-        member = {"name": "vol2", "provisioning_options": {"action": "add"}}
-        caller.do(
-            "POST", "/api/application/consistency-groups", {"name": "kept", "svm.name": "svm1", "volumes": [member]}
-        )
-        (group,) = caller.get("/api/application/consistency-groups?name=kept")["records"]
-        self.keys["application/consistency-groups"] = group["uuid"]
         self.numbers = itertools.count(1)
 
     def path(self, template: str) -> str:

@@ -276,6 +276,7 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
     return {
         **furnish_san(caller, svm, svm_uuid),
         **furnish_mirror(caller, svm),
+        **furnish_group(caller, svm),
         **furnish_security(caller, svm, svm_uuid),
         "svm/svms": svm_uuid,
         "storage/aggregates": aggregate,
@@ -288,6 +289,16 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
         "schedules": line,
         "cluster/jobs": job,
     }
+
+
+def furnish_group(caller: Caller, svm: str) -> dict[str, str]:
+    """Make a consistency group that has a snapshot."""
+    groups = "/api/application/consistency-groups"
+    caller.do("POST", groups, {"name": "cg1", "svm.name": svm, "volumes": [{"name": "clone1"}]})
+    group = caller.get(f"{groups}?name=cg1&svm.name={svm}")["records"][0]["uuid"]
+    caller.do("POST", f"{groups}/{group}/snapshots", {"name": "snap1"})
+    snapshot = caller.get(f"{groups}/{group}/snapshots")["records"][0]["uuid"]
+    return {"application/consistency-groups": group, "application/consistency-groups/{}/snapshots": snapshot}
 
 
 def furnish_mirror(caller: Caller, svm: str) -> dict[str, str]:
