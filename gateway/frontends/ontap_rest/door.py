@@ -36,7 +36,7 @@ from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.serve import Server
 from gateway.frontends.ontap_rest.sources import PRODUCT, CatalogSource, DataAddress, Site
 from gateway.frontends.ontap_rest.tunnel import HEADERS, check_query, tunnelled
-from gateway.frontends.receive import NotReceived, identify, origin_form, receive
+from gateway.frontends.receive import NotReceived, identify, is_foreign, origin_form, receive
 
 _COMMON: Mapping[bool, CIMultiDict[str]] = {
     links: CIMultiDict(
@@ -166,6 +166,9 @@ class OntapDoor:
             # Also what is refused is written down.
             trace.operation = f"{found.target.endpoint.resource.name}.{verb.value.lower()}"
             trace.target, trace.tenant_id = f"/{'/'.join(path)}", principal.tenant_id
+            if is_foreign(request.headers):
+                # A browser sends along what it knows of the account, whoever wrote the page.
+                raise errors.PermissionDenied(action="call from a page of another origin")
         await check(self._core, principal, found, verb)
         ask = await self._ask(request, found, verb, path=path, raw_query=raw_query, links=links, principal=principal)
         if verb is Verb.GET:

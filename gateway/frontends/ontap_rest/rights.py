@@ -25,7 +25,8 @@ class Reach(enum.Enum):
     OWN = enum.auto()
     """Records belong to SVMs: it sees its own SVM's, and may with them what its role says."""
     KEPT = enum.auto()
-    """The record is the SVM itself: it is changed, but neither made nor removed."""
+    """The record is the SVM itself: it is changed, but not in what the cluster grants it, and neither made nor removed.
+    """
     SEEN = enum.auto()
     """The cluster's, and no secret."""
 
@@ -71,6 +72,9 @@ _VERBS: Mapping[Reach, frozenset[Verb]] = {
     Reach.SEEN: frozenset({Verb.GET}),
 }
 
+GRANTED: Mapping[str, frozenset[str]] = {"svm": frozenset({"aggregates", "name"})}
+"""By resource, the parts of bodies that are closed to the accounts of SVMs: the cluster decides on them."""
+
 NESTED: Mapping[tuple[str, str], str] = {
     ("export_policy", "rules"): "protocols/nfs/export-policies/{}/rules",
     ("igroup", "initiators"): "protocols/san/igroups/{}/initiators",
@@ -78,6 +82,7 @@ NESTED: Mapping[tuple[str, str], str] = {
     ("role", "privileges"): "security/roles/{}/{}/privileges",
     ("snapmirror_relationship", "create_destination"): "storage/volumes",
     ("svm", "iscsi"): "protocols/san/iscsi/services",
+    ("svm", "nfs.enabled"): "protocols/nfs/services",
 }
 """(resource, object of its bodies) -> the path at which the same is written alone: its rules hold, too."""
 
@@ -126,6 +131,10 @@ async def check_body(ask: Ask, resource: Resource, operation: str, *, values: Ma
     """Raise PermissionDenied for what only the body tells and the caller may not."""
     if ask.principal is None:
         return
+    if ask.principal.tenant_id is not None:
+        for part in GRANTED.get(resource.name, ()):
+            if _has(values, part):
+                raise PermissionDenied(action=f"{ask.verb.value} {part} of its {resource.name}")
     rules = await rules_of(ask.core, ask.principal)
     if rules is None:
         if operation in OPERATIONS:
@@ -150,8 +159,8 @@ def _place(ask: Ask, template: str) -> tuple[str, ...]:
 
 def _written(resource: str, values: Iterable[str]) -> set[str]:
     """Give the paths at which parts of a body could be written alone."""
-    return {
-        template
-        for (name, part), template in NESTED.items()
-        if name == resource and any(path == part or path.startswith(f"{part}.") for path in values)
-    }
+    return {template for (name, part), template in NESTED.items() if name == resource and _has(values, part)}
+
+
+def _has(values: Iterable[str], part: str) -> bool:
+    return any(path == part or path.startswith(f"{part}.") for path in values)
