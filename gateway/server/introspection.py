@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,6 +27,7 @@ _REFUSED_S: Final = 5.0
 _TIMEOUT_S: Final = 5.0
 _ANSWER_BYTES: Final = 256 * 1024
 _ASKED_MAX: Final = 64
+_ASKED_PER_PEER: Final = 8
 _REMEMBERED: Final = 1024
 
 Claims = Mapping[str, Any]
@@ -58,16 +60,17 @@ class Introspection:
         self._key = secrets.token_bytes(32)
         self._told: dict[bytes, _Told] = {}
         self._asking: dict[bytes, asyncio.Task[Claims | None]] = {}
+        self._peers: Counter[str] = Counter()
 
-    async def claims(self, token: str, *, wall: float) -> Claims:
+    async def claims(self, token: str, *, wall: float, peer: str = "") -> Claims:
         """Give what the issuer says of a token that is good at the time `wall`.
 
         PermissionDenied for one that is not, Unavailable when the issuer does
-        not answer, Busy when too many tokens are being asked about.
+        not answer, Busy when too many tokens of the peer, or of all, are being asked about.
         """
         digest = hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
         told = self._told.get(digest)
-        found = told.claims if told is not None and self._clock() < told.until else await self._ask(digest, token)
+        found = told.claims if told is not None and self._clock() < told.until else await self._ask(digest, token, peer)
         if found is None or not self._holds(found, wall):
             raise PermissionDenied(action="use this token (inactive)")
         return found
@@ -80,18 +83,20 @@ class Introspection:
         if running:
             await asyncio.wait(running)
 
-    def _ended(self, digest: bytes, ended: asyncio.Task[Claims | None]) -> None:
+    def _ended(self, digest: bytes, peer: str, ended: asyncio.Task[Claims | None]) -> None:
         self._asking.pop(digest, None)
+        self._peers -= Counter({peer: 1})
         if not ended.cancelled():
             ended.exception()  # whoever waited may have gone
 
-    async def _ask(self, digest: bytes, token: str) -> Claims | None:
+    async def _ask(self, digest: bytes, token: str, peer: str) -> Claims | None:
         asking = self._asking.get(digest)
         if asking is None:
-            if len(self._asking) >= _ASKED_MAX:
+            if len(self._asking) >= _ASKED_MAX or self._peers[peer] >= _ASKED_PER_PEER:
                 raise Busy(what="authentication", retry_after=1)
             asking = self._asking[digest] = asyncio.create_task(self._read(digest, token))
-            asking.add_done_callback(lambda ended: self._ended(digest, ended))
+            self._peers[peer] += 1
+            asking.add_done_callback(lambda ended: self._ended(digest, peer, ended))
         # Several wait for one answer; none that goes away takes it from the others.
         return await asyncio.shield(asking)
 
@@ -99,7 +104,7 @@ class Introspection:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 answer = await self._answer(token)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, RecursionError) as error:
             self._observer.event("issuer_does_not_answer", issuer=self._name, reason=type(error).__name__)
             raise Unavailable(what=f"issuer {self._name}", reason="it does not answer") from None
         found = answer if answer.get("active") is True else None
@@ -133,7 +138,7 @@ class Introspection:
         issuer, audience = claims.get("iss"), claims.get("aud")
         if issuer not in (None, self._settings.issuer):
             return False
-        if audience is not None and self._settings.audience is not None:
+        if self._settings.audience is not None:
             meant = audience if isinstance(audience, list) else [audience]
             if self._settings.audience not in meant:
                 return False
@@ -144,4 +149,9 @@ def _number(value: object, absent: float) -> float:
     """Give a time; one that is none never comes and is always over."""
     if value is None:
         return absent
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return float("nan")
+    try:
+        return float(value)
+    except OverflowError:
+        return float("nan")

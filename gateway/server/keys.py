@@ -113,7 +113,7 @@ def _of_file(file: Path, path: tuple[str, ...]) -> list[Key]:
         listed = msgspec.json.decode(file.read_bytes(), type=dict[str, Any]).get("keys")
     except OSError as error:
         raise ConfigError(str(file), f"cannot be read: {error.strerror}") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         listed = None
     found = [key for each in listed[:_KEYS_MAX] if (key := _told(each))] if isinstance(listed, list) else []
     if not found:
@@ -220,7 +220,7 @@ class OpenIdKeys:
         try:
             async with asyncio.timeout(self._timeout_s):
                 self._keep(await self._read())
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, RecursionError) as error:
             reason = str(error) or type(error).__name__
             self._observer.event("issuer_keys_not_read", issuer=self._name, reason=reason)
 

@@ -140,7 +140,7 @@ class Tokens:
         """
         asked = self._asked_about(token)
         if asked is not None:
-            claims = await asked.asked.claims(token, wall=self._wall())  # type: ignore[union-attr] # as it was chosen
+            claims = await asked.asked.claims(token, wall=self._wall(), peer=peer)  # type: ignore[union-attr] # as chosen
             return _principal(claims, asked.settings)
         digest = hashlib.blake2b(token.encode("utf-8", "surrogatepass"), key=self._key, digest_size=32).digest()
         known = self._known.get(digest)

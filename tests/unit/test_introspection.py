@@ -23,6 +23,8 @@ from gateway.core.principal import Principal
 from gateway.core.secret import Secret
 from gateway.server.tokens import Tokens
 
+GOOD = {"active": True, "sub": "alice", "aud": "gate way"}
+
 
 class Asked:
     """What is asked about tokens, on this machine."""
@@ -68,7 +70,7 @@ async def asked_tokens(clock: Callable[[], float] = time.monotonic, **more: Any)
         **more,
     )
     tokens = Tokens.load({"idp": settings}, SilentObserver(), clock=clock)
-    asked.answer = {"active": True, "sub": "alice", "roles": ["system.user"], "groups": ["staff"]}
+    asked.answer = {**GOOD, "roles": ["system.user"], "groups": ["staff"]}
     try:
         yield asked, tokens
     finally:
@@ -89,7 +91,7 @@ async def test_a_token_is_asked_about_once_while_that_is_believed() -> None:
         clock.now = 31.0
         with pytest.raises(PermissionDenied):
             await tokens.principal("opaque-token")
-        asked.answer = {"active": True, "sub": "alice"}
+        asked.answer = GOOD
         with pytest.raises(PermissionDenied):
             await tokens.principal("opaque-token")
         clock.now = 37.0
@@ -100,21 +102,24 @@ async def test_a_token_is_asked_about_once_while_that_is_believed() -> None:
     "answer",
     [
         {},
-        {"active": False, "sub": "alice"},
-        {"active": "true", "sub": "alice"},
-        {"active": 1, "sub": "alice"},
-        {"active": True},
-        {"active": True, "sub": ""},
-        {"active": True, "sub": 5},
-        {"active": True, "sub": "alice", "iss": "somebody else"},
-        {"active": True, "sub": "alice", "aud": "another"},
-        {"active": True, "sub": "alice", "aud": ["another", 5]},
-        {"active": True, "sub": "alice", "exp": 1},
-        {"active": True, "sub": "alice", "exp": "later"},
-        {"active": True, "sub": "alice", "exp": True},
-        {"active": True, "sub": "alice", "nbf": 9e12},
-        {"active": True, "sub": "alice", "roles": "system.admin"},
-        {"active": True, "sub": "alice", "groups": ["*", 5]},
+        {**GOOD, "active": False},
+        {**GOOD, "active": "true"},
+        {**GOOD, "active": 1},
+        {"active": True, "aud": "gate way"},
+        {**GOOD, "sub": ""},
+        {**GOOD, "sub": 5},
+        {**GOOD, "iss": "somebody else"},
+        {"active": True, "sub": "alice"},
+        {**GOOD, "aud": None},
+        {**GOOD, "aud": "another"},
+        {**GOOD, "aud": ["another", 5]},
+        {**GOOD, "exp": 1},
+        {**GOOD, "exp": "later"},
+        {**GOOD, "exp": True},
+        {**GOOD, "exp": 10**400},
+        {**GOOD, "nbf": 9e12},
+        {**GOOD, "roles": "system.admin"},
+        {**GOOD, "groups": ["*", 5]},
     ],
 )
 async def test_what_does_not_hold(answer: Any) -> None:
@@ -126,7 +131,15 @@ async def test_what_does_not_hold(answer: Any) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "status"),
-    [(b"<html>", 200), (b"[]", 200), ({"active": True, "sub": "alice"}, 401), (b"x" * 300_000, 200), (b"", 302)],
+    [
+        (b"<html>", 200),
+        (b"[]", 200),
+        (b'{"active": true, "x": ' + b"[" * 100_000, 200),
+        (GOOD, 401),
+        (b"x" * 300_000, 200),
+        (b"", 302),
+    ],
+    ids=["html", "list", "deep", "refused", "long", "elsewhere"],
 )
 async def test_an_issuer_that_does_not_answer_lets_nobody_in(answer: Any, status: int) -> None:
     async with asked_tokens() as (asked, tokens):
@@ -154,10 +167,14 @@ async def test_tokens_of_other_issuers_are_told_to_nobody() -> None:
 async def test_how_many_are_asked_about_is_bounded() -> None:
     async with asked_tokens() as (asked, tokens):
         asked.gate.clear()
-        waiting = [asyncio.ensure_future(tokens.principal(f"token-{n}")) for n in range(64)]
+        waiting = [asyncio.ensure_future(tokens.principal(f"token-{n}", peer="one")) for n in range(8)]
         await asyncio.sleep(0)
         with pytest.raises(Busy):
-            await tokens.principal("one-more")
+            await tokens.principal("one-more", peer="one")
+        waiting += [asyncio.ensure_future(tokens.principal(f"token-{n}", peer=f"{n // 8}")) for n in range(8, 64)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await tokens.principal("one-more", peer="another")
         asked.gate.set()
         assert {found.name for found in await asyncio.gather(*waiting)} == {"alice"}
 
@@ -197,7 +214,11 @@ async def test_keys_of_a_file(tmp_path: Path) -> None:
             await tokens.close()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', '{"keys": ' + "[" * 100_000],
+    ids=["empty", "list", "object", "none", "secret", "deep"],
+)
 def test_a_file_without_keys(tmp_path: Path, text: str) -> None:
     path = tmp_path / "jwks.json"
     path.write_text(text)
