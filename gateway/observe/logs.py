@@ -127,7 +127,9 @@ _PROCESSORS: Sequence[Processor] = (
 def _renderers(form: LogFormat, *, colors: bool) -> Sequence[Processor]:
     if form is LogFormat.JSON:
         return (structlog.processors.format_exc_info, _as_json)
-    return (structlog.dev.ConsoleRenderer(colors=colors), _as_bytes)
+    # Others that may be installed beside us show what variables hold, passwords too.
+    plain = structlog.dev.plain_traceback
+    return (structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain), _as_bytes)
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:

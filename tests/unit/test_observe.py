@@ -97,6 +97,13 @@ def test_console_lines_are_for_people(stream: io.BytesIO) -> None:
     assert b"hunter2" not in stream.getvalue()
 
 
+def test_a_traceback_for_people_shows_no_variables(stream: io.BytesIO) -> None:
+    """Whatever else is installed: rich would show them."""
+    configure_logging(LogSettings(format=LogFormat.CONSOLE), stream)
+    (console,) = [each for each in structlog.get_config()["processors"] if hasattr(each, "exception_formatter")]
+    assert console.exception_formatter is structlog.dev.plain_traceback
+
+
 def test_an_exception_is_in_the_line(stream: io.BytesIO) -> None:
     configure_logging(LogSettings(), stream)
     ReportingObserver(Metrics()).defect("i-1", ValueError("why"))
