@@ -13,8 +13,8 @@ from gateway.config import LogFormat, LogSettings
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FAILURE = 400
-_SECRET = re.compile(r"([?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
-"""A client that puts a password into a query has it refused; the line must not keep it."""
+_SECRET = re.compile(r"([?&][^=&]*pass(?:word|phrase)[^=&]*=)[^&]*", re.IGNORECASE)
+"""Whatever becomes of a password that a client puts into a query: the line must not keep it."""
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False):
@@ -65,7 +65,7 @@ class AccessLog:
             if self._owed < 1.0:
                 return
             self._owed -= 1.0
-        if "?" in path and "password" in path.lower():
+        if "?" in path and "pass" in path.lower():
             path = _SECRET.sub(r"\1***", path)
         ms = round(seconds * 1000, 3)
         self._write(

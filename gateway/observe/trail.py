@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +108,9 @@ class FileTrail:
 
     def _begin(self, mode: str) -> None:
         try:
-            self._file = self._path.open(mode, buffering=0)  # type: ignore[assignment] # binary and unbuffered
+            file = open(self._path, mode, buffering=0, opener=_private)  # noqa: SIM115 - closed by `close`
+            # Made so, and not changed to it: who had it open before could read on.
+            self._file = file  # type: ignore[assignment] # binary and unbuffered
             self._path.chmod(0o600)
         except OSError as error:
             self._give_up(error)
@@ -116,6 +119,10 @@ class FileTrail:
         with suppress(OSError):
             self.close()
         structlog.get_logger("gateway.audit").warning("trail_not_written", reason=error.strerror)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _lines(path: Path) -> list[bytes]:

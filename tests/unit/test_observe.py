@@ -158,6 +158,13 @@ def test_an_access_line() -> None:
     }
 
 
+@pytest.mark.parametrize("field", ["password", "chap.inbound.password", "authentication.passphrase", "Password"])
+def test_a_password_in_a_query_is_not_kept(field: str) -> None:
+    log, written = access()
+    log.record(door="ontap", method="PATCH", path=f"/api/x?a=b&{field}=secret&c=d", status=400, seconds=0)
+    assert msgspec.json.decode(written[0])["path"] == f"/api/x?a=b&{field}=***&c=d"
+
+
 @pytest.mark.parametrize(("share", "written_of_100"), [(0.0, 0), (0.01, 1), (0.25, 25), (1.0, 100)])
 def test_successful_reads_are_sampled_evenly(share: float, written_of_100: int) -> None:
     log, written = access(share)
