@@ -111,11 +111,15 @@ def granted(privileges: Sequence[Privilege], parts: Sequence[str]) -> frozenset[
     allowed = _granted(rules, [_OTHER if part == ANY else part for part in parts])
     if wild:
         # Whatever the keys are, the rule that decides is one that decides for the keys that it names itself.
-        for rule, _ in rules:
-            named = list(parts)
-            for place in wild:
-                named[place] = rule[place] if len(rule) > place and rule[place] != ANY else _OTHER
-            allowed &= _granted(rules, named)
+        keys = [_keys(rule, wild) for rule, _ in rules]
+        every = (_OTHER,) * len(wild)
+        for named in set(keys):
+            path = list(parts)
+            for place, key in zip(wild, named, strict=True):
+                path[place] = key
+            # Those about another key need no look, of which there may be many.
+            near = rules if len(wild) > 1 else [rules[n] for n, mine in enumerate(keys) if mine in (named, every)]
+            allowed &= _granted(near, path)
     return allowed
 
 
@@ -154,6 +158,11 @@ def _granted(rules: Iterable[Rule], parts: Sequence[str]) -> frozenset[Verb]:
             if rank > best:
                 best, verbs = rank, allowed
     return verbs
+
+
+def _keys(rule: Sequence[str], places: Iterable[int]) -> tuple[str, ...]:
+    """Give the keys that a rule names at some places."""
+    return tuple(rule[place] if len(rule) > place and rule[place] != ANY else _OTHER for place in places)
 
 
 def _fitted(part: str, place: str) -> str | None:
