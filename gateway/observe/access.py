@@ -89,15 +89,16 @@ _encoder = msgspec.json.Encoder()
 def _as_json(line: _Line) -> bytes:
     try:
         return _encoder.encode(line) + b"\n"
-    except UnicodeEncodeError:  # broken UTF-8 in the request arrives as lone surrogates
-        return _encoder.encode(msgspec.structs.replace(line, path=ascii(line.path))) + b"\n"
+    except UnicodeEncodeError:  # broken UTF-8 in the request arrives as lone surrogates, as may names in tokens
+        told = {"path": ascii(line.path), "who": ascii(line.who), "request_id": ascii(line.request_id)}
+        return _encoder.encode(msgspec.structs.replace(line, **told)) + b"\n"
 
 
 def _as_text(line: _Line) -> bytes:
-    # The path is the client's; what is not printable must not reach a terminal.
-    path = line.path if line.path.isprintable() else repr(line.path)
+    # These are the client's, or its token's; what is not printable must not reach a terminal.
+    path, who, request = (text if text.isprintable() else repr(text) for text in (line.path, line.who, line.request_id))
     text = (
         f"{line.timestamp} [access] {line.door} {line.method} {path} {line.status} {line.ms}ms {line.bytes}B"
-        f" who={line.who or '-'} peer={line.peer or '-'} request_id={line.request_id or '-'}\n"
+        f" who={who or '-'} peer={line.peer or '-'} request_id={request or '-'}\n"
     )
     return text.encode("utf-8", "backslashreplace")

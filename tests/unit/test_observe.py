@@ -183,9 +183,11 @@ def test_changes_and_failures_are_never_left_out(method: str, status: int) -> No
 
 
 @pytest.mark.parametrize("form", list(LogFormat))
-def test_a_path_cannot_forge_a_line_or_reach_the_terminal(form: LogFormat) -> None:
+@pytest.mark.parametrize("field", ["path", "who", "request_id"])
+def test_no_text_of_a_client_can_forge_a_line_or_reach_the_terminal(form: LogFormat, field: str) -> None:
     log, written = access(form=form)
-    log.record(door="d", method="GET", path="/\n\x1b[31m\udcff", status=200, seconds=0)
+    sent: dict[str, Any] = {"path": "/", field: "/\n\x1b[31m\udcff"}
+    log.record(door="d", method="GET", status=200, seconds=0, **sent)
     [line] = written
     assert line.count(b"\n") == 1
     assert b"\x1b" not in line
