@@ -41,6 +41,7 @@ def test_every_part_that_needs_no_root() -> None:
         "libStorage GET",
         "header of",
         "Cinder driver: requests",
+        "two indexed filters",
     ):
         assert words in table
 

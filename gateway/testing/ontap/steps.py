@@ -8,6 +8,7 @@ from __future__ import annotations
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.testing.ontap.step import BASE, OF_SVM, Step, change, get, make, remove
 from gateway.testing.ontap.steps_files import FILE_STEPS
+from gateway.testing.ontap.steps_groups import GROUP_STEPS
 from gateway.testing.ontap.steps_policies import QOS_STEPS
 from gateway.testing.ontap.steps_security import SECURITY_STEPS
 from gateway.testing.ontap.steps_system import SYSTEM_STEPS
@@ -485,7 +486,9 @@ STEPS: tuple[Step, ...] = (
     *_ISCSI,
     *FILE_STEPS,
     *QOS_STEPS,
+    *GROUP_STEPS,
     *SECURITY_STEPS,
     *SYSTEM_STEPS,
+    *GROUP_STEPS,
     *_MIRRORS,
 )

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from wire_scene import Caller, Reply, check, everything, furnish, resident
+from wire_scene import UNSAMPLED, Caller, Reply, check, everything, furnish, resident
 
 from gateway.frontends.ontap_rest.query import CONTROLS
 from gateway.frontends.ontap_rest.rules import SETTABLE
@@ -280,7 +280,7 @@ def _quoted(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with live_gateway(tmp_path_factory.mktemp("fuzz")) as gateway:
+    with live_gateway(tmp_path_factory.mktemp("fuzz"), periods=UNSAMPLED) as gateway:
         found = Scene(gateway)
         yield found
         found.caller.close()
