@@ -29,6 +29,7 @@ _FILE = "catalog.sqlite"
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class LogLevel(enum.StrEnum):
@@ -118,14 +119,20 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `address` is the host that they are told, where it is not the one in
     `listen`. Certificate and key are made at the first start when neither is
     there, in `data_dir` unless other files are named.
+
+    `ports`: the first and the last of those at which their movers fetch what
+    they replicate, one of them for each transfer; without it, any that is free.
     """
 
     listen: str = ""
     address: str = ""
+    ports: tuple[Port, Port] | None = None
     certificate: Path | None = None
     key: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.ports is not None and self.ports[0] > self.ports[1]:
+            raise ValueError("ports: the first is not before the last")
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate: comes together with key")
         if self.listen:

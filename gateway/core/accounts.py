@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -169,6 +170,15 @@ async def delete(core: Core, kept: Kept) -> None:
     """Remove an account with its password. StaleRevision when it has changed meanwhile."""
     await core.catalog.commit(drop(*_present(kept.document, kept.secret)))
     await core.manifest.write()
+
+
+async def forget_accounts(core: Core, tenant_id: UUID) -> None:
+    """Remove the accounts of a tenant that went. They let nobody in any more; this gives their names back."""
+    for document in await all_of(core, KIND):
+        if _read(document).tenant_id == tenant_id:
+            secret = await core.catalog.get(Document, account_id(document.name, SECRET_KIND))
+            with suppress(errors.StaleRevision):  # somebody else gives it a new owner
+                await core.catalog.commit(drop(*_present(document, secret)))
 
 
 async def _of_gone_tenant(core: Core, name: str) -> list[Document]:

@@ -131,6 +131,8 @@ class PeerDoor:
     async def _join(self, request: web.BaseRequest, join: wire.Join, trace: Trace) -> wire.Joined:
         trace.operation, trace.target = "peer.join", str(join.cluster_id)
         standing = [offer for offer in await peers.offers(self._core) if offer.stands]
+        if not standing:
+            raise errors.Unavailable(what="offer", reason="none stands")
         mine, theirs = self._links.identity.der(), _der(join.certificate)
         for offer in standing:
             if same(join.proof, asked(offer.key, join, mine=theirs, theirs=mine)):

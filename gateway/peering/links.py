@@ -164,15 +164,17 @@ class PeerLinks:
         failure: errors.GatewayError = errors.Unavailable(what=f"peer {peer.name}", reason="no address is known")
         for address in peer.addresses:
             try:
-                answer, _ = await self._said(client, address, call, question, what=f"peer {peer.name}")
+                answer, shown_by = await self._said(client, address, call, question, what=f"peer {peer.name}")
             except errors.Unavailable as error:
                 failure = error
                 continue
             except errors.GatewayError:
                 self._hears(peer, address)
                 raise
-            self._hears(peer, address)
-            return answer
+            if shown_by == ssl.PEM_cert_to_DER_cert(peer.certificate):
+                self._hears(peer, address)
+                return answer
+            failure = errors.Unavailable(what=f"peer {peer.name}", reason="it shows another certificate")
         self._heard[peer.id] = Heard(answers=False, when=utc_now())
         raise failure
 

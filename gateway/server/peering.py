@@ -74,7 +74,10 @@ async def peering(settings: Settings, house: House, shared: Surroundings) -> Asy
         if peer.certificate:
             trust(context, peer.certificate)
     links.trusted = partial(trust, context)
-    senders = ProcessSenders(certificate=str(links.identity.certificate), key=str(links.identity.key))
+    first, last = settings.peer.ports or (0, -1)
+    senders = ProcessSenders(
+        certificate=str(links.identity.certificate), key=str(links.identity.key), ports=range(first, last + 1)
+    )
     door = PeerDoor(house.core, links, senders, host=at.host, receive_timeout_s=settings.limits.receive_timeout_s)
     listener = Listener(
         Watch(shared.ledger(NAME), door.handle, refuse=door.refuse, observer=shared.observer).handle,

@@ -197,6 +197,8 @@ def test_an_unknown_key_is_placed_and_the_nearest_known_one_named(
         ("['backend']\n'a b' = {driver = 'memory'}\n", ("backend", "a b"), "not a name"),
         ("frontend.dor = {}\n" + MINIMAL, ("frontend", "dor"), "no such door"),
         ("frontend.door = 3\n" + MINIMAL, ("frontend", "door"), "must be a table"),
+        ("[peer]\nports = [11118, 11110]\n" + MINIMAL, ("peer",), "not before the last"),
+        ("[peer]\nports = [0, 10]\n" + MINIMAL, ("peer", "ports"), ">= 1"),
     ],
 )
 def test_a_wrong_value_names_its_key(tmp_path: Path, text: str, path: tuple[str, ...], word: str) -> None:

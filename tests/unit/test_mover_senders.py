@@ -105,6 +105,9 @@ async def test_what_cannot_be_offered(senders, sides, files, tmp_path):
         with pytest.raises(Unavailable, match="cannot listen"):
             await offered(other, sides, tmp_path)
         await other.close()
+        other = ProcessSenders(**files, ports=(taken.getsockname()[1], 0))
+        assert (await offered(other, sides, tmp_path)).port not in {0, taken.getsockname()[1]}
+        await other.close()
 
 
 async def test_no_more_than_there_may_be(files, mover, sides, tmp_path):

@@ -96,7 +96,7 @@ async def test_a_wrong_passphrase_agrees_on_nothing(scene: Scene) -> None:
             await peers.agree(scene.here.core, made, name="here")
     (counted,) = await peers.offers(scene.there.core)
     assert not counted.stands
-    with pytest.raises(errors.Unauthenticated):
+    with pytest.raises(errors.Unavailable):
         await scene.agree_with_what_stands()
 
 
@@ -105,7 +105,7 @@ async def test_an_expired_offer_is_none(scene: Scene) -> None:
     made, _ = await peers.offer(core, NewOffer(passphrase=PASSPHRASE))
     past = msgspec.structs.replace(made, expires=utc_now() - timedelta(seconds=1))
     await documents.put_named(core, peers.OFFER, str(made.id), msgspec.json.encode(past).decode())
-    with pytest.raises(errors.Unauthenticated):
+    with pytest.raises(errors.Unavailable):
         await scene.agree_with_what_stands()
 
 
@@ -423,3 +423,17 @@ async def test_tenants_that_are_gone_keep_no_peer(scene: Scene) -> None:
     assert await peers.everyone(core) == await peer_tenants.everyone(core) == []
     (left,) = await peers.everyone(scene.there.core)
     assert left.certificate == ""
+
+
+async def test_both_know_where_the_other_is(scene: Scene) -> None:
+    """Whoever is told first waits; the second one finds him, and nothing is wrong in between."""
+    first, _ = await peers.offer(scene.there.core, NewOffer(passphrase=PASSPHRASE, addresses=(scene.here.address,)))
+    with pytest.raises(errors.Unavailable):
+        await peers.agree(scene.there.core, first, name="there")
+    (waiting,) = await peers.offers(scene.there.core)
+    assert (waiting.refused, waiting.stands) == (False, True)
+    await scene.agree_with_what_stands()
+    assert ((await scene.here.peer()).name, (await scene.there.peer()).name) == ("there", "here")
+    with pytest.raises(errors.Unavailable):
+        await peers.agree(scene.there.core, first, name="there")
+    assert (await scene.there.peer()).id == first.id

@@ -174,7 +174,9 @@ async def test_a_change_of_an_account_holds_for_checks_that_run(it: Scene) -> No
 
 
 async def test_a_name_is_one_accounts_until_its_svm_is_gone(it: Scene) -> None:
-    vic = await it.account("vic", "vsadmin", owner={"name": "svm1"})
+    await it.role("looks", {"/api/storage": "readonly"}, owner={"name": "svm1"})
+    vic = await it.account("vic", "looks", owner={"name": "svm1"})
+    assert await it.ask(ROOT, "PATCH", f"{ACCOUNTS}?name=vic", {"role.name": "vsadmin"}) == (200, "")
     body = {"name": "vic", "password": GOOD, "role.name": "vsadmin", "owner.name": "svm2"}
     assert await it.ask(ROOT, "POST", ACCOUNTS, body) == (409, "1")
     assert (await it.ask(vic, "GET", "/api/svm/svms"))[0] == 200
@@ -182,6 +184,7 @@ async def test_a_name_is_one_accounts_until_its_svm_is_gone(it: Scene) -> None:
     assert svm is not None
     assert (await it.ask(ROOT, "DELETE", f"/api/svm/svms/{svm.id}"))[0] == 202
     assert await it.ask(vic, "GET", "/api/svm/svms") == UNKNOWN
+    assert [d for d in await everything(it.core.catalog, Document) if "vic" in d.name or str(svm.id) in d.name] == []
     assert await it.ask(ROOT, "POST", ACCOUNTS, body) == (201, "")
     assert (await it.ask(vic, "GET", "/api/svm/svms"))[0] == 200
 

@@ -15,7 +15,7 @@ from gateway.core.model import Snapshot, SnapshotPolicy, Tenant, Volume
 from gateway.core.query import ALL
 from gateway.frontends.ontap_rest.endpoints import routes
 from gateway.frontends.ontap_rest.rights import NESTED, REACHES, SAME
-from gateway.frontends.ontap_rest.schema import load_schema
+from gateway.frontends.ontap_rest.schema import Verb, load_schema
 from gateway.frontends.ontap_rest.sources import Site
 
 ROLES, V = "/api/security/roles", "/api/storage/volumes"
@@ -353,6 +353,41 @@ async def test_w03_an_svms_account_sees_that_svm_only(it: Scene) -> None:
     assert mine.ownership is None
     assert await it.ask(who, "POST", "/api/security/accounts", {"name": "eva", "password": GOOD}) == (201, "")
     assert await it.ask(("eva", GOOD), "GET", "/api/cluster/nodes") == DENIED
+
+
+async def test_no_collection_tells_an_svms_account_of_another_svm(it: Scene) -> None:
+    svm2 = await it.core.find(Tenant, name="svm2")
+    assert svm2 is not None
+    base = {"svm.name": "svm2", "aggregates": [{"name": "memory"}], "size": "64MB"}
+    copies = [{"schedule": {"name": "daily"}, "count": 2}]
+    rules = [{"clients": [{"match": "0.0.0.0/0"}], "ro_rule": ["any"], "rw_rule": ["any"]}]
+    rule = [{"path": "/api/cluster", "access": "all"}]
+    for path, body in (
+        ("storage/volumes", {**base, "name": "hidden_volume"}),
+        ("storage/volumes", {**base, "name": "hidden_lun"}),
+        ("protocols/nfs/export-policies", {"svm.name": "svm2", "name": "hidden_policy", "rules": rules}),
+        ("storage/snapshot-policies", {"svm.name": "svm2", "name": "hidden_copies", "copies": copies}),
+        ("protocols/san/igroups", {"svm.name": "svm2", "name": "hidden_hosts", "os_type": "linux"}),
+        ("protocols/san/iscsi/services", {"svm.name": "svm2"}),
+        ("storage/qos/policies", {"svm.name": "svm2", "name": "hidden_qos", "fixed.max_throughput_iops": 500}),
+        ("security/roles", {"owner.name": "svm2", "name": "hidden_role", "privileges": rule}),
+        ("security/accounts", {"owner.name": "svm2", "name": "hidden_account", "password": GOOD}),
+    ):
+        assert (await it.ask(ROOT, "POST", f"/api/{path}?return_timeout=60", body))[0] in {201, 202}, path
+    hidden = await it.core.find(Volume, name="hidden_volume")
+    assert hidden is not None
+    await snap(it.core, hidden, "hidden_snapshot")
+    who = await it.account("vic", "vsadmin", owner={"name": "svm1"})
+    table = routes(load_schema(), Site(name="g", cluster_id=uuid4(), addresses=(), started=0.0))
+    seen = set()
+    for template, route in table.items():
+        if Verb.GET in route.verbs:
+            answer = await it.call(who, "GET", f"/api/{template.replace('{}', '*')}?fields=**")
+            for secret in ("svm2", str(svm2.id), "hidden", str(hidden.id)):
+                assert secret not in answer.text, (template, secret)
+            if answer.status_code == 200:
+                seen.add(route.endpoint.resource.name)
+    assert seen >= {"volume", "snapshot", "svm", "export_policy", "igroup", "account", "role", "qos_policy"}
 
 
 async def test_what_is_the_clusters_an_svms_account_may_see_and_not_change(it: Scene) -> None:

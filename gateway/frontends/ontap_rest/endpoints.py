@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core import jobs, policies, retired, snapshots, tenants, volumes
+from gateway.core.accounts import forget_accounts
 from gateway.core.model import ExportPolicy, ExportRule, Job, Snapshot, SnapshotPolicy, SnapshotSchedule, Tenant, Volume
 from gateway.core.observer import Observer, SilentObserver
 from gateway.frontends.ontap_rest import sources
@@ -25,6 +26,7 @@ from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.licensing import Licenses
 from gateway.frontends.ontap_rest.qos import forget_policies
 from gateway.frontends.ontap_rest.schema import Schema, Verb
+from gateway.frontends.ontap_rest.security_roles import forget_roles
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.sources_volumes import Snapshots, Volumes
 from gateway.frontends.ontap_rest.tunnel import check_own
@@ -204,6 +206,8 @@ async def _delete_svm(ask: Ask, tenant: Tenant) -> Made:
     await tenants.delete(ask.core, tenant.id)
     await forget_policies(ask.core, tenant)
     await forget_groups(ask.core, tenant)
+    await forget_accounts(ask.core, tenant.id)
+    await forget_roles(ask.core, tenant.id)
     return await jobs.finished(ask.core, "svm.delete", description=ask.description, tenant=tenant)
 
 

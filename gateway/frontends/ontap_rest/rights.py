@@ -34,6 +34,8 @@ REACHES: Mapping[str, Reach] = {
     "account": Reach.OWN,
     "account_password": Reach.OWN,
     "cluster": Reach.SEEN,
+    "consistency_group": Reach.OWN,
+    "consistency_group_snapshot": Reach.OWN,
     "export_policy": Reach.OWN,
     "export_rule": Reach.OWN,
     "file": Reach.OWN,

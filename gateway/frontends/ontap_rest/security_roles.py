@@ -113,6 +113,13 @@ async def delete(core: Core, role: Role) -> None:
     await core.manifest.write()
 
 
+async def forget_roles(core: Core, tenant_id: UUID) -> None:
+    """Remove the roles of an SVM that went."""
+    for document in await documents.all_of(core, KIND):
+        if _read(document).tenant_id == tenant_id:
+            await documents.delete(core, KIND, document.name)
+
+
 async def rules_of(core: Core, principal: Principal) -> tuple[Privilege, ...] | None:
     """Give the rules for a caller, as they were at the last `Known.renew` or later.
 

@@ -15,6 +15,7 @@ from gateway.core.model import Tenant
 from gateway.core.principal import Principal
 from gateway.core.query import Op
 from gateway.frontends.ontap_rest.ask import Ask
+from gateway.frontends.ontap_rest.consistency import GroupSnapshot, KeptGroup
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.qos import KeptPolicy
 from gateway.frontends.ontap_rest.sources_files import Found
@@ -78,6 +79,10 @@ def _owner(record: object) -> UUID | None:
         first = first.place.volume
     elif isinstance(first, KeptPolicy):
         first = first.policy
+    elif isinstance(first, GroupSnapshot):
+        first = first.kept.group
+    elif isinstance(first, KeptGroup):
+        first = first.group
     owner = first.id if isinstance(first, Tenant) else getattr(first, "tenant_id", None)
     return owner if isinstance(owner, UUID) else None
 

@@ -489,5 +489,6 @@ STEPS: tuple[Step, ...] = (
     *GROUP_STEPS,
     *SECURITY_STEPS,
     *SYSTEM_STEPS,
+    *GROUP_STEPS,
     *_MIRRORS,
 )

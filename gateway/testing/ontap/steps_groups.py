@@ -1,22 +1,27 @@
-"""The steps of the walk through the ONTAP door to consistency groups."""
+"""The steps of the walk through the ONTAP door to consistency groups and their snapshots."""
 
 from __future__ import annotations
 
 from gateway.testing.ontap.step import BASE, OF_SVM, Step, change, get, make, remove
 
 _GROUPS = "application/consistency-groups"
-_ADD, _REMOVE = {"provisioning_options": {"action": "add"}}, {"provisioning_options": {"action": "remove"}}
-_TWO = [{"name": "cg1", **_ADD}, {"name": "cg2"}]
+_MEMBER = {"provisioning_options": {"action": "add"}}
 GROUP_STEPS: tuple[Step, ...] = (
-    *(make("storage/volumes", {**BASE, "name": name}, name) for name in ("cg1", "cg2", "cg3")),
-    make(_GROUPS, {**OF_SVM, "volumes": _TWO}, refused="53411846"),
-    make(_GROUPS, {**OF_SVM, "name": "g1", "volumes": _TWO}, "g1"),
-    make(_GROUPS, {"svm": {"uuid": "{svm1_key}"}, "volumes": [{"uuid": "{cg3_key}"}]}, "g2"),
-    remove("{g2}"),
-    change("{g1}", {"volumes": [{"uuid": "{cg3_key}", **_ADD}]}),
-    change("{g1}", {"volumes": [{"name": "cg3", **_REMOVE}]}),
-    make("{g1}/snapshots", {"name": "first", "comment": "c", "snapmirror_label": "l"}, "all1"),
-    make("{g1}/snapshots", {"name": "second"}, "all2"),
-    get("{all1}"),
-    remove("{all2}"),
+    make("storage/volumes", {**BASE, "name": "member1"}, "member1"),
+    make("storage/volumes", {**BASE, "name": "member2"}, "member2"),
+    make(_GROUPS, {**OF_SVM, "name": "cg1", "volumes": [{"name": "member1", **_MEMBER}]}, "cg1"),
+    make(_GROUPS, {"svm": {"uuid": "{svm1_key}"}, "volumes": [{"uuid": "{member2_key}"}]}, "cg2"),
+    make(_GROUPS, {**OF_SVM, "volumes": [_MEMBER]}, refused="53411846"),
+    make(_GROUPS, {**OF_SVM, "name": "cg1", "volumes": [{"name": "vol1"}]}, refused="53411852"),
+    get("{cg1}"),
+    get(_GROUPS, "volumes.name=member1"),
+    make("{cg1}/snapshots", {"name": "s1", "comment": "c", "snapmirror_label": "l"}, "cg1_snapshot"),
+    get("{cg1_snapshot}"),
+    get("{cg1}/snapshots"),
+    remove("{cg1_snapshot}"),
+    remove("{cg1}/snapshots", "name=none"),
+    change("{cg2}", {"volumes": [{"uuid": "{member2_key}", "provisioning_options": {"action": "remove"}}]}),
+    change(_GROUPS, {"volumes": [{"name": "member2", **_MEMBER}]}, "name=member2"),
+    remove("{cg2}"),
+    remove(_GROUPS, "name=none"),
 )

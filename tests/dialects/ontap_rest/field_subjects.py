@@ -286,6 +286,16 @@ SUBJECTS: Mapping[str, Subject] = {
             "adaptive.peak_iops_allocation": _ADAPTIVE,
         },
     ),
+    "application/consistency-groups": Subject(
+        before=[_NEW_VOLUME],
+        body={**SVM, "name": "walked{n}", "volumes": [{"name": "walked{n}"}]},
+        after=[_NO_VOLUME],
+        values={"svm.name": ["svm1"], "volumes.name": ["walked{n}", "nowhere"]},
+        without={"svm.uuid": ("svm.name",), "volumes.name": ("volumes",), "volumes.uuid": ("volumes",)},
+        beside={"volumes": {"name": "walked{n}"}},
+        shown={"volumes.provisioning_options.action": NOWHERE},
+    ),
+    "application/consistency-groups/{}/snapshots": Subject(body={"name": "walked{n}"}),
     "snapmirror/relationships/{}/transfers": Subject(
         body={},
         # A transfer may be over before it is aborted.

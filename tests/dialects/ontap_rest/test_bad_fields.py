@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from wire_scene import EVERY_FIELD, Caller, check, everything, furnish, resident
+from wire_scene import EVERY_FIELD, UNSAMPLED, Caller, check, everything, furnish, resident
 
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
@@ -63,7 +63,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with live_gateway(tmp_path_factory.mktemp("fields"), extra=EVERY_FIELD) as gateway:
+    with live_gateway(tmp_path_factory.mktemp("fields"), extra=EVERY_FIELD, periods=UNSAMPLED) as gateway:
         found = Scene(gateway)
         yield found
         found.caller.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from wire_scene import BASIC, Caller, Wire, check, everything, request, resident
+from wire_scene import BASIC, UNSAMPLED, Caller, Wire, check, everything, request, resident
 
 from gateway.testing.live import LiveGateway, live_gateway
 
@@ -17,7 +17,7 @@ HURRY = "[limits]\nreceive_timeout_s = 0.5\nmax_connections = 60\nshutdown_timeo
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
-    with live_gateway(tmp_path_factory.mktemp("http")) as running:
+    with live_gateway(tmp_path_factory.mktemp("http"), periods=UNSAMPLED) as running:
         yield running
 
 

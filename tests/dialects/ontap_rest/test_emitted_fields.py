@@ -65,7 +65,11 @@ def more(caller: Caller) -> dict[str, str]:
     caller.do("PATCH", "/api/storage/volumes?name=kept", {"movement.destination_aggregate.name": "second"})
     (role,) = caller.get("/api/security/roles?name=kept&fields=owner")["records"]
     table = caller.get("/api/cluster/counter/tables")["records"][0]["name"]
-    return {"security/roles": role["owner"]["uuid"], "security/roles/{}": "kept", "cluster/counter/tables": table}
+    return {
+        "security/roles": role["owner"]["uuid"],
+        "security/roles/{}": "kept",
+        "cluster/counter/tables": table,
+    }
 
 
 def records(furnished: tuple[Caller, Mapping[str, str]], template: str) -> list[dict[str, Any]]:

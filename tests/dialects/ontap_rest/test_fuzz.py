@@ -15,11 +15,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from wire_scene import Caller, Reply, check, everything, furnish, resident
+from wire_scene import UNSAMPLED, Caller, Reply, check, everything, furnish, resident
 
 from gateway.frontends.ontap_rest.query import CONTROLS
-from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
+from gateway.frontends.ontap_rest.settable import SETTABLE
 from gateway.testing.live import LiveGateway, live_gateway
 
 pytestmark = pytest.mark.slow
@@ -280,7 +280,7 @@ def _quoted(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with live_gateway(tmp_path_factory.mktemp("fuzz")) as gateway:
+    with live_gateway(tmp_path_factory.mktemp("fuzz"), periods=UNSAMPLED) as gateway:
         found = Scene(gateway)
         yield found
         found.caller.close()

@@ -38,6 +38,8 @@ COLLECTIONS = (
     "/api/snapmirror/policies",
     "/api/snapmirror/relationships",
 )
+UNSAMPLED = {"pool_space": 1e9, "reconcile": 1e9}
+"""The periods of a gateway of which `everything` is compared: it does not look at its pools by itself meanwhile."""
 _OWN_CLOCK = {"/api/snapmirror/relationships": ",!lag_time"}
 _LEAKS = re.compile(
     rb"Traceback|\.py\b|<class |object at 0x|NoneType|(?<![A-Za-z0-9])b'|[\[{]'|aiohttp|Python|sqlite|msgspec"
@@ -274,6 +276,7 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
     return {
         **furnish_san(caller, svm, svm_uuid),
         **furnish_mirror(caller, svm),
+        **furnish_group(caller, svm),
         **furnish_security(caller, svm, svm_uuid),
         "svm/svms": svm_uuid,
         "storage/aggregates": aggregate,
@@ -286,6 +289,16 @@ def furnish(caller: Caller, svm: str = "svm1") -> dict[str, str]:
         "schedules": line,
         "cluster/jobs": job,
     }
+
+
+def furnish_group(caller: Caller, svm: str) -> dict[str, str]:
+    """Make a consistency group that has a snapshot."""
+    groups = "/api/application/consistency-groups"
+    caller.do("POST", groups, {"name": "cg1", "svm.name": svm, "volumes": [{"name": "clone1"}]})
+    group = caller.get(f"{groups}?name=cg1&svm.name={svm}")["records"][0]["uuid"]
+    caller.do("POST", f"{groups}/{group}/snapshots", {"name": "snap1"})
+    snapshot = caller.get(f"{groups}/{group}/snapshots")["records"][0]["uuid"]
+    return {"application/consistency-groups": group, "application/consistency-groups/{}/snapshots": snapshot}
 
 
 def furnish_mirror(caller: Caller, svm: str) -> dict[str, str]:

@@ -103,12 +103,22 @@ async def _named(ask: Ask, values: Values, tenant: Tenant, *, actions: Sequence[
         if action not in actions:
             message = 'Volumes are made before they become members of a group; "action" is one of ' + ", ".join(actions)
             raise WireError(400, "53411856", message=message, target="volumes.provisioning_options.action")
+        found.append((await _volume(ask, item, tenant), action))
+    return found
+
+
+async def _volume(ask: Ask, item: Values, tenant: Tenant) -> Volume:
+    ref = text(item, "name") or text(item, "uuid")
+    if ref is None:
+        raise WireError(400, "53411846", message="A volume's name or uuid is required.", target="volumes")
+    try:
         named = {f"volume.{path}": value for path, value in item.items()}
         volume = await volume_of(ask.core, named, "volume", tenant.id)
-        if volume.tenant_id != tenant.id:
-            raise errors.NotFound(kind="volume", ref=volume.name)
-        found.append((volume, action))
-    return found
+    except errors.NotFound:
+        volume = None
+    if volume is None or volume.tenant_id != tenant.id:
+        raise WireError(404, "918235", message=f'A volume with UUID or name "{ref}" was not found.', target="volumes")
+    return volume
 
 
 async def _check_free(ask: Ask, volumes: Sequence[Volume]) -> None:
