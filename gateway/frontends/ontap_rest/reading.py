@@ -29,7 +29,7 @@ Found = tuple[Any, Rendered]
 """What a writer needs, and the record rendered whole."""
 
 AT_ONCE = 50
-_SCAN = 200
+_SCAN = 100
 _READ_TIMEOUT_S = 15
 _CURSOR_DIGITS = 18
 _PART = re.compile(r"([0-9a-f]{32})\.([0-9]{1,9})~(.*)", re.ASCII)

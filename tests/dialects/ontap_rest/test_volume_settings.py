@@ -322,5 +322,6 @@ def test_an_svm_serves_what_the_gateway_serves(ontap: Door) -> None:
 def test_an_svm_of_a_gateway_that_serves_nfs_is_served_too() -> None:
     check_services({"nfs.enabled": True, "nfs.allowed": True}, nfs=True)
     check_services({"nfs.enabled": False}, nfs=False)
-    with pytest.raises(WireError, match=r"nfs\.enabled"):
-        check_services({"nfs.enabled": False}, nfs=True)
+    check_services({"nfs.enabled": False}, nfs=True)
+    with pytest.raises(WireError, match=r"nfs\.allowed"):
+        check_services({"nfs.allowed": False}, nfs=True)

@@ -189,9 +189,16 @@ def test_files_are_listed(driver: Any, pool: Pool) -> None:
     assert pool.names() == set()
 
 
-def test_a_group_of_one_flexvol_has_snapshots(driver: Any) -> None:
-    client = driver.zapi_client
+def test_a_group_of_one_flexvol_has_snapshots(driver: Any, pool: Pool) -> None:
+    client, first = driver.zapi_client, volume(driver)
+    pool.write(first.name, b"first")
     client.create_cg_snapshot(["pool1"], "group")
+    pool.write(first.name, b"other")
+    # Files of the snapshot are not to be seen through the mount, so the client clones them by a command.
+    client.clone_file("pool1", first.name, "copy", TENANT, source_snapshot="group")
+    assert pool.start_of("copy") == b"first"
+    client.delete_file("/vol/pool1/copy")
+    driver.delete_volume(first)
     assert client.get_snapshot("pool1", "group").items() >= {"volume": "pool1", "busy": False}.items()
     client.wait_for_busy_snapshot("pool1", "group")
     # What is to be deleted later gets another name, and goes when the driver comes round.

@@ -14,6 +14,7 @@ from gateway.frontends.ontap_rest.body import Values
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.schema import Verb
 from gateway.frontends.ontap_rest.sources import Site
+from gateway.frontends.ontap_rest.sources_network import serves_nfs
 from gateway.frontends.ontap_rest.writes.iscsi import start_service
 from gateway.frontends.ontap_rest.writes.names import pool_of, snapshot_policy_of, text
 from gateway.frontends.ontap_rest.writes.nfs import enable_service
@@ -44,7 +45,7 @@ async def _aggregates(ask: Ask, values: Values) -> tuple[UUID, ...]:
 
 def serves(site: Site) -> Callable[[Ask, Values], None]:
     """Give what refuses a new SVM with other file services than the gateway has."""
-    nfs = any(address.kind == "nfs" for address in site.addresses)
+    nfs = serves_nfs(site)
 
     def precheck(ask: Ask, values: Values) -> None:
         if ask.verb is Verb.POST:
@@ -54,10 +55,14 @@ def serves(site: Site) -> Callable[[Ask, Values], None]:
 
 
 def check_services(values: Values, *, nfs: bool) -> None:
-    """Raise WireError unless a body asks for NFS just where there is NFS (`nfs`)."""
-    for path in ("nfs.allowed", "nfs.enabled"):
-        if values.get(path) not in {None, nfs}:
-            why = "every SVM is served by it" if nfs else "the configuration has no NFS export"
+    """Raise WireError when a body asks for NFS where there is none, or forbids it where there is (`nfs`).
+
+    An SVM whose service begins stopped can be had anywhere.
+    """
+    refused = {"nfs.allowed": False} if nfs else {"nfs.allowed": True, "nfs.enabled": True}
+    for path, value in refused.items():
+        if values.get(path) is value:
+            why = "every SVM may serve it" if nfs else "the configuration has no NFS export"
             code, text = ("262144017", "is not supported on this platform") if nfs else _UNLICENSED
             message = f'The operation {text}. Field "{path}": {why}.'
             raise WireError(400, code, message=message, target=path)
