@@ -15,7 +15,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import httpx
 import jwt
@@ -245,7 +245,7 @@ def _check(token: str, key: Key, settings: IssuerSettings) -> Callable[[], Mappi
 
 def _principal(claims: Mapping[str, Any], settings: IssuerSettings) -> Principal:
     name = claims.get(settings.username_claim.value)
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not name or not _storable(name):
         raise _refused(settings.username_claim.value)
     return Principal(name=name, roles=_listed(claims, settings, "roles"), groups=_listed(claims, settings, "groups"))
 
@@ -259,9 +259,14 @@ def _listed(claims: Mapping[str, Any], settings: IssuerSettings, claim: str) -> 
     if not isinstance(value, list) or len(value) > _GROUPS_MAX:
         raise _refused(claim)
     for each in value:
-        if not isinstance(each, str) or "\0" in each:
+        if not _storable(each):
             raise _refused(claim)
     return tuple(dict.fromkeys(value))
+
+
+def _storable(text: object) -> TypeGuard[str]:
+    """Tell whether something is a text that a catalog may hold: JSON can say more than UTF-8 carries."""
+    return isinstance(text, str) and "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _refused(why: str) -> PermissionDenied:

@@ -194,6 +194,8 @@ async def test_an_issuer_that_is_not_configured(load: Load) -> None:
         {"sub": ""},
         {"sub": 7},
         {"sub": "a\0"},
+        {"sub": "a\ud800"},
+        {"groups": ["a\ud800"]},
         {"roles": "system.admin"},
         {"roles": [7]},
         {"groups": "*"},
