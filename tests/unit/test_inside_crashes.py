@@ -14,6 +14,7 @@ import pytest
 from btrfs_scene import Died, command
 
 from gateway.backends.files.faults import INSIDE_STEPS
+from gateway.backends.files.inside import Inside
 from gateway.core.entries import FileSource
 from gateway.core.errors import GatewayError, NotFound
 from gateway.core.model import RootDirectory
@@ -245,6 +246,40 @@ async def test_what_is_mounted_in_a_volume_is_no_part_of_it(place: tuple[str, Pa
                 command("umount", top / "d" / name)
         await at.backend.delete_file(VOLUME, "d", inode=inodes["d"], recursive=True)
         assert await at.backend.inspect_file(VOLUME, None, "d") is None
+
+
+async def test_what_is_mounted_in_a_volume_from_the_same_file_system_is_no_part_of_it_either(
+    place: tuple[str, Path],
+) -> None:
+    driver, mount = place
+    async with scene(driver, mount) as at:
+        inodes = await furnished(at)
+        top = at.place(VOLUME)
+        (top / "other").mkdir()
+        (top / "other" / "f").write_bytes(b"precious")
+        (top / "d" / "m").mkdir()
+        command("mount", "--bind", top / "other", top / "d" / "m")
+        try:
+            assert await at.backend.inspect_file(VOLUME, None, "d/m/f") is None
+            with pytest.raises(GatewayError):
+                await at.backend.delete_file(VOLUME, "d", inode=inodes["d"], recursive=True)
+            assert (top / "other" / "f").read_bytes() == b"precious"
+        finally:
+            command("umount", top / "d" / "m")
+
+
+def test_a_huge_directory_goes_in_few_slices_however_little_time_each_has(tmp_path: Path) -> None:
+    for name in ("top", "top/d"):
+        (tmp_path / name).mkdir()
+        for number in range(2500):
+            (tmp_path / name / f"f{number}").touch()
+    inside = Inside(lambda _operation: lambda _step: None, durable=False, owners=False)
+    inode = (tmp_path / "top").stat().st_ino
+    slices = 1
+    while inside.delete(tmp_path, "top", inode, recursive=True, budget_s=0):
+        slices += 1
+    assert list(tmp_path.iterdir()) == []
+    assert slices < 10
 
 
 async def test_a_copy_has_what_the_file_has_beside_its_bytes(place: tuple[str, Path]) -> None:
