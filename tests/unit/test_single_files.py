@@ -164,6 +164,9 @@ async def test_what_cannot_be_is_refused_before_anything_is_journalled(core: Cor
     await refused(errors.InvalidArgument, files.update(core, volume.id, "d", to="d/e", **there))
     await refused(errors.AlreadyExists, files.update(core, volume.id, "a", to="b", **there))
     await refused(errors.InvalidArgument, files.update(core, volume.id, "a", root=ROOT, **there))
+    for nobody in (RootDirectory(uid=2**32 - 1), RootDirectory(gid=2**64), RootDirectory(mode=0o10000)):
+        await refused(errors.InvalidArgument, files.update(core, volume.id, "d", root=nobody, **there))
+        await refused(errors.InvalidArgument, files.make_directory(core, volume.id, "q", nobody, **there))
     await refused(errors.NotFound, files.delete(core, volume.id, "n", **there))
     await refused(errors.InvalidArgument, files.delete(core, volume.id, "", **there))
     assert (await refused(errors.InUse, files.delete(core, volume.id, "d", **there))).by == "content"

@@ -48,7 +48,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_one(resource: Resource, source: Source, ask: Ask) -> Found:
-    """Give the record that the path's keys name; WireError 4 when there is none or the query excludes it."""
+    """Give the record that the path's keys name; WireError 4 when there is none."""
     item = await read_item(resource, source, ask)
     return item.record, item.render()
 
