@@ -16,7 +16,7 @@ from btrfs_scene import Died, command
 from gateway.backends.files.faults import INSIDE_STEPS
 from gateway.backends.files.inside import Inside
 from gateway.core.entries import FileSource
-from gateway.core.errors import GatewayError, NotFound
+from gateway.core.errors import GatewayError, InvalidArgument, NotFound
 from gateway.core.model import RootDirectory
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.loop_pool import loop_pool
@@ -303,6 +303,19 @@ async def test_a_copy_has_what_the_file_has_beside_its_bytes(place: tuple[str, P
         assert not await at.backend.settle_clone_file(VOLUME, "again", TOKEN)
 
 
+async def test_a_file_whose_blocks_cannot_be_shared_is_no_defect(tmp_path: Path) -> None:
+    with mounted("btrfs", tmp_path) as mount:
+        async with scene("btrfs", mount) as at:
+            await furnished(at)
+            plain = at.place(VOLUME) / "plain"
+            plain.touch()
+            command("chattr", "+C", plain)
+            plain.write_bytes(DATA)
+            with pytest.raises(InvalidArgument):
+                await at.backend.clone_file(VOLUME, FileSource(path="plain"), "x", token=TOKEN)
+            assert await at.backend.inspect_file(VOLUME, None, "x") is None
+
+
 async def test_what_a_copy_left_beside_what_it_was_to_replace_goes(place: tuple[str, Path]) -> None:
     """As when the process died between the two names that such a copy gets."""
     driver, mount = place
@@ -322,8 +335,10 @@ async def test_names_that_are_no_text_are_not_shown_and_go_with_their_directory(
     driver, mount = place
     async with scene(driver, mount) as at:
         inodes = await furnished(at)
-        (at.place(VOLUME) / "d" / "b\udcff").write_bytes(b"x")
-        assert [one.name for one in await at.backend.list_files(VOLUME, None, "d", limit=9)] == ["c"]
+        for name in ("b\udcff", "\uffff", "\U00010000", "\u00e4"):
+            (at.place(VOLUME) / "d" / name).write_bytes(b"x")
+        shown = [one.name for one in await at.backend.list_files(VOLUME, None, "d", limit=9)]
+        assert shown == ["c", "\u00e4", "\uffff", "\U00010000"] == sorted(shown, key=str.encode)
         await at.backend.delete_file(VOLUME, "d", inode=inodes["d"], recursive=True)
         assert await at.backend.inspect_file(VOLUME, None, "d") is None
 

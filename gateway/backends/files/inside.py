@@ -68,11 +68,11 @@ class Inside:
     def entries(self, top: Path, path: str, *, after: str, limit: int) -> Sequence[Entry]:
         """Give part of a directory; see `gateway.core.backend.FilesBackend`."""
         with _folder(top, path) as folder:
-            behind = after.encode()
             with os.scandir(folder) as entries:
-                names = (name for each in entries if (name := os.fsencode(each.name)) > behind and _is_text(name))
+                # Texts have the order of their UTF-8.
+                names = (name for each in entries if (name := each.name) > after and _is_text(name))
                 first = heapq.nsmallest(limit, names)
-            found = (_look(folder, name.decode()) for name in first)
+            found = (_look(folder, name) for name in first)
             return [each for each in found if each is not None]
 
     def inspect(self, top: Path, path: str) -> Entry | None:
@@ -176,7 +176,7 @@ class Inside:
                 copy = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=target)
                 try:
                     passed("made")
-                    fcntl.ioctl(copy, _FICLONE, original)
+                    _share_blocks(original, copy, source[1])
                     self._dress(original, copy, token)
                     self._keep(copy)
                     passed("filled")
@@ -292,6 +292,16 @@ def _opened(folder: int, name: str) -> int | None:
         return os.open(f"/proc/self/fd/{seen}", _FILE)
     finally:
         os.close(seen)
+
+
+def _share_blocks(original: int, copy: int, path: str) -> None:
+    """Have an empty file share another one's blocks; InvalidArgument where the file system cannot (`chattr +C`)."""
+    try:
+        fcntl.ioctl(copy, _FICLONE, original)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise InvalidArgument(field="path", value=path[:64], reason="its blocks cannot be shared") from error
 
 
 def _together(one: int, other: int) -> bool:
@@ -431,9 +441,11 @@ def _beside(token: UUID) -> str:
     return f".{token.hex}.new"
 
 
-def _is_text(name: bytes) -> bool:
+def _is_text(name: str) -> bool:
+    if name.isascii():
+        return True
     try:
-        name.decode()
-    except UnicodeDecodeError:
+        name.encode()
+    except UnicodeEncodeError:
         return False
     return True
