@@ -40,7 +40,7 @@ from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
 from gateway.frontends.ontap_rest.rights import check_body
 from gateway.frontends.ontap_rest.schema import Resource, Verb
 from gateway.frontends.ontap_rest.sources import Item, Rendered
-from gateway.frontends.ontap_rest.tree import TRUE, AllOf, predicate
+from gateway.frontends.ontap_rest.tree import predicate
 from gateway.frontends.ontap_rest.tunnel import check_tunnel
 
 _BULK_TIMEOUT_S = 15
@@ -192,7 +192,7 @@ class Server:
 
     async def _bulk(self, endpoint: Endpoint, ask: Ask, body: Body, trace: Trace) -> Answer:
         """Change all that a query selects. Without a query this would be everything there is, so it is refused."""
-        if ask.parameters.where in (TRUE, AllOf(())) and not ask.parameters.cursor:
+        if not ask.parameters.selects:
             raise WireError(
                 400, "262194", message="A PATCH or DELETE of a collection needs a query that says which records"
             )
