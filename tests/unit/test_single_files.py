@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 from core_scene import LocalMemory, make, snap
 from move_scene import two_pools
 
-from gateway.backends.memory import MemoryBackend
+from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import errors, files, volumes
 from gateway.core.backend import no_fault
 from gateway.core.change import Changes, Started
@@ -23,6 +23,7 @@ from gateway.core.notes import read_volume
 from gateway.core.observer import SilentObserver
 from gateway.core.operation import Context
 from gateway.core.ownership import Access, Ownership
+from gateway.core.pools import Configured
 from gateway.core.principal import Principal
 from gateway.core.query import Query
 from gateway.testing.cores import core_on, memory_pool
@@ -216,6 +217,31 @@ async def test_nobody_waits_for_the_end_of_a_removal(tmp_path: Path) -> None:
             await asyncio.wait_for(snap(core, volume, "s"), 30)
         go_on.set()
         await removal.result()
+
+
+class Endless(MemoryBackend):
+    """Removes nothing, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__("memory", MemoryOptions())
+        self.reached = asyncio.Event()
+
+    async def delete_file(self, volume: UUID, path: str, *, inode: int, recursive: bool = False) -> None:
+        del volume, path, inode, recursive
+        self.reached.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_gateway_that_stops_does_not_wait_for_the_end_of_a_removal(tmp_path: Path) -> None:
+    backend = Endless()
+    async with core_on(tmp_path, [Configured("memory", backend)]) as core:
+        volume = await furnished(core)
+        removal = await files.delete(core, volume.id, "d", description="t", recursive=True, annotations=noted("gone"))
+        await backend.reached.wait()
+        await asyncio.wait_for(core.changes.close(), 30)
+        job = await removal.wait()
+        assert (job.state, job.error and job.error.type) == (JobState.FAILURE, "Unavailable")
+        assert (await state(core, volume))["annotations"] == {}
 
 
 @pytest.mark.parametrize("capability", ["files", "clone_file"])
