@@ -53,7 +53,7 @@ async def test_ext4_says_what_it_lacks_and_why(ext4: Path) -> None:
         assert (block.facts.thin, block.facts.thick, block.facts.quota, block.facts.shrink) == (True, True, True, False)
         assert block.facts.size_max is not None
         assert 2**40 < block.facts.size_max < 2**45
-        assert tree.operations == {"resize", "permissions", "convert"}
+        assert tree.operations == {"resize", "permissions", "convert", "files"}
         assert not tree.facts.quota
 
 

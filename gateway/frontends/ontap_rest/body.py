@@ -25,9 +25,10 @@ from gateway.frontends.ontap_rest.errors import (
     shorten,
     unexpected,
 )
-from gateway.frontends.ontap_rest.rules import RANGES, REQUIRED, SETTABLE, TEXT_RULES
+from gateway.frontends.ontap_rest.rules import RANGES, REQUIRED, TEXT_RULES
 from gateway.frontends.ontap_rest.scalars import HINTS, INTEGER_MAX, PARSERS, Scalar, format_datetime
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb
+from gateway.frontends.ontap_rest.settable import SETTABLE
 from gateway.frontends.ontap_rest.tree import values_at
 
 DEPTH_MAX = 32

@@ -13,6 +13,8 @@ from gateway.frontends.ontap_rest.endpoint import Create, Endpoint, named
 from gateway.frontends.ontap_rest.schema import Schema
 from gateway.frontends.ontap_rest.sources import Site
 from gateway.frontends.ontap_rest.sources_cli import CliAggregates, CliVolumes
+from gateway.frontends.ontap_rest.space import AUTOSIZE, watch_of
+from gateway.frontends.ontap_rest.writes import volumes as write_volumes
 
 
 def system_endpoints(schema: Schema, site: Site, observer: Observer) -> Mapping[str, Endpoint]:
@@ -87,5 +89,6 @@ def _keep(observer: Observer) -> Create:
 
 
 async def _modify_volume(ask: Ask, volume: Volume, values: Values) -> None:
-    """Accept that the volume's size is put under no automatic change any more: there is none."""
-    del ask, volume, values
+    """Give a volume the autosize back that one has of which nobody has said anything: it follows nothing."""
+    if values.get("autosize_reset") is True and watch_of(volume) is not None:
+        await (await write_volumes.modify(ask, volume, dict.fromkeys(AUTOSIZE))).result()

@@ -31,7 +31,7 @@ Found = tuple[Any, Rendered]
 AT_ONCE = 50
 SORTED_MAX = 50_000
 """So many records that are not in the catalog are put in order at most: they are all held for it."""
-_SCAN = 200
+_SCAN = 100
 _READ_TIMEOUT_S = 15
 _CURSOR_DIGITS = 18
 _PART = re.compile(r"([0-9a-f]{32})\.([0-9]{1,9})~(.*)", re.ASCII)

@@ -17,9 +17,9 @@ from gateway.frontends.ontap_rest.constants import CONSTANTS, SILENT
 from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.endpoints import routes
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
-from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.scalars import Scalar
 from gateway.frontends.ontap_rest.schema import Resource, Verb, load_schema
+from gateway.frontends.ontap_rest.settable import SETTABLE
 from gateway.frontends.ontap_rest.sources import Site
 
 SHOWN = "shown.json"

@@ -42,6 +42,7 @@ _PATHS: Mapping[str, str] = {
     "space.nearly_full_threshold_percent": "nearly_full",
     "space.full_threshold_percent": "full",
 }
+AUTOSIZE = tuple(path for path in _PATHS if path.startswith("autosize."))
 SETTINGS = frozenset({RESERVE_PATH, *_PATHS})
 """The fields of a body that `annotated` reads."""
 

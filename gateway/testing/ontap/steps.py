@@ -489,6 +489,5 @@ STEPS: tuple[Step, ...] = (
     *GROUP_STEPS,
     *SECURITY_STEPS,
     *SYSTEM_STEPS,
-    *GROUP_STEPS,
     *_MIRRORS,
 )

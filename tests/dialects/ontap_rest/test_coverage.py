@@ -17,8 +17,8 @@ from gateway.frontends.ontap_rest.coverage import braced, coverage
 from gateway.frontends.ontap_rest.endpoint import Route
 from gateway.frontends.ontap_rest.openapi import document, path_of
 from gateway.frontends.ontap_rest.release import Release
-from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Verb
+from gateway.frontends.ontap_rest.settable import SETTABLE
 from gateway.frontends.ontap_rest.shape import blueprint, documented, load_shown
 from gateway.testing.ontap.codes import UNPROVOKED, in_sources, said
 from gateway.testing.ontap.refusals import REFUSALS

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from wire_scene import UNSAMPLED, Caller, Reply, check, everything, furnish, resident
 
 from gateway.frontends.ontap_rest.query import CONTROLS
-from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Field, Kind, Resource, Verb, load_schema
+from gateway.frontends.ontap_rest.settable import SETTABLE
 from gateway.testing.live import LiveGateway, live_gateway
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from live_scene import MISSING, SVMS, VOLUMES, door, refusal
 
-from gateway.frontends.ontap_rest.rules import SETTABLE
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
+from gateway.frontends.ontap_rest.settable import SETTABLE
 from gateway.testing.live import live_gateway
 
 SCHEMA = load_schema()

@@ -99,8 +99,10 @@ def test_commands_know_hyphens(ontap: Door) -> None:
         }.items()
     )
     assert ontap.get("/api/private/cli/volume?junction-path=/one")["num_records"] == 1
+    ontap.must("PATCH", f"{VOLUMES}?name=one", {"autosize": {"mode": "grow", "maximum": "1GB"}})
     reset = ontap.must("PATCH", "/api/private/cli/volume?vserver=svm1&volume=one", {"autosize-reset": "true"})
     assert reset["num_records"] == 1
+    assert ontap.get(f"{VOLUMES}?name=one&fields=autosize")["records"][0]["autosize"]["mode"] == "off"
     assert refusal(ontap.ask("PATCH", "/api/private/cli/volume?volume=one", {"size": "1GB"}))[0] == 400
     assert refusal(ontap.ask("GET", "/api/private/cli/volume/one")) == (404, "3")
     assert ontap.names(path=VOLUMES) == ["one", "two"]

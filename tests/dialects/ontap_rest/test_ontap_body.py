@@ -11,8 +11,9 @@ from ontap_scene import TENANT, VOLUMES, attempt
 from gateway.frontends.ontap_rest.body import confirm, decode, require_fields
 from gateway.frontends.ontap_rest.errors import WireError
 from gateway.frontends.ontap_rest.render import render_svm, render_volume
-from gateway.frontends.ontap_rest.rules import RANGES, REQUIRED, SETTABLE, TEXT_RULES
+from gateway.frontends.ontap_rest.rules import RANGES, REQUIRED, TEXT_RULES
 from gateway.frontends.ontap_rest.schema import Verb, load_schema
+from gateway.frontends.ontap_rest.settable import SETTABLE
 
 SCHEMA = load_schema()
 
