@@ -22,7 +22,7 @@ from gateway.core.model import FileChange, RootDirectory, Snapshot, SnapshotStat
 from gateway.core.notes import require_short
 from gateway.core.ownership import Access, permit
 from gateway.core.replicas import require_writable
-from gateway.core.volumes import settled
+from gateway.core.volumes import check_root, settled
 
 Annotations = Callable[[Volume], dict[str, str]]
 B = TypeVar("B")
@@ -99,6 +99,8 @@ async def update(
     """
     path = checked_path("path", path)
     target = path if to is None else checked_path("to", to)
+    if root is not None:
+        check_root(root)
 
     async def plan() -> Plan:
         before = await _changeable(core, volume_id, "files")
@@ -165,6 +167,7 @@ async def make_directory(
     Unsupported for another owner than root where the pool cannot give files away.
     """
     path = checked_path("path", path)
+    check_root(root)
 
     async def plan() -> Plan:
         before = await _changeable(core, volume_id, "files")

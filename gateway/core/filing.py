@@ -7,8 +7,10 @@ file, as when a door keeps something about a directory.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from abc import ABC, abstractmethod
+from asyncio import FIRST_COMPLETED
 
 import msgspec
 
@@ -112,13 +114,28 @@ class UpdateFile(_FileOperation):
 
 
 class DeleteFile(_FileOperation):
-    """There is no way back, and no need of one: what was cut short goes on."""
+    """There is no way back, and no need of one: what was cut short goes on.
+
+    A tree whose removal takes longer than the gateway lives is left in part, as its user is told.
+    """
 
     async def deed(self, context: Context, intent: Intent) -> None:
         change = _change(intent)
-        await context.part(intent, FilesBackend).delete_file(
-            needed(intent.before).id, change.path, inode=change.inode, recursive=change.recursive
+        removing = asyncio.ensure_future(
+            context.part(intent, FilesBackend).delete_file(
+                needed(intent.before).id, change.path, inode=change.inode, recursive=change.recursive
+            )
         )
+        ending = asyncio.ensure_future(context.stopping.wait())
+        try:
+            await asyncio.wait({removing, ending} if change.recursive else {removing}, return_when=FIRST_COMPLETED)
+            if not removing.done():
+                raise errors.Unavailable(what="gateway", reason="it is stopping")
+            removing.result()
+        finally:
+            for task in (removing, ending):
+                task.cancel()
+                await asyncio.wait({task})
 
     async def undo(self, context: Context, intent: Intent) -> None:
         pass

@@ -458,5 +458,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "file.make": MakeDirectory(),
 }
 
-LASTING = frozenset({"volume.move", "snapshot.receive"})
-"""Those that may last for hours, because all that a volume holds is read and written: nobody waits for them to end."""
+LASTING = frozenset({"volume.move", "snapshot.receive", "file.delete"})
+"""Those that may last for hours, because all that a volume or tree holds is touched: nobody waits for them to end."""

@@ -431,15 +431,20 @@ def _check_values(volume: Volume) -> None:
         )
     if volume.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
         raise errors.InvalidArgument(field="state", value=volume.state, reason="cannot be asked for")
+    check_root(volume.root)
+    check_rights(volume.ownership)
+    require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations", "ownership")
+
+
+def check_root(root: RootDirectory) -> None:
+    """Raise InvalidArgument for an owner or mode that no directory can have."""
     for field, value, most in (
-        ("root.uid", volume.root.uid, _USER_MAX),
-        ("root.gid", volume.root.gid, _USER_MAX),
-        ("root.mode", volume.root.mode, _MODE_MAX),
+        ("root.uid", root.uid, _USER_MAX),
+        ("root.gid", root.gid, _USER_MAX),
+        ("root.mode", root.mode, _MODE_MAX),
     ):
         if not 0 <= value <= most:
             raise errors.InvalidArgument(field=field, value=value, reason=f"must be 0 to {most}")
-    check_rights(volume.ownership)
-    require_short(volume, "comment", "labels", "junction_path", "attachments", "annotations", "ownership")
 
 
 async def _names_free(core: Core, volume: Volume, *, caseless: bool) -> None:

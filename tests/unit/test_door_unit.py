@@ -120,6 +120,16 @@ async def test_a_tunnel_shows_and_makes_what_belongs_to_its_svm(door: httpx.Asyn
     assert (await door.get(f"/storage/volumes/{other}")).json()["comment"] == ""
 
 
+@pytest.mark.parametrize("path", ["/storage/volumes", "/storage/volumes?start.uuid=x", "/storage/volumes?fields=name"])
+async def test_a_tunnel_is_no_query_so_nobody_loses_all_that_an_svm_has(door: httpx.AsyncClient, path: str) -> None:
+    mine = await make_volume(door, "svm1", "mine")
+    for tunnel in ({}, {"X-Dot-SVM-Name": "svm1"}):
+        for method, body in (("PATCH", {"comment": "x"}), ("DELETE", None)):
+            refused = await door.request(method, path, headers=tunnel, json=body)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "262194"), refused.text
+    assert (await door.get(f"/storage/volumes/{mine}")).json()["comment"] == ""
+
+
 @pytest.mark.parametrize(
     ("tunnel", "body", "code"),
     [

@@ -14,8 +14,9 @@ import pytest
 from btrfs_scene import Died, command
 
 from gateway.backends.files.faults import INSIDE_STEPS
+from gateway.backends.files.inside import Inside
 from gateway.core.entries import FileSource
-from gateway.core.errors import GatewayError, NotFound
+from gateway.core.errors import GatewayError, InvalidArgument, NotFound
 from gateway.core.model import RootDirectory
 from gateway.testing.btrfs_pool import btrfs_pool
 from gateway.testing.loop_pool import loop_pool
@@ -247,6 +248,40 @@ async def test_what_is_mounted_in_a_volume_is_no_part_of_it(place: tuple[str, Pa
         assert await at.backend.inspect_file(VOLUME, None, "d") is None
 
 
+async def test_what_is_mounted_in_a_volume_from_the_same_file_system_is_no_part_of_it_either(
+    place: tuple[str, Path],
+) -> None:
+    driver, mount = place
+    async with scene(driver, mount) as at:
+        inodes = await furnished(at)
+        top = at.place(VOLUME)
+        (top / "other").mkdir()
+        (top / "other" / "f").write_bytes(b"precious")
+        (top / "d" / "m").mkdir()
+        command("mount", "--bind", top / "other", top / "d" / "m")
+        try:
+            assert await at.backend.inspect_file(VOLUME, None, "d/m/f") is None
+            with pytest.raises(GatewayError):
+                await at.backend.delete_file(VOLUME, "d", inode=inodes["d"], recursive=True)
+            assert (top / "other" / "f").read_bytes() == b"precious"
+        finally:
+            command("umount", top / "d" / "m")
+
+
+def test_a_huge_directory_goes_in_few_slices_however_little_time_each_has(tmp_path: Path) -> None:
+    for name in ("top", "top/d"):
+        (tmp_path / name).mkdir()
+        for number in range(2500):
+            (tmp_path / name / f"f{number}").touch()
+    inside = Inside(lambda _operation: lambda _step: None, durable=False, owners=False)
+    inode = (tmp_path / "top").stat().st_ino
+    slices = 1
+    while inside.delete(tmp_path, "top", inode, recursive=True, budget_s=0):
+        slices += 1
+    assert list(tmp_path.iterdir()) == []
+    assert slices < 10
+
+
 async def test_a_copy_has_what_the_file_has_beside_its_bytes(place: tuple[str, Path]) -> None:
     driver, mount = place
     async with scene(driver, mount) as at:
@@ -268,6 +303,19 @@ async def test_a_copy_has_what_the_file_has_beside_its_bytes(place: tuple[str, P
         assert not await at.backend.settle_clone_file(VOLUME, "again", TOKEN)
 
 
+async def test_a_file_whose_blocks_cannot_be_shared_is_no_defect(tmp_path: Path) -> None:
+    with mounted("btrfs", tmp_path) as mount:
+        async with scene("btrfs", mount) as at:
+            await furnished(at)
+            plain = at.place(VOLUME) / "plain"
+            plain.touch()
+            command("chattr", "+C", plain)
+            plain.write_bytes(DATA)
+            with pytest.raises(InvalidArgument):
+                await at.backend.clone_file(VOLUME, FileSource(path="plain"), "x", token=TOKEN)
+            assert await at.backend.inspect_file(VOLUME, None, "x") is None
+
+
 async def test_what_a_copy_left_beside_what_it_was_to_replace_goes(place: tuple[str, Path]) -> None:
     """As when the process died between the two names that such a copy gets."""
     driver, mount = place
@@ -287,8 +335,10 @@ async def test_names_that_are_no_text_are_not_shown_and_go_with_their_directory(
     driver, mount = place
     async with scene(driver, mount) as at:
         inodes = await furnished(at)
-        (at.place(VOLUME) / "d" / "b\udcff").write_bytes(b"x")
-        assert [one.name for one in await at.backend.list_files(VOLUME, None, "d", limit=9)] == ["c"]
+        for name in ("b\udcff", "\uffff", "\U00010000", "\u00e4"):
+            (at.place(VOLUME) / "d" / name).write_bytes(b"x")
+        shown = [one.name for one in await at.backend.list_files(VOLUME, None, "d", limit=9)]
+        assert shown == ["c", "\u00e4", "\uffff", "\U00010000"] == sorted(shown, key=str.encode)
         await at.backend.delete_file(VOLUME, "d", inode=inodes["d"], recursive=True)
         assert await at.backend.inspect_file(VOLUME, None, "d") is None
 

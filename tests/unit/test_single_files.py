@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
-from core_scene import make, snap
+from core_scene import LocalMemory, make, snap
+from move_scene import two_pools
 
-from gateway.backends.memory import MemoryBackend
+from gateway.backends.memory import MemoryBackend, MemoryOptions
 from gateway.core import errors, files, volumes
-from gateway.core.change import Started
+from gateway.core.backend import no_fault
+from gateway.core.change import Changes, Started
 from gateway.core.context import Core
 from gateway.core.entries import FileKind, FileSource
 from gateway.core.model import Intent, Job, JobState, RootDirectory, Volume, VolumeState
 from gateway.core.notes import read_volume
+from gateway.core.observer import SilentObserver
+from gateway.core.operation import Context
 from gateway.core.ownership import Access, Ownership
+from gateway.core.pools import Configured
 from gateway.core.principal import Principal
 from gateway.core.query import Query
 from gateway.testing.cores import core_on, memory_pool
@@ -164,6 +171,9 @@ async def test_what_cannot_be_is_refused_before_anything_is_journalled(core: Cor
     await refused(errors.InvalidArgument, files.update(core, volume.id, "d", to="d/e", **there))
     await refused(errors.AlreadyExists, files.update(core, volume.id, "a", to="b", **there))
     await refused(errors.InvalidArgument, files.update(core, volume.id, "a", root=ROOT, **there))
+    for nobody in (RootDirectory(uid=2**32 - 1), RootDirectory(gid=2**64), RootDirectory(mode=0o10000)):
+        await refused(errors.InvalidArgument, files.update(core, volume.id, "d", root=nobody, **there))
+        await refused(errors.InvalidArgument, files.make_directory(core, volume.id, "q", nobody, **there))
     await refused(errors.NotFound, files.delete(core, volume.id, "n", **there))
     await refused(errors.InvalidArgument, files.delete(core, volume.id, "", **there))
     assert (await refused(errors.InUse, files.delete(core, volume.id, "d", **there))).by == "content"
@@ -182,6 +192,56 @@ async def test_a_volume_that_does_not_serve_is_not_looked_into(core: Core) -> No
     replica = await make(core, "r", replica=True)
     for act in CHANGES.values():
         assert (await refused(errors.InvalidState, act(core, replica))).state == "replica"
+
+
+async def test_nobody_waits_for_the_end_of_a_removal(tmp_path: Path) -> None:
+    """A tree may hold so much that it takes hours."""
+    async with core_on(tmp_path, two_pools()) as made:
+        context = Context(made.catalog, made.pools, made.publisher, no_fault)
+        changes = Changes(made.catalog, context, SilentObserver(), no_fault, patience_s=0.01)
+        core = msgspec.structs.replace(made, changes=changes)
+        volume = await make(core, "v", pool="old")
+        await (await files.make_directory(core, volume.id, "d", ROOT, description="t")).result()
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def pause() -> None:
+            reached.set()
+            await go_on.wait()
+
+        old = core.pools.get(volume.pool_id).backend
+        assert isinstance(old, LocalMemory)
+        old.before_annotate = pause
+        removal = await files.delete(core, volume.id, "d", description="t", recursive=True, annotations=noted("gone"))
+        await reached.wait()
+        with pytest.raises(errors.Conflict):
+            await asyncio.wait_for(snap(core, volume, "s"), 30)
+        go_on.set()
+        await removal.result()
+
+
+class Endless(MemoryBackend):
+    """Removes nothing, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__("memory", MemoryOptions())
+        self.reached = asyncio.Event()
+
+    async def delete_file(self, volume: UUID, path: str, *, inode: int, recursive: bool = False) -> None:
+        del volume, path, inode, recursive
+        self.reached.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_gateway_that_stops_does_not_wait_for_the_end_of_a_removal(tmp_path: Path) -> None:
+    backend = Endless()
+    async with core_on(tmp_path, [Configured("memory", backend)]) as core:
+        volume = await furnished(core)
+        removal = await files.delete(core, volume.id, "d", description="t", recursive=True, annotations=noted("gone"))
+        await backend.reached.wait()
+        await asyncio.wait_for(core.changes.close(), 30)
+        job = await removal.wait()
+        assert (job.state, job.error and job.error.type) == (JobState.FAILURE, "Unavailable")
+        assert (await state(core, volume))["annotations"] == {}
 
 
 @pytest.mark.parametrize("capability", ["files", "clone_file"])

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import heapq
+import itertools
 import os
 import secrets
 import stat
@@ -31,8 +32,11 @@ MARK = "user.gateway.clone"
 
 _FICLONE = 0x40049409
 _BLOCK = 512
+_AT_ONCE = 1000
+"""So many names of a directory are read before what they name goes: all of a huge one take longer than a slice."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_SEEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 """How the kernel says that nothing of ours is at a path."""
 _KEPT = ("user.", "system.posix_acl_access")
@@ -64,11 +68,11 @@ class Inside:
     def entries(self, top: Path, path: str, *, after: str, limit: int) -> Sequence[Entry]:
         """Give part of a directory; see `gateway.core.backend.FilesBackend`."""
         with _folder(top, path) as folder:
-            behind = after.encode()
             with os.scandir(folder) as entries:
-                names = (name for each in entries if (name := os.fsencode(each.name)) > behind and _is_text(name))
+                # Texts have the order of their UTF-8.
+                names = (name for each in entries if (name := each.name) > after and _is_text(name))
                 first = heapq.nsmallest(limit, names)
-            found = (_look(folder, name.decode()) for name in first)
+            found = (_look(folder, name) for name in first)
             return [each for each in found if each is not None]
 
     def inspect(self, top: Path, path: str) -> Entry | None:
@@ -172,7 +176,7 @@ class Inside:
                 copy = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=target)
                 try:
                     passed("made")
-                    fcntl.ioctl(copy, _FICLONE, original)
+                    _share_blocks(original, copy, source[1])
                     self._dress(original, copy, token)
                     self._keep(copy)
                     passed("filled")
@@ -265,23 +269,50 @@ def _opened_file(top: Path, path: str) -> Iterator[int]:
     """Hold a regular file open for a block; NotFound when there is none."""
     above, name = parted(path)
     with _folder(top, above) as folder:
+        fd = _opened(folder, name)
+        if fd is None:
+            raise NotFound(kind="file", ref=path)
         try:
-            fd = os.open(name, _FILE, dir_fd=folder)
-        except OSError as error:
-            if error.errno not in _ABSENT | {errno.ENXIO}:
-                raise
-            raise NotFound(kind="file", ref=path) from error
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode) or not _together(folder, fd):
-                raise NotFound(kind="file", ref=path)
             yield fd
         finally:
             os.close(fd)
 
 
+def _opened(folder: int, name: str) -> int | None:
+    """Open a regular file; None when there is none. What else has the name is not opened: a device would act on it."""
+    try:
+        seen = os.open(name, _SEEN, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(seen).st_mode) or not _together(folder, seen):
+            return None
+        return os.open(f"/proc/self/fd/{seen}", _FILE)
+    finally:
+        os.close(seen)
+
+
+def _share_blocks(original: int, copy: int, path: str) -> None:
+    """Have an empty file share another one's blocks; InvalidArgument where the file system cannot (`chattr +C`)."""
+    try:
+        fcntl.ioctl(copy, _FICLONE, original)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise InvalidArgument(field="path", value=path[:64], reason="its blocks cannot be shared") from error
+
+
 def _together(one: int, other: int) -> bool:
-    """Tell whether two open files are on one file system, so that no mount lies between them."""
-    return os.fstat(one).st_dev == os.fstat(other).st_dev
+    """Tell whether two open files are on one file system and in one mount of it, so that no mount lies between."""
+    return os.fstat(one).st_dev == os.fstat(other).st_dev and _mount(one) == _mount(other)
+
+
+def _mount(fd: int) -> str:
+    """Give the number of the mount that an open file is in."""
+    lines = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines()
+    return next(line for line in lines if line.startswith("mnt_id:"))
 
 
 def _look(folder: int, name: str, *, shown: str | None = None) -> Entry | None:
@@ -323,14 +354,11 @@ def _inode(folder: int, name: str) -> int | None:
 
 def _marked(folder: int, name: str, token: UUID) -> bool:
     """Tell whether a file is the copy that the change with this token made."""
-    try:
-        fd = os.open(name, _FILE, dir_fd=folder)
-    except OSError as error:
-        if error.errno not in _ABSENT | {errno.ENXIO}:
-            raise
+    fd = _opened(folder, name)
+    if fd is None:
         return False
     try:
-        return stat.S_ISREG(os.fstat(fd).st_mode) and os.getxattr(fd, MARK) == str(token).encode()
+        return os.getxattr(fd, MARK) == str(token).encode()
     except OSError as error:
         if error.errno != errno.ENODATA:
             raise
@@ -359,12 +387,12 @@ def _emptied(folder: int, name: str, *, end: float) -> bool:
     try:
         while inner := _content(fd):
             for each, is_folder in inner:
-                if is_folder:
-                    _raise_content(fd, each)
-                else:
+                if not is_folder:
                     os.unlink(each, dir_fd=fd)
-                if time.monotonic() >= end:
+                elif not _raise_content(fd, each, end=end):
                     return False
+            if time.monotonic() >= end:
+                return False
         return True
     finally:
         os.close(fd)
@@ -380,28 +408,32 @@ def _entered(folder: int, name: str) -> int:
 
 
 def _content(fd: int) -> list[tuple[str, bool]]:
-    """Give the names in an open directory, and which of them are directories."""
+    """Give some of the names in an open directory, and which of them are directories; nothing when it is empty."""
     # What was opened before does not show on btrfs what came since.
     anew = os.open(".", _DIRECTORY, dir_fd=fd)
     try:
         with os.scandir(anew) as entries:
-            return [(each.name, each.is_dir(follow_symlinks=False)) for each in entries]
+            return [(each.name, each.is_dir(follow_symlinks=False)) for each in itertools.islice(entries, _AT_ONCE)]
     finally:
         os.close(anew)
 
 
-def _raise_content(folder: int, name: str) -> None:
-    """Remove a directory within `folder`, bringing the directories in it up beside it."""
+def _raise_content(folder: int, name: str, *, end: float) -> bool:
+    """Remove a directory within `folder`, bringing the directories in it up beside it; tell whether there was time."""
     fd = _entered(folder, name)
     try:
-        for each, is_folder in _content(fd):
-            if is_folder:
-                os.rename(each, f".{secrets.token_hex(16)}.gone", src_dir_fd=fd, dst_dir_fd=folder)
-            else:
-                os.unlink(each, dir_fd=fd)
+        while inner := _content(fd):
+            for each, is_folder in inner:
+                if is_folder:
+                    os.rename(each, f".{secrets.token_hex(16)}.gone", src_dir_fd=fd, dst_dir_fd=folder)
+                else:
+                    os.unlink(each, dir_fd=fd)
+            if time.monotonic() >= end:
+                return False
     finally:
         os.close(fd)
     os.rmdir(name, dir_fd=folder)
+    return True
 
 
 def _beside(token: UUID) -> str:
@@ -409,9 +441,11 @@ def _beside(token: UUID) -> str:
     return f".{token.hex}.new"
 
 
-def _is_text(name: bytes) -> bool:
+def _is_text(name: str) -> bool:
+    if name.isascii():
+        return True
     try:
-        name.decode()
-    except UnicodeDecodeError:
+        name.encode()
+    except UnicodeEncodeError:
         return False
     return True

@@ -61,7 +61,10 @@ def document_name(group: ConsistencyGroup) -> str:
 
 
 async def groups_of(core: Core, *, tenant: Tenant | None = None) -> list[KeptGroup]:
-    """Give the groups of one SVM or of all, by SVM and name. None has a volume that the caller may not read."""
+    """Give the groups of one SVM or of all, by SVM and name. None has a volume that the caller may not read.
+
+    A volume that its user deleted belongs to none, although what depends on it may still keep it.
+    """
     tenants = {each.id: each for each in await everything(core.catalog, Tenant)}
     found = []
     for document in await documents.all_of(core, KIND):
@@ -69,7 +72,7 @@ async def groups_of(core: Core, *, tenant: Tenant | None = None) -> list[KeptGro
         if group.tenant_id not in tenants or (tenant is not None and group.tenant_id != tenant.id):
             continue
         present = await core.catalog.get_many(Volume, set(group.volumes))
-        volumes = tuple(present[key] for key in group.volumes if key in present)
+        volumes = tuple(present[key] for key in group.volumes if key in present and present[key].retired is None)
         if all(visible(core.caller, volume) for volume in volumes):
             found.append(KeptGroup(document=document, group=group, tenant=tenants[group.tenant_id], volumes=volumes))
     return found

@@ -38,8 +38,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded query string. None: the client said nothing.
 
     `where` joins all conditions; `queried` are the leaves they name, which the
-    answer shows whatever `fields` says. `options` are the resource's own
-    parameters for this verb, typed. `cursor` came with a next link.
+    answer shows whatever `fields` says. `selects`: the client said which
+    records it means, by conditions or a search; what it is restricted to
+    anyway does not count. `options` are the resource's own parameters for this
+    verb, typed. `cursor` came with a next link.
     """
 
     fields: str | None = None
@@ -56,6 +58,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     where: Node = TRUE
     queried: tuple[str, ...] = ()
+    selects: bool = False
     options: Mapping[str, Scalar] = {}
 
 
@@ -133,6 +136,7 @@ def parse_query(resource: Resource, verb: Verb, text: str) -> Parameters:
         **_controls(resource, controls),
         where=AllOf(tuple(terms)),
         queried=tuple(conditions),
+        selects=bool(terms),
         options=options,
     )
 

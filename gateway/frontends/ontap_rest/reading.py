@@ -18,7 +18,7 @@ import msgspec
 from gateway.core.errors import InvalidArgument
 from gateway.core.query import NONE, And, Filter, Not, Query
 from gateway.frontends.ontap_rest.ask import Ask
-from gateway.frontends.ontap_rest.errors import bad_key, no_entry
+from gateway.frontends.ontap_rest.errors import WireError, bad_key, no_entry
 from gateway.frontends.ontap_rest.pushdown import catalog_order, sort_records, split
 from gateway.frontends.ontap_rest.query import PAGE_MAX
 from gateway.frontends.ontap_rest.schema import Resource
@@ -29,6 +29,8 @@ Found = tuple[Any, Rendered]
 """What a writer needs, and the record rendered whole."""
 
 AT_ONCE = 50
+SORTED_MAX = 50_000
+"""So many records that are not in the catalog are put in order at most: they are all held for it."""
 _SCAN = 100
 _READ_TIMEOUT_S = 15
 _CURSOR_DIGITS = 18
@@ -48,7 +50,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_one(resource: Resource, source: Source, ask: Ask) -> Found:
-    """Give the record that the path's keys name; WireError 4 when there is none or the query excludes it."""
+    """Give the record that the path's keys name; WireError 4 when there is none."""
     item = await read_item(resource, source, ask)
     return item.record, item.render()
 
@@ -111,9 +113,9 @@ def _listed(records: Sequence[tuple[object, Rendered]], ask: Ask) -> Selection:
 
 async def _walked(source: PagedSource, ask: Ask) -> Selection:
     parameters = ask.parameters
-    if parameters.order:
-        return _listed([(item.record, item.render()) async for _, item in source.walk(ask, "")], ask)
     test = predicate(parameters.where)
+    if parameters.order:
+        return _listed([found async for found in _few(source, ask, test)], ask)
     skip = 0 if parameters.cursor else parameters.offset
     wanted = min(parameters.max_records or PAGE_MAX, PAGE_MAX)
     kept: list[Item] = []
@@ -130,6 +132,20 @@ async def _walked(source: PagedSource, ask: Ask) -> Selection:
             kept.append(_made(item.record, rendered))
             last = cursor
     return Selection(items=kept)
+
+
+async def _few(source: PagedSource, ask: Ask, test: Predicate) -> AsyncIterator[Found]:
+    """Yield what passes a test; WireError when it is more than can be held to be put in order."""
+    number = 0
+    async for _, item in source.walk(ask, ""):
+        rendered = item.render()
+        if not test(rendered):
+            continue
+        number += 1
+        if number > SORTED_MAX:
+            message = f'More than {SORTED_MAX} records cannot be put in order; leave "order_by" out, or ask for fewer.'
+            raise WireError(400, "262268", message=message, target="order_by")
+        yield item.record, rendered
 
 
 def _made(record: object, rendered: Rendered) -> Item:

@@ -169,7 +169,11 @@ TEXT_RULES: Mapping[tuple[str, str], tuple[TextRule, ...]] = {
     ),
     ("qtree", "name"): (
         _rule(r".{0,64}", "5242886", "The qtree name is longer than 64 characters"),
-        _rule(r"(?!\.{1,2}$)[^/\x00-\x1f\x7f]*", "5242886", "The qtree name holds a character that it must not"),
+        _rule(
+            r"(?!(?:\.{1,2}|\.snapshot)$)[^/\x00-\x1f\x7f]*",
+            "5242886",
+            "The qtree name holds a character that it must not",
+        ),
     ),
     ("qtree", "unix_permissions"): (
         _rule(r"[0-7]{1,4}", "262245", "UNIX permissions are up to four octal digits, such as 755"),

@@ -32,7 +32,7 @@ from gateway.frontends.ontap_rest.encode import (
     with_links,
 )
 from gateway.frontends.ontap_rest.endpoint import Endpoint, Keyed, Made, Placed, Route
-from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, unexpected
+from gateway.frontends.ontap_rest.errors import JsonObject, WireError, encode_error, no_entry, unexpected
 from gateway.frontends.ontap_rest.options import refuse_unserved
 from gateway.frontends.ontap_rest.projection import Projection, Projections
 from gateway.frontends.ontap_rest.reading import Selection
@@ -40,7 +40,7 @@ from gateway.frontends.ontap_rest.render.batches import batch_error, part_errors
 from gateway.frontends.ontap_rest.rights import check_body
 from gateway.frontends.ontap_rest.schema import Resource, Verb
 from gateway.frontends.ontap_rest.sources import Item, Rendered
-from gateway.frontends.ontap_rest.tree import TRUE, AllOf
+from gateway.frontends.ontap_rest.tree import predicate
 from gateway.frontends.ontap_rest.tunnel import check_tunnel
 
 _BULK_TIMEOUT_S = 15
@@ -180,6 +180,9 @@ class Server:
 
     async def _change(self, endpoint: Endpoint, ask: Ask, values: Values, trace: Trace) -> Answer:
         found = await reading.read_one(endpoint.resource, endpoint.source, ask)
+        # Who asks for what is in a directory by its name must not lose the directory.
+        if ask.parameters.queried and not predicate(ask.parameters.where)(found[1]):
+            raise no_entry(endpoint.resource.keys[-1] if endpoint.resource.keys else "uuid")
         made = await writing.change(endpoint, ask, found, values)
         job = await self._job(made, ask, trace)
         if job is not None:
@@ -189,7 +192,7 @@ class Server:
 
     async def _bulk(self, endpoint: Endpoint, ask: Ask, body: Body, trace: Trace) -> Answer:
         """Change all that a query selects. Without a query this would be everything there is, so it is refused."""
-        if ask.parameters.where in (TRUE, AllOf(())) and not ask.parameters.cursor:
+        if not ask.parameters.selects:
             raise WireError(
                 400, "262194", message="A PATCH or DELETE of a collection needs a query that says which records"
             )

@@ -26,7 +26,8 @@ SNAPSHOTS = ".snapshot"
 """The directory in which every snapshot is one."""
 
 _FILES = Compare("kind", Op.EQ, VolumeKind.FILESYSTEM)
-_PAGE = 2000
+_PAGE = 10_000
+"""Each page of a directory takes a look at all of its names, so there are few."""
 _AT_ONCE = 100
 _DOTS = (".", "..")
 

@@ -188,6 +188,7 @@ class SpaceWatcher:
         self._core = core
         self._observer = observer
         self._said: dict[UUID, str] = {}
+        self._idle: set[UUID] = set()
 
     async def run(self) -> None:
         """Look once at each. What fails is tried again at the next time."""
@@ -199,13 +200,23 @@ class SpaceWatcher:
             volume = found.get(volume_id)
             watch = None if volume is None else watch_of(volume)
             if volume is None or watch is None or watch.idle:
-                await documents.delete(self._core, KIND, str(volume_id))
-                self._said.pop(volume_id, None)
-            elif volume.state is VolumeState.ONLINE and volume.replica_of is None and volume.retired is None:
+                await self._pass_over(volume_id)
+                continue
+            self._idle.discard(volume_id)
+            if volume.state is VolumeState.ONLINE and volume.replica_of is None and volume.retired is None:
                 try:
                     await self._look(volume, watch)
                 except errors.GatewayError as error:
                     self._observer.event("volume_not_watched", volume=volume.name, error=str(error))
+
+    async def _pass_over(self, volume_id: UUID) -> None:
+        """Forget what is to be watched in vain, at the second time: at the first it may be about to be changed."""
+        self._said.pop(volume_id, None)
+        if volume_id in self._idle:
+            self._idle.discard(volume_id)
+            await documents.delete(self._core, KIND, str(volume_id))
+        else:
+            self._idle.add(volume_id)
 
     async def _look(self, volume: Volume, watch: SpaceWatch) -> None:
         pool = self._core.pools.get(volume.pool_id)

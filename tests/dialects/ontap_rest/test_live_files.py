@@ -139,6 +139,16 @@ def test_a_directory_is_removed_with_its_content_only_when_asked(ontap, volume):
     assert ontap.names(path=files(volume)) == [".", ".."]
 
 
+def test_a_query_that_means_something_else_saves_a_directory(ontap, volume):
+    ontap.must("PATCH", f"{files(volume)}/d", {"path": "d.e/d"})
+    where = f"{files(volume)}/d%2Ee"
+    assert refusal(ontap.ask("DELETE", f"{where}?name=d&recurse=true&return_timeout=60")) == (404, "4")
+    assert refusal(ontap.ask("PATCH", f"{where}?type=file", {"path": "x"})) == (404, "4")
+    assert ontap.names(path=where) == [".", "..", "d"]
+    ontap.must("DELETE", f"{where}?type=directory&recurse=true&return_timeout=60")
+    assert ontap.names(path=files(volume)) == [".", "..", "ä ö"]
+
+
 def test_collections_of_files_are_only_read(ontap, volume):
     answer = ontap.ask("DELETE", f"{files(volume)}?name=d")
     assert refusal(answer) == (405, "3")
@@ -269,6 +279,9 @@ def test_qtrees_are_numbered_paged_and_found(ontap):
     [
         ({"name": "taken"}, 409, "5242886"),
         ({"name": "a/b"}, 400, "5242886"),
+        ({"name": ".snapshot"}, 400, "5242886"),
+        ({"name": "q", "user": {"id": "4294967295"}}, 400, "262245"),
+        ({"name": "q", "group": {"id": "99999999999999999999"}}, 400, "262245"),
         ({"name": "q" * 65}, 400, "5242886"),
         ({"name": None}, 400, "5242953"),
         ({"volume.name": "nothing"}, 404, "917927"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,46 @@ async def test_a_count_counts_all(tmp_path: Path, query: str) -> None:
             parameters=parse_query(RESOURCE, Verb.GET, query),
         )
         assert await reading.count(RESOURCE, sources_volumes.Volumes(), ask) == PAGE_MAX + 5
+
+
+class Numbers(sources.PagedSource):
+    """So many files."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    async def item(self, ask: Ask) -> sources.Item:
+        raise NotImplementedError
+
+    async def walk(self, ask: Ask, after: str) -> AsyncIterator[tuple[str, sources.Item]]:
+        del ask, after
+        for number in range(self._number):
+            yield str(number), sources.Item(number, partial(dict, name="f", size=-number))
+
+
+async def test_what_is_too_much_to_hold_is_not_put_in_order(tmp_path: Path) -> None:
+    resource = load_schema()["file"]
+    async with core_on(tmp_path, [memory_pool()]) as core:
+
+        async def page(number: int, query: str) -> list[int]:
+            ask = Ask(
+                core=core,
+                verb=Verb.GET,
+                path="/api/storage/volumes/x/files",
+                raw_query=query,
+                keys=(),
+                parameters=parse_query(resource, Verb.GET, query),
+            )
+            found = await reading.read_page(resource, Numbers(number), ask)
+            return [item.record for item in found.items]
+
+        most = reading.SORTED_MAX
+        assert await page(9, "order_by=size&max_records=2") == [8, 7]
+        assert await page(most + 9, "max_records=2") == [0, 1]
+        assert await page(most + 9, "order_by=size&size=>-2") == [1, 0]
+        with pytest.raises(WireError) as refused:
+            await page(most + 1, "order_by=size&max_records=2")
+        assert (refused.value.code, refused.value.target) == ("262268", "order_by")
 
 
 async def test_a_list_begins_nowhere_before_its_first_record(tmp_path: Path) -> None:

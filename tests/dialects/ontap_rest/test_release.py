@@ -9,6 +9,7 @@ from live_scene import SVMS, VOLUMES, Door, door, refusal
 
 from gateway.config import RELEASES
 from gateway.frontends.ontap_rest.release import DEFAULT_RELEASE, Release
+from gateway.frontends.ontap_rest.rules import REQUIRED
 from gateway.frontends.ontap_rest.schema import load_schema
 from gateway.testing.live import live_gateway
 
@@ -56,6 +57,14 @@ def test_every_release_keeps_keys_and_knows_more_than_the_one_before() -> None:
         assert before <= known
         before = known
     assert before == {(name, path) for name, resource in load_schema().items() for path in resource.fields}
+
+
+def test_no_release_requires_what_it_does_not_know() -> None:
+    for text in RELEASES:
+        schema = load_schema(Release.parse(text))
+        for name, needs in REQUIRED.items():
+            for needed in needs:
+                assert any(schema[name].leaves(path) for path in needed.paths), (text, name, needed.paths)
 
 
 def test_releases_are_read_and_written() -> None:
