@@ -187,10 +187,11 @@ async def part(core: Core, peer_id: UUID) -> None:
     await peers.require_unneeded(core, peer_id)
     for one in theirs:
         await documents.delete(core, KIND, str(one.id))
+    await peers.forget(core, peer_id)
+    # Only now: one that does not answer must not stay let in for as long as it is waited for.
     if peer is not None and core.changes.context.peers is not None:
         with suppress(errors.GatewayError):
             await core.changes.context.peers.leave(peer)
-    await peers.forget(core, peer_id)
 
 
 async def require(core: Core, peer_id: UUID, *, tenant_id: UUID, remote_id: UUID) -> TenantPeer:

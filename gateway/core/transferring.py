@@ -7,7 +7,7 @@ again, and goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -67,6 +67,18 @@ async def amend(core: Core, replication_id: UUID, change: Callable[[Replication]
             continue
         return stored[replication_id]  # type: ignore[return-value]
     raise AssertionError
+
+
+async def tell(core: Core, replication: Replication, *, also: Collection[UUID] = ()) -> None:
+    """Let the source's gateway know who follows, and keep the base, and `also` others.
+
+    What may be the base is all that came, while nobody has looked for it since a rebuild.
+    """
+    source = source_of(core, replication)
+    await source.follow()
+    base = None if replication.base_id is None else await core.catalog.get(Snapshot, replication.base_id)
+    halves = await snapshots_at(core, replication.volume_id) if base is None else (base,)
+    await source.keep({key for one in halves for key in (one.id, one.lineage) if key is not None} | {*also})
 
 
 async def turn(core: Core, replication_id: UUID, state: ReplicationState) -> Replication:
@@ -202,11 +214,8 @@ class Run:
 
     async def _told(self, replication: Replication) -> None:
         """Let the source's gateway keep what this needs: whoever made the replication may have died before that."""
-        source = source_of(self._core, replication)
-        await source.follow()
-        base = None if replication.base_id is None else await self._core.catalog.get(Snapshot, replication.base_id)
-        halves = () if base is None else (base.id, base.lineage)
-        await source.keep({key for key in (*halves, self._transfer.snapshot_id) if key is not None})
+        about = self._transfer.snapshot_id
+        await tell(self._core, replication, also=() if about is None else (about,))
 
     async def _tidied(self, replication_id: UUID) -> None:
         with suppress(errors.GatewayError):  # what stays over is found by the next one
@@ -391,7 +400,7 @@ class Run:
             )
 
         after = await amend(self._core, before.id, advanced)
-        await there.keep({sent.id})
+        await there.keep({sent.id, self._transfer.snapshot_id or sent.id})
         if lasting(after) != lasting(before):
             await self._core.manifest.write()
 
