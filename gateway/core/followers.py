@@ -102,7 +102,7 @@ async def let_go(
 
 async def take(core: Core, peer: Peer, *, volume_id: UUID, follower_id: UUID, snapshot_id: UUID) -> Snapshot:
     """Take a snapshot for a follower, with an id chosen before, and keep it. Idempotent by that."""
-    await _entitled(core, peer, volume_id, follower_id)
+    await entitled(core, peer, volume_id=volume_id, follower_id=follower_id)
     await _keep_more(core, volume_id, follower_id, snapshot_id)
     return await taken(
         core, volume_id, follower_id, snapshot_id=snapshot_id, description=_words(peer, "snapshot for a transfer")
@@ -130,7 +130,7 @@ async def sent(
     core: Core, peer: Peer, *, volume_id: UUID, follower_id: UUID, snapshot_id: UUID
 ) -> tuple[Volume, LocalPath]:
     """Give where a snapshot is that a follower is to get, and keep it. Unsupported where no mover reaches it."""
-    volume = await _entitled(core, peer, volume_id, follower_id)
+    volume = await entitled(core, peer, volume_id=volume_id, follower_id=follower_id)
     snapshot = await core.get(Snapshot, snapshot_id)
     if snapshot.volume_id != volume_id:
         raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
@@ -161,7 +161,8 @@ async def _own(core: Core, peer: Peer, volume_id: UUID, follower_id: UUID) -> Fo
     raise errors.NotFound(kind="follower", ref=str(follower_id))
 
 
-async def _entitled(core: Core, peer: Peer, volume_id: UUID, follower_id: UUID) -> Volume:
+async def entitled(core: Core, peer: Peer, *, volume_id: UUID, follower_id: UUID) -> Volume:
+    """Give a volume to whose content a follower of the peer is entitled; NotFound, PermissionDenied."""
     follower = await _own(core, peer, volume_id, follower_id)
     return await _readable(core, peer, volume_id, follower.reader_id)
 

@@ -88,6 +88,8 @@ async def _ask_peers(house: House) -> None:
     """Find out which peers answer, and let those in with which another gateway on this catalog has agreed."""
     if house.links is None:
         return
+    if house.links.review is not None:
+        await house.links.review()
     for peer in await peers.everyone(house.core):
         if peer.certificate:
             house.links.trusted(peer.certificate)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 import msgspec
 import pytest
+from aiohttp import web
 from core_scene import snap
-from peers_scene import Scene
+from peers_scene import PASSPHRASE, Scene
 
-from gateway.core import errors, followers, peer_tenants, peers, replications, snapshots
+from gateway.core import errors, followers, peer_tenants, peers, replications, snapshots, transfers
 from gateway.core.follower_model import Follower, kept_for_followers
 from gateway.core.model import utc_now
 from gateway.core.peer_tenants import TenantState
+from gateway.core.peers import WRONG_MAX, NewOffer
 from gateway.core.replicas import own_mark, snapshots_at
-from gateway.core.replication_model import ReplicationState
+from gateway.core.replication_model import ReplicationState, Transfer
+from gateway.core.secret import Secret
 from gateway.core.sources import taken
+from gateway.peering import wire
+from gateway.peering.contexts import meeting
+from gateway.peering.proof import asked
 
 
 @pytest.fixture
@@ -120,3 +130,136 @@ async def test_a_peer_that_is_silent_is_let_in_no_more_at_once(scene: Scene) -> 
     scene.there.instead = looking
     await peer_tenants.part(scene.here.core, peer.id)
     assert found == [None]
+
+
+async def test_a_silent_peer_does_not_keep_a_gateway_from_stopping(scene: Scene) -> None:
+    await scene.joined()
+    _, _, replication = await scene.pair()
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    async def silent(call: str) -> None:
+        if call == "take":
+            asked.set()
+            await released.wait()
+
+    scene.there.instead = silent
+    begun = await transfers.transfer(scene.here.core, replication.id, description="test")
+    await asked.wait()
+    scene.here.links.answer_s = 0.01
+    try:
+        async with asyncio.timeout(10):
+            await scene.here.core.changes.close()
+    finally:
+        released.set()
+    # It is carried on by the next start.
+    assert (await scene.here.core.get(Transfer, begun.id)).ended is None
+
+
+async def test_a_silent_peer_keeps_nobody_from_breaking_off(scene: Scene) -> None:
+    await scene.joined()
+    _, _, replication = await scene.pair()
+    await scene.transferred(replication)
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    async def silent(_call: str) -> None:
+        asked.set()
+        await released.wait()
+
+    scene.there.instead = silent
+    beginning = asyncio.ensure_future(transfers.transfer(scene.here.core, replication.id, description="test"))
+    await asked.wait()
+    try:
+        async with asyncio.timeout(10):
+            broken = await replications.break_(scene.here.core, replication.id, description="test")
+    finally:
+        released.set()
+    assert broken.state is ReplicationState.BROKEN
+    with pytest.raises(errors.InvalidState):
+        await beginning
+
+
+@pytest.mark.parametrize("fields", [{"name": "../../x"}, {"created": "2026-01-01T00:00:00"}])
+async def test_snapshots_that_cannot_be(scene: Scene, fields: dict[str, str]) -> None:
+    await scene.joined()
+    source, _, replication = await scene.pair()
+    told = {"id": str(uuid4()), "volume_id": str(source.id), "name": "x", "created": utc_now().isoformat(), **fields}
+
+    async def strange(call: str) -> web.StreamResponse | None:
+        return web.json_response({"snapshots": [told, told]}) if call == "snapshots" else None
+
+    scene.there.instead = strange
+    with pytest.raises(errors.Unavailable):
+        await scene.here.links.source((await scene.here.peer()).id, replication).snapshots()
+
+
+async def test_an_answer_that_is_compressed_is_none(scene: Scene) -> None:
+    await scene.agree()
+
+    async def compressed(_call: str) -> web.StreamResponse:
+        return web.Response(body=gzip.compress(b'{"versions": [1]}'), headers={"Content-Encoding": "gzip"})
+
+    scene.there.instead = compressed
+    with pytest.raises(errors.Unavailable):
+        await scene.here.links.call((await scene.here.peer()).id, wire.HOW, wire.Nothing())
+
+
+async def _joined(scene: Scene, key: str, *, certificate: str, times: int = 1) -> list[int]:
+    """Let somebody who makes `key` of a passphrase join so many times at once; give what the answers are."""
+    nonce = wire.Join(
+        cluster_id=uuid4(), cluster="x", certificate=certificate, addresses=(":1",), nonce="n", proof="", version=""
+    )
+    mine, theirs = ssl.PEM_cert_to_DER_cert(certificate), scene.there.identity.der()
+    join = msgspec.structs.replace(nonce, proof=asked(key, nonce, mine=mine, theirs=theirs))
+    url, body = f"https://{scene.there.address}{wire.JOIN.path}", msgspec.json.encode(join)
+    async with httpx.AsyncClient(verify=meeting(), trust_env=False, timeout=60) as stranger:
+        hello = f"https://{scene.there.address}{wire.HELLO.path}"
+        await asyncio.gather(
+            *(stranger.post(hello, content=b"{}") for _ in range(times))
+        )  # connected, all come at once
+        said = await asyncio.gather(*(stranger.post(url, content=body) for _ in range(times)))
+    return [one.status_code for one in said]
+
+
+async def test_who_guesses_at_once_guesses_no_more_often(scene: Scene) -> None:
+    await peers.offer(scene.there.core, NewOffer(passphrase=PASSPHRASE))
+    answers = await _joined(
+        scene, peers.key_of(Secret("battery staple")), certificate=scene.stranger().pem(), times=WRONG_MAX + 10
+    )
+    assert (answers.count(401), answers.count(503)) == (WRONG_MAX, 10)
+    (counted,) = await peers.offers(scene.there.core)
+    assert counted.wrong == WRONG_MAX
+
+
+async def test_a_certificate_that_cannot_be_used_agrees_on_nothing(scene: Scene) -> None:
+    """Kept, it would keep the gateway from starting."""
+    await peers.offer(scene.there.core, NewOffer(passphrase=PASSPHRASE))
+    for certificate in (ssl.DER_cert_to_PEM_cert(b"nothing"), scene.stranger().pem() + scene.here.identity.pem()):
+        assert await _joined(scene, peers.key_of(PASSPHRASE), certificate=certificate) == [400]
+    assert await peers.everyone(scene.there.core) == []
+
+
+@pytest.mark.parametrize("how", ["released", "released by the peer", "suspended", "withdrawn"])
+async def test_what_is_offered_goes_with_the_right_to_it(scene: Scene, how: str) -> None:
+    await scene.joined()
+    source, _, replication = await scene.pair()
+    await scene.transferred(replication)
+    (kept,), core, peer = await snapshots_at(scene.there.core, source.id), scene.there.core, await scene.here.peer()
+    question = wire.About(volume_id=source.id, follower_id=replication.id, snapshot_id=kept.id)
+    for _ in range(2):
+        await scene.here.links.call(peer.id, wire.SEND, question)
+        assert len(scene.there.senders.paths) == 1
+    await scene.there.review()
+    assert len(scene.there.senders.paths) == 1
+    match how:
+        case "released":
+            await followers.let_go(core, source.id, replication.id, description="test")
+        case "released by the peer":
+            await scene.here.links.source(peer.id, replication).release()
+        case "suspended":
+            (peering,) = await peer_tenants.everyone(core)
+            await peer_tenants.turn(core, peering.id, TenantState.SUSPENDED)
+        case "withdrawn":
+            await scene.here.links.leave(peer)
+    if "peer" not in how and how != "withdrawn":
+        await scene.there.review()
+    assert scene.there.senders.paths == {}
