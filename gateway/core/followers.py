@@ -28,6 +28,9 @@ from gateway.core.replicas import own_mark, snapshots_at
 from gateway.core.replication_model import Replication
 from gateway.core.sources import described, taken, usable
 
+FOLLOWERS_MAX = 256
+"""So many replications of one peer may follow one volume."""
+
 _RETRIES = 10
 
 
@@ -66,6 +69,9 @@ async def follow(core: Core, peer: Peer, wanted: Follower) -> None:
         return
     if volume.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="replicate")
+    theirs = [one for one in await followers_of(core, volume.id) if one.peer_id == peer.id]
+    if len(theirs) >= FOLLOWERS_MAX:
+        raise errors.LimitExceeded(limit="followers", value=len(theirs) + 1, minimum=0, maximum=FOLLOWERS_MAX)
     gone = errors.NotFound(kind="volume", ref=volume.name)
     there = when(Guard(Volume, Compare("id", Op.EQ, volume.id), exists=True, error=gone))
     made = documents.drawn_up(FOLLOWER, name, _encoded(wanted))

@@ -90,10 +90,11 @@ async def _ask_peers(house: House) -> None:
         return
     if house.links.review is not None:
         await house.links.review()
-    for peer in await peers.everyone(house.core):
-        if peer.certificate:
-            house.links.trusted(peer.certificate)
-            await house.links.ask(peer.id)
+    known = [peer for peer in await peers.everyone(house.core) if peer.certificate]
+    for peer in known:
+        house.links.trusted(peer.certificate)
+    for peer in known:
+        await house.links.ask(peer.id)
 
 
 def _at_now(run: Callable[[datetime], Awaitable[object]]) -> Callable[[], Awaitable[object]]:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import ssl
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -13,16 +14,29 @@ import httpx
 import msgspec
 import pytest
 from aiohttp import web
-from core_scene import snap
+from core_scene import make, snap
 from peers_scene import PASSPHRASE, Scene
 
-from gateway.core import errors, followers, peer_tenants, peers, replications, snapshots, transfers
+from gateway.core import (
+    documents,
+    errors,
+    followers,
+    peer_tenants,
+    peers,
+    replication_policies,
+    replications,
+    snapshots,
+    transfers,
+)
+from gateway.core.catalog import put
 from gateway.core.follower_model import Follower, kept_for_followers
 from gateway.core.model import utc_now
-from gateway.core.peer_tenants import TenantState
+from gateway.core.observer import SilentObserver
+from gateway.core.peer_tenants import TenantPeer, TenantState
 from gateway.core.peers import WRONG_MAX, NewOffer
 from gateway.core.replicas import own_mark, snapshots_at
 from gateway.core.replication_model import ReplicationState, Transfer
+from gateway.core.replicator import Replicator
 from gateway.core.secret import Secret
 from gateway.core.sources import taken
 from gateway.peering import wire
@@ -263,3 +277,69 @@ async def test_what_is_offered_goes_with_the_right_to_it(scene: Scene, how: str)
     if "peer" not in how and how != "withdrawn":
         await scene.there.review()
     assert scene.there.senders.paths == {}
+
+
+async def test_a_silent_peer_keeps_no_other_replication_waiting(scene: Scene) -> None:
+    await scene.joined()
+    core, asked_it, released = scene.here.core, asyncio.Event(), asyncio.Event()
+    _, _, far = await scene.pair(schedule="hourly")
+    await scene.transferred(far)
+    own = [await make(core, name) for name in ("a", "b")]
+    policy = await replication_policies.named(core, "Asynchronous")
+    new = replications.NewReplication(
+        source_id=own[0].id, destination_id=own[1].id, policy_id=policy.id, schedule="hourly"
+    )
+    near = await replications.create(core, new, description="test")
+    begun = await transfers.transfer(core, near.id, description="test")
+    await transfers.wait(core, begun.id)
+
+    async def silent(_call: str) -> None:
+        asked_it.set()
+        await released.wait()
+
+    scene.there.instead = silent
+    passing = asyncio.ensure_future(Replicator(core, SilentObserver()).run(utc_now() + timedelta(hours=2)))
+    await asked_it.wait()
+    try:
+        assert (await scene.now(near)).transfer_id != begun.id
+    finally:
+        released.set()
+        await passing
+        for one in (near, far):
+            await transfers.wait(core, (await scene.now(one)).transfer_id or begun.id)
+
+
+async def test_a_peer_does_not_take_the_name_of_another_ones_tenant(scene: Scene) -> None:
+    asked_for = await scene.joined()
+    core, mine = scene.here.core, await scene.here.tenant()
+    other = msgspec.structs.replace(await scene.here.peer(), id=UUID(int=1), allowed=(mine.id,))
+    answer = await peer_tenants.proposed(core, other, remote_id=uuid4(), remote="svm1", wanted="svm1")
+    assert answer.state is TenantState.PEERED
+    everyone = await peer_tenants.everyone(core)
+    assert len({one.name for one in everyone}) == len(everyone) == 2
+    for those in (everyone, everyone[::-1]):
+        found = peer_tenants.so_called(those, "svm1")
+        assert found is not None
+        assert found.peer_id == asked_for.peer_id
+
+
+async def test_a_peer_does_not_fill_the_catalog(scene: Scene) -> None:
+    await scene.agree()
+    core, peer = scene.there.core, await scene.there.peer()
+    waiting = TenantPeer(
+        id=uuid4(),
+        tenant_id=(await scene.there.tenant()).id,
+        peer_id=peer.id,
+        remote="x",
+        name="x",
+        state=TenantState.PENDING,
+        created=utc_now(),
+    )
+    made = [msgspec.structs.replace(waiting, id=uuid4()) for _ in range(peer_tenants.WAITING_MAX)]
+    records = [
+        documents.drawn_up(peer_tenants.KIND, str(one.id), msgspec.json.encode(one).decode(), passing=True)
+        for one in made
+    ]
+    await core.catalog.commit(put(*records))
+    with pytest.raises(errors.LimitExceeded):
+        await peer_tenants.proposed(core, peer, remote_id=uuid4(), remote="one more", wanted="svm1")
