@@ -214,7 +214,8 @@ async def agreed(core: Core, standing: Offer, other: Peer, *, name: str) -> Peer
     AlreadyExists when the other gateway is known by another record, which has to go first.
     """
     for present in await everyone(core):
-        if present.cluster_id == other.cluster_id and present.id != standing.id:
+        same = present.cluster_id == other.cluster_id or present.certificate == other.certificate
+        if same and present.id != standing.id:
             raise errors.AlreadyExists(kind="peer", name=present.name, field="cluster_id")
     before = await known(core, standing.id)
     made = msgspec.structs.replace(

@@ -122,11 +122,13 @@ async def bring_back(core: Core, replication: Replication, *, description: str) 
 async def _base_of(core: Core, replication: Replication) -> Snapshot:
     """Give the destination's copy of the newest common snapshot.
 
-    A source at a peer need not answer for that: what came last is at the destination.
+    A source at a peer need not answer for that: what came last is at the destination. Where ends were turned
+    around, the base may be newer than any copy.
     """
     if replication.source.peer_id is not None:
-        copies = [one for one in await snapshots_at(core, replication.volume_id) if one.lineage is not None]
-        valid = [one for one in copies if one.state is SnapshotState.VALID]
+        here = await snapshots_at(core, replication.volume_id)
+        halves = [one for one in here if one.lineage is not None or one.id == replication.base_id]
+        valid = [one for one in halves if one.state is SnapshotState.VALID]
         if valid:
             return valid[-1]
     common = None if replication.source.peer_id is not None else await newest_common(core, replication)

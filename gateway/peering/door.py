@@ -157,7 +157,7 @@ class PeerDoor:
             name=join.cluster,
             cluster_id=join.cluster_id,
             cluster=join.cluster,
-            certificate=join.certificate,
+            certificate=ssl.DER_cert_to_PEM_cert(_der(join.certificate)),
             created=utc_now(),
             addresses=_reached(join.addresses, request.remote),
             version=join.version,

@@ -30,7 +30,7 @@ from gateway.core import (
 )
 from gateway.core.catalog import put
 from gateway.core.follower_model import Follower, kept_for_followers
-from gateway.core.model import utc_now
+from gateway.core.model import Snapshot, utc_now
 from gateway.core.observer import SilentObserver
 from gateway.core.peer_tenants import TenantPeer, TenantState
 from gateway.core.peers import WRONG_MAX, NewOffer
@@ -343,3 +343,42 @@ async def test_a_peer_does_not_fill_the_catalog(scene: Scene) -> None:
     await core.catalog.commit(put(*records))
     with pytest.raises(errors.LimitExceeded):
         await peer_tenants.proposed(core, peer, remote_id=uuid4(), remote="one more", wanted="svm1")
+
+
+async def test_what_was_turned_around_twice_comes_back_to_the_base(scene: Scene) -> None:
+    """The base is one that was taken here then; copies of the first time are older."""
+    await scene.joined()
+    source, destination, first = await scene.pair("MirrorAllSnapshots")
+    here, there = scene.here.core, scene.there.core
+    await snap(there, source, "mine")
+    await scene.transferred(first)
+    await replications.break_(here, first.id, description="test")
+    scene.here.write(destination, f=b"written here")
+    back = await scene.replication(destination, source, at=scene.there)
+    begun = await replications.resync(there, back.id, description="test")
+    assert (await transfers.wait(there, begun.id)).error is None
+    await replications.break_(there, back.id, description="test")
+    await replications.delete(here, first.id, keep_source=True, description="test")
+    await replications.delete(there, back.id, keep_source=True, description="test")
+    again = await scene.replication(source, destination, "MirrorAllSnapshots")
+    base = await here.get(Snapshot, again.base_id or UUID(int=0))
+    assert (again.state, base.lineage) == (ReplicationState.BROKEN, None)
+    scene.there.write(source, f=b"written there")
+    await snap(there, source, "later")
+
+    async def dying(_path: str) -> None:
+        raise errors.Unavailable(what="source", reason="it is gone")
+
+    scene.mover.before_file = dying
+    begun = await replications.resync(here, again.id, description="test")
+    assert (await transfers.wait(here, begun.id)).error is not None
+    await replications.break_(here, again.id, description="test")
+    assert scene.here.files(destination)["f"] == b"written here"
+
+
+async def test_nobody_joins_with_the_certificate_of_another_one(scene: Scene) -> None:
+    await scene.agree()
+    await peers.offer(scene.there.core, NewOffer(passphrase=PASSPHRASE, name="twice"))
+    answers = await _joined(scene, peers.key_of(PASSPHRASE), certificate=scene.here.identity.pem())
+    assert answers == [409]
+    assert [peer.name for peer in await peers.everyone(scene.there.core)] == ["here"]
