@@ -382,3 +382,15 @@ async def test_nobody_joins_with_the_certificate_of_another_one(scene: Scene) ->
     answers = await _joined(scene, peers.key_of(PASSPHRASE), certificate=scene.here.identity.pem())
     assert answers == [409]
     assert [peer.name for peer in await peers.everyone(scene.there.core)] == ["here"]
+
+
+async def test_an_end_that_comes_late_ends_nothing_else(scene: Scene) -> None:
+    await scene.agree()
+    core, before = scene.there.core, await scene.there.peer()
+    anew = msgspec.structs.replace(before, certificate=scene.stranger().pem())
+    await documents.put_named(core, peers.PEER, str(before.id), msgspec.json.encode(anew).decode())
+    await peers.withdrawn(core, before)
+    assert await peers.everyone(core) == [anew]
+    await peer_tenants.part(core, before.id)
+    await peers.withdrawn(core, anew)
+    assert await peers.everyone(core) == []
