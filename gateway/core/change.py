@@ -178,6 +178,8 @@ class Changes:
         """Refuse new changes and wait for those under way; what would last for hours is given up."""
         self.draining = True
         self._context.stopping.set()
+        if self._context.peers is not None:
+            self._context.peers.hurry()
         while self._batches:
             await asyncio.wait(self._batches)
         self._closing = True

@@ -28,6 +28,9 @@ from gateway.core.replicas import own_mark, snapshots_at
 from gateway.core.replication_model import Replication
 from gateway.core.sources import described, taken, usable
 
+FOLLOWERS_MAX = 256
+"""So many replications of one peer may follow one volume."""
+
 _RETRIES = 10
 
 
@@ -55,7 +58,7 @@ async def snapshots_of(core: Core, peer: Peer, *, volume_id: UUID, reader_id: UU
 
 
 async def follow(core: Core, peer: Peer, wanted: Follower) -> None:
-    """Keep a volume for a follower, and what this has named of its snapshots. Idempotent."""
+    """Keep a volume for a follower, and all its snapshots until it has named those that it needs. Idempotent."""
     volume = await _readable(core, peer, wanted.volume_id, wanted.reader_id)
     name = name_of(wanted.volume_id, wanted.id)
     present = await documents.named(core, FOLLOWER, name)
@@ -66,12 +69,14 @@ async def follow(core: Core, peer: Peer, wanted: Follower) -> None:
         return
     if volume.state not in {VolumeState.ONLINE, VolumeState.OFFLINE}:
         raise errors.InvalidState(kind="volume", ref=volume.name, state=volume.state, action="replicate")
+    theirs = [one for one in await followers_of(core, volume.id) if one.peer_id == peer.id]
+    if len(theirs) >= FOLLOWERS_MAX:
+        raise errors.LimitExceeded(limit="followers", value=len(theirs) + 1, minimum=0, maximum=FOLLOWERS_MAX)
     gone = errors.NotFound(kind="volume", ref=volume.name)
     there = when(Guard(Volume, Compare("id", Op.EQ, volume.id), exists=True, error=gone))
     made = documents.drawn_up(FOLLOWER, name, _encoded(wanted))
-    kept = documents.drawn_up(KEPT, name, "[]", passing=True)
     async with core.changes.locks.holding(volume.id):
-        await core.catalog.commit(there + put(made, kept))
+        await core.catalog.commit(there + put(made))
     await core.manifest.write()
 
 
@@ -103,7 +108,7 @@ async def let_go(
 
 async def take(core: Core, peer: Peer, *, volume_id: UUID, follower_id: UUID, snapshot_id: UUID) -> Snapshot:
     """Take a snapshot for a follower, with an id chosen before, and keep it. Idempotent by that."""
-    await _entitled(core, peer, volume_id, follower_id)
+    await entitled(core, peer, volume_id=volume_id, follower_id=follower_id)
     await _keep_more(core, volume_id, follower_id, snapshot_id)
     return await taken(
         core, volume_id, follower_id, snapshot_id=snapshot_id, description=_words(peer, "snapshot for a transfer")
@@ -115,7 +120,8 @@ async def remove(
 ) -> None:
     """Delete those of the snapshots that were taken for the follower, or for replications that are no more."""
     await _readable(core, peer, volume_id, reader_id)
-    living = {own_mark(one.id) for one in await followers_of(core, volume_id) if one.id != follower_id}
+    own = (peer.id, follower_id)
+    living = {own_mark(one.id) for one in await followers_of(core, volume_id) if (one.peer_id, one.id) != own}
     mark = own_mark(follower_id).partition("/")[0]
     going: list[Snapshot] = []
     for one in await snapshots_at(core, volume_id):
@@ -130,12 +136,12 @@ async def sent(
     core: Core, peer: Peer, *, volume_id: UUID, follower_id: UUID, snapshot_id: UUID
 ) -> tuple[Volume, LocalPath]:
     """Give where a snapshot is that a follower is to get, and keep it. Unsupported where no mover reaches it."""
-    volume = await _entitled(core, peer, volume_id, follower_id)
+    volume = await entitled(core, peer, volume_id=volume_id, follower_id=follower_id)
     snapshot = await core.get(Snapshot, snapshot_id)
     if snapshot.volume_id != volume_id:
         raise errors.NotFound(kind="snapshot", ref=str(snapshot_id))
-    usable(snapshot)
     await _keep_more(core, volume_id, follower_id, snapshot_id)
+    usable(await core.get(Snapshot, snapshot_id))  # it was not kept from being deleted before
     place = await source_handle(core.pools.get(snapshot.pool_id), volume_id, snapshot_id)
     return volume, _local(place)
 
@@ -148,6 +154,8 @@ async def by_id(core: Core, follower_id: UUID) -> Follower | None:
 async def _readable(core: Core, peer: Peer, volume_id: UUID, reader_id: UUID) -> Volume:
     volume = await core.get(Volume, volume_id)
     await require(core, peer.id, tenant_id=volume.tenant_id, remote_id=reader_id)
+    if volume.retired is not None:
+        raise errors.NotFound(kind="volume", ref=str(volume_id))
     return volume
 
 
@@ -159,22 +167,22 @@ async def _own(core: Core, peer: Peer, volume_id: UUID, follower_id: UUID) -> Fo
     raise errors.NotFound(kind="follower", ref=str(follower_id))
 
 
-async def _entitled(core: Core, peer: Peer, volume_id: UUID, follower_id: UUID) -> Volume:
+async def entitled(core: Core, peer: Peer, *, volume_id: UUID, follower_id: UUID) -> Volume:
+    """Give a volume to whose content a follower of the peer is entitled; NotFound, PermissionDenied."""
     follower = await _own(core, peer, volume_id, follower_id)
     return await _readable(core, peer, volume_id, follower.reader_id)
 
 
 async def _keep_more(core: Core, volume_id: UUID, follower_id: UUID, snapshot_id: UUID) -> None:
+    """Keep one more, unless all are kept because the follower has not said yet which it needs."""
     name = name_of(volume_id, follower_id)
     for _ in range(_RETRIES):
         present = await documents.named(core, KEPT, name)
-        kept = frozenset() if present is None else read_kept(present)
+        if present is None or snapshot_id in (kept := read_kept(present)):
+            return
         try:
-            if present is None:
-                await documents.create(core, KEPT, name, _ids({snapshot_id}), passing=True)
-            elif snapshot_id not in kept:
-                await documents.replace(core, present, _ids({*kept, snapshot_id}))
-        except (errors.AlreadyExists, errors.StaleRevision):
+            await documents.replace(core, present, _ids({*kept, snapshot_id}))
+        except errors.StaleRevision:
             continue
         return
     raise errors.Busy(what=f"volume {volume_id}", retry_after=1)

@@ -8,6 +8,7 @@ it has said so beforehand (`Peer.allowed`).
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -25,6 +26,9 @@ from gateway.core.replication_model import Replication
 from gateway.core.volumes import check_name
 
 KIND = "peer.tenant"
+
+WAITING_MAX = 256
+"""So many tenants of a peer may wait to be let in."""
 
 NO_PEER = "read volumes of a tenant that is no peer"
 """The action of a PermissionDenied for a tenant that was not let in."""
@@ -107,7 +111,12 @@ async def proposed(core: Core, peer: Peer, *, remote_id: UUID, remote: str, want
         raise errors.NotFound(kind="tenant", ref=wanted)
     check_name("remote", remote)
     key = _id(tenant.id, peer.id, remote)
-    present = next((one for one in await everyone(core) if one.id == key), None)
+    others = await everyone(core)
+    present = next((one for one in others if one.id == key), None)
+    waiting = [one for one in others if one.peer_id == peer.id and one.state is TenantState.PENDING]
+    if present is None and len(waiting) >= WAITING_MAX:
+        raise errors.LimitExceeded(limit="tenants that wait", value=len(waiting) + 1, minimum=0, maximum=WAITING_MAX)
+    taken = {one.name for one in others if one.tenant_id == tenant.id}
     state = TenantState.PEERED if tenant.id in peer.allowed else TenantState.PENDING
     if present is not None and present.state is not TenantState.PENDING:
         # Both asked, or it asks again: whoever was rejected or suspended stays so.
@@ -118,7 +127,7 @@ async def proposed(core: Core, peer: Peer, *, remote_id: UUID, remote: str, want
         tenant_id=tenant.id,
         peer_id=peer.id,
         remote=remote,
-        name=remote if present is None else present.name,
+        name=present.name if present is not None else remote if remote not in taken else f"{remote[:50]}-{key.hex[:8]}",
         state=state,
         created=utc_now() if present is None else present.created,
         remote_id=remote_id,
@@ -187,10 +196,11 @@ async def part(core: Core, peer_id: UUID) -> None:
     await peers.require_unneeded(core, peer_id)
     for one in theirs:
         await documents.delete(core, KIND, str(one.id))
+    await peers.forget(core, peer_id)
+    # Only now: one that does not answer must not stay let in for as long as it is waited for.
     if peer is not None and core.changes.context.peers is not None:
         with suppress(errors.GatewayError):
             await core.changes.context.peers.leave(peer)
-    await peers.forget(core, peer_id)
 
 
 async def require(core: Core, peer_id: UUID, *, tenant_id: UUID, remote_id: UUID) -> TenantPeer:
@@ -203,6 +213,15 @@ async def require(core: Core, peer_id: UUID, *, tenant_id: UUID, remote_id: UUID
     raise errors.PermissionDenied(action=NO_PEER)
 
 
+def so_called(those: Sequence[TenantPeer], word: str) -> TenantPeer | None:
+    """Give the one of a tenant's agreements that is called so here, else the only one that is called so there.
+
+    What others call themselves must not lead to another peer than the one that is meant.
+    """
+    found = [one for one in those if one.name == word] or [one for one in those if one.remote == word]
+    return found[0] if len(found) == 1 else None
+
+
 async def reading(core: Core, peer_id: UUID, tenant_id: UUID, remote: str) -> TenantPeer:
     """Give the agreement by which a tenant of ours reads a peer's that is called so here or there.
 
@@ -210,7 +229,7 @@ async def reading(core: Core, peer_id: UUID, tenant_id: UUID, remote: str) -> Te
     PermissionDenied unless it is in force.
     """
     mine = [one for one in await everyone(core) if (one.peer_id, one.tenant_id) == (peer_id, tenant_id)]
-    found = next((one for one in mine if remote in {one.name, one.remote}), None)
+    found = so_called(mine, remote)
     if found is not None and found.state is TenantState.INITIATED:
         tenant = await core.get(Tenant, tenant_id)
         answer = await _peers(core).propose(peer_id, found, called=tenant.name)

@@ -99,6 +99,9 @@ class Peers(Protocol):
 
     name: str
 
+    def hurry(self) -> None:
+        """Wait for nobody for long from here on: this gateway is stopping."""
+
     def source(self, peer_id: UUID, replication: Replication) -> FarSource:
         """Give the source of a replication."""
 

@@ -14,6 +14,7 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -41,6 +42,7 @@ PORT = 11104
 LASTS = timedelta(hours=1)
 """How long an offer stands that does not say so itself."""
 
+_RETRIES = 10
 _LONGEST = timedelta(days=7)
 _SALT = b"volume-gateway peer 1"
 _GENERATED = 24
@@ -214,7 +216,8 @@ async def agreed(core: Core, standing: Offer, other: Peer, *, name: str) -> Peer
     AlreadyExists when the other gateway is known by another record, which has to go first.
     """
     for present in await everyone(core):
-        if present.cluster_id == other.cluster_id and present.id != standing.id:
+        same = present.cluster_id == other.cluster_id or present.certificate == other.certificate
+        if same and present.id != standing.id:
             raise errors.AlreadyExists(kind="peer", name=present.name, field="cluster_id")
     before = await known(core, standing.id)
     made = msgspec.structs.replace(
@@ -262,8 +265,19 @@ async def change(core: Core, peer_id: UUID, change: PeerChange) -> None:
 
 
 async def withdrawn(core: Core, peer: Peer) -> None:
-    """Keep that a peer has ended the agreement: its certificate is good for nothing from now on."""
-    await documents.put_named(core, PEER, str(peer.id), _encoded(msgspec.structs.replace(peer, certificate="")))
+    """Keep that a peer has ended the agreement: its certificate is good for nothing from now on.
+
+    One that was agreed on meanwhile with another certificate stays, and what is gone does not come back.
+    """
+    for _ in range(_RETRIES):
+        found = await documents.named(core, PEER, str(peer.id))
+        present = None if found is None else msgspec.json.decode(found.body, type=Peer)
+        if found is None or present is None or present.certificate != peer.certificate:
+            return
+        with suppress(errors.StaleRevision):
+            await documents.replace(core, found, _encoded(msgspec.structs.replace(present, certificate="")))
+            return
+    raise errors.Busy(what=f"peer {peer.name}", retry_after=1)
 
 
 async def forget(core: Core, peer_id: UUID) -> None:

@@ -210,8 +210,13 @@ async def _sent(context: Context, sent: Snapshot, volume: Volume) -> AsyncIterat
     replication = await _replication(context, volume)
     if context.peers is None or replication is None or replication.source.peer_id is None:
         raise errors.Unavailable(what="peer", reason="there is none that it could come from")
-    async with context.peers.source(replication.source.peer_id, replication).sending(sent) as sending:
+    far = context.peers.source(replication.source.peer_id, replication)
+    async with far.sending(sent) as sending:
         yield sending
+        # Of one that was being deleted meanwhile anything may have come: it must not pass for a copy.
+        there = [one.state for one in await far.snapshots() if one.id == sent.id]
+        if there != [SnapshotState.VALID]:
+            raise errors.Unavailable(what="source", reason="its gateway does not keep the snapshot any more")
 
 
 async def _replication(context: Context, volume: Volume) -> Replication | None:

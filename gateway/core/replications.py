@@ -32,7 +32,7 @@ from gateway.core.replication_model import (
 from gateway.core.replication_policies import check_throttle, schedules_there
 from gateway.core.snapshots import remove
 from gateway.core.sources import described, newest_common, source_of
-from gateway.core.transferring import amend, free, mark
+from gateway.core.transferring import amend, free, mark, tell
 from gateway.core.transfers import permitted, require_idle, way, wrong_state
 from gateway.core.volumes import settled
 
@@ -101,7 +101,7 @@ async def create(core: Core, new: NewReplication, *, description: str) -> Replic
     await _check(core, source, destination, made)
     await core.catalog.commit(_references(made) + put(made))
     try:
-        await source_of(core, made).follow()
+        await tell(core, made)
         if common is None:
             await mark(core, destination.id, made.id, description=description)
     except errors.GatewayError:

@@ -7,6 +7,7 @@ crash interrupted is simply made again.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from uuid import UUID
 
@@ -58,21 +59,31 @@ class Replicator:
         policies = {policy.id: policy for policy in await everything(self._core.catalog, ReplicationPolicy)}
         schedules = {schedule.name: schedule for schedule in await everything(self._core.catalog, Schedule)}
         query = Query(order=(Order("created"),), limit=_PAGE)
-        async for replication in walk(self._core.catalog, Replication, query):
+
+        async def served(replication: Replication) -> None:
             if self._core.changes.draining:
-                break
+                return
             try:
                 policy = policies.get(replication.policy_id) or await self._core.get(
                     ReplicationPolicy, replication.policy_id
                 )
                 await self._serve(replication, policy, schedules, now=now, passed=passed)
             except (errors.Conflict, errors.NotFound):
-                continue  # somebody is at it
+                return  # somebody is at it
             except errors.GatewayError as error:
                 passed.failed += 1
                 self._tell(replication, str(error))
             else:
                 self._told.pop(replication.id, None)
+
+        far: list[Replication] = []
+        async for replication in walk(self._core.catalog, Replication, query):
+            if replication.source.peer_id is None:
+                await served(replication)
+            else:
+                far.append(replication)
+        # Peers may take long to answer: nobody waits for that of another one, and least of all those without any.
+        await asyncio.gather(*map(served, far))
         return passed
 
     def _tell(self, replication: Replication, error: str) -> None:
@@ -100,7 +111,8 @@ class Replicator:
             if rule.schedule in schedules:
                 due = latest_due(schedules[rule.schedule].recurrence, replication.created, now)
                 try:
-                    passed.snapshots += await self._snapshot(replication, rule, due, description=description)
+                    made = await self._snapshot(replication, rule, due, description=description)
+                    passed.snapshots += made
                 except errors.GatewayError as error:
                     failure = error  # the transfer may be what makes it possible again
         name = policy.schedule if replication.schedule is None else replication.schedule

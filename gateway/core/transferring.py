@@ -7,7 +7,7 @@ again, and goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -69,6 +69,18 @@ async def amend(core: Core, replication_id: UUID, change: Callable[[Replication]
     raise AssertionError
 
 
+async def tell(core: Core, replication: Replication, *, also: Collection[UUID] = ()) -> None:
+    """Let the source's gateway know who follows, and keep the base, and `also` others.
+
+    What may be the base is all that came, while nobody has looked for it since a rebuild.
+    """
+    source = source_of(core, replication)
+    await source.follow()
+    base = None if replication.base_id is None else await core.catalog.get(Snapshot, replication.base_id)
+    halves = await snapshots_at(core, replication.volume_id) if base is None else (base,)
+    await source.keep({key for one in halves for key in (one.id, one.lineage) if key is not None} | {*also})
+
+
 async def turn(core: Core, replication_id: UUID, state: ReplicationState) -> Replication:
     """Put a replication into another state, and tell the pools, from which it can be rebuilt."""
     after = await amend(core, replication_id, lambda one: msgspec.structs.replace(one, state=state))
@@ -110,11 +122,13 @@ async def bring_back(core: Core, replication: Replication, *, description: str) 
 async def _base_of(core: Core, replication: Replication) -> Snapshot:
     """Give the destination's copy of the newest common snapshot.
 
-    A source at a peer need not answer for that: what came last is at the destination.
+    A source at a peer need not answer for that: what came last is at the destination. Where ends were turned
+    around, the base may be newer than any copy.
     """
     if replication.source.peer_id is not None:
-        copies = [one for one in await snapshots_at(core, replication.volume_id) if one.lineage is not None]
-        valid = [one for one in copies if one.state is SnapshotState.VALID]
+        here = await snapshots_at(core, replication.volume_id)
+        halves = [one for one in here if one.lineage is not None or one.id == replication.base_id]
+        valid = [one for one in halves if one.state is SnapshotState.VALID]
         if valid:
             return valid[-1]
     common = None if replication.source.peer_id is not None else await newest_common(core, replication)
@@ -202,11 +216,8 @@ class Run:
 
     async def _told(self, replication: Replication) -> None:
         """Let the source's gateway keep what this needs: whoever made the replication may have died before that."""
-        source = source_of(self._core, replication)
-        await source.follow()
-        base = None if replication.base_id is None else await self._core.catalog.get(Snapshot, replication.base_id)
-        halves = () if base is None else (base.id, base.lineage)
-        await source.keep({key for key in (*halves, self._transfer.snapshot_id) if key is not None})
+        about = self._transfer.snapshot_id
+        await tell(self._core, replication, also=() if about is None else (about,))
 
     async def _tidied(self, replication_id: UUID) -> None:
         with suppress(errors.GatewayError):  # what stays over is found by the next one
@@ -391,7 +402,7 @@ class Run:
             )
 
         after = await amend(self._core, before.id, advanced)
-        await there.keep({sent.id})
+        await there.keep({sent.id, self._transfer.snapshot_id or sent.id})
         if lasting(after) != lasting(before):
             await self._core.manifest.write()
 

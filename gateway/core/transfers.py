@@ -85,23 +85,24 @@ async def begin(
         raise errors.Unavailable(what="gateway", reason="it is stopping")
     if throttle is not None:
         check_throttle(throttle)
-    async with core.changes.locks.holding(replication_id):
-        for attempt in range(_RETRIES + 1):
-            replication = await core.get(Replication, replication_id)
-            if _KINDS.get(replication.state) is not kind:
-                raise wrong_state(replication, "transfer")
-            await require_idle(core, replication)
-            replication = replication if turned is None else turned(replication)
-            made = await _drawn_up(core, replication, kind, snapshot_id=snapshot_id, throttle=throttle)
-            known = msgspec.structs.replace(replication, transfer_id=made.id)
+    for attempt in range(_RETRIES + 1):
+        replication = await core.get(Replication, replication_id)
+        if _KINDS.get(replication.state) is not kind:
+            raise wrong_state(replication, "transfer")
+        await require_idle(core, replication)
+        replication = replication if turned is None else turned(replication)
+        # A source at a peer may take long to answer: nobody else is kept waiting for that.
+        made = await _drawn_up(core, replication, kind, snapshot_id=snapshot_id, throttle=throttle)
+        known = msgspec.structs.replace(replication, transfer_id=made.id)
+        async with core.changes.locks.holding(replication_id):
             try:
                 stored = await core.catalog.commit(put(known, made) + await _forgotten(core, replication_id))
             except errors.StaleRevision:
                 if attempt == _RETRIES:
                     raise
                 continue
-            break
-    return carry(core, stored[made.id], description=description)  # type: ignore[arg-type]
+            return carry(core, stored[made.id], description=description)  # type: ignore[arg-type]
+    raise AssertionError
 
 
 def carry(core: Core, transfer: Transfer, *, description: str) -> Transfer:

@@ -45,6 +45,16 @@ def trust(context: ssl.SSLContext, certificate: str) -> None:
     context.load_verify_locations(cadata=certificate)
 
 
+def usable(certificate: str) -> bool:
+    """Tell whether a text in PEM is one certificate, which `trust` can take."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=certificate)
+    except (ValueError, ssl.SSLError):
+        return False
+    return context.cert_store_stats()["x509"] == 1
+
+
 def asking(identity: Identity, certificate: str) -> ssl.SSLContext:
     """Give the context by which one reaches who has just this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -20,7 +21,7 @@ from gateway.core.mover import Senders
 from gateway.core.peers import Offer, Peer
 from gateway.frontends.receive import NotReceived, receive
 from gateway.peering import wire
-from gateway.peering.contexts import shown
+from gateway.peering.contexts import shown, usable
 from gateway.peering.links import PeerLinks
 from gateway.peering.proof import answered, asked, fingerprint, same
 
@@ -53,7 +54,8 @@ class PeerDoor:
         self._senders = senders
         self._host = host
         self._receive_timeout_s = receive_timeout_s
-        self._offered: dict[UUID, UUID] = {}
+        self._offered: dict[UUID, _Offered] = {}
+        self._joining = asyncio.Lock()
         self._fault = core.changes.context.fault
         self._calls: dict[str, tuple[wire.Call[Any, Any], Callable[[Peer, Any], Awaitable[Any]]]] = {
             wire.LEAVE.name: (wire.LEAVE, self._leave),
@@ -97,7 +99,10 @@ class PeerDoor:
         if name in open_to_all:
             trace.route = request.path
             body = await self._body(request, open_to_all[name])
-            return await self._join(request, body, trace) if isinstance(body, wire.Join) else _WELCOME
+            if not isinstance(body, wire.Join):
+                return _WELCOME
+            async with self._joining:  # who tries many at once is counted before the next one
+                return await self._join(request, body, trace)
         peer = await self._peer(request)
         trace.who = f"peer {peer.name}"
         self._links.met(peer.id)
@@ -142,6 +147,8 @@ class PeerDoor:
         raise errors.Unauthenticated(reason="no offer stands that this passphrase belongs to")
 
     async def _joined(self, request: web.BaseRequest, join: wire.Join, offer: Offer, trace: Trace) -> wire.Joined:
+        if not usable(join.certificate):
+            raise errors.InvalidArgument(field="certificate", reason="cannot be used")
         cluster_id = UUID(await self._core.catalog.setting(CLUSTER_ID) or str(UUID(int=0)))
         if join.cluster_id == cluster_id:
             raise errors.InvalidArgument(field="cluster_id", reason="is our own")
@@ -150,7 +157,7 @@ class PeerDoor:
             name=join.cluster,
             cluster_id=join.cluster_id,
             cluster=join.cluster,
-            certificate=join.certificate,
+            certificate=ssl.DER_cert_to_PEM_cert(_der(join.certificate)),
             created=utc_now(),
             addresses=_reached(join.addresses, request.remote),
             version=join.version,
@@ -163,8 +170,23 @@ class PeerDoor:
         self._fault("peer.join")
         return msgspec.structs.replace(joined, proof=answered(offer.key, joined, join, mine=mine, theirs=theirs))
 
+    async def review(self) -> None:
+        """Take back what is offered to who may not have it any more: agreements and followers end while it is read."""
+        for offer_id, offered in tuple(self._offered.items()):
+            peer = await peers.known(self._core, offered.peer_id)
+            if peer is None or not await self._may_have(peer, offered):
+                await self._take_back(offer_id)
+
+    async def _may_have(self, peer: Peer, offered: _Offered) -> bool:
+        try:
+            await followers.entitled(self._core, peer, volume_id=offered.volume_id, follower_id=offered.follower_id)
+        except (errors.NotFound, errors.PermissionDenied):
+            return False
+        return bool(peer.certificate)
+
     async def _leave(self, peer: Peer, _question: wire.Nothing) -> None:
         await peers.withdrawn(self._core, peer)
+        await self.review()
 
     async def _how(self, _peer: Peer, _question: wire.Nothing) -> wire.Welcome:
         return _WELCOME
@@ -215,6 +237,7 @@ class PeerDoor:
 
     async def _release(self, peer: Peer, question: wire.Release) -> None:
         await followers.release(self._core, peer, volume_id=question.volume_id, follower_id=question.follower_id)
+        await self.review()
 
     async def _take(self, peer: Peer, question: wire.About) -> wire.FarSnapshot:
         taken = await followers.take(
@@ -244,18 +267,33 @@ class PeerDoor:
             follower_id=question.follower_id,
             snapshot_id=question.snapshot_id,
         )
+        to = _Offered(peer.id, question.volume_id, question.follower_id)
+        for offer_id in [key for key, present in self._offered.items() if present == to]:
+            await self._take_back(offer_id)  # nobody comes for that any more: a follower fetches one after the other
         offered = await self._senders.offer(
             kind=volume.kind, path=place.path, listen_host=self._host, peer_certificate=peer.certificate
         )
-        self._offered[offered.id] = peer.id
+        self._offered[offered.id] = to
         while len(self._offered) > _OFFERED_MAX:  # what was not withdrawn has ended by itself
             del self._offered[next(iter(self._offered))]
         return wire.Offering(offer_id=offered.id, kind=volume.kind, port=offered.port, token=offered.token.reveal())
 
     async def _withdraw(self, peer: Peer, question: wire.Withdraw) -> None:
-        if self._offered.get(question.offer_id) == peer.id:
-            await self._senders.withdraw(question.offer_id)
-            self._offered.pop(question.offer_id, None)
+        offered = self._offered.get(question.offer_id)
+        if offered is not None and offered.peer_id == peer.id:
+            await self._take_back(question.offer_id)
+
+    async def _take_back(self, offer_id: UUID) -> None:
+        await self._senders.withdraw(offer_id)
+        self._offered.pop(offer_id, None)
+
+
+class _Offered(msgspec.Struct, frozen=True):
+    """To whom something was offered."""
+
+    peer_id: UUID
+    volume_id: UUID
+    follower_id: UUID
 
 
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}

@@ -25,12 +25,15 @@ from gateway.core.query import And, Compare, Op, Query
 from gateway.core.replicas import sound_mark
 from gateway.core.replication_model import Replication
 from gateway.core.secret import Secret
+from gateway.core.volumes import check_name
 from gateway.peering import wire
 from gateway.peering.contexts import Identity, asking, meeting, shown
 from gateway.peering.proof import answered, asked, same
 
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
+_HURRIED_S = 2.0
+_WITHDRAWN_S = 5.0
 _NONCE = 24
 _OK = 200
 _PASSED_ON = (
@@ -55,7 +58,7 @@ class PeerLinks:
     """See `gateway.core.peering.Peers`.
 
     name: what this gateway calls itself. addresses: where its peers find it.
-    trusted: is given each certificate that was agreed on.
+    trusted: is given each certificate that was agreed on. review: ends what is offered to who lost the right to it.
     connect_s, answer_s: how long a peer may take to be reached, and to answer.
     """
 
@@ -74,18 +77,27 @@ class PeerLinks:
         self.version = version
         self.addresses: tuple[str, ...] = ()
         self.trusted: Callable[[str], object] = lambda _certificate: None
+        self.review: Callable[[], Awaitable[None]] | None = None
         self._catalog = catalog
         self._timeout = httpx.Timeout(answer_s, connect=connect_s)
         self.answer_s = answer_s
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._heard: dict[UUID, Heard] = {}
         self._used: dict[UUID, str] = {}
+        self._waiting: set[asyncio.Timeout] = set()
 
     async def close(self) -> None:
         """Close the connections. Idempotent."""
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.aclose()
+
+    def hurry(self) -> None:
+        """See `gateway.core.peering.Peers`."""
+        self.answer_s = min(self.answer_s, _HURRIED_S)
+        soon = asyncio.get_running_loop().time() + self.answer_s
+        for limit in self._waiting:
+            limit.reschedule(min(soon, limit.when() or soon))
 
     def source(self, peer_id: UUID, replication: Replication) -> PeerSource:
         """See `gateway.core.peering.Peers`."""
@@ -164,19 +176,27 @@ class PeerLinks:
         failure: errors.GatewayError = errors.Unavailable(what=f"peer {peer.name}", reason="no address is known")
         for address in peer.addresses:
             try:
-                answer, shown_by = await self._said(client, address, call, question, what=f"peer {peer.name}")
+                answer, _ = await self._said(client, address, call, question, what=f"peer {peer.name}", known=peer)
             except errors.Unavailable as error:
                 failure = error
                 continue
             except errors.GatewayError:
                 self._hears(peer, address)
                 raise
-            if shown_by == ssl.PEM_cert_to_DER_cert(peer.certificate):
-                self._hears(peer, address)
-                return answer
-            failure = errors.Unavailable(what=f"peer {peer.name}", reason="it shows another certificate")
+            self._hears(peer, address)
+            return answer
         self._heard[peer.id] = Heard(answers=False, when=utc_now())
         raise failure
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        """Wait for an answer as long as one may take, or less when there is hurry."""
+        async with asyncio.timeout(self.answer_s) as limit:
+            self._waiting.add(limit)
+            try:
+                yield
+            finally:
+                self._waiting.discard(limit)
 
     def _hears(self, peer: Peer, address: str) -> None:
         self._heard[peer.id] = Heard(answers=True, when=utc_now())
@@ -193,18 +213,36 @@ class PeerLinks:
         return found
 
     def _made(self, context: ssl.SSLContext) -> httpx.AsyncClient:
-        return httpx.AsyncClient(verify=context, trust_env=False, timeout=self._timeout, follow_redirects=False)
+        return httpx.AsyncClient(
+            verify=context,
+            trust_env=False,
+            timeout=self._timeout,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+        )
 
     async def _said(
-        self, client: httpx.AsyncClient, address: str, call: wire.Call[Q, A], question: Q, *, what: str
+        self,
+        client: httpx.AsyncClient,
+        address: str,
+        call: wire.Call[Q, A],
+        question: Q,
+        *,
+        what: str,
+        known: Peer | None = None,
     ) -> tuple[A, bytes]:
-        """Give the answer of who is at an address, with the certificate that it has shown."""
+        """Give the answer of who is at an address, with the certificate that it has shown.
+
+        `known`: who that has to be; not one, either, whose certificate is signed with the known one.
+        """
         host, port = host_and_port(address)
         url = f"https://{f'[{host}]' if ':' in host else host}:{port}{call.path}"
         body = msgspec.json.encode(question)
         try:
-            async with asyncio.timeout(self.answer_s), client.stream("POST", url, content=body) as response:
+            async with self._limited(), client.stream("POST", url, content=body) as response:
                 certificate = shown(response.extensions.get("network_stream")) or b""
+                if known is not None and certificate != ssl.PEM_cert_to_DER_cert(known.certificate):
+                    raise errors.Unavailable(what=what, reason="it shows another certificate")
                 text = await _text(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise errors.Unavailable(what=what, reason="it does not answer") from error
@@ -270,7 +308,10 @@ class PeerSource:
 
     async def volume(self) -> SourceVolume:
         """See `gateway.core.peering.Source`."""
-        return (await self._call(wire.VOLUME, self._of())).read(self._peer_id)
+        found = (await self._call(wire.VOLUME, self._of())).read(self._peer_id)
+        if found.id != self._volume_id:
+            raise self._nonsense()
+        return found
 
     async def snapshots(self) -> tuple[Snapshot, ...]:
         """See `gateway.core.peering.Source`."""
@@ -328,8 +369,10 @@ class PeerSource:
         try:
             yield Sending(offered.kind, self._place(peer, port=offered.port, token=offered.token))
         finally:
-            with suppress(errors.GatewayError):
-                await self._call(wire.WITHDRAW, wire.Withdraw(offer_id=offered.offer_id))
+            # It ends by itself as well, so nobody is waited for who does not answer.
+            with suppress(errors.GatewayError, TimeoutError):
+                async with asyncio.timeout(_WITHDRAWN_S):
+                    await self._call(wire.WITHDRAW, wire.Withdraw(offer_id=offered.offer_id))
 
     def sample(self, kind: VolumeKind) -> Sending:
         """See `gateway.core.peering.FarSource`."""
@@ -350,7 +393,11 @@ class PeerSource:
     def _read(self, told: wire.FarSnapshot) -> Snapshot:
         """Give a snapshot as told; Unavailable for one that cannot be of this volume."""
         found = told.read()
-        if found.volume_id != self._volume_id or not sound_mark(found.taken_by) or not found.name.strip():
+        try:
+            check_name("name", found.name)
+        except errors.InvalidArgument:
+            raise self._nonsense() from None
+        if found.volume_id != self._volume_id or not sound_mark(found.taken_by):
             raise self._nonsense()
         return found
 
@@ -370,7 +417,7 @@ class PeerSource:
 async def _text(response: httpx.Response) -> bytes:
     """Give a body of reasonable length."""
     body = bytearray()
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():  # what is compressed may be of any length
         body += part
         if len(body) > wire.ANSWER_MAX:
             raise httpx.ReadError("the answer is too long")

@@ -180,7 +180,7 @@ class FarSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     volume_id: UUID
     name: Word
-    created: datetime
+    created: Annotated[datetime, Meta(tz=True)]
     state: SnapshotState = SnapshotState.VALID
     comment: Words = ""
     label: Word = ""

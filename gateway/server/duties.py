@@ -88,10 +88,13 @@ async def _ask_peers(house: House) -> None:
     """Find out which peers answer, and let those in with which another gateway on this catalog has agreed."""
     if house.links is None:
         return
-    for peer in await peers.everyone(house.core):
-        if peer.certificate:
-            house.links.trusted(peer.certificate)
-            await house.links.ask(peer.id)
+    if house.links.review is not None:
+        await house.links.review()
+    known = [peer for peer in await peers.everyone(house.core) if peer.certificate]
+    for peer in known:
+        house.links.trusted(peer.certificate)
+    for peer in known:
+        await house.links.ask(peer.id)
 
 
 def _at_now(run: Callable[[datetime], Awaitable[object]]) -> Callable[[], Awaitable[object]]:

@@ -79,6 +79,7 @@ async def peering(settings: Settings, house: House, shared: Surroundings) -> Asy
         certificate=str(links.identity.certificate), key=str(links.identity.key), ports=range(first, last + 1)
     )
     door = PeerDoor(house.core, links, senders, host=at.host, receive_timeout_s=settings.limits.receive_timeout_s)
+    links.review = door.review
     listener = Listener(
         Watch(shared.ledger(NAME), door.handle, refuse=door.refuse, observer=shared.observer).handle,
         at,

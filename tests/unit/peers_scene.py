@@ -112,6 +112,7 @@ class Site:
         self.core: Core
         self.links: PeerLinks
         self.address = ""
+        self.review: Callable[[], Awaitable[None]]
         self.asked: list[str] = []
         self.instead: Callable[[str], Awaitable[web.StreamResponse | None]] | None = None
 
@@ -155,6 +156,7 @@ class Site:
         for peer in await peers.everyone(core):
             trust(context, peer.certificate)
         door = PeerDoor(core, self.links, self.senders, host="127.0.0.1", receive_timeout_s=5)
+        self.review = door.review
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             call = request.path.rpartition("/")[2]

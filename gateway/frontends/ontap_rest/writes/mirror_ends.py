@@ -52,7 +52,8 @@ async def _far_source(ask: Ask, values: Values) -> SourceVolume | None:
     peer_id = await _cluster_of(ask, values)
     if peer_id is None and "source.cluster.name" not in values and await core.find(Tenant, name=remote) is None:
         mine = [one for one in await peer_tenants.everyone(core) if one.tenant_id == reader.id]
-        peer_id = next((one.peer_id for one in mine if remote in {one.name, one.remote}), None)
+        meant = peer_tenants.so_called(mine, remote)
+        peer_id = None if meant is None else meant.peer_id
     if peer_id is None:
         return None
     if core.caller is not None and not core.caller.administrator:
