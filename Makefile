@@ -11,7 +11,7 @@ LOCAL := .local
 LISTEN ?= 127.0.0.1:8443
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 ROOT := $(filter 0,$(shell id -u))
-TESTS = env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 2 --dist worksteal \
+TESTS = env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE $(BIN)/python -m pytest -n 3 --dist worksteal \
 	$(if $(ROOT),,-m "not root")
 
 # The official openstorage client has an environment of its own: its distribution overwrites parts of `google`.
@@ -36,7 +36,7 @@ ANSIBLE := build/ansible
 # Real ZFS, in a virtual machine that scripts/zfsvm makes once (root) and starts for each run.
 ZFS_GUEST := scripts/zfsvm
 ZFS_PACKAGES := build/zfs-packages
-ZFS_SERVERS := nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qemu-utils,qemu-block-extra
+ZFS_SERVERS := btrfs-progs,nfs-ganesha,nfs-ganesha-vfs,dbus,libnfs-utils,tgt,libiscsi-bin,qemu-utils,qemu-block-extra
 ZFS_TIMEOUT ?= 5400
 ZFS_TESTS ?= tests/zfs
 ZFS_RUN := $(ZFS_GUEST) run --no-build --tree . --exclude $(VENV) --exclude .git --exclude .mypy_cache \
@@ -112,7 +112,7 @@ zfs-guest: $(ZFS_PACKAGES)/.installed
 # The distribution itself is there for its entry points; its code is taken from the tree.
 $(ZFS_PACKAGES)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --python-version 3.11 --only-binary :all: \
-		aiohttp click cryptography googleapis-common-protos grpcio grpcio-health-checking grpcio-reflection \
+		aiohttp boto3 click cryptography googleapis-common-protos grpcio grpcio-health-checking grpcio-reflection \
 		httpx msgspec multidict netapp-ontap prometheus-client protobuf PyJWT structlog \
 		pytest pytest-asyncio pytest-timeout
 	$(INSTALL) --target $(ZFS_PACKAGES) --upgrade --no-deps .

@@ -25,6 +25,7 @@ from gateway.core.pools import Configured
 from gateway.core.principal import Principal
 from gateway.core.reconcile import Finding, Reconciler
 from gateway.frontends.ontap_rest.door import OntapDoor
+from gateway.frontends.ontap_rest.release import Release
 from gateway.server.http import Listener
 from gateway.testing.backends import Content, LocalContent, MemoryContent
 from gateway.testing.cores import core_on
@@ -109,6 +110,7 @@ class World:
             max_body_bytes=1 << 20,
             receive_timeout_s=30,
             observer=SilentObserver(),
+            release=Release(9, 16, 1),  # the first that tells of clones at their parents
         )
         await door.open()
         listener = Listener(

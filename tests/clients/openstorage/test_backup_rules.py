@@ -240,7 +240,7 @@ def test_a_group_is_backed_up_at_one_instant_or_refused(bed: Bed) -> None:
     assert refused("CloudBackup/GroupCreate", group_id="g", volume_ids=[one], labels={"a": "b"})[0] == "NOT_FOUND"
     code, text = refused("CloudBackup/GroupCreate", group_id="g")
     assert (code, "snapshot_group" in text) == ("UNIMPLEMENTED", True)
-    assert bed.sdk("CloudBackup/Status")["statuses"] == {}
+    assert [bed.sdk("CloudBackup/Status", volume_id=each)["statuses"] for each in (one, two)] == [{}, {}]
     made = bed.sdk("CloudBackup/GroupCreate", group_id="g", volume_ids=[two], credential_id=credential)
     (task_id,) = made["task_ids"]
     ended = bed.ended(task_id)
