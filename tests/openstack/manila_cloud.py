@@ -10,6 +10,7 @@ from keystoneauth1 import session, token_endpoint
 from manilaclient import client, exceptions
 
 PROJECT = "0123456789abcdef0123456789abcdef"
+NOT_READY = "services are not ready yet"
 LIMIT_S = 60
 POLL_S = 0.1
 
@@ -39,8 +40,17 @@ class Cloud:
             self.gone(share)
 
     def share(self, size: int = 1, **options: Any) -> Any:
-        """Make a share."""
-        return self.settled(self.api.shares.create("NFS", size, **options))
+        """Make a share. Manila is asked again while it waits for a report of a back end that was away."""
+        end = time.monotonic() + LIMIT_S
+        while True:
+            share = self.api.shares.create("NFS", size, **options)
+            try:
+                return self.settled(share)
+            except AssertionError:
+                if time.monotonic() > end or not any(NOT_READY in told for told in self.why(share)):
+                    raise
+            self.api.shares.force_delete(share)
+            self.gone(share)
 
     def snapshot(self, share: Any) -> Any:
         return self.settled(self.api.share_snapshots.create(share))
