@@ -5,6 +5,7 @@ Like tenants and policies they are copied into the pools, so a rebuilt catalog h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
@@ -69,6 +70,24 @@ async def put_named(core: Core, kind: str, name: str, body: str, *, passing: boo
             continue
         return
     raise errors.Busy(what=f"{kind} {name}", retry_after=1)
+
+
+async def rewrite(core: Core, kind: str, name: str, change: Callable[[Document], str | None], *, what: str) -> None:
+    """Give a document the body that `change` makes of it as it is; None leaves it, and so does one that is gone.
+
+    A race with somebody else reads again; Busy, about `what`, when that does not end.
+    """
+    for _ in range(_RETRIES):
+        present = await named(core, kind, name)
+        body = None if present is None else change(present)
+        if present is None or body is None:
+            return
+        try:
+            await replace(core, present, body)
+        except errors.StaleRevision:
+            continue
+        return
+    raise errors.Busy(what=what, retry_after=1)
 
 
 async def delete(core: Core, kind: str, name: str) -> bool:

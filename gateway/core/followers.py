@@ -17,7 +17,7 @@ from gateway.core.catalog import Guard, put, when
 from gateway.core.context import Core
 from gateway.core.follower_model import FOLLOWER, KEPT, Follower, all_followers, followers_of, name_of, read_kept
 from gateway.core.handles import LocalPath
-from gateway.core.model import Snapshot, Tenant, Volume, VolumeState
+from gateway.core.model import Document, Snapshot, Tenant, Volume, VolumeState
 from gateway.core.mover import Place
 from gateway.core.peer_tenants import require
 from gateway.core.peering import SourceVolume
@@ -30,8 +30,6 @@ from gateway.core.sources import described, taken, usable
 
 FOLLOWERS_MAX = 256
 """So many replications of one peer may follow one volume."""
-
-_RETRIES = 10
 
 
 async def named(core: Core, peer: Peer, *, tenant: str, volume: str, reader_id: UUID) -> SourceVolume:
@@ -175,17 +173,12 @@ async def entitled(core: Core, peer: Peer, *, volume_id: UUID, follower_id: UUID
 
 async def _keep_more(core: Core, volume_id: UUID, follower_id: UUID, snapshot_id: UUID) -> None:
     """Keep one more, unless all are kept because the follower has not said yet which it needs."""
-    name = name_of(volume_id, follower_id)
-    for _ in range(_RETRIES):
-        present = await documents.named(core, KEPT, name)
-        if present is None or snapshot_id in (kept := read_kept(present)):
-            return
-        try:
-            await documents.replace(core, present, _ids({*kept, snapshot_id}))
-        except errors.StaleRevision:
-            continue
-        return
-    raise errors.Busy(what=f"volume {volume_id}", retry_after=1)
+
+    def more(present: Document) -> str | None:
+        kept = read_kept(present)
+        return None if snapshot_id in kept else _ids({*kept, snapshot_id})
+
+    await documents.rewrite(core, KEPT, name_of(volume_id, follower_id), more, what=f"volume {volume_id}")
 
 
 async def _shown(core: Core, volume: Volume) -> SourceVolume:

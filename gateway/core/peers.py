@@ -14,7 +14,6 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -23,7 +22,7 @@ import msgspec
 from gateway.core import documents, errors
 from gateway.core.context import Core
 from gateway.core.follower_model import all_followers
-from gateway.core.model import Tenant, Volume, utc_now
+from gateway.core.model import Document, Tenant, Volume, utc_now
 from gateway.core.query import Compare, Op
 from gateway.core.replication_model import Replication
 from gateway.core.secret import Secret
@@ -42,7 +41,6 @@ PORT = 11104
 LASTS = timedelta(hours=1)
 """How long an offer stands that does not say so itself."""
 
-_RETRIES = 10
 _LONGEST = timedelta(days=7)
 _SALT = b"volume-gateway peer 1"
 _GENERATED = 24
@@ -269,15 +267,14 @@ async def withdrawn(core: Core, peer: Peer) -> None:
 
     One that was agreed on meanwhile with another certificate stays, and what is gone does not come back.
     """
-    for _ in range(_RETRIES):
-        found = await documents.named(core, PEER, str(peer.id))
-        present = None if found is None else msgspec.json.decode(found.body, type=Peer)
-        if found is None or present is None or present.certificate != peer.certificate:
-            return
-        with suppress(errors.StaleRevision):
-            await documents.replace(core, found, _encoded(msgspec.structs.replace(present, certificate="")))
-            return
-    raise errors.Busy(what=f"peer {peer.name}", retry_after=1)
+
+    def ended(found: Document) -> str | None:
+        present = msgspec.json.decode(found.body, type=Peer)
+        if present.certificate != peer.certificate:
+            return None
+        return _encoded(msgspec.structs.replace(present, certificate=""))
+
+    await documents.rewrite(core, PEER, str(peer.id), ended, what=f"peer {peer.name}")
 
 
 async def forget(core: Core, peer_id: UUID) -> None:
