@@ -7,6 +7,78 @@ from __future__ import annotations
 
 from gateway.testing.ontap.step import BASE, OF_SVM, Step, change, get, make, remove
 
+_QTREE = {"unix_permissions": 750, "user": {"name": "root"}, "group": {"name": "root"}}
+_IN_VOL1: tuple[Step, ...] = (
+    make(
+        "storage/qtrees",
+        {**OF_SVM, **_QTREE, "volume": {"name": "vol1"}, "name": "q1", "export_policy": {"name": "ep1"}},
+        "q1",
+    ),
+    make(
+        "storage/qtrees",
+        {
+            "svm": {"uuid": "{svm1_key}"},
+            "volume": {"uuid": "{vol1_key}"},
+            "name": "q2",
+            "user": {"id": "1"},
+            "group": {"id": "2"},
+            "export_policy": {"id": "{ep1_key}"},
+        },
+        "q2",
+    ),
+    change("{q1}", {"name": "q3", **_QTREE, "unix_permissions": 700}),
+    change("storage/qtrees", {"user": {"id": "3"}, "group": {"id": "4"}}, "name=q3"),
+    get("{vol1}/files", "type=directory"),
+    get("{vol1}/files/q3", "return_metadata=true"),
+    change("{vol1}/files/q3", {"path": "q4"}),
+    remove("{vol1}/files/q4", "recurse=true"),
+    remove("{q1}"),
+    remove("storage/qtrees", "name=q2"),
+    # A pool in memory has no files but those that its own process writes.
+    make(
+        "storage/file/clone",
+        {
+            "volume": {"name": "vol1", "uuid": "{vol1_key}"},
+            "source_path": "a",
+            "destination_path": "b",
+            "bypass_throttle": True,
+            "is_backup": True,
+            "overwrite_destination": True,
+        },
+        refused="6684674",
+    ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source-path": "a",
+            "destination-path": "b",
+            "is-backup": True,
+            "no-reserve": True,
+            "overwrite-destination": True,
+        },
+        refused="6684674",
+    ),
+    make(
+        "private/cli/volume/file/clone",
+        {
+            "vserver": "svm1",
+            "volume": "vol1",
+            "source_path": "a",
+            "destination_path": "b",
+            "is_backup": False,
+            "no_reserve": False,
+            "overwrite_destination": False,
+            "snapshot_name": "none",
+        },
+        refused="4",
+    ),
+    get("storage/file/clone/split-status"),
+    get("storage/file/clone/split-status/{vol1_key}", refused="4"),
+    make("storage/quota/rules", {**OF_SVM, "volume": {"name": "vol1"}, "type": "tree"}, refused="262144017"),
+    get("storage/quota/rules/{vol1_key}", refused="4"),
+)
 _TREE = {
     **OF_SVM,
     "name": "qt1",
@@ -17,6 +89,7 @@ _TREE = {
     "export_policy": {"name": "ep1"},
 }
 FILE_STEPS: tuple[Step, ...] = (
+    *_IN_VOL1,
     make(
         "storage/volumes",
         {**BASE, "name": "trees", "nas": {"path": "/trees", "export_policy": {"name": "ep1"}}},
