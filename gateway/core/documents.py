@@ -105,6 +105,13 @@ async def delete(core: Core, kind: str, name: str) -> bool:
     raise errors.Busy(what=f"{kind} {name}", retry_after=1)
 
 
+async def delete_each(core: Core, kind: str, doomed: Callable[[Document], bool]) -> None:
+    """Forget the documents of a kind that `doomed` says so of."""
+    for document in await all_of(core, kind):
+        if doomed(document):
+            await delete(core, kind, document.name)
+
+
 async def _copy(core: Core, document: Document) -> None:
     """Bring the pools' copies up to date."""
     if not document.passing:

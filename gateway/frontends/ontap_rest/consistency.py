@@ -80,9 +80,9 @@ async def groups_of(core: Core, *, tenant: Tenant | None = None) -> list[KeptGro
 
 async def forget_groups(core: Core, tenant: Tenant) -> None:
     """Remove the groups of an SVM that went."""
-    for document in await documents.all_of(core, KIND):
-        if msgspec.json.decode(document.body, type=ConsistencyGroup).tenant_id == tenant.id:
-            await documents.delete(core, KIND, document.name)
+    await documents.delete_each(
+        core, KIND, lambda document: msgspec.json.decode(document.body, type=ConsistencyGroup).tenant_id == tenant.id
+    )
 
 
 def mark(group: UUID, snapshot: UUID) -> Mapping[str, str]:

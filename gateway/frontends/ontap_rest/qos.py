@@ -54,9 +54,9 @@ async def policies_of(core: Core) -> list[KeptPolicy]:
 
 async def forget_policies(core: Core, tenant: Tenant) -> None:
     """Remove the policies of an SVM that went."""
-    for document in await documents.all_of(core, KIND):
-        if msgspec.json.decode(document.body, type=QosPolicy).tenant_id == tenant.id:
-            await documents.delete(core, KIND, document.name)
+    await documents.delete_each(
+        core, KIND, lambda document: msgspec.json.decode(document.body, type=QosPolicy).tenant_id == tenant.id
+    )
 
 
 def render_policy(kept: KeptPolicy) -> dict[str, Any]:

@@ -115,9 +115,7 @@ async def delete(core: Core, role: Role) -> None:
 
 async def forget_roles(core: Core, tenant_id: UUID) -> None:
     """Remove the roles of an SVM that went."""
-    for document in await documents.all_of(core, KIND):
-        if _read(document).tenant_id == tenant_id:
-            await documents.delete(core, KIND, document.name)
+    await documents.delete_each(core, KIND, lambda document: _read(document).tenant_id == tenant_id)
 
 
 async def rules_of(core: Core, principal: Principal) -> tuple[Privilege, ...] | None:
